@@ -1,0 +1,120 @@
+"""A tensor that looks like an array: what the backward pass runs on when its own derivative is wanted.
+
+With `create_graph=True` the engine hands the rules `GradArray`s in place of arrays. Each NumPy function a rule calls then
+runs as the tensor operator of the same meaning, which records its node: so one rule serves every order. Ufuncs find their
+operator by the kernel it was defined with, primitives by their name; the rest is the table below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..ops import define
+from .duck import Duck
+
+
+class GradArray(Duck):
+    """An array look-alike around a Tensor."""
+
+    __slots__ = ("tensor",)
+    level = float("inf")
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor = tensor
+
+    shape = property(lambda self: self.tensor._data.shape)  # type: ignore[assignment]
+    dtype = property(lambda self: self.tensor._data.dtype)  # type: ignore[assignment]
+
+    @classmethod
+    def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
+        rule = RULES.get(name)
+        if rule is None:
+            rule = RULES[name] = _derive(name)
+        return lift(rule(*[lower(a) for a in args], **kwargs))
+
+
+def lift(result: Any) -> Any:
+    """Tensors as arrays again: GradArrays where they have history, their plain arrays where not."""
+    if isinstance(result, tuple):
+        return tuple(lift(r) for r in result)
+    if not isinstance(result, define.Tensor):
+        return result
+    return GradArray(result) if result._node is not None else result._data
+
+
+def lower(a: Any) -> Any:
+    """Arrays as tensors; what is no array stays."""
+    if isinstance(a, GradArray):
+        return a.tensor
+    if isinstance(a, (np.ndarray, np.generic, Duck)):
+        return define.wrap(a)
+    if type(a) is list or (type(a) is tuple and any(isinstance(e, (np.ndarray, Duck)) for e in a)):
+        return type(a)([lower(e) for e in a])
+    return a
+
+
+def _derive(name: str) -> Callable:
+    primitive = define.PRIMITIVES.get(name)
+    if primitive is not None:
+        return _primitive_rule(primitive.op.entry)  # type: ignore[attr-defined]
+    for o in define.OPS.values():
+        if isinstance(o.kernel, np.ufunc) and o.kernel.__name__ == name and o.total == o.n:
+            return o.entry
+    raise TypeError(f"double backward has no rule for NumPy's {name!r}; add a row to arrays/grad.py")
+
+
+def _primitive_rule(entry: Callable) -> Callable:
+    """Primitives take their index and mask arguments raw."""
+    n = entry.op.n  # type: ignore[attr-defined]
+
+    def rule(*args: Any, **kwargs: Any) -> Any:
+        return entry(*args[:n], *[raw(a) for a in args[n:]], **kwargs)
+
+    return rule
+
+
+def raw(a: Any) -> Any:
+    """Tensors (also in tuples) as their arrays."""
+    if isinstance(a, define.Tensor):
+        return a._data
+    if isinstance(a, (tuple, list)):
+        return type(a)([raw(e) for e in a])
+    return a
+
+
+def _op(name: str) -> Callable:
+    return lambda *args, **kwargs: define.OPS[name].entry(*args, **kwargs)
+
+
+def _reduction(name: str) -> Callable:
+    def rule(x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
+        axis = tuple(range(x._data.ndim)) if axis is None else axis
+        return define.OPS[name].entry(x, axis, keepdims)
+
+    return rule
+
+
+def _getitem(x: Any, index: Any) -> Any:
+    return define.OPS["getitem"].entry(x, raw(index))
+
+
+RULES: dict[str, Callable] = {
+    "add.reduce": _reduction("sum"),
+    "maximum.reduce": _reduction("amax"),
+    "minimum.reduce": _reduction("amin"),
+    "reshape": _op("reshape"),
+    "transpose": _op("permute"),
+    "astype": _op("cast"),
+    "copy": _op("clone"),
+    "real": _op("real_part"),
+    "imag": _op("imag_part"),
+    "getitem": _getitem,
+    "where": lambda c, x, y: define.OPS["where"].entry(c, x, y),
+    "broadcast_to": lambda x, shape: define.OPS["expand"].entry(x, shape),
+    "concatenate": lambda xs, axis=0: define.OPS["cat"].entry(xs, axis),
+    "take_along_axis": lambda x, index, axis: define.OPS["gather"].entry(x, axis, index),
+    "add.accumulate": lambda x, axis=0: define.OPS["cumsum"].entry(x, axis),
+}

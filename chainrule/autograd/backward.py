@@ -1,0 +1,134 @@
+"""`backward` and `grad`: what a user asks of the engine, checked and put in its terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays.grad import GradArray
+from ..ops import define
+from ..tape import AccumulateGrad
+from . import engine
+
+
+def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+             inputs: Any = None) -> None:  # fmt: skip
+    """Accumulate into the leaves' `.grad` the gradient of `tensors`, weighted by `grad_tensors`.
+
+    A scalar needs no weight. `inputs` limits the accumulation to those tensors. Raises RuntimeError for a tensor without
+    graph, a missing or misshapen weight, and a graph that was freed.
+    """
+    outs = _as_tuple(tensors)
+    weights = _as_tuple(grad_tensors) if grad_tensors is not None else (None,) * len(outs)
+    if inputs is not None and len(_as_tuple(inputs)) == 0:
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    roots = _roots(outs, weights, create_graph)
+    retain = create_graph if retain_graph is None else retain_graph
+    if inputs is None:
+        engine.run(roots, retain, create_graph)
+        return
+    wanted = _as_tuple(inputs)
+    targets = _targets(wanted)
+    engine.run(roots, retain, create_graph, targets)
+    for x in wanted:
+        if not x.is_leaf and targets[_edge(x)] is not None:
+            _accumulate_inner(x, engine.as_tensor(targets[_edge(x)]))
+
+
+def _accumulate_inner(x: Any, g: Any) -> None:
+    x._grad = g if x.__dict__.get("_grad") is None else define.OPS["add"].entry(x._grad, g)
+
+
+def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
+         create_graph: bool = False, is_grads_batched: bool = False, allow_unused: bool | None = None,
+         materialize_grads: bool = False) -> tuple:  # fmt: skip
+    """The gradients of `outputs`, weighted by `grad_outputs`, with respect to each of `inputs`, as a tuple.
+
+    `.grad` is left alone. An input that the outputs do not depend on raises RuntimeError, or gives None with
+    `allow_unused=True`, or zeros with `materialize_grads=True`.
+    """
+    if materialize_grads and allow_unused is False:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+                         "allow_unused=False.")  # fmt: skip
+    if is_grads_batched:
+        raise RuntimeError("is_grads_batched=True needs vmap; call grad once for each row of grad_outputs instead")
+    outs, wanted = _as_tuple(outputs), _as_tuple(inputs)
+    weights = _as_tuple(grad_outputs) if grad_outputs is not None else (None,) * len(outs)
+    roots = _roots(outs, weights, create_graph)
+    targets = _targets(wanted)
+    engine.run(roots, create_graph if retain_graph is None else retain_graph, create_graph, targets, accumulate=False)
+    return tuple(_result(x, targets[_edge(x)], bool(allow_unused) or materialize_grads, materialize_grads) for x in wanted)
+
+
+def _result(x: Any, g: Any, allow_unused: bool, materialize: bool) -> Any:
+    if g is not None:
+        return engine.as_tensor(_owned(g))
+    if not allow_unused:
+        raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set "
+                           "allow_unused=True if this is the desired behavior.")  # fmt: skip
+    return define.OPS["zeros_like"].entry(x) if materialize and "zeros_like" in define.OPS else (
+        define.wrap(np.zeros(x._data.shape, x._data.dtype)) if materialize else None)  # fmt: skip
+
+
+def _owned(g: Any) -> Any:
+    """A gradient that may be written: never a broadcast view."""
+    if isinstance(g, np.ndarray) and (0 in g.strides and g.size > 1):
+        return g.copy()
+    return g
+
+
+def _as_tuple(x: Any) -> tuple:
+    return tuple(x) if isinstance(x, (list, tuple)) or (isinstance(x, Sequence) and not isinstance(x, define.Tensor)) else (
+        (x,) if isinstance(x, define.Tensor) or not hasattr(x, "__iter__") else tuple(x))  # fmt: skip
+
+
+def _edge(x: Any) -> tuple:
+    return (x._node, x._index)
+
+
+def _targets(wanted: tuple) -> dict:
+    for x in wanted:
+        define.edges_of((x,))
+        if x._node is None:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    return {_edge(x): None for x in wanted}
+
+
+def _roots(outs: tuple, weights: tuple, create: bool) -> list:
+    if len(weights) != len(outs):
+        raise RuntimeError(f"got {len(outs)} tensors and {len(weights)} gradients")
+    roots = []
+    for i, (t, w) in enumerate(zip(outs, weights, strict=True)):
+        define.edges_of((t,))
+        if t._node is None:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        roots.append((t._node, t._index, _seed(t, w, create)))
+    return roots
+
+
+def _seed(t: Any, weight: Any, create: bool) -> Any:
+    data = t._data
+    if weight is None:
+        if data.size != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        if data.dtype.kind == "c":
+            raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
+                               f"{define.FROM_NUMPY[data.dtype]}")  # fmt: skip
+        one = data.dtype.type(1) if not data.shape else np.ones(data.shape, data.dtype)
+        return GradArray(define.wrap(one)) if create else one
+    if not isinstance(weight, define.Tensor):
+        raise TypeError(f"gradients can be either Tensors or None, but got {type(weight).__name__}")
+    if weight._data.shape != data.shape:
+        raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {weight.shape} and output[0] has a shape of "
+                           f"{t.shape}.")  # fmt: skip
+    if (weight._data.dtype.kind == "c") != (data.dtype.kind == "c"):
+        raise RuntimeError("For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch "
+                           f"in dtype: grad_output[0] has a dtype of {weight.dtype} and output[0] has a dtype of {t.dtype}.")  # fmt: skip
+    return engine.outward(GradArray(weight) if create else weight._data)
+
+
+def leaf_node(tensor: Any) -> AccumulateGrad:
+    """The node that collects the gradient of a leaf."""
+    return AccumulateGrad(tensor)

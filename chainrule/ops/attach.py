@@ -1,0 +1,92 @@
+"""Puts the operators on the Tensor class: methods, in-place variants, aliases and Python's operators.
+
+Run once, after every module of operators has been imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..tensor import Tensor
+from . import elementwise
+from .define import FUNCTIONS, OPS, Op, assign, binary, check_inplace, inplace
+
+BINARY_OPERATORS = {
+    "__add__": "add", "__radd__": "add", "__sub__": "sub", "__mul__": "mul", "__rmul__": "mul", "__truediv__": "div",
+    "__rsub__": "rsub", "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge", "__eq__": "eq", "__ne__": "ne",
+    "__and__": "bitwise_and", "__rand__": "bitwise_and", "__or__": "bitwise_or", "__ror__": "bitwise_or",
+    "__xor__": "bitwise_xor", "__rxor__": "bitwise_xor", "__lshift__": "bitwise_left_shift",
+    "__rshift__": "bitwise_right_shift", "__mod__": "remainder", "__floordiv__": "floor_divide",
+}  # fmt: skip
+INPLACE_OPERATORS = {
+    "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_", "__ipow__": "pow_",
+    "__iand__": "bitwise_and_", "__ior__": "bitwise_or_", "__ixor__": "bitwise_xor_", "__imod__": "remainder_",
+    "__ifloordiv__": "floor_divide_", "__ilshift__": "bitwise_left_shift_", "__irshift__": "bitwise_right_shift_",
+}  # fmt: skip
+
+
+def attach() -> None:
+    """Attach everything in the registry to Tensor."""
+    for name, o in OPS.items():
+        if o.method and name == o.name:
+            _set((o.name, *o.alias), o.entry)
+            if o.inplace:
+                _set([n + "_" for n in (o.name, *o.alias)], _named(inplace(o, o.entry), o.name + "_"))
+    for key, f in FUNCTIONS.items():
+        method, in_place, alias, namespace = f.facets  # type: ignore[attr-defined]
+        if method:
+            _set((f.__name__, *alias), f)
+        if in_place:
+            _set((in_place, *(a + "_" for a in alias)), _named(_inplace_function(f), in_place))
+    for dunder, name in BINARY_OPERATORS.items():
+        o = OPS.get(name)
+        if o is not None and o.n == 2:
+            setattr(Tensor, dunder, _named(binary(o, dunder=True), dunder))
+    for dunder, name in INPLACE_OPERATORS.items():
+        if hasattr(Tensor, name):
+            setattr(Tensor, dunder, getattr(Tensor, name))
+
+
+def _set(names: Any, f: Callable) -> None:
+    for name in names:
+        if name not in Tensor.__dict__:
+            setattr(Tensor, name, f)
+
+
+def _named(f: Callable, name: str) -> Callable:
+    f.__name__ = f.__qualname__ = name
+    return f
+
+
+def _inplace_function(f: Callable) -> Callable:
+    """The in-place variant of a function written in terms of operators."""
+    o = DIRECT.get(f.__name__)
+    direct = inplace(o, f) if o is not None else None
+
+    def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if direct is not None and not kwargs:
+            return direct(self, *args)
+        check_inplace(self)
+        return assign(self, f(self, *args, **kwargs), f.__name__ + "_")
+
+    return entry
+
+
+DIRECT: dict[str, Op] = {"add": OPS["add"], "sub": OPS["sub"]}
+
+
+def _pow(self: Any, other: Any) -> Any:
+    return elementwise.pow(self, other)
+
+
+def _rpow(self: Any, other: Any) -> Any:
+    return elementwise.pow(other, self)
+
+
+def _rtruediv(self: Any, other: Any) -> Any:
+    return elementwise.reciprocal(self) * other
+
+
+Tensor.__pow__, Tensor.__rpow__, Tensor.__rtruediv__ = _pow, _rpow, _rtruediv  # type: ignore[attr-defined]
+Tensor.__neg__ = elementwise.neg  # type: ignore[attr-defined]

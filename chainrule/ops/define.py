@@ -1,0 +1,849 @@
+"""How an operator is defined, and the one path that every call takes.
+
+An operator is a kernel (array code: arrays in, arrays out) and derivative rules (array code too). `elementwise` and `op`
+turn that into the public function; the registry gives it its method, in-place variant, aliases and `grad_fn` name.
+
+A call: unwrap the tensors, promote by the operator's kind, run the kernel, wrap the result, and, if an input requires
+grad, leave a node that keeps for each rule just the values its parameter names ask for. Kernels and rules see arrays
+only: ndarrays, NumPy scalars, or another array type (batched, dual, traced, or a tensor in double backward).
+
+In a kernel's signature the tensors stand before `/`, the other arguments after it; `x`, `y` are torch's `input`, `other`.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy._core._exceptions import UFuncTypeError
+
+from .. import dtypes
+from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
+from ..arrays.duck import Duck, highest
+from ..errors import LeafInPlaceError, bad_dim, not_a_tensor
+from ..storage import Storage, tick
+from ..tape import NO_INDEX, AccumulateGrad, Node, new, quiet, record, state, storage_of
+
+SAME, FLOAT, BOOLEAN, HALF, MOVE = "same", "float", "boolean", "half", "move"
+PUBLIC = {"x": "input", "y": "other"}
+SYNONYMS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other"}
+FAST = {np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.mul, np.negative: operator.neg,
+        np.divide: operator.truediv, np.less: operator.lt, np.less_equal: operator.le, np.greater: operator.gt,
+        np.greater_equal: operator.ge}  # fmt: skip
+OPS: dict[str, Op] = {}
+Tensor: Any = None
+
+
+def bind_tensor(cls: type) -> None:
+    """Tell the operators which class wraps their results."""
+    global Tensor
+    Tensor = cls
+
+
+class Op:
+    """One operator: kernel, rules and how its public forms are called."""
+
+    def __init__(self, kernel: Callable, *, name: str, promote: str, rules: Sequence = (), **facets: Any) -> None:
+        self.kernel, self.name, self.promote = kernel, name, promote
+        self.view: bool = facets.pop("view", False)
+        self.outputs: int = facets.pop("outputs", 1)
+        self.result: type | None = facets.pop("result", None)
+        self.extra: bool = facets.pop("extra", False)
+        self.variadic: bool = facets.pop("variadic", False)
+        self.star: bool = facets.pop("star", False)
+        self.node_name: str = facets.pop("node", "".join(w[:1].upper() + w[1:] for w in name.split("_")) + "Backward0")
+        self.namespace: str = facets.pop("namespace", "torch")
+        self.method: bool = facets.pop("method", self.namespace == "torch")
+        self.inplace: bool = facets.pop("inplace", False)
+        self.alias: tuple[str, ...] = tuple(facets.pop("alias", "").split())
+        self.doc: str = facets.pop("doc", kernel.__doc__ or "")
+        self.numbers: bool = facets.pop("numbers", promote in (SAME, FLOAT, BOOLEAN))
+        self.linear: bool = facets.pop("linear", False)
+        assert not facets, facets
+        self.plain = False  # elementwise, on one or two tensors
+        self.joint = False
+        self._node: type | None = None
+        self._keep: dict[tuple, tuple] = {}
+        self._read_signature()
+        self.set_rules(rules)
+
+    def _read_signature(self) -> None:
+        code = getattr(self.kernel, "__code__", None)
+        if code is None:
+            self.n, count = self.kernel.nin, self.kernel.nin
+            self.params, self.defaults = ("x", "y", "z")[:count], ()
+        else:
+            self.n = code.co_posonlyargcount
+            self.params = code.co_varnames[: code.co_argcount]
+            self.defaults = self.kernel.__defaults__ or ()
+        self.public = tuple(PUBLIC.get(p, p) for p in self.params)
+        self.total = len(self.params)
+
+    def set_rules(self, rules: Sequence, joint: bool = False) -> None:
+        """Give the operator its derivative; `joint`: one rule that returns every input's cotangent."""
+        self.joint, self.rules = joint, tuple(rules)
+        self.names = tuple(_wanted(r) for r in self.rules)
+        tensors, rest = self.params[: self.n], self.params[self.n :]
+        order = (*tensors, "out", "extra", "needs", *rest, *(f"{p}_shape" for p in tensors))
+        places = {p: i for i, p in enumerate(order)}
+        self.shapes = any(n.endswith("_shape") for names in self.names for n in names)
+        self.picks = tuple(r and _picker([places[n] for n in names]) for r, names in zip(self.rules, self.names, strict=True))
+        self.saves = tuple(tuple(places[n] for n in names if places[n] <= self.n) for names in self.names)
+        self._node, self._keep = None, {}
+
+    @property
+    def node(self) -> type:
+        """The class of this operator's nodes, made at the first call that needs it."""
+        if self._node is None:
+            self._node = type(self.node_name, (Node,), {
+                "__slots__": (), "op": self, "rules": self.rules, "names": self.names,
+                "outputs": self.outputs, "joint": self.joint,
+            })  # fmt: skip
+        return self._node
+
+    def keep(self, needed: tuple) -> tuple:
+        """Which of (inputs..., out) the needed rules save, as indices."""
+        found = self._keep.get(needed)
+        if found is None:
+            rules = range(len(self.rules)) if self.joint else [i for i, e in enumerate(needed) if e]
+            found = tuple(sorted({k for i in rules if i < len(self.saves) for k in self.saves[i]}))
+            self._keep[needed] = found
+        return found
+
+    # -- calling -------------------------------------------------------------------------------------------------
+
+    def bind(self, args: tuple, kwargs: dict) -> tuple[Sequence, tuple]:
+        """The call's tensors and its other arguments, by torch's names and defaults."""
+        if self.star and len(args) > self.n and not isinstance(args[self.n], (tuple, list)):
+            args = (*args[: self.n], args[self.n :])
+        count = len(args)
+        if kwargs or count < self.total:
+            args = self._complete(args, dict(kwargs))
+        elif count > self.total:
+            raise TypeError(f"{self.name}() takes {self.total} positional arguments but {count} were given")
+        n = self.n
+        return args[:n], args[n:]
+
+    def _complete(self, args: tuple, kwargs: dict) -> tuple:
+        values, missing = list(args), []
+        first_default = self.total - len(self.defaults)
+        for i in range(len(args), self.total):
+            name = self.public[i]
+            if name in kwargs:
+                values.append(kwargs.pop(name))
+            elif i >= first_default:
+                values.append(self.defaults[i - first_default])
+            else:
+                values.append(None)
+                missing.append((i, name))
+        if kwargs:
+            return self._synonyms(args, kwargs, dict(zip(self.public, values, strict=True)), missing)
+        if missing:
+            raise TypeError(f"{self.name}() missing {len(missing)} required positional arguments: "
+                            + ", ".join(f'"{name}"' for _, name in missing))  # fmt: skip
+        return tuple(values)
+
+    def _synonyms(self, args: tuple, kwargs: dict, values: dict, missing: list) -> tuple:
+        for key in list(kwargs):
+            name = SYNONYMS.get(key)
+            if name is None or name not in self.public[len(args) :]:
+                raise TypeError(f"{self.name}() got an unexpected keyword argument '{key}'")
+            values[name] = kwargs.pop(key)
+        return self._complete((), values) if not [m for m in missing if values[m[1]] is None] else self._complete(args, {})
+
+    def call(self, inputs: Sequence, params: tuple) -> Any:
+        """Run the operator on bound arguments and record its node."""
+        if self.variadic:
+            inputs, params = tuple(inputs[0]), params
+        arrays = self.arrays(inputs)
+        result = None
+        if self.promote is not MOVE:
+            arrays, result = self.promoted(arrays)
+        out = self.run(arrays, params)
+        extra = None
+        if self.extra:
+            out, extra = out
+        if result is not None:
+            out = _demote(out, result)
+        return self.finish(inputs, arrays, params, out, extra)
+
+    def run(self, arrays: Sequence, params: tuple) -> Any:
+        """The kernel on arrays, its errors put in torch's words."""
+        try:
+            if self.variadic:
+                return state.run(self.kernel, arrays, *params)
+            return state.run(self.kernel, *arrays, *params)
+        except RuntimeError as e:
+            if not str(e).startswith("cannot enter context"):
+                raise
+            return quiet(self.kernel, *([arrays] if self.variadic else arrays), *params)
+        except (ValueError, MemoryError, UFuncTypeError) as e:
+            raise self.explain(e, arrays) from None
+
+    def arrays(self, inputs: Sequence) -> list:
+        """The arrays of the tensors among `inputs`; numbers and None stay."""
+        out = []
+        for i, x in enumerate(inputs):
+            if isinstance(x, Tensor):
+                out.append(storage_array(x) if self.view else x._data)
+            elif x is None and (i or self.variadic):
+                out.append(None)
+            elif self.numbers and dtypes.is_number(x):
+                out.append(dtypes.number(x))
+            else:
+                name = "tensors" if self.variadic else self.public[i]
+                raise not_a_tensor(self.name, name, i + 1, x)
+        return out
+
+    def promoted(self, arrays: list) -> tuple[list, Any]:
+        """Arrays in the dtype to compute in, and the half dtype to round results to, if any."""
+        if self.promote is HALF:
+            half = next((a.dtype for a in arrays if a is not None and a.dtype in HALVES), None)
+            if half is not None:
+                arrays = [_cast(a, HALVES.get(a.dtype, a.dtype)) if a is not None else None for a in arrays]
+            return arrays, half
+        if self.promote is BOOLEAN:
+            return [a.astype(bool) if hasattr(a, "astype") else bool(a) for a in arrays], None
+        d = dtypes.result_dtype(a for a in arrays if a is not None)
+        if self.promote is FLOAT and d.category < FLOATING:
+            d = dtypes.default.real
+        compute = HALVES.get(d.numpy)
+        target = d.numpy if compute is None else compute
+        return [_cast(a, target) for a in arrays], d.numpy if compute is not None else None
+
+    def finish(self, inputs: Sequence, arrays: Sequence, params: tuple, out: Any, extra: Any) -> Any:
+        """Wrap what the kernel returned, with a node if an input requires grad."""
+        many = type(out) is tuple or type(out) is list
+        tensors = [wrap(a) for a in out] if many else wrap(out)
+        if self.view:
+            for t in tensors if many else (tensors,):
+                make_view(t, inputs[0], many)
+        if self.rules and state.grad:
+            self.attach(inputs, arrays, params, tensors, many, extra)
+        if self.result is not None:
+            return self.result(*tensors)
+        return tuple(tensors) if many else tensors
+
+    def attach(self, inputs: Sequence, arrays: Sequence, params: tuple, tensors: Any, many: bool, extra: Any) -> None:
+        """Leave the node of this call, if there is anything to differentiate."""
+        outs = [t for t in tensors[: self.outputs or None] if _can_require(t)] if many else [tensors]
+        if not outs or not _can_require(outs[0]):
+            return
+        edges, index = edges_of(inputs)
+        if not any(e is not None for e in edges):
+            return
+        needs = tuple(e is not None for e in edges)
+        value = tuple([t._data for t in outs]) if self.outputs != 1 else outs[0]._data
+        given = (arrays,) if self.variadic else tuple(arrays)
+        values = (*given, value, extra, needs, *params)
+        if self.shapes:
+            values += tuple([_shape(a) for a in given])
+        args = tuple([pick(values) if pick and (self.joint or needs[i]) else None for i, pick in enumerate(self.picks)])
+        owners = (*inputs, outs[0])
+        kept = tuple([storage_of(owners[k]) for k in (range(len(inputs)) if self.variadic and self.saves[0] else self.keep(needs))
+                      if isinstance(owners[k], Tensor)])  # fmt: skip
+        node = record(self.node, outs[0]._data, edges, index, args, kept)
+        if self.outputs != 1:
+            node.shape = tuple([t._data.shape for t in outs])
+            node.__dict__["outputs"] = len(outs)
+        for i, t in enumerate(outs):
+            t._node, t._index = node, i
+            if t._base is not None:
+                t._seen = t._base._node
+
+    def explain(self, e: Exception, arrays: Sequence) -> Exception:
+        """NumPy's complaint in torch's words."""
+        if isinstance(e, np.exceptions.AxisError) and e.ndim is not None:
+            return bad_dim(e.axis, e.ndim)
+        shapes = [a.shape for a in arrays if hasattr(a, "shape")]
+        if isinstance(e, UFuncTypeError):
+            kind = next(scalar_name(FROM_NUMPY[a.dtype]) for a in arrays if hasattr(a, "dtype"))
+            return NotImplementedError(f"\"{self.name}\" not implemented for '{kind}'")
+        if isinstance(e, MemoryError):
+            return RuntimeError(f"DefaultCPUAllocator: can't allocate memory: {self.name}() of {shapes}: {e}")
+        if "broadcast" in str(e) and len(shapes) > 1:
+            return broadcast_error(shapes) or RuntimeError(f"{self.name}(): {e}")
+        if isinstance(e, np.exceptions.AxisError):
+            return IndexError(f"{self.name}(): {e}")
+        return RuntimeError(f"{self.name}(): {e}; got {_describe(arrays)}")
+
+
+def _wanted(rule: Callable | None) -> tuple:
+    """The names a rule asks for after g."""
+    if rule is None:
+        return ()
+    code = rule.__code__
+    return code.co_varnames[1 : code.co_argcount]
+
+
+def _picker(places: list[int]) -> Callable:
+    """A function in C from the tuple of all values to the tuple of those at `places`."""
+    if len(places) > 1:
+        return operator.itemgetter(*places)
+    return operator.itemgetter(slice(places[0], places[0] + 1) if places else slice(0, 0))
+
+
+def _cast(a: Any, target: np.dtype) -> Any:
+    if a is None or type(a) is float or type(a) is complex:
+        return a
+    if type(a) in PYTHON_TYPES:
+        return a if target.kind in "fcb" else np.array(a).astype(target)[()]
+    return a if a.dtype is target else a.astype(target)
+
+
+def _demote(out: Any, half: np.dtype) -> Any:
+    if type(out) is tuple or type(out) is list:
+        return type(out)([_demote(o, half) for o in out])
+    return out.astype(half) if out.dtype is F32 else out
+
+
+def _shape(a: Any) -> Any:
+    return tuple([_shape(e) for e in a]) if isinstance(a, (list, tuple)) else getattr(a, "shape", ())
+
+
+def _can_require(t: Any) -> bool:
+    return FROM_NUMPY[t._data.dtype].category >= FLOATING
+
+
+def _describe(arrays: Sequence) -> str:
+    return ", ".join(f"{FROM_NUMPY[a.dtype].name}{list(a.shape)}" for a in arrays if hasattr(a, "shape"))
+
+
+def broadcast_error(shapes: Sequence) -> RuntimeError | None:
+    """torch's error for two shapes that do not broadcast."""
+    a, b = shapes[0], shapes[1]
+    for i in range(1, min(len(a), len(b)) + 1):
+        if a[-i] != b[-i] and 1 not in (a[-i], b[-i]):
+            at = max(len(a), len(b)) - i
+            return RuntimeError(f"The size of tensor a ({a[-i]}) must match the size of tensor b ({b[-i]}) "
+                                f"at non-singleton dimension {at}")  # fmt: skip
+    return broadcast_error(shapes[1:]) if len(shapes) > 2 else None
+
+
+# -- wrapping, views -------------------------------------------------------------------------------------------------
+
+
+def wrap(a: Any) -> Any:
+    """A tensor around an array, without history."""
+    t = new(Tensor)
+    t._data, t._node, t._index, t._storage, t._base = a, None, 0, None, None
+    return t
+
+
+def storage_array(x: Any) -> Any:
+    """The tensor's array after making sure that it is memory which can be shared and written (not a NumPy scalar)."""
+    if x._storage is None:
+        x._storage = Storage()
+    if isinstance(x._data, np.generic):
+        x._data = np.array(x._data)
+    return x._data
+
+
+def make_view(t: Any, x: Any, many: bool = False) -> None:
+    """Let `t` be a view of `x` if its array looks at the memory of x's."""
+    if t._data is not x._data and isinstance(x._data, np.ndarray) and not np.may_share_memory(t._data, x._data):
+        return
+    t._storage = x._storage
+    t._base = base = x if x._base is None else x._base
+    t._seen = base._node
+    if many:
+        t._no_inplace = "multi"
+    elif not state.grad or x.__dict__.get("_no_inplace") == "no_grad":
+        t._no_inplace = "no_grad"
+
+
+def edges_of(inputs: Sequence) -> tuple[tuple, tuple]:
+    """For each input the node its gradient goes to (None if it takes none) and which output of that node it is."""
+    edges, index = [], []
+    for x in inputs:
+        node = None
+        if isinstance(x, Tensor):
+            base = x._base
+            if base is not None and base._node is not x._seen:
+                refresh(x)
+            node = x._node
+        edges.append(node)
+        index.append(x._index if node is not None else 0)
+    return tuple(edges), tuple(index)
+
+
+def refresh(view: Any) -> None:
+    """Bring a view's history up to date after its base was rewritten in place."""
+    base = view._base
+    view._seen = base._node
+    replay = view.__dict__.get("_replay")
+    with_history = replay(base) if replay is not None else OPS["as_strided_view"].entry(base, view._data)
+    view._node, view._index = with_history._node, with_history._index
+
+
+# -- elementwise operators: the hot path -----------------------------------------------------------------------------
+
+
+def unary(op: Op) -> Callable:
+    """The public function of an elementwise operator of one tensor."""
+    kernel = FAST.get(op.kernel, op.kernel)
+    differentiable = bool(op.rules)
+    pick = op.picks[0] if differentiable else None
+    saves = op.saves[0] if differentiable else ()
+    any_float = op.promote in (SAME, FLOAT)
+
+    def entry(input: Any, *, out: Any = None) -> Any:
+        try:
+            x = input._data
+            dtype = x.dtype
+        except AttributeError:
+            raise not_a_tensor(op.name, "input", 1, input) from None
+        if out is not None:
+            return write_out(out, op.call((input,), ()), input)
+        if not (any_float and (dtype is F32 or dtype is F64)):
+            return op.call((input,), ())
+        try:
+            y = state.run(kernel, x)
+        except (RuntimeError, TypeError):
+            return op.call((input,), ())
+        t = new(Tensor)
+        t._data, t._node, t._index, t._storage, t._base = y, None, 0, None, None
+        if differentiable and state.grad:
+            base = input._base
+            if base is not None and base._node is not input._seen:
+                refresh(input)
+            node = input._node
+            if node is not None:
+                kept = ()
+                if saves:
+                    owner = t if saves[0] else input
+                    s = owner._storage
+                    if s is None:
+                        s = owner._storage = Storage()
+                    kept = (s,) if len(saves) == 1 else (s, storage_of(t))
+                t._node = record(op._node or op.node, y, (node,), (input._index,), (pick((x, y)),), kept)
+        return t
+
+    return entry
+
+
+def binary(op: Op, dunder: bool = False) -> Callable:
+    """The public function of an elementwise operator of two tensors, or a tensor and a number.
+
+    `dunder`: the form Python's operators use, which leaves operands it does not know to the other side.
+    """
+    kernel = FAST.get(op.kernel, op.kernel)
+    differentiable = bool(op.rules)
+    pick0, pick1 = (*op.picks, None)[:2] if differentiable else (None, None)
+    any_float = op.promote in (SAME, FLOAT)
+
+    def entry(input: Any, other: Any, *, out: Any = None) -> Any:
+        kind = type(other)
+        try:
+            x = input._data
+            dtype = x.dtype
+            y = other if kind is float or kind is int else other._data
+        except AttributeError:
+            if dunder and not dtypes.is_number(other):
+                return NotImplemented
+            return write_out(out, op.call((input, other), ()), input, other)
+        tensor = y is not other
+        if not (any_float and (dtype is F32 or dtype is F64) and (not tensor or y.dtype is dtype)) or out is not None:
+            return write_out(out, op.call((input, other), ()), input, other)
+        try:
+            z = state.run(kernel, x, y)
+        except (RuntimeError, ValueError, OverflowError, TypeError):
+            return op.call((input, other), ())
+        t = new(Tensor)
+        t._data, t._node, t._index, t._storage, t._base = z, None, 0, None, None
+        if differentiable and state.grad:
+            base = input._base
+            if base is not None and base._node is not input._seen:
+                refresh(input)
+            m, n = input._node, None
+            if tensor:
+                base = other._base
+                if base is not None and base._node is not other._seen:
+                    refresh(other)
+                n = other._node
+            if m is not None or n is not None:
+                values = (x, y, z)
+                args = (None if m is None else pick0(values), None if n is None or pick1 is None else pick1(values))
+                kept = ()
+                keep = op.keep((m is not None, n is not None))
+                if keep:
+                    kept = keep_storages(keep, input, other if tensor else None, t)
+                index = NO_INDEX if not input._index and (n is None or not other._index) else (
+                    input._index, other._index if tensor else 0)  # fmt: skip
+                t._node = record(op._node or op.node, z, (m, n), index, args, kept)
+        return t
+
+    return entry
+
+
+def keep_storages(keep: tuple, *owners: Any) -> tuple:
+    """The storages of the tensors that a node saves."""
+    kept = []
+    for k in keep:
+        owner = owners[k]
+        if owner is not None:
+            s = owner._storage
+            if s is None:
+                s = owner._storage = Storage()
+            kept.append(s)
+    return tuple(kept)
+
+
+def general(op: Op) -> Callable:
+    """The public function of any other operator."""
+
+    def entry(*args: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None)
+        inputs, params = op.bind(args, kwargs)
+        result = op.call(inputs, params)
+        return result if out is None else write_out(out, result, *inputs)
+
+    return entry
+
+
+# -- in place and out= -----------------------------------------------------------------------------------------------
+
+
+def write_out(out: Any, result: Any, *inputs: Any) -> Any:
+    """Put `result` into the tensor(s) given as `out=`, as torch does, resizing if the shape differs."""
+    if out is None:
+        return result
+    if isinstance(result, tuple):
+        for o, r in zip(out, result, strict=True):
+            write_out(o, r, *inputs)
+        return type(result)(*out) if hasattr(result, "_fields") else tuple(out)
+    if state.grad and (out.requires_grad or result._node is not None):
+        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the "
+                           "arguments requires grad.")  # fmt: skip
+    check_castable(result._data.dtype, out._data.dtype)
+    if out.shape != result.shape:
+        out.resize_(result.shape)
+    storage_array(out)[...] = result._data
+    out._storage.bump()
+    return out
+
+
+def check_castable(source: np.dtype, target: np.dtype) -> None:
+    """Raise torch's error where a result may not be written into a tensor of another dtype."""
+    if not dtypes.can_cast(FROM_NUMPY[source], FROM_NUMPY[target]):
+        raise RuntimeError(f"result type {scalar_name(FROM_NUMPY[source])} can't be cast to the desired output type "
+                           f"{scalar_name(FROM_NUMPY[target])}")  # fmt: skip
+
+
+SCALAR_NAMES = {"bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
+                "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",
+                "complex64": "ComplexFloat", "complex128": "ComplexDouble"}  # fmt: skip
+
+
+def scalar_name(d: dtypes.dtype) -> str:
+    """torch's C++ name of a dtype, as its messages use it."""
+    return SCALAR_NAMES[d.name]
+
+
+def check_inplace(x: Any) -> None:
+    """Raise torch's error if `x` must not be changed in place now; nothing has been changed yet."""
+    if not isinstance(x, Tensor):
+        raise not_a_tensor("in-place operation", "self", 1, x)
+    if state.grad:
+        base = x._base
+        if base is None:
+            if type(x._node) is AccumulateGrad:
+                raise LeafInPlaceError
+        else:
+            _check_view(x, base)
+    data = x._data
+    if isinstance(data, np.ndarray):
+        if not data.flags.writeable:
+            _read_only(data)
+        if data.size and 0 in data.strides and any(s == 0 and n > 1 for s, n in zip(data.strides, data.shape, strict=True)):
+            raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
+                               "memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
+
+
+def _read_only(data: Any) -> None:
+    raise RuntimeError("the tensor's memory is a read-only NumPy array or buffer, and cannot be written in place; "
+                       "clone() the tensor first")  # fmt: skip
+
+
+def _check_view(x: Any, base: Any) -> None:
+    flaw = x.__dict__.get("_no_inplace")
+    if flaw is None or not (x.requires_grad or base.requires_grad):
+        if type(base._node) is AccumulateGrad:
+            raise LeafInPlaceError(view=True)
+        return
+    name = x.grad_fn.name() if x.grad_fn is not None else "UnbindBackward0"
+    if flaw == "multi":
+        raise RuntimeError(
+            f"Output {x._index} of {name} is a view and is being modified inplace. This view is the output of a function "
+            "that returns multiple views. Such functions do not allow the output views to be modified inplace. You should "
+            "replace the inplace operation by an out-of-place one.")  # fmt: skip
+    if type(base._node) is AccumulateGrad or base.requires_grad:
+        raise RuntimeError(
+            "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use "
+            "case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the "
+            "inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside "
+            "(if you want the inplace to be tracked).")  # fmt: skip
+
+
+def inplace(op: Op, function: Callable) -> Callable:
+    """The in-place variant of an operator: compute, check, write into `self`'s memory, rewrite its history."""
+    ufunc = op.kernel if isinstance(op.kernel, np.ufunc) else None
+
+    def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
+        check_inplace(self)
+        data = self._data
+        if ufunc is not None and type(data) is np.ndarray and not kwargs and not _tracks(self, args):
+            operands = [a._data if isinstance(a, Tensor) else a for a in args]
+            if _writes_directly(data, operands):
+                state.run(_into, ufunc, data, operands)
+                storage_of(self).bump()
+                return self
+        return assign(self, function(self, *args, **kwargs), op.name + "_")
+
+    return entry
+
+
+def _into(ufunc: Callable, data: Any, operands: list) -> None:
+    ufunc(data, *operands, out=data)
+
+
+def _tracks(self: Any, args: tuple) -> bool:
+    if not state.grad:
+        return False
+    return self.requires_grad or any(isinstance(a, Tensor) and a.requires_grad for a in args)
+
+
+def _writes_directly(data: Any, operands: list) -> bool:
+    dtype = data.dtype
+    if dtype is not F32 and dtype is not F64:
+        return False
+    for a in operands:
+        if type(a) is float or type(a) is int:
+            continue
+        if not isinstance(a, (np.ndarray, np.generic)) or a.dtype is not dtype or a.ndim > data.ndim:
+            return False
+        if any(m != n and m != 1 for m, n in zip(a.shape[::-1], data.shape[::-1], strict=False)):
+            return False
+    return True
+
+
+def assign(self: Any, result: Any, name: str) -> Any:
+    """Write `result` (computed from `self` out of place) into `self`, and give `self` its history."""
+    if result._data.shape != self._data.shape:
+        raise RuntimeError(f"output with shape {list(self._data.shape)} doesn't match the broadcast shape "
+                           f"{list(result._data.shape)}")  # fmt: skip
+    check_castable(result._data.dtype, self._data.dtype)
+    old_storage = storage_of(self)
+    node = result._node if state.grad else None
+    if node is not None and old_storage in node.storages:
+        _save_copy(node, self._data, old_storage)
+    before = edges_of((self,))
+    data = storage_array(self)
+    data[...] = result._data
+    old_storage.bump()
+    if node is not None:
+        _save_output(node, result._data, data, old_storage)
+    if state.grad and (node is not None or before[0][0] is not None):
+        rebase(self, node, result._index, before)
+    return self
+
+
+def _save_copy(node: Node, data: Any, storage: Storage) -> None:
+    """Let a node that saved `data` keep a copy of it, since the memory is about to be written."""
+    copy = data.copy()
+    node.args = tuple([a and tuple([copy if v is data else v for v in a]) for a in node.args])
+    node.storages = tuple([s for s in node.storages if s is not storage])
+
+
+def _save_output(node: Node, result: Any, data: Any, storage: Storage) -> None:
+    """Let a node that saved its result watch the memory the result was written to."""
+    if any(a is not None and any(v is result for v in a) for a in node.args):
+        node.args = tuple([a and tuple([data if v is result else v for v in a]) for a in node.args])
+        node.storages = (*node.storages, storage)
+        node.seq = tick()
+    node.dtype = data.dtype
+
+
+def rebase(self: Any, node: Node | None, index: int, before: tuple) -> None:
+    """Make `node` (of the out-of-place computation) the history of the memory of `self`."""
+    base = self._base
+    if base is None:
+        self._node, self._index = node, index if node is not None else 0
+        return
+    slices = CopySlices.over(base, self, node, before)
+    base._node, base._index = slices, 0
+
+
+class CopySlices(Node):
+    """History of a base, one view of which was written in place: the view's part flows through `inner`."""
+
+    __slots__ = ("geometry", "inner")
+
+    @staticmethod
+    def over(base: Any, view: Any, inner: Node | None, before: tuple) -> CopySlices:
+        """The node that says: `base` is as before, but where `view` looks it is what `inner` computed."""
+        others = list(zip(inner.edges, inner.index, strict=False)) if inner is not None else []
+        own = (before[0][0], before[1][0])
+        first = others.index(own) if own[0] is not None and own in others else None
+        edges = [(base._node, base._index), *(o for k, o in enumerate(others) if k != first)]
+        node = record(CopySlices, base._data, tuple(e for e, _ in edges), tuple(i for _, i in edges), (),
+                      inner.storages if inner is not None else ())  # fmt: skip
+        node.inner, node.geometry = inner, geometry(base._data, view._data)
+        node.args = (inner.args if inner is not None else (), first)
+        return node
+
+    def lifted(self, lift: Callable) -> tuple:
+        """The saved values for double backward."""
+        return (lift(self.inner, self.args[0]) if self.inner is not None else (), self.args[1])
+
+    def pull(self, g: Any, args: tuple) -> tuple:
+        inner_args, first = args
+        flat = g.reshape(-1)
+        places = view_places(*self.geometry)
+        part = flat[places]
+        parts = list(self.inner.pull(part, inner_args)) if self.inner is not None else []
+        own = parts.pop(first) if first is not None else None
+        rest = put(flat, np.zeros((), g.dtype) if own is None else own, places).reshape(g.shape)
+        return (rest, *parts)
+
+
+def geometry(base: Any, view: Any) -> tuple:
+    """How `view` lies in the memory of `base`: shapes, strides and offset, in elements."""
+    size = base.dtype.itemsize
+    start = (view.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // size
+    return base.shape, tuple(s // size for s in base.strides), view.shape, tuple(s // size for s in view.strides), start
+
+
+def view_places(base_shape: tuple, base_strides: tuple, shape: tuple, strides: tuple, start: int) -> Any:
+    """For each element of a view its place in `base.reshape(-1)`."""
+    low = sum(min(0, s * (n - 1)) for s, n in zip(base_strides, base_shape, strict=True))
+    high = sum(max(0, s * (n - 1)) for s, n in zip(base_strides, base_shape, strict=True))
+    memory = np.empty(max(high - low + 1, 1), np.intp)
+    count = math.prod(base_shape)
+    seen_by(memory[-low:], base_shape, base_strides)[...] = np.arange(count).reshape(base_shape)
+    return seen_by(memory[start - low :], shape, strides).copy()
+
+
+def seen_by(memory: Any, shape: Sequence, strides: Sequence) -> Any:
+    """1-d memory looked at with a shape and strides (in elements)."""
+    return np.lib.stride_tricks.as_strided(memory, shape, [s * memory.itemsize for s in strides])
+
+
+# -- definitions -----------------------------------------------------------------------------------------------------
+
+
+def elementwise(kernel: Callable, *, promote: str = SAME, vjp: Any = (), name: str = "", **facets: Any) -> Any:
+    """Define an elementwise operator from a NumPy ufunc or a function of arrays, and its rules (one per input)."""
+    rules = vjp if isinstance(vjp, tuple) else (vjp,)
+    facets.setdefault("inplace", True)
+    o = Op(kernel, name=name or kernel.__name__, promote=promote, rules=rules, **facets)
+    o.plain = o.n <= 2
+    return _register(o, {1: unary, 2: binary}.get(o.n, general)(o) if o.total == o.n else general(o))
+
+
+def op(kernel: Callable | None = None, *, promote: str = HALF, **facets: Any) -> Any:
+    """Decorator that defines an operator from a kernel; rules follow by `@name.vjp`, one per input in order."""
+    if kernel is None:
+        return lambda k: op(k, promote=promote, **facets)
+    o = Op(kernel, name=facets.pop("name", kernel.__name__), promote=promote, **facets)
+    return _register(o, general(o))
+
+
+def _register(o: Op, entry: Any) -> Any:
+    entry.op, entry.__name__, entry.__qualname__, entry.__doc__ = o, o.name, o.name, o.doc
+    entry.__module__ = "chainrule"
+    o.entry = entry
+    key = o.name if o.name not in OPS else f"{o.namespace}.{o.name}"
+    assert key not in OPS, key
+    OPS[key] = o
+
+    def add_rule(rule: Callable) -> Callable:
+        o.set_rules((*o.rules, rule))
+        return rule
+
+    def add_joint(rule: Callable) -> Callable:
+        o.set_rules((rule,), joint=True)
+        return rule
+
+    entry.vjp, entry.vjp_all = add_rule, add_joint
+    return entry
+
+
+FUNCTIONS: dict[str, Callable] = {}
+
+
+def function(f: Callable | None = None, *, method: bool = True, inplace: str = "", alias: str = "", namespace: str = "torch") -> Any:
+    """Decorator for what is written in terms of operators: no node of its own; registered like an operator."""
+    if f is None:
+        return lambda g: function(g, method=method, inplace=inplace, alias=alias, namespace=namespace)
+    f.facets = (method, inplace, tuple(alias.split()), namespace)  # type: ignore[attr-defined]
+    FUNCTIONS[f.__name__ if namespace == "torch" else f"{namespace}.{f.__name__}"] = f
+    return f
+
+
+def primitive(kernel: Callable | None = None, **facets: Any) -> Any:
+    """Decorator for array code of our own that NumPy cannot dispatch: a function of arrays, with rules, for kernels and rules.
+
+    On ndarrays it is the kernel. On other array types it asks the highest one. Its operator serves double backward.
+    """
+    if kernel is None:
+        return lambda k: primitive(k, **facets)
+    name = kernel.__name__
+    facets.setdefault("promote", MOVE)
+    entry = op(kernel, name=facets.pop("name", name), namespace="primitive", method=False, **facets)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for a in args:
+            if isinstance(a, Duck):
+                return highest(args).call(name, args, kwargs)
+        return kernel(*args, **kwargs)
+
+    call.__name__, call.__doc__, call.op = name, kernel.__doc__, entry.op  # type: ignore[attr-defined]
+    call.vjp, call.vjp_all = entry.vjp, entry.vjp_all  # type: ignore[attr-defined]
+    PRIMITIVES[name] = call
+    return call
+
+
+PRIMITIVES: dict[str, Callable] = {}
+
+
+@primitive
+def put_add(x: Any, /, index: Any, shape: tuple) -> Any:
+    """Zeros of `shape` with `x` added at `index` (a NumPy index; repeated places add up): the transpose of `y[index]`."""
+    out = np.zeros(shape, x.dtype)
+    if _unique_places(index):
+        out[index] = x
+    else:
+        np.add.at(out, index, x)
+    return out
+
+
+@put_add.vjp
+def _(g, index):
+    return g[index]
+
+
+def _unique_places(index: Any) -> bool:
+    parts = index if type(index) is tuple else (index,)
+    return not any(isinstance(p, np.ndarray) and p.dtype is not dtypes.BOOL_NP and p.size > 1 for p in parts)
+
+
+@primitive
+def put(x: Any, y: Any, /, index: Any) -> Any:
+    """A copy of `x` in which `index` holds `y`."""
+    out = np.array(x)
+    out[index] = y
+    return out
+
+
+@put.vjp
+def _(g, index):
+    return put(g, np.zeros((), g.dtype), index)
+
+
+@put.vjp
+def _(g, index):
+    return g[index]

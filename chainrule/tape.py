@@ -1,0 +1,140 @@
+"""The tape: what one differentiable operation leaves behind, and the modes that say whether it leaves anything.
+
+A `Node` is the derivative of one call: its edges lead to the nodes of the inputs, `args` holds for each input the arrays
+and parameters that its rule needs (None where no gradient is asked for), and `shape`/`dtype` say what a gradient arriving
+here must look like. Nodes keep raw arrays, never Tensors, so no reference cycles arise and a graph is freed by reference
+count alone. Each operator has its own subclass, made at its first use, whose class attributes (`rules`, `names`, `op`) are
+what all its calls share.
+
+Cotangents inside are plain transposes (no conjugate); torch's convention for complex numbers is their conjugate, and the
+engine converts where gradients enter and leave.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .errors import OverwrittenError
+from .storage import HERE, Storage, describe_line, tick
+
+_getframe = sys._getframe
+new = object.__new__
+NO_INDEX = (0,) * 64
+
+
+class State(threading.local):
+    """Modes of the current thread; `run(f, *args)` calls f with NumPy's floating-point warnings off."""
+
+    grad = True
+    inference = False
+    anomaly = False
+
+    def __init__(self) -> None:
+        context = contextvars.copy_context()
+        context.run(np.seterr, all="ignore")
+        self.run = context.run
+
+
+state = State()
+
+
+def quiet(kernel: Callable, *args: Any) -> Any:
+    """`kernel(*args)` without NumPy's floating-point warnings, however deeply nested."""
+    with np.errstate(all="ignore"):
+        return kernel(*args)
+
+
+class Node:
+    """The derivative of one call of an operator (`grad_fn`)."""
+
+    __slots__ = (
+        "__dict__", "__weakref__", "args", "code", "dtype", "edges", "index", "lasti", "seq", "shape", "storages",
+    )  # fmt: skip
+
+    op: Any = None
+    rules: tuple = ()
+    names: tuple = ()  # for each rule the names of what it is given after g
+    outputs = 1
+    hooks: Any = None  # {output index: [hook, ...]} on the cotangent, before the rule
+    pre_hooks: Any = None
+    post_hooks: Any = None
+    joint = False  # one rule gives the gradients of all inputs
+
+    @property
+    def next_functions(self) -> tuple:
+        """The nodes of the inputs, each with the index of its output, as torch gives them."""
+        return tuple((e, i if e is not None else 0) for e, i in zip(self.edges, self.index, strict=False))
+
+    @property
+    def metadata(self) -> dict:
+        """A dictionary for the user's notes about this node."""
+        return self.__dict__.setdefault("_metadata", {})
+
+    def name(self) -> str:
+        """The node's name, as `AddBackward0`."""
+        return type(self).__name__
+
+    @property
+    def line(self) -> str:
+        """The source line of the call."""
+        return describe_line(self.code, self.lasti)
+
+    def check(self) -> None:
+        """Raise if a value this node saved has been overwritten since."""
+        for s in self.storages:
+            if s.written > self.seq:
+                raise OverwrittenError(
+                    str(self.shape), self.name(), self.line, describe_line(s.code, s.lasti), s.version, s.version - 1
+                )
+
+    def pull(self, g: Any, args: tuple) -> tuple:
+        """The cotangents of the inputs, from that of the output."""
+        if self.joint:
+            return args[0] and self.rules[0](g, *args[0])
+        return tuple([None if a is None else rule(g, *a) for rule, a in zip(self.rules, args, strict=False)])
+
+
+class AccumulateGrad(Node):
+    """Where a gradient ends: the node of a leaf tensor that requires grad."""
+
+    __slots__ = ("_variable",)
+
+    def __init__(self, tensor: Any) -> None:
+        self._variable = weakref.ref(tensor)
+        self.edges = self.index = self.storages = ()
+        self.args = ()
+        data = tensor._data
+        self.shape, self.dtype, self.seq = data.shape, data.dtype, tick()
+        self.code, self.lasti = None, 0
+
+    @property
+    def variable(self) -> Any:
+        """The leaf tensor, or None when it is gone."""
+        return self._variable()
+
+
+def record(cls: type, out: Any, edges: tuple, index: tuple, args: tuple, storages: tuple) -> Node:
+    """A new node of class `cls` for one output array."""
+    node = new(cls)
+    node.edges, node.index, node.args, node.storages = edges, index, args, storages
+    node.shape, node.dtype, node.seq = out.shape, out.dtype, tick()
+    frame = _getframe(2)
+    while frame.f_code.co_filename.startswith(HERE) and frame.f_back is not None:
+        frame = frame.f_back
+    node.code, node.lasti = frame.f_code, frame.f_lasti
+    return node
+
+
+def storage_of(x: Any) -> Storage:
+    """The storage of a tensor, made now if there is none yet."""
+    s = x._storage
+    if s is None:
+        s = x._storage = Storage()
+    return s

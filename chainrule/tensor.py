@@ -1,0 +1,536 @@
+"""The Tensor: an array, its history, and who owns its memory.
+
+Five slots are all that every tensor has: `_data` (an ndarray, a NumPy scalar for a 0-d result that nobody has looked into
+yet, or another array type inside a transformation), `_node` and `_index` (which output of which node it is; None where no
+gradient flows), `_storage` (shared with whatever looks at the same memory; made when first needed) and `_base` (the tensor
+it is a view of). Everything rarer lives in `__dict__` with a default on the class. Operators attach their methods here
+from the registry.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from . import devices, display, dtypes, errors
+from .autograd import backward as backward_module
+from .autograd import engine
+from .ops import define
+from .storage import Storage
+from .tape import AccumulateGrad, state, storage_of
+
+
+class Size(tuple):
+    """The shape of a tensor: a tuple that prints as `torch.Size([2, 3])`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"torch.Size([{', '.join(map(str, self))}])"
+
+    def numel(self) -> int:
+        """The product of the sizes."""
+        n = 1
+        for s in self:
+            n *= s
+        return n
+
+    def __getitem__(self, i: Any) -> Any:
+        got = tuple.__getitem__(self, i)
+        return Size(got) if isinstance(i, slice) else got
+
+    def __add__(self, other: Any) -> Size:
+        return Size(tuple(self) + tuple(other))
+
+    def __reduce__(self) -> tuple:
+        return Size, (tuple(self),)
+
+
+class RemovableHandle:
+    """What registering a hook returns: `remove()` takes the hook away; usable as a context manager."""
+
+    def __init__(self, hooks: dict, hook: Callable) -> None:
+        self.id = define.tick()
+        self._hooks = hooks
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        """Take the hook away (harmless if it is gone already)."""
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+class _TensorMeta(type):
+    """Makes `isinstance(parameter, Tensor)` cheap and lets `Tensor(2, 3)` build float tensors."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is Tensor:
+            return _legacy_new(*args, **kwargs)
+        return type.__call__(cls, *args, **kwargs)
+
+
+def _legacy_new(*args: Any, device: Any = None) -> Any:
+    """`Tensor(2, 3)`: uninitialised float tensor; `Tensor([1, 2])`: a float tensor of the data."""
+    from .ops import create
+
+    devices.check(device)
+    if len(args) == 1 and isinstance(args[0], (list, tuple, np.ndarray)) and not isinstance(args[0], Size):
+        return create.tensor(args[0], dtype=dtypes.get_default_dtype())
+    if len(args) == 1 and isinstance(args[0], Tensor):
+        return args[0].detach()
+    return create.empty(*(args or (0,)))
+
+
+class Tensor(metaclass=_TensorMeta):
+    """An n-dimensional array that remembers how it was computed, so that gradients can flow back."""
+
+    __slots__ = ("__dict__", "__weakref__", "_base", "_data", "_index", "_node", "_storage")
+    __array_priority__ = 1000
+    _grad: Any = None
+    _seen: Any = None
+    _no_inplace: str | None = None
+    _retains: bool = False
+    _inference: bool = False
+    is_sparse = is_cuda = is_quantized = is_meta = is_mkldnn = is_mps = is_xpu = is_nested = False
+    layout: Any = None
+    names: tuple = ()
+
+    # -- what it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        """The sizes of the dimensions."""
+        return Size(self._data.shape)
+
+    @property
+    def dtype(self) -> dtypes.dtype:
+        """The element type."""
+        return dtypes.FROM_NUMPY[self._data.dtype]
+
+    @property
+    def device(self) -> devices.device:
+        """Where the tensor lives: always the CPU."""
+        return devices.CPU
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return self._data.ndim
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+        return self._data.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self._data.dtype.itemsize * self._data.size
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of dimension `dim`."""
+        if dim is None:
+            return Size(self._data.shape)
+        shape = self._data.shape
+        if not -len(shape) <= dim < len(shape):
+            raise errors.bad_dim(dim, len(shape))
+        return shape[dim]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self._data.ndim
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(self._data.size)
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self._data.dtype.itemsize
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Steps in memory, in elements, for each dimension (or for `dim`)."""
+        data, size = self._data, self._data.dtype.itemsize
+        if not isinstance(data, np.ndarray):
+            strides = _contiguous_strides(data.shape)
+        elif data.flags.c_contiguous:
+            strides = _contiguous_strides(data.shape)
+        else:
+            strides = tuple(s // size for s in data.strides)
+        return strides if dim is None else strides[dim]
+
+    def storage_offset(self) -> int:
+        """Where in its memory the tensor begins, in elements."""
+        if self._base is None or not isinstance(self._data, np.ndarray):
+            return 0
+        owner = define.storage_array(self._base)
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        return (_address(self._data) - _address(owner)) // self._data.dtype.itemsize
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        return _address(define.storage_array(self)) if self._data.size else 0
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the elements lie in memory in row-major order without gaps."""
+        data = self._data
+        return not isinstance(data, np.ndarray) or data.flags.c_contiguous
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is float16, bfloat16, float32 or float64."""
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """Whether the dtype is complex64 or complex128."""
+        return self.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        """Whether the dtype has negative numbers."""
+        return self.dtype.is_signed
+
+    def is_inference(self) -> bool:
+        """Whether the tensor was made in inference mode."""
+        return self._inference
+
+    def get_device(self) -> int:
+        """-1, the number torch gives the CPU."""
+        return -1
+
+    def untyped_storage(self) -> Any:
+        """The memory behind the tensor, with `data_ptr()` and `nbytes()`."""
+        return UntypedStorage(self)
+
+    storage = untyped_storage
+
+    # -- history -----------------------------------------------------------------------------------------------------
+
+    def _history(self) -> Any:
+        base = self._base
+        if base is not None and base._node is not self._seen:
+            define.refresh(self)
+        return self._node
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to or through this tensor."""
+        return self._history() is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Start (or stop) recording what is done with this leaf; floating and complex tensors only."""
+        node = self._history()
+        if node is not None and type(node) is not AccumulateGrad:
+            if requires_grad:
+                return self
+            raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed "
+                               "variable in a subgraph that doesn't require differentiation use "
+                               "var_no_grad = var.detach().")  # fmt: skip
+        if not requires_grad:
+            self._node = None
+        elif node is None:
+            if dtypes.of(self._data).category < dtypes.FLOATING:
+                raise RuntimeError("only Tensors of floating point dtype can require gradients")
+            if self._inference and not state.inference:
+                raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+            storage_of(self)
+            self._node = AccumulateGrad(self)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this tensor was made by the user (or needs no gradient), not computed."""
+        node = self._history()
+        return node is None or type(node) is AccumulateGrad
+
+    @property
+    def grad_fn(self) -> Any:
+        """The node that computed this tensor; None for a leaf."""
+        node = self._history()
+        return None if type(node) is AccumulateGrad else node
+
+    @property
+    def output_nr(self) -> int:
+        """Which output of its `grad_fn` this tensor is."""
+        return self._index
+
+    @property
+    def grad(self) -> Any:
+        """The gradient accumulated by `backward()`, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            _check_grad(self, value)
+        self._grad = value
+
+    @property
+    def _version(self) -> int:
+        return 0 if self._storage is None else self._storage.version
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history and with a version counter of its own."""
+        t = define.wrap(define.storage_array(self))
+        t._storage = Storage()
+        return t
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        self._data = define.storage_array(value)
+        self._storage = Storage()
+        if type(self._node) is AccumulateGrad:
+            self._node.shape, self._node.dtype = self._data.shape, self._data.dtype
+
+    def detach(self) -> Tensor:
+        """The same values in the same memory, cut from the history."""
+        t = define.wrap(define.storage_array(self))
+        t._storage = self._storage
+        t._inference = self._inference
+        return t
+
+    def detach_(self) -> Tensor:
+        """Cut this tensor from its history, in place."""
+        if self._base is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        self._node, self._index = None, 0
+        return self
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+                 inputs: Any = None) -> None:  # fmt: skip
+        """Add the gradient of this tensor, weighted by `gradient`, to the `.grad` of the leaves it depends on."""
+        backward_module.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def retain_grad(self) -> None:
+        """Keep `.grad` for this tensor although it is computed."""
+        node = self._history()
+        if node is None:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if type(node) is AccumulateGrad or self._retains:
+            return
+        self._retains = True
+        import weakref
+
+        me = weakref.ref(self)
+
+        def keep(g: Tensor) -> None:
+            t = me()
+            if t is not None:
+                t._grad = g.clone() if t._grad is None else t._grad + g
+
+        _hooks_of(self).setdefault(float("inf"), keep)
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether `retain_grad()` was called on this computed tensor."""
+        return self._retains
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(grad)` when the gradient of this tensor is computed; what it returns replaces the gradient."""
+        if self._history() is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        return RemovableHandle(_hooks_of(self), hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(tensor)` after `.grad` of this leaf has been accumulated."""
+        node = self._history()
+        if node is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if type(node) is not AccumulateGrad:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        return RemovableHandle(node.__dict__.setdefault("accumulated", {}), hook)
+
+    # -- to Python and NumPy -----------------------------------------------------------------------------------------
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        if self._data.size != 1:
+            raise RuntimeError(f"a Tensor with {self._data.size} elements cannot be converted to Scalar")
+        value = self._data.item() if self._data.dtype.kind != "V" else float(self._data.reshape(())[()])
+        return value if isinstance(value, (bool, int, float, complex)) else float(value)
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        data = self._data
+        return data.astype(np.float32).tolist() if data.dtype.kind == "V" or data.dtype is dtypes.bfloat16.numpy else data.tolist()
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The same memory as a NumPy array."""
+        if self.requires_grad and not force:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        return define.storage_array(self)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        if dtype is None or array.dtype == dtype:
+            return array.copy() if copy else array
+        if copy is False:
+            raise ValueError("Unable to avoid copy while creating an array as requested.")
+        return array.astype(dtype)
+
+    def __dlpack__(self, *, stream: Any = None, **kwargs: Any) -> Any:
+        """A DLPack capsule of the same memory."""
+        if self.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return define.storage_array(self).__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple:
+        return (1, 0)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return display.tensor_repr(self)
+
+    def __format__(self, spec: str) -> str:
+        if self._data.ndim == 0:
+            return format(self.item(), spec)
+        if not spec:
+            return repr(self)
+        raise TypeError("unsupported format string passed to Tensor.__format__")
+
+    def __len__(self) -> int:
+        if not self._data.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self._data.shape[0]
+
+    def __iter__(self) -> Iterator:
+        if not self._data.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))  # type: ignore[attr-defined]
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            raise RuntimeError("Boolean value of Tensor with " + ("no values is ambiguous" if not self._data.size
+                               else "more than one value is ambiguous"))  # fmt: skip
+        return bool(self._data.reshape(()) if isinstance(self._data, np.ndarray) else self._data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self._data.dtype.kind not in "iu" or self._data.size != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __contains__(self, element: Any) -> bool:
+        return bool((self == element).any())  # type: ignore[attr-defined]
+
+    def __dir__(self) -> list[str]:
+        return [n for n in object.__dir__(self) if not n.startswith("is_m")]
+
+    # -- copies ------------------------------------------------------------------------------------------------------
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at "
+                               "the moment. If you were attempting to deepcopy a module, this may be because of a "
+                               "torch.nn.utils.weight_norm usage")  # fmt: skip
+        if id(self) in memo:
+            return memo[id(self)]
+        t = define.new(type(self))
+        t._data, t._node, t._index, t._storage, t._base = define.storage_array(self).copy(), None, 0, Storage(), None
+        memo[id(self)] = t
+        t.__dict__.update(_user_attributes(self, memo))
+        if self.requires_grad:
+            t.requires_grad_()
+        if self._grad is not None:
+            t._grad = copy.deepcopy(self._grad, memo)
+        return t
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        if not self.is_leaf:
+            raise RuntimeError("only leaf tensors can be pickled; call detach() on a computed one first")
+        return _rebuild, (type(self), define.storage_array(self), self.requires_grad, _user_attributes(self, None))
+
+
+def _user_attributes(t: Tensor, memo: dict | None) -> dict:
+    own = {k: v for k, v in t.__dict__.items() if k not in ("_grad", "_seen", "_no_inplace", "_replay", "_retains")}
+    return own if memo is None else copy.deepcopy(own, memo)
+
+
+def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict) -> Tensor:
+    t = define.new(cls)
+    t._data, t._node, t._index, t._storage, t._base = array, None, 0, Storage(), None
+    t.__dict__.update(attributes)
+    return t.requires_grad_(requires_grad)
+
+
+class UntypedStorage:
+    """A tensor's memory as torch's storage objects show it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        array = define.storage_array(tensor)
+        while isinstance(array.base, np.ndarray):
+            array = array.base
+        self._array = array
+
+    def data_ptr(self) -> int:
+        """The address of the first byte."""
+        return _address(self._array)
+
+    def nbytes(self) -> int:
+        """The number of bytes."""
+        return self._array.nbytes
+
+    size = __len__ = nbytes
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _contiguous_strides(shape: tuple) -> tuple:
+    out, step = [], 1
+    for n in reversed(shape):
+        out.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(out))
+
+
+def _hooks_of(t: Tensor) -> dict:
+    node = t._node
+    if node.hooks is None:
+        node.hooks = {}
+    return node.hooks.setdefault(t._index, {})
+
+
+def _check_grad(t: Tensor, value: Any) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type '{type(value).__name__}'")
+    if value is t:
+        raise RuntimeError("can't assign Variable as its own grad")
+    if value._data.dtype is not t._data.dtype:
+        raise RuntimeError(f"assigned grad has data of a different type: got {value.dtype}, expected {t.dtype}")
+    if value._data.shape != t._data.shape:
+        raise RuntimeError(f"assigned grad has data of a different size: got {list(value.shape)}, expected {list(t.shape)}")
+
+
+define.bind_tensor(Tensor)
+_ = (engine, sys)
