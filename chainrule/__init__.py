@@ -1,9 +1,47 @@
 """chainrule: tensors with automatic differentiation, PyTorch's API on NumPy."""
-from . import dtypes, tensor
-from .tensor import Tensor, Size
-from .ops.elementwise import add, sub, mul, exp, sin, cos, pow, square, neg
-from .ops.reduce import sum, mean
-from .ops import shape as _s, index as _i, linalg as _l, create as _c
-from .ops.create import tensor
-from .ops.attach import attach
-attach()
+
+import importlib
+import types
+
+from . import dtypes, tensor  # noqa: F401
+from .tensor import Size, Tensor  # noqa: F401
+
+for _m in ("elementwise", "special", "activation", "reduce", "sort", "create", "shape", "index", "linalg", "fft", "conv", "pool",
+           "loss", "norm", "embed", "random"):
+    try:
+        importlib.import_module(f".ops.{_m}", __name__)
+    except ModuleNotFoundError as e:
+        if f"ops.{_m}" not in str(e):
+            raise
+from .ops import attach as _a  # noqa: E402
+from .ops.define import FUNCTIONS, OPS  # noqa: E402
+
+_a.attach()
+
+
+def _put(namespace, name, f):
+    target = globals()
+    if namespace == "primitive":
+        return
+    if namespace != "torch":
+        obj = None
+        for part in namespace.split("."):
+            scope = target if obj is None else obj.__dict__
+            if part not in scope:
+                scope[part] = types.ModuleType(part)
+            obj = scope[part]
+        target = obj.__dict__
+    target[name] = f
+
+
+for _o in OPS.values():
+    for _n in (_o.name, *_o.alias):
+        _put(_o.namespace, _n, _o.entry)
+for _k, _f in FUNCTIONS.items():
+    for _n in (_f.__name__, *_f.facets[2]):
+        _put(_f.facets[3], _n, _f)
+for _d in dtypes.ALL:
+    globals()[_d.name] = _d
+from .autograd.backward import backward as _b, grad as _g  # noqa: E402
+autograd = types.ModuleType("autograd")
+autograd.grad, autograd.backward = _g, _b

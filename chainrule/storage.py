@@ -18,18 +18,32 @@ _getframe = sys._getframe
 
 
 class Storage:
-    """Version counter of a piece of memory, and the source line that wrote it last."""
+    """When a piece of memory was last written (`written`, a tick of the clock), how often, and by which source line."""
 
-    version = 0
-    written = 0
-    code: CodeType | None = None
-    lasti = 0
+    __slots__ = ("log", "written")
 
     def bump(self) -> None:
         """Note that the memory has been written."""
-        self.version += 1
+        code, lasti = user_line()
+        self.log = (self.version + 1, code, lasti)
         self.written = tick()
-        self.code, self.lasti = user_line()
+
+    @property
+    def version(self) -> int:
+        """How often the memory has been written."""
+        return self.log[0] if self.written else 0
+
+    @property
+    def line(self) -> str:
+        """The source line of the last write."""
+        return describe_line(*self.log[1:]) if self.written else "no line"
+
+
+def new_storage() -> Storage:
+    """A storage that has not been written yet."""
+    s = Storage()
+    s.written = 0
+    return s
 
 
 def user_line() -> tuple[CodeType, int]:

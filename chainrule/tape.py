@@ -22,11 +22,10 @@ from typing import Any
 import numpy as np
 
 from .errors import OverwrittenError
-from .storage import HERE, Storage, describe_line, tick
+from .storage import HERE, Storage, describe_line, new_storage, tick
 
 _getframe = sys._getframe
 new = object.__new__
-NO_INDEX = (0,) * 64
 
 
 class State(threading.local):
@@ -52,34 +51,40 @@ def quiet(kernel: Callable, *args: Any) -> Any:
 
 
 class Node:
-    """The derivative of one call of an operator (`grad_fn`)."""
+    """The derivative of one call of an operator (`grad_fn`).
 
-    __slots__ = (
-        "__dict__", "__weakref__", "args", "code", "dtype", "edges", "index", "lasti", "seq", "shape", "storages",
-    )  # fmt: skip
+    The hot path makes plain `Node`s (one class, so that CPython's inline caches hold); `shown` gives a node the class with
+    the operator's name when a user gets to see it.
+    """
 
-    op: Any = None
-    rules: tuple = ()
-    names: tuple = ()  # for each rule the names of what it is given after g
-    outputs = 1
-    hooks: Any = None  # {output index: [hook, ...]} on the cotangent, before the rule
-    pre_hooks: Any = None
-    post_hooks: Any = None
-    joint = False  # one rule gives the gradients of all inputs
+    __slots__ = ("args", "code", "dtype", "edges", "index", "lasti", "more", "op", "seq", "shape", "storages")
+
+    @property
+    def shown(self) -> Node:
+        """This node, under its operator's name."""
+        if type(self) is Node:
+            self.__class__ = self.op.node_class
+        return self
 
     @property
     def next_functions(self) -> tuple:
         """The nodes of the inputs, each with the index of its output, as torch gives them."""
-        return tuple((e, i if e is not None else 0) for e, i in zip(self.edges, self.index, strict=False))
+        return tuple((None, 0) if e is None else (e.shown, i) for e, i in zip(self.edges, self.index, strict=True))
+
+    def notes(self, kind: str) -> dict:
+        """What is kept about this node besides its derivative: hooks of one kind, or the user's metadata."""
+        if self.more is None:
+            self.more = {}
+        return self.more.setdefault(kind, {})
 
     @property
     def metadata(self) -> dict:
         """A dictionary for the user's notes about this node."""
-        return self.__dict__.setdefault("_metadata", {})
+        return self.notes("metadata")
 
     def name(self) -> str:
         """The node's name, as `AddBackward0`."""
-        return type(self).__name__
+        return type(self.shown).__name__
 
     @property
     def line(self) -> str:
@@ -90,15 +95,20 @@ class Node:
         """Raise if a value this node saved has been overwritten since."""
         for s in self.storages:
             if s.written > self.seq:
-                raise OverwrittenError(
-                    str(self.shape), self.name(), self.line, describe_line(s.code, s.lasti), s.version, s.version - 1
-                )
+                what = str(list(self.shape))
+                raise OverwrittenError(what, self.name(), self.line, s.line, s.version, s.version - 1)
 
     def pull(self, g: Any, args: tuple) -> tuple:
         """The cotangents of the inputs, from that of the output."""
-        if self.joint:
-            return args[0] and self.rules[0](g, *args[0])
-        return tuple([None if a is None else rule(g, *a) for rule, a in zip(self.rules, args, strict=False)])
+        if self.op.joint:
+            return args[0] and self.op.rules[0](g, *args[0])
+        return tuple([None if a is None else rule(g, *a) for rule, a in zip(self.op.rules, args, strict=False)])
+
+
+class Ending:
+    """Stands in for the operator of nodes that have none."""
+
+    outputs, is_simple, plain, joint, rules = 1, False, False, False, ()
 
 
 class AccumulateGrad(Node):
@@ -108,6 +118,7 @@ class AccumulateGrad(Node):
 
     def __init__(self, tensor: Any) -> None:
         self._variable = weakref.ref(tensor)
+        self.op, self.more = Ending, None
         self.edges = self.index = self.storages = ()
         self.args = ()
         data = tensor._data
@@ -120,15 +131,17 @@ class AccumulateGrad(Node):
         return self._variable()
 
 
-def record(cls: type, out: Any, edges: tuple, index: tuple, args: tuple, storages: tuple) -> Node:
-    """A new node of class `cls` for one output array."""
-    node = new(cls)
-    node.edges, node.index, node.args, node.storages = edges, index, args, storages
-    node.shape, node.dtype, node.seq = out.shape, out.dtype, tick()
+def record(op: Any, out: Any, edges: tuple, index: tuple, args: tuple, storages: tuple) -> Node:
+    """A new node of operator `op` for the output array `out`."""
+    node = Node()
+    node.op, node.edges, node.index, node.args, node.storages = op, edges, index, args, storages
+    node.shape, node.dtype, node.seq, node.more = out.shape, out.dtype, tick(), None
     frame = _getframe(2)
-    while frame.f_code.co_filename.startswith(HERE) and frame.f_back is not None:
+    code = frame.f_code
+    while code.co_filename.startswith(HERE) and frame.f_back is not None:
         frame = frame.f_back
-    node.code, node.lasti = frame.f_code, frame.f_lasti
+        code = frame.f_code
+    node.code, node.lasti = code, frame.f_lasti
     return node
 
 
@@ -136,5 +149,5 @@ def storage_of(x: Any) -> Storage:
     """The storage of a tensor, made now if there is none yet."""
     s = x._storage
     if s is None:
-        s = x._storage = Storage()
+        s = x._storage = new_storage()
     return s

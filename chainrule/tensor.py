@@ -20,7 +20,7 @@ from . import devices, display, dtypes, errors
 from .autograd import backward as backward_module
 from .autograd import engine
 from .ops import define
-from .storage import Storage
+from .storage import new_storage
 from .tape import AccumulateGrad, state, storage_of
 
 
@@ -263,7 +263,7 @@ class Tensor(metaclass=_TensorMeta):
     def grad_fn(self) -> Any:
         """The node that computed this tensor; None for a leaf."""
         node = self._history()
-        return None if type(node) is AccumulateGrad else node
+        return None if node is None or type(node) is AccumulateGrad else node.shown
 
     @property
     def output_nr(self) -> int:
@@ -289,7 +289,7 @@ class Tensor(metaclass=_TensorMeta):
     def data(self) -> Tensor:
         """The same memory without history and with a version counter of its own."""
         t = define.wrap(define.storage_array(self))
-        t._storage = Storage()
+        t._storage = new_storage()
         return t
 
     @data.setter
@@ -297,7 +297,7 @@ class Tensor(metaclass=_TensorMeta):
         if not isinstance(value, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         self._data = define.storage_array(value)
-        self._storage = Storage()
+        self._storage = new_storage()
         if type(self._node) is AccumulateGrad:
             self._node.shape, self._node.dtype = self._data.shape, self._data.dtype
 
@@ -357,7 +357,7 @@ class Tensor(metaclass=_TensorMeta):
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if type(node) is not AccumulateGrad:
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-        return RemovableHandle(node.__dict__.setdefault("accumulated", {}), hook)
+        return RemovableHandle(node.notes("accumulated"), hook)
 
     # -- to Python and NumPy -----------------------------------------------------------------------------------------
 
@@ -455,7 +455,7 @@ class Tensor(metaclass=_TensorMeta):
         if id(self) in memo:
             return memo[id(self)]
         t = define.new(type(self))
-        t._data, t._node, t._index, t._storage, t._base = define.storage_array(self).copy(), None, 0, Storage(), None
+        t._data, t._node, t._index, t._storage, t._base = define.storage_array(self).copy(), None, 0, new_storage(), None
         memo[id(self)] = t
         t.__dict__.update(_user_attributes(self, memo))
         if self.requires_grad:
@@ -477,7 +477,7 @@ def _user_attributes(t: Tensor, memo: dict | None) -> dict:
 
 def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict) -> Tensor:
     t = define.new(cls)
-    t._data, t._node, t._index, t._storage, t._base = array, None, 0, Storage(), None
+    t._data, t._node, t._index, t._storage, t._base = array, None, 0, new_storage(), None
     t.__dict__.update(attributes)
     return t.requires_grad_(requires_grad)
 
@@ -515,10 +515,7 @@ def _contiguous_strides(shape: tuple) -> tuple:
 
 
 def _hooks_of(t: Tensor) -> dict:
-    node = t._node
-    if node.hooks is None:
-        node.hooks = {}
-    return node.hooks.setdefault(t._index, {})
+    return t._node.notes("hooks").setdefault(t._index, {})
 
 
 def _check_grad(t: Tensor, value: Any) -> None:

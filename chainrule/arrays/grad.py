@@ -101,7 +101,18 @@ def _getitem(x: Any, index: Any) -> Any:
     return define.OPS["getitem"].entry(x, raw(index))
 
 
+def _constant(ufunc: Any) -> Callable:
+    """Functions whose derivative is zero wherever there is one: computed on the values alone."""
+    return lambda *args, **kwargs: ufunc(*[raw(a) for a in args], **kwargs)
+
+
+CONSTANT = (
+    np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.isnan, np.isinf, np.isfinite,
+    np.logical_and, np.logical_or, np.logical_not, np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert,
+    np.floor, np.ceil, np.rint, np.trunc, np.signbit,
+)  # fmt: skip
 RULES: dict[str, Callable] = {
+    **{ufunc.__name__: _constant(ufunc) for ufunc in CONSTANT},
     "add.reduce": _reduction("sum"),
     "maximum.reduce": _reduction("amax"),
     "minimum.reduce": _reduction("amin"),

@@ -20,6 +20,11 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     A scalar needs no weight. `inputs` limits the accumulation to those tensors. Raises RuntimeError for a tensor without
     graph, a missing or misshapen weight, and a graph that was freed.
     """
+    if grad_tensors is None and inputs is None and not create_graph and isinstance(tensors, define.Tensor):
+        node = tensors._history()
+        if node is not None:
+            engine.run(((node, tensors._index, _seed(tensors, None, False)),), bool(retain_graph), False)
+            return
     outs = _as_tuple(tensors)
     weights = _as_tuple(grad_tensors) if grad_tensors is not None else (None,) * len(outs)
     if inputs is not None and len(_as_tuple(inputs)) == 0:

@@ -1,19 +1,20 @@
-"""The backward pass: iterative, by dependency counts, latest node first.
+"""The backward pass: iterative, latest node first.
 
-First count, for every node that can be reached, how many gradients it will receive; then run the nodes whose count is
-used up, the most recently recorded first, as torch does. The engine does what rules would otherwise repeat: it reduces
-each cotangent to the shape and dtype of the value it belongs to, accumulates, converts torch's conjugate convention where
-gradients enter and leave, runs hooks, checks that saved values were not overwritten, and frees what was saved.
+Nodes carry the tick of one clock, and a node is always younger than the nodes of its inputs. So taking the youngest node
+that has received something is a topological order: when a node's turn comes, everything that could send it a gradient has
+run. A heap holds the nodes that wait; on a chain it stays empty. Leaves come last, the youngest first.
 
-A cotangent may be smaller than its value as long as it broadcasts (the gradient of a sum is one number); it is expanded
-where a rule or a user needs the whole of it.
+The engine does what rules would otherwise repeat: it reduces each cotangent to the shape and dtype of the value it belongs
+to, accumulates, converts torch's conjugate convention where gradients enter and leave, runs hooks, checks that saved
+values were not overwritten, and frees what was saved. A cotangent may be smaller than its value as long as it broadcasts
+(the gradient of a sum is one number); it is expanded where a rule or a user needs the whole of it.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from collections.abc import Sequence
+from heapq import heappop, heappush, heappushpop
 from typing import Any
 
 import numpy as np
@@ -30,42 +31,31 @@ ndarray = np.ndarray
 
 def run(roots: Sequence, retain: bool, create: bool, targets: Targets | None = None, accumulate: bool = True) -> None:
     """Send the cotangents `roots` ([(node, index, g)]) backward; fill `targets`, or else the leaves' `.grad`."""
-    counts = count_dependencies(node for node, _, _ in roots)
-    needed = None if targets is None else reaching(counts, {node for node, _ in targets})
-    walk = Walk(counts, needed, retain, create, targets, accumulate)
+    walk = Walk(retain, create, targets, accumulate)
+    buffer: dict[Node, Any] = {}
+    for node, index, g in roots:
+        arrive(buffer, node, index, fit(g, *shape_of(node, index)))
+    if targets is not None:
+        walk.needed = reaching(buffer, {node for node, _ in targets})
     was = state.grad
     state.grad = create
     try:
-        for node, index, g in roots:
-            walk.arrive(node, index, fit(g, *shape_of(node, index)))
-        walk.start(dict.fromkeys(node for node, _, _ in roots))
+        walk.start(buffer)
     finally:
         state.grad = was
 
 
-def count_dependencies(roots: Any) -> dict:
-    """For each reachable node the number of gradients that will arrive, not counting the roots' own."""
-    counts: dict[Node, int] = {}
-    stack: list[Node] = []
-    for node in roots:
-        if node not in counts:
-            counts[node] = 0
-            stack.append(node)
+def reaching(roots: Any, targets: set) -> set:
+    """The nodes below `roots` from which a target can be reached."""
+    oldest = min((t.seq for t in targets), default=0)
+    seen, stack = set(roots), list(roots)
     while stack:
         for e in stack.pop().edges:
-            if e is not None:
-                if e in counts:
-                    counts[e] += 1
-                else:
-                    counts[e] = 1
-                    stack.append(e)
-    return counts
-
-
-def reaching(counts: dict, targets: set) -> set:
-    """The nodes from which a target can be reached."""
+            if e is not None and e.seq >= oldest and e not in seen:
+                seen.add(e)
+                stack.append(e)
     found: set[Node] = set()
-    for node in sorted(counts, key=lambda n: n.seq):
+    for node in sorted(seen, key=lambda n: n.seq):
         if node in targets or any(e in found for e in node.edges if e is not None):
             found.add(node)
     return found
@@ -73,99 +63,103 @@ def reaching(counts: dict, targets: set) -> set:
 
 def shape_of(node: Node, index: int) -> tuple:
     """Shape and dtype of a node's output."""
-    return (node.shape if node.outputs == 1 else node.shape[index]), node.dtype
+    return (node.shape if node.op.outputs == 1 else node.shape[index]), node.dtype
+
+
+def arrive(buffer: dict, node: Node, index: int, g: Any) -> None:
+    """Add a cotangent to what has come for output `index` of `node`."""
+    if node.op.outputs == 1:
+        old = buffer.get(node)
+        buffer[node] = g if old is None else old + g
+    else:
+        slots = buffer.setdefault(node, [None] * len(node.shape))
+        slots[index] = g if slots[index] is None else slots[index] + g
 
 
 class Walk:
     """One backward pass over one graph."""
 
-    def __init__(self, counts: dict, needed: set | None, retain: bool, create: bool, targets: Targets | None,
-                 accumulate: bool) -> None:  # fmt: skip
-        self.counts, self.needed, self.retain, self.create = counts, needed, retain, create
-        self.targets, self.accumulate = targets, accumulate
-        self.buffer: dict[Node, Any] = {}
-        self.ready: list[tuple[int, Node]] = []
+    __slots__ = ("accumulate", "create", "needed", "retain", "targets")
 
-    def arrive(self, node: Node, index: int, g: Any) -> None:
-        """Add a cotangent to what has come for output `index` of `node`."""
-        if node.outputs == 1:
-            old = self.buffer.get(node)
-            self.buffer[node] = g if old is None else old + g
-        else:
-            slots = self.buffer.setdefault(node, [None] * node.outputs)
-            slots[index] = g if slots[index] is None else slots[index] + g
+    def __init__(self, retain: bool, create: bool, targets: Targets | None, accumulate: bool) -> None:
+        self.retain, self.create, self.targets, self.accumulate = retain, create, targets, accumulate
+        self.needed: set | None = None
 
-    def start(self, roots: Any) -> None:
-        """Run all nodes, each when everything has arrived."""
-        counts, buffer, ready, needed = self.counts, self.buffer, self.ready, self.needed
-        arrive, apply, plain = self.arrive, state.run, not self.create
-        for node in roots:
-            if not counts[node]:
-                heappush(ready, (-node.seq, node))
-        while ready:
-            node = heappop(ready)[1]
-            g = buffer.pop(node, None)
-            if type(node) is AccumulateGrad:
-                if g is not None:
-                    self.finish_leaf(node, g)
-                continue
-            if needed is not None and (node not in needed or not any(e in needed for e in node.edges)):
-                if g is not None:
-                    self.arrived_at_target(node, g)
-                continue
-            if g is None:
-                grads = (None,) * len(node.edges)
-            elif plain and node.op is not None and node.op.plain and node.hooks is None and self.targets is None:
-                grads = self.pull_plain(node, g, apply)
+    def start(self, buffer: dict) -> None:
+        """Run all nodes that receive something, the youngest first."""
+        ready: list[tuple[int, Node]] = []
+        for node in buffer:
+            heappush(ready, (-node.seq, node))
+        apply, retain = state.run, self.retain
+        special = self.create or self.targets is not None
+        following = None
+        while ready or following is not None:
+            if following is None:
+                node = heappop(ready)[1]
+            elif ready:
+                node = heappushpop(ready, (-following.seq, following))[1]
             else:
+                node = following
+            following = None
+            g = buffer.pop(node)
+            if type(node) is AccumulateGrad:
+                self.finish_leaf(node, g)
+                continue
+            op = node.op
+            if special or not op.is_simple or node.more is not None:
                 grads = self.pull(node, g)
-            for e, i, gi in zip(node.edges, node.index, grads, strict=False):
-                if e is None:
+            else:
+                args, storages = node.args, node.storages
+                if args is None:
+                    raise FreedGraphError(node.name(), node.line)
+                if storages:
+                    seq = node.seq
+                    for s in storages:
+                        if s.written > seq:
+                            node.check()
+                    if not retain:
+                        node.args, node.storages = None, ()
+                dtype = node.dtype
+                if dtype is not F32 and dtype is not F64:
+                    g, args = widen(g, args)
+                if not op.plain and g.shape != node.shape:
+                    g = expand(g, node.shape)
+                rules = op.rules
+                if len(args) == 1:
+                    grads = (apply(rules[0], g, *args[0]),)
+                else:
+                    grads = [None if a is None else apply(r, g, *a) for a, r in zip(args, rules)]
+            index = node.index
+            for k, e in enumerate(node.edges):
+                if e is None or (gi := grads[k]) is None:
                     continue
-                if gi is not None:
-                    if e.outputs == 1:
-                        if gi.shape != e.shape or gi.dtype is not e.dtype:
-                            gi = fit(gi, e.shape, e.dtype)
-                        old = buffer.get(e)
-                        buffer[e] = gi if old is None else old + gi
-                    else:
-                        arrive(e, i, fit(gi, *shape_of(e, i)))
-                left = counts[e] - 1
-                counts[e] = left
-                if not left:
+                if e.op.outputs == 1:
+                    if gi.shape != e.shape or gi.dtype is not e.dtype:
+                        gi = fit(gi, e.shape, e.dtype)
+                    old = buffer.get(e)
+                    if old is not None:
+                        buffer[e] = old + gi
+                        continue
+                    buffer[e] = gi
+                else:
+                    fresh = e not in buffer
+                    arrive(buffer, e, index[k], fit(gi, *shape_of(e, index[k])))
+                    if not fresh:
+                        continue
+                if following is None:
+                    following = e
+                else:
                     heappush(ready, (-e.seq, e))
 
-    def pull_plain(self, node: Node, g: Any, apply: Callable) -> Any:
-        """The rules of an elementwise node in float32 or float64: no expansion, no rounding."""
-        args, storages = node.args, node.storages
-        if args is None:
-            raise FreedGraphError(node.name(), node.line)
-        if storages:
-            seq = node.seq
-            for s in storages:
-                if s.written > seq:
-                    node.check()
-            if not self.retain:
-                node.args, node.storages = None, ()
-        dtype = node.dtype
-        if dtype is not F32 and dtype is not F64:
-            g, args = widen(g, args)
-        if len(args) == 1:
-            return (apply(node.rules[0], g, *args[0]),)
-        a0, a1 = args
-        rules = node.rules
-        return (
-            None if a0 is None else apply(rules[0], g, *a0),
-            None if a1 is None else apply(rules[1], g, *a1),
-        )
-
-    def pull(self, node: Node, g: Any) -> tuple:
-        """Cotangents of a node's inputs, with hooks, targets, double backward and half types."""
-        g = self.whole(node, g)
-        if node.hooks is not None:
+    def pull(self, node: Node, g: Any) -> Sequence:
+        """Cotangents of a node's inputs, with hooks, targets, double backward, several outputs and half types."""
+        g = whole(node, g)
+        if node.more is not None and "hooks" in node.more:
             g = run_hooks(node, g)
         if self.targets is not None:
             self.note_targets(node, g)
+            if node not in self.needed or not any(e in self.needed for e in node.edges):
+                return (None,) * len(node.edges)
         if node.args is None:
             raise FreedGraphError(node.name(), node.line)
         node.check()
@@ -175,67 +169,71 @@ class Walk:
             g = as_grad(g)
         elif node.dtype in HALVES:
             g, args = widen(g, args)
-        if node.outputs != 1:
+        if node.op.outputs != 1:
             g = tuple([np.zeros(s, node.dtype) if gi is None else gi for gi, s in zip(g, node.shape, strict=True)])
-        before = node.__dict__.get("pre_hooks")
+        before = node.more and node.more.get("pre_hooks")
         if before:
             g = node_pre_hooks(before, g)
-        grads = node.pull(g, args) if self.create else state.run(node.pull, g, args)
-        after = node.__dict__.get("post_hooks")
+        grads = node.pull(g, args) if self.create or not node.op.rules else state.run(node.pull, g, args)
+        after = node.more and node.more.get("post_hooks")
         if after:
             grads = node_post_hooks(after, grads, g)
         if not self.retain and node.storages:
             node.args, node.storages = None, ()
         return grads
 
-    def whole(self, node: Node, g: Any) -> Any:
-        """The cotangent(s) of a node's output(s), at full size."""
-        if node.outputs == 1:
-            return expand(g, node.shape)
-        return [None if gi is None else expand(gi, s) for gi, s in zip(g, node.shape, strict=True)]
-
-    def arrived_at_target(self, node: Node, g: Any) -> None:
-        """The walk ends here: run the hooks, note the gradient if it is asked for."""
-        g = self.whole(node, g)
-        self.note_targets(node, g if node.hooks is None else run_hooks(node, g))
-
     def note_targets(self, node: Node, g: Any) -> None:
-        for i, gi in enumerate(g if node.outputs != 1 else (g,)):
+        """Remember a cotangent that was asked for."""
+        for i, gi in enumerate(g if node.op.outputs != 1 else (g,)):
             if (node, i) in self.targets:
                 self.targets[node, i] = gi
 
     def finish_leaf(self, node: AccumulateGrad, g: Any) -> None:
         """A gradient has reached a leaf: run its hooks, then note or accumulate it."""
-        if node.hooks is not None:
+        if node.more is not None and "hooks" in node.more:
             g = run_hooks(node, expand(g, node.shape))
         if self.targets is not None:
             if (node, 0) in self.targets:
                 self.targets[node, 0] = expand(g, node.shape)
             if not (self.accumulate and (node, 0) in self.targets):
                 return
-        leaf = node.variable
+        leaf = node._variable()
         if leaf is None:
             return
-        accumulate_grad(leaf, g, node)
-        for hook in list(node.__dict__.get("accumulated", {}).values()):
-            hook(leaf)
+        old = leaf._grad
+        if old is None and isinstance(g, np.generic) and g.shape == node.shape and g.dtype.kind != "c":
+            leaf._grad = define.wrap(g)
+        else:
+            accumulate_grad(leaf, old, g, node)
+        hooks = node.more and node.more.get("accumulated")
+        if hooks:
+            for hook in list(hooks.values()):
+                hook(leaf)
 
 
-def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad) -> None:
+def whole(node: Node, g: Any) -> Any:
+    """The cotangent(s) of a node's output(s), at full size."""
+    if node.op.outputs == 1:
+        return expand(g, node.shape)
+    return [None if gi is None else expand(gi, s) for gi, s in zip(g, node.shape, strict=True)]
+
+
+def accumulate_grad(leaf: Any, old: Any, g: Any, node: AccumulateGrad) -> None:
     """`leaf.grad += g`, taking `g` over where nobody else holds it."""
-    old = leaf.grad
     if isinstance(g, GradArray):
         new = outward(expand(g, node.shape)).tensor
         leaf._grad = new if old is None else define.OPS["add"].entry(old, new)
         return
-    g = outward(g)
+    if g.dtype.kind == "c":
+        g = g.conj()
     if old is None:
-        # held by: the caller's variable, this one, and getrefcount's argument
-        owned = isinstance(g, np.generic) or (
-            type(g) is ndarray and g.shape == node.shape and g.base is None and sys.getrefcount(g) <= 5
-            and g.flags.c_contiguous and g.flags.owndata
-        )  # fmt: skip
-        leaf._grad = define.wrap(g if owned else expand(g, node.shape) + 0 if isinstance(g, define.Duck) else full_copy(g, node.shape))
+        if type(g) is ndarray:
+            # its holders: the loop of the engine, finish_leaf, this function, and getrefcount's own argument
+            if g.shape != node.shape or g.base is not None or sys.getrefcount(g) > 4 or not g.flags.c_contiguous:
+                g = full_copy(g, node.shape)
+        elif g.shape != node.shape:
+            g = full_copy(g, node.shape)
+        leaf._grad = define.wrap(g)
     elif old._node is not None:
         leaf._grad = define.OPS["add"].entry(old, define.wrap(expand(g, node.shape)))
     else:
@@ -263,7 +261,7 @@ def fit(g: Any, shape: tuple, dtype: Any) -> Any:
     """`g` reduced to a shape that broadcasts to `shape`, in `dtype`: broadcasting and promotion undone."""
     if g.shape != shape:
         lead = g.ndim - len(shape)
-        if lead >= 0:
+        if lead >= 0 and g.ndim:
             axes = tuple([i for i, n in enumerate(g.shape) if i < lead or (n != 1 and shape[i - lead] == 1)])
             if axes:
                 g = np.add.reduce(g, axis=axes, keepdims=True)
@@ -278,7 +276,11 @@ def fit(g: Any, shape: tuple, dtype: Any) -> Any:
 
 def expand(g: Any, shape: tuple) -> Any:
     """`g` at the full shape it broadcasts to."""
-    return g if g.shape == shape else np.broadcast_to(g, shape)
+    if g.shape == shape:
+        return g
+    if isinstance(g, np.generic):
+        return ndarray(shape, g.dtype, np.array(g), 0, (0,) * len(shape))
+    return np.broadcast_to(g, shape)
 
 
 def outward(g: Any) -> Any:
@@ -312,7 +314,7 @@ def lift_saved(node: Node, args: tuple) -> tuple:
 
     def lift(name: str, value: Any) -> Any:
         if name == "out":
-            if node.outputs != 1:
+            if node.op.outputs != 1:
                 return tuple([tensor_at(v, node, i) for i, v in enumerate(value)])
             return tensor_at(value, node, 0)
         k = places.get(name)
@@ -320,10 +322,10 @@ def lift_saved(node: Node, args: tuple) -> tuple:
             return value
         if node.op.variadic:
             return [v if e is None else tensor_at(v, e, i) for v, e, i in zip(value, node.edges, node.index, strict=True)]
-        return value if value is None or node.edges[k] is None else tensor_at(value, node.edges[k], node.index[k])
+        return value if value is None or k >= len(node.edges) or node.edges[k] is None else tensor_at(value, node.edges[k], node.index[k])
 
     return tuple([None if a is None else tuple([lift(n, v) for n, v in zip(names, a, strict=True)])
-                  for names, a in zip(node.names, args, strict=True)])  # fmt: skip
+                  for names, a in zip(node.op.names, args, strict=True)])  # fmt: skip
 
 
 def tensor_at(array: Any, node: Node, index: int) -> Any:
@@ -351,15 +353,15 @@ def as_array(t: Any) -> Any:
 
 def run_hooks(node: Node, g: Any) -> Any:
     """Run the tensor hooks of a node's outputs; each may replace the gradient."""
-    gs = list(g) if node.outputs != 1 else [g]
-    for index, hooks in list(node.hooks.items()):
+    gs = list(g) if node.op.outputs != 1 else [g]
+    for index, hooks in list(node.more["hooks"].items()):
         for hook in list(hooks.values()):
             if gs[index] is None:
                 continue
             out = hook(as_tensor(gs[index]))
             if out is not None:
                 gs[index] = check_hook_result(hook, out, *shape_of(node, index))
-    return gs if node.outputs != 1 else gs[0]
+    return gs if node.op.outputs != 1 else gs[0]
 
 
 def check_hook_result(hook: Any, out: Any, shape: tuple, dtype: Any) -> Any:

@@ -15,7 +15,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     if dtype is None and a.dtype.kind == "f" and not isinstance(data, (np.ndarray, np.generic)):
         a = a.astype(dtypes.get_default_dtype().numpy)
     if dtype: a = a.astype(dtype.numpy)
-    t = wrap(a)
+    t = wrap(a if a.ndim else a[()])
     return t.requires_grad_() if requires_grad else t
 
 

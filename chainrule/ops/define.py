@@ -24,8 +24,8 @@ from .. import dtypes
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..arrays.duck import Duck, highest
 from ..errors import LeafInPlaceError, bad_dim, not_a_tensor
-from ..storage import Storage, tick
-from ..tape import NO_INDEX, AccumulateGrad, Node, new, quiet, record, state, storage_of
+from ..storage import Storage, new_storage, tick
+from ..tape import AccumulateGrad, Ending, Node, new, quiet, record, state, storage_of
 
 SAME, FLOAT, BOOLEAN, HALF, MOVE = "same", "float", "boolean", "half", "move"
 PUBLIC = {"x": "input", "y": "other"}
@@ -93,15 +93,16 @@ class Op:
         self.picks = tuple(r and _picker([places[n] for n in names]) for r, names in zip(self.rules, self.names, strict=True))
         self.saves = tuple(tuple(places[n] for n in names if places[n] <= self.n) for names in self.names)
         self._node, self._keep = None, {}
+        self.is_simple = self.outputs == 1 and not joint and not self.variadic
+        if rules and not joint:
+            self.keep_x = self.keep((True, False)[: self.n])
+            self.keep_y, self.keep_xy = self.keep((False, True)), self.keep((True, True))
 
     @property
-    def node(self) -> type:
-        """The class of this operator's nodes, made at the first call that needs it."""
+    def node_class(self) -> type:
+        """The class that shows this operator's nodes under their name."""
         if self._node is None:
-            self._node = type(self.node_name, (Node,), {
-                "__slots__": (), "op": self, "rules": self.rules, "names": self.names,
-                "outputs": self.outputs, "joint": self.joint,
-            })  # fmt: skip
+            self._node = type(self.node_name, (Node,), {"__slots__": (), "__module__": "chainrule"})
         return self._node
 
     def keep(self, needed: tuple) -> tuple:
@@ -157,7 +158,8 @@ class Op:
     def call(self, inputs: Sequence, params: tuple) -> Any:
         """Run the operator on bound arguments and record its node."""
         if self.variadic:
-            inputs, params = tuple(inputs[0]), params
+            inputs = tuple(inputs[0])
+        params = tuple([p._data if isinstance(p, Tensor) else p for p in params])
         arrays = self.arrays(inputs)
         result = None
         if self.promote is not MOVE:
@@ -245,10 +247,9 @@ class Op:
         owners = (*inputs, outs[0])
         kept = tuple([storage_of(owners[k]) for k in (range(len(inputs)) if self.variadic and self.saves[0] else self.keep(needs))
                       if isinstance(owners[k], Tensor)])  # fmt: skip
-        node = record(self.node, outs[0]._data, edges, index, args, kept)
+        node = record(self, outs[0]._data, edges, index, args, kept)
         if self.outputs != 1:
             node.shape = tuple([t._data.shape for t in outs])
-            node.__dict__["outputs"] = len(outs)
         for i, t in enumerate(outs):
             t._node, t._index = node, i
             if t._base is not None:
@@ -336,7 +337,7 @@ def wrap(a: Any) -> Any:
 def storage_array(x: Any) -> Any:
     """The tensor's array after making sure that it is memory which can be shared and written (not a NumPy scalar)."""
     if x._storage is None:
-        x._storage = Storage()
+        x._storage = new_storage()
     if isinstance(x._data, np.generic):
         x._data = np.array(x._data)
     return x._data
@@ -383,12 +384,9 @@ def refresh(view: Any) -> None:
 
 
 def unary(op: Op) -> Callable:
-    """The public function of an elementwise operator of one tensor."""
+    """The public function of an operator whose only argument is one tensor."""
     kernel = FAST.get(op.kernel, op.kernel)
-    differentiable = bool(op.rules)
-    pick = op.picks[0] if differentiable else None
-    saves = op.saves[0] if differentiable else ()
-    any_float = op.promote in (SAME, FLOAT)
+    fast = op.promote in (SAME, FLOAT, HALF)
 
     def entry(input: Any, *, out: Any = None) -> Any:
         try:
@@ -396,57 +394,54 @@ def unary(op: Op) -> Callable:
             dtype = x.dtype
         except AttributeError:
             raise not_a_tensor(op.name, "input", 1, input) from None
-        if out is not None:
+        if not fast or (dtype is not F32 and dtype is not F64) or out is not None:
             return write_out(out, op.call((input,), ()), input)
-        if not (any_float and (dtype is F32 or dtype is F64)):
-            return op.call((input,), ())
         try:
             y = state.run(kernel, x)
-        except (RuntimeError, TypeError):
+        except (RuntimeError, ValueError, TypeError):
             return op.call((input,), ())
         t = new(Tensor)
         t._data, t._node, t._index, t._storage, t._base = y, None, 0, None, None
-        if differentiable and state.grad:
+        if op.rules and state.grad:
             base = input._base
             if base is not None and base._node is not input._seen:
                 refresh(input)
             node = input._node
             if node is not None:
-                kept = ()
-                if saves:
-                    owner = t if saves[0] else input
-                    s = owner._storage
-                    if s is None:
-                        s = owner._storage = Storage()
-                    kept = (s,) if len(saves) == 1 else (s, storage_of(t))
-                t._node = record(op._node or op.node, y, (node,), (input._index,), (pick((x, y)),), kept)
+                keep = op.keep_x
+                kept = keep_storages(keep, input, t) if keep else ()
+                values = (x, y, None, None, x.shape) if op.shapes else (x, y)
+                t._node = record(op, y, (node,), (input._index,), (op.picks[0](values),), kept)
         return t
 
     return entry
 
 
 def binary(op: Op, dunder: bool = False) -> Callable:
-    """The public function of an elementwise operator of two tensors, or a tensor and a number.
+    """The public function of an operator of two tensors, or (elementwise) a tensor and a number.
 
     `dunder`: the form Python's operators use, which leaves operands it does not know to the other side.
     """
     kernel = FAST.get(op.kernel, op.kernel)
-    differentiable = bool(op.rules)
-    pick0, pick1 = (*op.picks, None)[:2] if differentiable else (None, None)
-    any_float = op.promote in (SAME, FLOAT)
+    fast = op.promote in (SAME, FLOAT, HALF)
+    numbers = op.numbers
 
     def entry(input: Any, other: Any, *, out: Any = None) -> Any:
         kind = type(other)
         try:
             x = input._data
             dtype = x.dtype
-            y = other if kind is float or kind is int else other._data
+            if kind is float or kind is int:
+                y, tensor = other, False
+                ok = numbers and (dtype is F32 or dtype is F64)
+            else:
+                y, tensor = other._data, True
+                ok = y.dtype is dtype and (dtype is F32 or dtype is F64)
         except AttributeError:
             if dunder and not dtypes.is_number(other):
                 return NotImplemented
-            return write_out(out, op.call((input, other), ()), input, other)
-        tensor = y is not other
-        if not (any_float and (dtype is F32 or dtype is F64) and (not tensor or y.dtype is dtype)) or out is not None:
+            ok = False
+        if not ok or not fast or out is not None:
             return write_out(out, op.call((input, other), ()), input, other)
         try:
             z = state.run(kernel, x, y)
@@ -454,26 +449,29 @@ def binary(op: Op, dunder: bool = False) -> Callable:
             return op.call((input, other), ())
         t = new(Tensor)
         t._data, t._node, t._index, t._storage, t._base = z, None, 0, None, None
-        if differentiable and state.grad:
+        if op.rules and state.grad:
             base = input._base
             if base is not None and base._node is not input._seen:
                 refresh(input)
-            m, n = input._node, None
+            m = input._node
             if tensor:
                 base = other._base
                 if base is not None and base._node is not other._seen:
                     refresh(other)
                 n = other._node
-            if m is not None or n is not None:
-                values = (x, y, z)
-                args = (None if m is None else pick0(values), None if n is None or pick1 is None else pick1(values))
-                kept = ()
-                keep = op.keep((m is not None, n is not None))
-                if keep:
-                    kept = keep_storages(keep, input, other if tensor else None, t)
-                index = NO_INDEX if not input._index and (n is None or not other._index) else (
-                    input._index, other._index if tensor else 0)  # fmt: skip
-                t._node = record(op._node or op.node, z, (m, n), index, args, kept)
+                if n is not None:
+                    if m is None:
+                        keep, args = op.keep_y, (None, op.picks[1]((x, y, z)))
+                    else:
+                        values = (x, y, z)
+                        keep, args = op.keep_xy, (op.picks[0](values), op.picks[1](values))
+                    kept = keep_storages(keep, input, other, t) if keep else ()
+                    t._node = record(op, z, (m, n), (input._index, other._index), args, kept)
+                    return t
+            if m is not None:
+                keep = op.keep_x
+                kept = keep_storages(keep, input, other if tensor else None, t) if keep else ()
+                t._node = record(op, z, (m,), (input._index,), (op.picks[0]((x, y, z)),), kept)
         return t
 
     return entry
@@ -487,7 +485,8 @@ def keep_storages(keep: tuple, *owners: Any) -> tuple:
         if owner is not None:
             s = owner._storage
             if s is None:
-                s = owner._storage = Storage()
+                owner._storage = s = Storage()
+                s.written = 0
             kept.append(s)
     return tuple(kept)
 
@@ -680,7 +679,7 @@ def rebase(self: Any, node: Node | None, index: int, before: tuple) -> None:
 class CopySlices(Node):
     """History of a base, one view of which was written in place: the view's part flows through `inner`."""
 
-    __slots__ = ("geometry", "inner")
+    __slots__ = ()
 
     @staticmethod
     def over(base: Any, view: Any, inner: Node | None, before: tuple) -> CopySlices:
@@ -689,25 +688,30 @@ class CopySlices(Node):
         own = (before[0][0], before[1][0])
         first = others.index(own) if own[0] is not None and own in others else None
         edges = [(base._node, base._index), *(o for k, o in enumerate(others) if k != first)]
-        node = record(CopySlices, base._data, tuple(e for e, _ in edges), tuple(i for _, i in edges), (),
+        node = record(Ending, base._data, tuple(e for e, _ in edges), tuple(i for _, i in edges), (),
                       inner.storages if inner is not None else ())  # fmt: skip
-        node.inner, node.geometry = inner, geometry(base._data, view._data)
+        node.__class__ = SLICES
         node.args = (inner.args if inner is not None else (), first)
+        node.more = {"inner": inner, "geometry": geometry(base._data, view._data)}
         return node
 
     def lifted(self, lift: Callable) -> tuple:
         """The saved values for double backward."""
-        return (lift(self.inner, self.args[0]) if self.inner is not None else (), self.args[1])
+        inner = self.more["inner"]
+        return (lift(inner, self.args[0]) if inner is not None else (), self.args[1])
 
     def pull(self, g: Any, args: tuple) -> tuple:
         inner_args, first = args
-        flat = g.reshape(-1)
-        places = view_places(*self.geometry)
+        inner, flat = self.more["inner"], g.reshape(-1)
+        places = view_places(*self.more["geometry"])
         part = flat[places]
-        parts = list(self.inner.pull(part, inner_args)) if self.inner is not None else []
+        parts = list(inner.pull(part, inner_args)) if inner is not None else []
         own = parts.pop(first) if first is not None else None
         rest = put(flat, np.zeros((), g.dtype) if own is None else own, places).reshape(g.shape)
         return (rest, *parts)
+
+
+SLICES = CopySlices
 
 
 def geometry(base: Any, view: Any) -> tuple:
@@ -735,13 +739,15 @@ def seen_by(memory: Any, shape: Sequence, strides: Sequence) -> Any:
 # -- definitions -----------------------------------------------------------------------------------------------------
 
 
-def elementwise(kernel: Callable, *, promote: str = SAME, vjp: Any = (), name: str = "", **facets: Any) -> Any:
+def elementwise(kernel: Callable | None = None, *, promote: str = SAME, vjp: Any = (), name: str = "", **facets: Any) -> Any:
     """Define an elementwise operator from a NumPy ufunc or a function of arrays, and its rules (one per input)."""
+    if kernel is None:
+        return lambda k: elementwise(k, promote=promote, vjp=vjp, name=name, **facets)
     rules = vjp if isinstance(vjp, tuple) else (vjp,)
     facets.setdefault("inplace", True)
     o = Op(kernel, name=name or kernel.__name__, promote=promote, rules=rules, **facets)
     o.plain = o.n <= 2
-    return _register(o, {1: unary, 2: binary}.get(o.n, general)(o) if o.total == o.n else general(o))
+    return _register(o, template(o)(o))
 
 
 def op(kernel: Callable | None = None, *, promote: str = HALF, **facets: Any) -> Any:
@@ -749,7 +755,14 @@ def op(kernel: Callable | None = None, *, promote: str = HALF, **facets: Any) ->
     if kernel is None:
         return lambda k: op(k, promote=promote, **facets)
     o = Op(kernel, name=facets.pop("name", kernel.__name__), promote=promote, **facets)
-    return _register(o, general(o))
+    return _register(o, template(o)(o))
+
+
+def template(o: Op) -> Callable:
+    """Which of the three forms of a public function serves an operator."""
+    if o.total != o.n or o.extra or o.variadic or o.view or o.outputs != 1 or o.result is not None:
+        return general
+    return {1: unary, 2: binary}.get(o.n, general)
 
 
 def _register(o: Op, entry: Any) -> Any:

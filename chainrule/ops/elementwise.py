@@ -86,3 +86,6 @@ def square(input: Any, *, out: Any = None) -> Any:
 def choose(condition: Any, x: Any, y: Any, /) -> Any:
     """x where the condition holds, else y."""
     return np.where(condition, x, y)
+
+
+conj = elementwise(np.conjugate, vjp=lambda g: g.conj(), name="conj", inplace=False, doc="The complex conjugate.")

@@ -43,7 +43,7 @@ def spread(g: Any, dim: Dims, keepdim: bool, ndim: int) -> Any:
     return g[tuple([None if i in axes else slice(None) for i in range(ndim)])]
 
 
-@op(name="sum", linear=True, node="SumBackward0")
+@op(name="sum", linear=True, node="SumBackward1", method=False)
 def total(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Sum of the elements, of all or along `dim`; integers and bools add up in int64."""
     axes = None if dim is None else axes_of(dim, x.ndim)
@@ -57,7 +57,7 @@ def _(g, x_shape, dim, keepdim):
     return spread(g, dim, keepdim, len(x_shape))
 
 
-@op(name="mean", linear=True)
+@op(name="mean", linear=True, node="MeanBackward1", method=False)
 def average(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Mean of the elements, of all or along `dim`."""
     if FROM_NUMPY[x.dtype].category < FLOATING:
@@ -71,6 +71,31 @@ def average(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
 def _(g, x_shape, dim, keepdim):
     axes = axes_of(dim, len(x_shape))
     return spread(g, dim, keepdim, len(x_shape)) / math.prod(x_shape[a] for a in axes)
+
+
+@op(name="sum_all", linear=True, method=False, node="SumBackward0")
+def total_all(x: Any, /) -> Any:
+    """Sum of all elements."""
+    return np.add.reduce(x, axis=None) if FROM_NUMPY[x.dtype].category >= FLOATING else np.add.reduce(x, axis=None, dtype=I64)
+
+
+@total_all.vjp
+def _(g):
+    return g
+
+
+@op(name="mean_all", linear=True, method=False, node="MeanBackward0")
+def average_all(x: Any, /) -> Any:
+    """Mean of all elements."""
+    if FROM_NUMPY[x.dtype].category < FLOATING:
+        raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or complex "
+                           f"dtype. Got: {FROM_NUMPY[x.dtype]}")  # fmt: skip
+    return np.add.reduce(x, axis=None) / x.dtype.type(x.size)
+
+
+@average_all.vjp
+def _(g, x_shape):
+    return g / math.prod(x_shape)
 
 
 @op
@@ -89,12 +114,16 @@ def _(g, x, out, dim, keepdim):
 @function(method=True)
 def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
     """Sum of the elements, of all or along `dim`, computed in `dtype` if one is given."""
+    if dim is None and not keepdim and dtype is None and out is None:
+        return total_all(input)
     return total(input if dtype is None else input.to(dtype), dim, keepdim, **_out(out))
 
 
 @function(method=True)
 def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
     """Mean of the elements, of all or along `dim`, computed in `dtype` if one is given."""
+    if dim is None and not keepdim and dtype is None and out is None:
+        return average_all(input)
     return average(input if dtype is None else input.to(dtype), dim, keepdim, **_out(out))
 
 
