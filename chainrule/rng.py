@@ -37,6 +37,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 
@@ -73,7 +74,6 @@ _HALVES = {"float16", "bfloat16"}
 _FLOATING = set(_DIGITS)
 _PARTS = {"complex64": "float32", "complex128": "float64"}
 _COUNTED = {"uint8", "int8", "int16", "int32", "int64"}
-_UNCOUNTED = {"uint16", "uint32", "uint64"}
 
 
 # ------------------------------------------------------------------------------- the generator
@@ -263,14 +263,6 @@ def _require(dtype: str, supported: set[str], kernel: str) -> None:
         raise NotImplementedError(f'"{kernel}" not implemented for \'{_NAMES[dtype][0]}\'')
 
 
-def _require_continuous(dtype: str, distribution: str, name: int) -> None:
-    _check(
-        dtype in _FLOATING,
-        f"{distribution} distribution is a continuous probability distribution. "
-        f"dtype must be a floating point but you specified {_NAMES[dtype][name]}",
-    )
-
-
 # ----------------------------------------------------------------------- rounding as torch does
 
 
@@ -314,14 +306,27 @@ def _libm(function: Callable[[float], float], x: Array) -> Array:
     return np.fromiter(map(function, x.ravel().tolist()), _F64, x.size).reshape(x.shape)
 
 
+def _double(vector: np.ufunc, scalar: Callable[[float], float], x: Array, dtype: str) -> Array:
+    """A float64 function to the last bit for a float64 result; else NumPy's, some 50 times faster,
+    whose last bit does not survive the rounding to a shorter type."""
+    return _libm(scalar, x) if dtype == "float64" else vector(x)
+
+
 def _exp(x: float) -> float:
     return math.exp(x) if x < 709.8 else math.inf
 
 
-def _double(vector: np.ufunc, scalar: Callable[[float], float], x: Array, dtype: str) -> Array:
-    """A float64 function to the last bit for a float64 result; else NumPy's, some 50 times faster,
-    whose last bits do not survive the rounding to a shorter type."""
-    return _libm(scalar, x) if dtype == "float64" else vector(x)
+def _log(x: float) -> float:
+    return math.log(x) if x else -math.inf
+
+
+def _logs(x: Array) -> Array:
+    """log to the last bit. For many elements from SciPy, where 1 * log x is the C library's."""
+    if x.size < 1 << 17:
+        return _libm(math.log, x)
+    from scipy.special import xlogy
+
+    return xlogy(1.0, x)
 
 
 # -------------------------------------------------------------------------------------- uniform
@@ -401,7 +406,7 @@ def draw_normal(
     if n >= 16 and contiguous:
         values = _grouped_normals(generator, n, dtype, mean, std)
     else:
-        values = _fused(_serial_normals(generator, n), std, mean)
+        values = _fused(_serial_normals(generator, n, dtype), std, mean)
     return _cast(values, dtype).reshape(shape)
 
 
@@ -422,22 +427,29 @@ def draw_normal_around(generator: Generator, mean: Array | float, std: Array | f
     return np.add(out, mean, out=out, casting="same_kind")
 
 
-def _serial_normals(generator: Generator, n: int) -> Array:
+def _serial_normals(generator: Generator, n: int, dtype: str) -> Array:
     """n standard normals in float64, pair by pair, starting with the cached one if there is one."""
+    if not n:
+        return np.empty(0)
     with generator.lock:
-        cached = generator.cached_normal if n else None
-        waiting = cached is not None
-        pairs = (n - waiting + 1) // 2
-        uniforms = generator.doubles(2 * pairs)
-        radius = np.sqrt(-2.0 * _libm(math.log1p, -uniforms[1::2]))
-        angle = 2.0 * math.pi * uniforms[::2]
-        out = np.empty(waiting + 2 * pairs)
-        out[:waiting] = cached
-        np.multiply(radius, np.cos(angle), out=out[waiting::2])
-        np.multiply(radius, np.sin(angle), out=out[waiting + 1 :: 2])
-        if n:
-            generator.cached_normal = float(out[n]) if out.size > n else None
+        cached = generator.cached_normal
+        first = cached is not None
+        angles, seconds = _pairs(generator, (n - first + 1) // 2)
+        radii = np.sqrt(-2.0 * _double(np.log1p, math.log1p, -seconds, dtype))
+        out = np.empty(first + 2 * radii.size)
+        out[:first] = cached
+        out[first::2] = radii * np.cos(angles)
+        out[first + 1 :: 2] = radii * np.sin(angles)
+        generator.cached_normal = None
+        if out.size > n:
+            radius = math.sqrt(-2.0 * math.log1p(-seconds[-1]))
+            generator.cached_normal = radius * math.sin(angles[-1])
     return out[:n]
+
+
+def _pairs(generator: Generator, n: int) -> tuple[Array, Array]:
+    uniforms = generator.doubles(2 * n)
+    return 2.0 * math.pi * uniforms[::2], uniforms[1::2]
 
 
 def _grouped_normals(generator: Generator, n: int, dtype: str, mean: float, std: float) -> Array:
@@ -459,17 +471,17 @@ def _grouped_normals(generator: Generator, n: int, dtype: str, mean: float, std:
 
 
 def _box_muller_double(uniforms: Array, mean: float, std: float) -> Array:
-    radius = np.sqrt(-2.0 * _libm(math.log, 1.0 - uniforms[:, 0]))
+    radius = np.sqrt(-2.0 * _logs(1.0 - uniforms[:, 0]))
     angle = 2.0 * math.pi * uniforms[:, 1]
     return _fused(np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1), std, mean)
 
 
 def _box_muller(words: Array, mean: float, std: float) -> Array:
-    """Float32 normals from groups of 2 x 8 words, some 8192 pairs at a time to stay in cache."""
+    """Float32 normals from groups of 2 x 8 words, 16384 pairs at a time to stay in cache."""
     out = np.empty(words.shape, _F32)
-    for start in range(0, len(words), 1024):
-        block = words[start : start + 1024] & np.uint32(0xFFFFFF)
-        fractions, target = block.view(_I32), out[start : start + 1024]
+    for start in range(0, len(words), 2048):
+        block = words[start : start + 2048] & np.uint32(0xFFFFFF)
+        fractions, target = block.view(_I32), out[start : start + 2048]
         radius = _log_of_fraction(np.int32(1 << 24) - fractions[:, 0])
         radius *= np.float32(-2)
         np.sqrt(radius, out=radius)
@@ -507,7 +519,10 @@ def _polynomial(coefficients: list[Any], x: Array) -> Array:
     wide += coefficients[1]
     y = wide.astype(_F32)
     for c in coefficients[2:]:
-        y = _fma(y, x, c)
+        wide[...] = y
+        wide *= x
+        wide += c
+        y[...] = wide
     return y
 
 
@@ -533,8 +548,7 @@ def _log_of_fraction(k: Array) -> Array:
 def _cosine_sine_of_turn(k: Array) -> tuple[Array, Array]:
     """cos and sin of the float32 angle 2 pi k / 2**24, for int32 k from 0 to 2**24 - 1."""
     x = k.astype(_F32)
-    x *= np.float32(2**-24)
-    x *= np.float32(2 * math.pi)
+    x *= np.float32(2 * math.pi) * np.float32(2**-24)
     octant = (x * np.float32(4 / math.pi)).astype(_I32)
     octant += np.int32(1)
     octant &= np.int32(~1)  # even: the nearest multiple of pi/4 to subtract
@@ -747,7 +761,7 @@ def draw_log_normal(
     n = math.prod(shape)
     if n:
         _require(dtype, _FLOATING, "log_normal_cpu")
-    exponents = _fused(_serial_normals(generator, n), std, mean)
+    exponents = _fused(_serial_normals(generator, n, dtype), std, mean)
     with np.errstate(over="ignore"):
         return _cast(_double(np.exp, _exp, exponents, dtype), dtype).reshape(shape)
 
@@ -789,7 +803,7 @@ def draw_permutation(generator: Generator, n: int, dtype: str = "int64") -> Arra
     if n < _SHORT:
         left = np.arange(n, 1, -1, dtype=_U32)
         target = (generator.words(left.size) % left).astype(_I64)
-        order = _after_swaps(target + np.arange(left.size))
+        order = _after_swaps(target + np.arange(left.size))[:n]
     else:
         order = _after_inserts(generator.long_words(n) % np.arange(1, n + 1, dtype=_U64))
     return _cast(order, dtype)
@@ -841,4 +855,305 @@ def _after_swaps(target: Array) -> Array:
     out = np.empty(n, _I64)
     out[:-1], out[-1] = target, held[-1]
     out[steps[repeats]] = held[steps[np.flatnonzero(repeats) - 1]]
+    return out
+
+
+def _after_inserts(target: Array) -> Array:
+    """For i = 0 to n - 1: place i takes what place target[i] <= i holds, which then takes i."""
+    steps, repeats = _grouped(target)
+    before = np.arange(target.size)
+    before[steps[repeats]] = steps[np.flatnonzero(repeats) - 1]  # the last to choose this target
+    fresh = before == np.arange(target.size)
+    ends = _roots(np.where(fresh, target.astype(_I64), np.arange(target.size)))
+    out = before[ends]
+    out[target.astype(_I64)] = np.arange(target.size)
+    return out
+
+
+def draw_multinomial(
+    generator: Generator, weights: Array, samples: int, replacement: bool = False
+) -> Array:
+    """Indices drawn with probabilities in proportion to the last axis of `weights`, int64.
+
+    `weights` has one axis or two. Raises RuntimeError for weights that are negative or not finite,
+    rows that sum to 0, and more samples than there are categories to draw without replacement.
+    """
+    _check_multinomial(weights, samples, replacement)
+    if not weights.size:
+        return np.empty((*weights.shape[:-1], samples), _I64)
+    if replacement and samples > 1:
+        return _with_replacement(generator, weights, samples)
+    valid = bool(((weights < math.inf) & (weights >= 0)).all())
+    _check(valid, "probability tensor contains either `inf`, `nan` or element < 0")
+    if samples == 1:
+        positive = bool((weights.astype(_F64).sum(-1) > 0).all())
+        _check(positive, "invalid multinomial distribution (sum of probabilities <= 0)")
+    race = write(np.empty_like(weights), draw_exponential, generator)
+    with np.errstate(divide="ignore", over="ignore"):
+        np.divide(weights, race, out=race)
+    return _largest_first(race.astype(_F64), samples)
+
+
+def _largest_first(x: Array, k: int) -> Array:
+    """The places of the k largest values along the last axis, in descending order of these."""
+    if k == 1:
+        return x.argmax(-1, keepdims=True)
+    places = np.argpartition(-x, k - 1, axis=-1)[..., :k]
+    order = np.argsort(-np.take_along_axis(x, places, -1), axis=-1, kind="stable")
+    return np.take_along_axis(places, order, -1)
+
+
+def _check_multinomial(weights: Array, samples: int, replacement: bool) -> None:
+    _check(weights.ndim in (1, 2), "prob_dist must be 1 or 2 dim")
+    name = weights.dtype.name
+    text = "multinomial only supports floating-point dtypes for input, got: "
+    _check(name in _FLOATING, text + _NAMES[name][0])
+    _check(samples > 0, "cannot sample n_sample <= 0 samples")
+    enough = replacement or samples <= weights.shape[-1]
+    _check(enough, "cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+
+
+def _with_replacement(generator: Generator, weights: Array, samples: int) -> Array:
+    text = "invalid multinomial distribution ("
+    _check(bool((weights >= 0).all()), f"{text}encountering probability entry < 0)")
+    finite = bool((weights < math.inf).all())
+    _check(finite, f"{text}encountering probability entry = infinity or NaN)")
+    rows = np.atleast_2d(weights)
+    sums = rows.astype(_F64 if weights.dtype == _F64 else _F32).cumsum(-1)
+    _check(bool((sums[:, -1] > 0).all()), f"{text}sum of probabilities <= 0)")
+    sums /= sums[:, -1:].copy()
+    sums[:, -1] = 1
+    uniforms = generator.doubles(len(rows) * samples).reshape(-1, samples)
+    found = [row.searchsorted(u) for row, u in zip(sums.astype(_F64), uniforms, strict=True)]
+    return np.array(found).reshape(*weights.shape[:-1], samples)
+
+
+# ---------------------------------------------------------------------- rejection, value by value
+
+
+def draw_poisson(generator: Generator, rates: Array) -> Array:
+    """Poisson with each of `rates` (floating). Raises RuntimeError if one is negative or NaN."""
+    _require(rates.dtype.name, _FLOATING, "poisson_cpu")
+    text = "invalid Poisson rate, expected rate to be non-negative"
+    _check(bool((rates >= 0).all()), text)
+    with generator.tape() as draw:
+        counts = [
+            _by_transformed_rejection(rate, draw) if rate >= 10 else _by_product(rate, draw)
+            for rate in rates.ravel().astype(_F64).tolist()
+        ]
+    return _cast(np.array(counts, _F64), rates.dtype.name).reshape(rates.shape)
+
+
+def _by_product(rate: float, draw: Callable[[], float]) -> int:
+    """Knuth's method: how many uniforms it takes to bring their product to exp(-rate), less 1."""
+    count, product, least = 0, 1.0, math.exp(-rate)
+    while rate:
+        product *= draw()
+        if product <= least:
+            break
+        count += 1
+    return count
+
+
+def _by_transformed_rejection(rate: float, draw: Callable[[], float]) -> int:
+    """W. Hoermann, The transformed rejection method for generating Poisson random variables,
+    Insurance: Mathematics and Economics 12 (1993), algorithm PTRS."""
+    a, b, bound, log_rate, log_inverse = _poisson_box(rate)
+    while True:
+        u, v = draw() - 0.5, draw()
+        edge = 0.5 - abs(u)
+        if edge < 0.013 and v > edge:
+            continue
+        k = math.floor((2 * a / edge + b) * u + rate + 0.43)
+        if edge >= 0.07 and v <= bound:
+            return k
+        if k >= 0 and (
+            _log(v) + log_inverse - math.log(a / (edge * edge) + b)
+            <= -rate + k * log_rate - math.lgamma(k + 1)
+        ):
+            return k
+
+
+@lru_cache(typed=True)
+def _poisson_box(rate: float) -> tuple[float, float, float, float, float]:
+    b = 0.931 + 2.53 * math.sqrt(rate)
+    log_inverse = math.log(1.1239 + 1.1328 / (b - 3.4))
+    return -0.059 + 0.02483 * b, b, 0.9277 - 3.6224 / (b - 2), math.log(rate), log_inverse
+
+
+def draw_binomial(generator: Generator, counts: Array, probabilities: Array) -> Array:
+    """Binomial for each pair of a count and a probability, float32 or float64, broadcast.
+
+    Raises ValueError unless the counts are floating, RuntimeError if the dtypes differ.
+    """
+    name, other = counts.dtype.name, probabilities.dtype.name
+    if name not in _FLOATING:
+        text = "binomial only supports floating-point dtypes for count, got: "
+        raise ValueError(text + _NAMES[name][0])
+    if name != other:
+        raise RuntimeError(f"Found dtype {_NAMES[other][0]} but expected {_NAMES[name][0]}")
+    _require(name, {"float32", "float64"}, "binomial_cpu")
+    pairs = np.broadcast(counts, probabilities)
+    with generator.tape() as draw:
+        values = [_binomial(count, p)(draw) for count, p in pairs]
+    return np.array(values, counts.dtype).reshape(pairs.shape)
+
+
+@lru_cache(typed=True)
+def _binomial(count: Any, p: Any) -> Callable[[Callable[[], float]], float]:
+    """The method for one pair of NumPy scalars, in which float32 steps round to float32."""
+    n = float(count)
+    if n <= 0 or p <= 0:
+        return lambda draw: 0.0
+    if p >= 1 or math.isnan(p):
+        return lambda draw: n if p >= 1 else math.nan
+    if p > 0.5:
+        failures = _binomial(count, type(p)(1.0 - float(p)))
+        return lambda draw: n - failures(draw)
+    if count * p < 10:
+        return partial(_by_gaps, n, float(np.log1p(-p)))
+    deviation = float(np.sqrt(count * p * (1 - p)))
+    odds, most_likely = float(p / (1 - p)), math.floor((count + 1) * p)
+    return partial(_by_binomial_box, n, float(p), float(count * p), deviation, odds, most_likely)
+
+
+def _by_gaps(n: float, log_failure: float, draw: Callable[[], float]) -> float:
+    """The number of successes in n trials, adding up the geometric gaps between them."""
+    trials, successes = 0.0, 0
+    while True:
+        trials += math.ceil(_log(draw()) / log_failure)
+        if trials > n:
+            return successes
+        successes += 1
+
+
+def _by_binomial_box(
+    n: float, p: float, mean: float, deviation: float, odds: float, m: float, draw: Callable[[], float]
+) -> float:
+    """W. Hoermann, The generation of binomial random variates, Journal of Statistical Computation
+    and Simulation 46 (1993), algorithm BTRS; m is the most likely value."""
+    b = 1.15 + 2.53 * deviation
+    a = -0.0873 + 0.0248 * b + 0.01 * p
+    bound, alpha = 0.92 - 4.2 / b, (2.83 + 5.1 / b) * deviation
+    while True:
+        u, v = draw() - 0.5, draw()
+        edge = 0.5 - abs(u)
+        k = math.floor((2 * a / edge + b) * u + (mean + 0.5)) if edge else -1
+        if k < 0 or k > n:
+            continue
+        if edge >= 0.07 and v <= bound:
+            return k
+        if _log(v * alpha / (a / (edge * edge) + b)) <= _log_ratio(n, k, m, odds):
+            return k
+
+
+def _log_ratio(n: float, k: int, m: float, odds: float) -> float:
+    """log of the binomial probability of k successes over that of m, the most likely number."""
+    return (
+        (m + 0.5) * math.log((m + 1) / (odds * (n - m + 1)))
+        + (n + 1) * math.log((n - m + 1) / (n - k + 1))
+        + (k + 0.5) * math.log(odds * (n - k + 1) / (k + 1))
+        + (_stirling_rest(m) + _stirling_rest(n - m) - _stirling_rest(k) - _stirling_rest(n - k))
+    )
+
+
+_STIRLING = (
+    0.0810614667953272, 0.0413406959554092, 0.0276779256849983, 0.02079067210376509,
+    0.0166446911898211, 0.0138761288230707, 0.0118967099458917, 0.0104112652619720,
+    0.00925546218271273, 0.00833056343336287,
+)  # fmt: skip
+
+
+def _stirling_rest(k: float) -> float:
+    """log k! less Stirling's approximation of it."""
+    if k < 10:
+        return _STIRLING[int(k)]
+    square = (k + 1) * (k + 1)
+    return (1 / 12 - (1 / 360 - 1 / 1260 / square) / square) / (k + 1)
+
+
+def draw_gamma(generator: Generator, shapes: Array) -> Array:
+    """Standard gamma (rate 1) with each of the shape parameters, float32 or float64."""
+    name = shapes.dtype.name
+    _require(name, {"float32", "float64"}, "gamma_cpu")
+    tiny = float(np.finfo(shapes.dtype).tiny)
+    with generator.tape() as draw:
+        normal = _normals_from(generator, draw)
+        values = [max(tiny, _gamma(a, draw, normal)) for a in shapes.ravel()]
+    return np.array(values, shapes.dtype).reshape(shapes.shape)
+
+
+def draw_dirichlet(generator: Generator, concentrations: Array) -> Array:
+    """Dirichlet along the last axis: gamma values in float64 over their sum, float32 or float64."""
+    _require(concentrations.dtype.name, {"float32", "float64"}, "dirichlet")
+    values = draw_gamma(generator, concentrations.astype(_F64))
+    values /= values.sum(-1, keepdims=True)
+    info = np.finfo(concentrations.dtype)
+    return values.astype(concentrations.dtype).clip(info.tiny, 1 - info.epsneg)
+
+
+_THIRD, _SQUEEZE = np.float32(1) / np.float32(3), float(np.float32(0.0331))
+
+
+def _gamma(alpha: Any, draw: Callable[[], float], normal: Callable[[], float]) -> float:
+    """G. Marsaglia and W. W. Tsang, A simple method for generating gamma variables, ACM
+    Transactions on Mathematical Software 26 (2000); below 1 through the value for alpha + 1."""
+    if alpha <= 0:
+        return 0.0
+    power, d, c = _gamma_box(alpha)
+    scale = (1 - draw()) ** power if power else 1.0
+    while True:
+        x = normal()
+        y = 1 + c * x
+        if y <= 0:
+            continue
+        v, u, square = y * y * y, 1 - draw(), x * x
+        if u < 1 - _SQUEEZE * square * square:
+            return scale * d * v
+        if math.log(u) < 0.5 * square + d * (1 - v + math.log(v)):
+            return scale * d * v
+
+
+@lru_cache(typed=True)
+def _gamma_box(alpha: Any) -> tuple[float, float, float]:
+    one, third = type(alpha)(1), type(alpha)(_THIRD)
+    boost = alpha < 1
+    d = float((alpha + one if boost else alpha) - third)
+    return float(one / alpha) if boost else 0.0, d, 1 / math.sqrt(9 * d)
+
+
+def _normals_from(generator: Generator, draw: Callable[[], float]) -> Callable[[], float]:
+    """The function that gives the next standard normal, in pairs and cached as torch's are."""
+
+    def normal() -> float:
+        cached, generator.cached_normal = generator.cached_normal, None
+        if cached is not None:
+            return cached
+        angle, radius = 2.0 * math.pi * draw(), math.sqrt(-2.0 * math.log1p(-draw()))
+        generator.cached_normal = radius * math.sin(angle)
+        return radius * math.cos(angle)
+
+    return normal
+
+
+# --------------------------------------------------------------------------- into strided memory
+
+
+def write(out: Array, draw: Callable[..., Array], generator: Generator, *parameters: Any) -> Array:
+    """Fill `out` with draw(generator, shape, dtype, *parameters) in the order torch does.
+
+    That is the order of the addresses, whatever the order of the axes. Array parameters are
+    broadcast to the shape of `out`. Returns `out`.
+    """
+    if out.flags.c_contiguous:
+        out[...] = draw(generator, out.shape, out.dtype.name, *parameters)
+        return out
+    axes = sorted(range(out.ndim), key=lambda axis: -out.strides[axis])
+    ordered = [
+        np.broadcast_to(p, out.shape).transpose(axes) if isinstance(p, np.ndarray) else p
+        for p in parameters
+    ]
+    target = out.transpose(axes)
+    strided = {"contiguous": False} if draw is draw_normal else {}
+    target[...] = draw(generator, target.shape, out.dtype.name, *ordered, **strided)
     return out

@@ -29,9 +29,11 @@ new = object.__new__
 
 
 class State(threading.local):
-    """Modes of the current thread; `run(f, *args)` calls f with NumPy's floating-point warnings off."""
+    """Modes of the current thread.
 
-    grad = True
+    `run(f, *args)` calls f with NumPy's floating-point warnings off; `mode` is (run, grad), read at once on the hot path.
+    """
+
     inference = False
     anomaly = False
 
@@ -39,6 +41,16 @@ class State(threading.local):
         context = contextvars.copy_context()
         context.run(np.seterr, all="ignore")
         self.run = context.run
+        self.mode = (self.run, True)
+
+    @property
+    def grad(self) -> bool:
+        """Whether operations are recorded."""
+        return self.mode[1]
+
+    @grad.setter
+    def grad(self, value: bool) -> None:
+        self.mode = (self.run, value)
 
 
 state = State()
@@ -131,11 +143,11 @@ class AccumulateGrad(Node):
         return self._variable()
 
 
-def record(op: Any, out: Any, edges: tuple, index: tuple, args: tuple, storages: tuple) -> Node:
-    """A new node of operator `op` for the output array `out`."""
+def record(op: Any, shape: tuple, dtype: Any, edges: tuple, index: tuple, args: tuple, storages: tuple) -> Node:
+    """A new node of operator `op` for an output of that shape and NumPy dtype."""
     node = Node()
     node.op, node.edges, node.index, node.args, node.storages = op, edges, index, args, storages
-    node.shape, node.dtype, node.seq, node.more = out.shape, out.dtype, tick(), None
+    node.shape, node.dtype, node.seq, node.more = shape, dtype, tick(), None
     frame = _getframe(2)
     code = frame.f_code
     while code.co_filename.startswith(HERE) and frame.f_back is not None:

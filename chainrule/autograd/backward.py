@@ -109,7 +109,7 @@ def _roots(outs: tuple, weights: tuple, create: bool) -> list:
         define.edges_of((t,))
         if t._node is None:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
-        roots.append((t._node, t._index, _seed(t, w, create)))
+        roots.append((t._node, t._index, engine.fit(_seed(t, w, create), t._data.shape, t._data.dtype)))
     return roots
 
 

@@ -34,15 +34,15 @@ def run(roots: Sequence, retain: bool, create: bool, targets: Targets | None = N
     walk = Walk(retain, create, targets, accumulate)
     buffer: dict[Node, Any] = {}
     for node, index, g in roots:
-        arrive(buffer, node, index, fit(g, *shape_of(node, index)))
+        arrive(buffer, node, index, g)
     if targets is not None:
         walk.needed = reaching(buffer, {node for node, _ in targets})
-    was = state.grad
-    state.grad = create
+    mode = state.mode
+    state.mode = (mode[0], create)
     try:
         walk.start(buffer)
     finally:
-        state.grad = was
+        state.mode = mode
 
 
 def reaching(roots: Any, targets: set) -> set:
@@ -86,27 +86,30 @@ class Walk:
         self.needed: set | None = None
 
     def start(self, buffer: dict) -> None:
-        """Run all nodes that receive something, the youngest first."""
+        """Run all nodes that receive something, the youngest first, then the leaves."""
         ready: list[tuple[int, Node]] = []
+        leaves: list[Node] = []
         for node in buffer:
-            heappush(ready, (-node.seq, node))
+            if type(node) is AccumulateGrad:
+                leaves.append(node)
+            else:
+                heappush(ready, (-node.seq, node))
         apply, retain = state.run, self.retain
         special = self.create or self.targets is not None
         following = None
-        while ready or following is not None:
+        while True:
             if following is None:
+                if not ready:
+                    break
                 node = heappop(ready)[1]
             elif ready:
                 node = heappushpop(ready, (-following.seq, following))[1]
+                following = None
             else:
-                node = following
-            following = None
+                node, following = following, None
             g = buffer.pop(node)
-            if type(node) is AccumulateGrad:
-                self.finish_leaf(node, g)
-                continue
             op = node.op
-            if special or not op.is_simple or node.more is not None:
+            if special or node.more is not None or not op.is_simple:
                 grads = self.pull(node, g)
             else:
                 args, storages = node.args, node.storages
@@ -124,14 +127,13 @@ class Walk:
                     g, args = widen(g, args)
                 if not op.plain and g.shape != node.shape:
                     g = expand(g, node.shape)
-                rules = op.rules
                 if len(args) == 1:
-                    grads = (apply(rules[0], g, *args[0]),)
+                    grads = (apply(op.rules[0], g, *args[0]),)
                 else:
-                    grads = [None if a is None else apply(r, g, *a) for a, r in zip(args, rules)]
-            index = node.index
+                    grads = [None if a is None else apply(r, g, *a) for a, r in zip(args, op.rules, strict=False)]
             for k, e in enumerate(node.edges):
-                if e is None or (gi := grads[k]) is None:
+                gi = grads[k]
+                if e is None or gi is None:
                     continue
                 if e.op.outputs == 1:
                     if gi.shape != e.shape or gi.dtype is not e.dtype:
@@ -142,14 +144,21 @@ class Walk:
                         continue
                     buffer[e] = gi
                 else:
+                    i = node.index[k]
                     fresh = e not in buffer
-                    arrive(buffer, e, index[k], fit(gi, *shape_of(e, index[k])))
+                    arrive(buffer, e, i, fit(gi, *shape_of(e, i)))
                     if not fresh:
                         continue
-                if following is None:
+                if type(e) is AccumulateGrad:
+                    leaves.append(e)
+                elif following is None:
                     following = e
                 else:
                     heappush(ready, (-e.seq, e))
+        if len(leaves) > 1:
+            leaves.sort(key=_age)
+        for leaf in leaves:
+            self.finish_leaf(leaf, buffer.pop(leaf))
 
     def pull(self, node: Node, g: Any) -> Sequence:
         """Cotangents of a node's inputs, with hooks, targets, double backward, several outputs and half types."""
@@ -209,6 +218,10 @@ class Walk:
         if hooks:
             for hook in list(hooks.values()):
                 hook(leaf)
+
+
+def _age(node: Node) -> int:
+    return -node.seq
 
 
 def whole(node: Node, g: Any) -> Any:
@@ -325,7 +338,7 @@ def lift_saved(node: Node, args: tuple) -> tuple:
         return value if value is None or k >= len(node.edges) or node.edges[k] is None else tensor_at(value, node.edges[k], node.index[k])
 
     return tuple([None if a is None else tuple([lift(n, v) for n, v in zip(names, a, strict=True)])
-                  for names, a in zip(node.op.names, args, strict=True)])  # fmt: skip
+                  for names, a in zip(node.op.names, args, strict=False)])  # fmt: skip
 
 
 def tensor_at(array: Any, node: Node, index: int) -> Any:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy import float32, ndarray
 from numpy._core._exceptions import UFuncTypeError
 
 from .. import dtypes
@@ -84,13 +85,14 @@ class Op:
 
     def set_rules(self, rules: Sequence, joint: bool = False) -> None:
         """Give the operator its derivative; `joint`: one rule that returns every input's cotangent."""
-        self.joint, self.rules = joint, tuple(rules)
+        missing = 0 if joint or not rules or self.n > 2 else self.n - len(rules)
+        self.joint, self.rules = joint, (*rules, *(None,) * missing)
         self.names = tuple(_wanted(r) for r in self.rules)
         tensors, rest = self.params[: self.n], self.params[self.n :]
         order = (*tensors, "out", "extra", "needs", *rest, *(f"{p}_shape" for p in tensors))
         places = {p: i for i, p in enumerate(order)}
         self.shapes = any(n.endswith("_shape") for names in self.names for n in names)
-        self.picks = tuple(r and _picker([places[n] for n in names]) for r, names in zip(self.rules, self.names, strict=True))
+        self.picks = tuple(_picker([places[n] for n in names]) for names in self.names)
         self.saves = tuple(tuple(places[n] for n in names if places[n] <= self.n) for names in self.names)
         self._node, self._keep = None, {}
         self.is_simple = self.outputs == 1 and not joint and not self.variadic
@@ -243,11 +245,12 @@ class Op:
         values = (*given, value, extra, needs, *params)
         if self.shapes:
             values += tuple([_shape(a) for a in given])
-        args = tuple([pick(values) if pick and (self.joint or needs[i]) else None for i, pick in enumerate(self.picks)])
+        args = tuple([None if rule is None or not (self.joint or needs[i]) else pick(values) if pick else ()
+                      for i, (rule, pick) in enumerate(zip(self.rules, self.picks, strict=True))])  # fmt: skip
         owners = (*inputs, outs[0])
         kept = tuple([storage_of(owners[k]) for k in (range(len(inputs)) if self.variadic and self.saves[0] else self.keep(needs))
                       if isinstance(owners[k], Tensor)])  # fmt: skip
-        node = record(self, outs[0]._data, edges, index, args, kept)
+        node = record(self, outs[0]._data.shape, outs[0]._data.dtype, edges, index, args, kept)
         if self.outputs != 1:
             node.shape = tuple([t._data.shape for t in outs])
         for i, t in enumerate(outs):
@@ -280,11 +283,11 @@ def _wanted(rule: Callable | None) -> tuple:
     return code.co_varnames[1 : code.co_argcount]
 
 
-def _picker(places: list[int]) -> Callable:
-    """A function in C from the tuple of all values to the tuple of those at `places`."""
+def _picker(places: list[int]) -> Callable | None:
+    """A function in C from the tuple of all values to the tuple of those at `places`; None for no places."""
     if len(places) > 1:
         return operator.itemgetter(*places)
-    return operator.itemgetter(slice(places[0], places[0] + 1) if places else slice(0, 0))
+    return operator.itemgetter(slice(places[0], places[0] + 1)) if places else None
 
 
 def _cast(a: Any, target: np.dtype) -> Any:
@@ -383,6 +386,21 @@ def refresh(view: Any) -> None:
 # -- elementwise operators: the hot path -----------------------------------------------------------------------------
 
 
+CONSTANTS: dict[tuple, Any] = {}
+
+
+def constant(number: Any, dtype: np.dtype) -> Any:
+    """A Python number as a 0-d array, which ufuncs take at half the price; kept for the next time (0 has two signs)."""
+    found = CONSTANTS.get((number, dtype))
+    if found is None:
+        found = np.array(number, dtype)
+        if len(CONSTANTS) > 4096:
+            CONSTANTS.clear()
+        if number:
+            CONSTANTS[number, dtype] = found
+    return found
+
+
 def unary(op: Op) -> Callable:
     """The public function of an operator whose only argument is one tensor."""
     kernel = FAST.get(op.kernel, op.kernel)
@@ -391,27 +409,29 @@ def unary(op: Op) -> Callable:
     def entry(input: Any, *, out: Any = None) -> Any:
         try:
             x = input._data
-            dtype = x.dtype
+            dtype = F32 if type(x) is float32 else x.dtype
         except AttributeError:
             raise not_a_tensor(op.name, "input", 1, input) from None
         if not fast or (dtype is not F32 and dtype is not F64) or out is not None:
             return write_out(out, op.call((input,), ()), input)
+        run, grad = state.mode
         try:
-            y = state.run(kernel, x)
+            y = run(kernel, x)
         except (RuntimeError, ValueError, TypeError):
             return op.call((input,), ())
         t = new(Tensor)
         t._data, t._node, t._index, t._storage, t._base = y, None, 0, None, None
-        if op.rules and state.grad:
+        if grad and op.rules:
             base = input._base
             if base is not None and base._node is not input._seen:
                 refresh(input)
             node = input._node
             if node is not None:
-                keep = op.keep_x
+                keep, pick = op.keep_x, op.picks[0]
                 kept = keep_storages(keep, input, t) if keep else ()
                 values = (x, y, None, None, x.shape) if op.shapes else (x, y)
-                t._node = record(op, y, (node,), (input._index,), (op.picks[0](values),), kept)
+                args = () if pick is None else pick(values)
+                t._node = record(op, y.shape, dtype, (node,), (input._index,), (args,), kept)
         return t
 
     return entry
@@ -425,31 +445,35 @@ def binary(op: Op, dunder: bool = False) -> Callable:
     kernel = FAST.get(op.kernel, op.kernel)
     fast = op.promote in (SAME, FLOAT, HALF)
     numbers = op.numbers
+    constants = isinstance(op.kernel, np.ufunc)
 
     def entry(input: Any, other: Any, *, out: Any = None) -> Any:
         kind = type(other)
         try:
             x = input._data
-            dtype = x.dtype
+            dtype = F32 if type(x) is float32 else x.dtype
             if kind is float or kind is int:
                 y, tensor = other, False
                 ok = numbers and (dtype is F32 or dtype is F64)
+                if constants and ok and type(x) is ndarray:
+                    y = constant(other, dtype)
             else:
                 y, tensor = other._data, True
-                ok = y.dtype is dtype and (dtype is F32 or dtype is F64)
-        except AttributeError:
+                ok = (F32 if type(y) is float32 else y.dtype) is dtype and (dtype is F32 or dtype is F64)
+        except (AttributeError, OverflowError):
             if dunder and not dtypes.is_number(other):
                 return NotImplemented
             ok = False
         if not ok or not fast or out is not None:
             return write_out(out, op.call((input, other), ()), input, other)
+        run, grad = state.mode
         try:
-            z = state.run(kernel, x, y)
+            z = run(kernel, x, y)
         except (RuntimeError, ValueError, OverflowError, TypeError):
             return op.call((input, other), ())
         t = new(Tensor)
         t._data, t._node, t._index, t._storage, t._base = z, None, 0, None, None
-        if op.rules and state.grad:
+        if grad and op.rules:
             base = input._base
             if base is not None and base._node is not input._seen:
                 refresh(input)
@@ -460,18 +484,20 @@ def binary(op: Op, dunder: bool = False) -> Callable:
                     refresh(other)
                 n = other._node
                 if n is not None:
-                    if m is None:
-                        keep, args = op.keep_y, (None, op.picks[1]((x, y, z)))
+                    pick, second = op.picks
+                    b = None if op.rules[1] is None else () if second is None else second((x, y, z))
+                    if m is None or op.rules[0] is None:
+                        keep, args = op.keep_y, (None, b)
                     else:
-                        values = (x, y, z)
-                        keep, args = op.keep_xy, (op.picks[0](values), op.picks[1](values))
+                        keep, args = op.keep_xy, (() if pick is None else pick((x, y, z)), b)
                     kept = keep_storages(keep, input, other, t) if keep else ()
-                    t._node = record(op, z, (m, n), (input._index, other._index), args, kept)
+                    t._node = record(op, z.shape, dtype, (m, n), (input._index, other._index), args, kept)
                     return t
             if m is not None:
-                keep = op.keep_x
+                keep, pick = op.keep_x, op.picks[0]
                 kept = keep_storages(keep, input, other if tensor else None, t) if keep else ()
-                t._node = record(op, z, (m,), (input._index,), (op.picks[0]((x, y, z)),), kept)
+                args = (() if pick is None else pick((x, y, z)),)
+                t._node = record(op, z.shape, dtype, (m,), (input._index,), args, kept)
         return t
 
     return entry
@@ -688,7 +714,7 @@ class CopySlices(Node):
         own = (before[0][0], before[1][0])
         first = others.index(own) if own[0] is not None and own in others else None
         edges = [(base._node, base._index), *(o for k, o in enumerate(others) if k != first)]
-        node = record(Ending, base._data, tuple(e for e, _ in edges), tuple(i for _, i in edges), (),
+        node = record(Ending, base._data.shape, base._data.dtype, tuple(e for e, _ in edges), tuple(i for _, i in edges), (),
                       inner.storages if inner is not None else ())  # fmt: skip
         node.__class__ = SLICES
         node.args = (inner.args if inner is not None else (), first)
@@ -774,7 +800,7 @@ def _register(o: Op, entry: Any) -> Any:
     OPS[key] = o
 
     def add_rule(rule: Callable) -> Callable:
-        o.set_rules((*o.rules, rule))
+        o.set_rules((*(r for r in o.rules if r is not None), rule))
         return rule
 
     def add_joint(rule: Callable) -> Callable:

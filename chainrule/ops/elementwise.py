@@ -25,7 +25,7 @@ exp = elementwise(np.exp, promote=FLOAT, vjp=lambda g, out: g * out, doc="e to t
 log = elementwise(np.log, promote=FLOAT, vjp=lambda g, x: g / x, doc="Natural logarithm of each element.")
 sin = elementwise(np.sin, promote=FLOAT, vjp=lambda g, x: g * np.cos(x), doc="Sine of each element (radians).")
 cos = elementwise(np.cos, promote=FLOAT, vjp=lambda g, x: -g * np.sin(x), doc="Cosine of each element (radians).")
-tanh = elementwise(np.tanh, promote=FLOAT, vjp=lambda g, out: g * (1 - out * out), doc="Hyperbolic tangent.")
+tanh = elementwise(np.tanh, promote=FLOAT, vjp=lambda g, out: g - g * out * out, doc="Hyperbolic tangent.")
 sqrt = elementwise(np.sqrt, promote=FLOAT, vjp=lambda g, out: g / (2 * out), doc="Square root of each element.")
 reciprocal = elementwise(lambda x, /: 1 / x, promote=FLOAT, vjp=lambda g, out: -g * out * out, name="reciprocal",
                          doc="1 / input, elementwise.")  # fmt: skip
