@@ -63,7 +63,7 @@ def reaching(roots: Any, targets: set) -> set:
 
 def shape_of(node: Node, index: int) -> tuple:
     """Shape and dtype of a node's output."""
-    return (node.shape if node.op.outputs == 1 else node.shape[index]), node.dtype
+    return (node.shape, node.dtype) if node.op.outputs == 1 else (node.shape[index], node.dtype[index])
 
 
 def arrive(buffer: dict, node: Node, index: int, g: Any) -> None:
@@ -176,10 +176,10 @@ class Walk:
         if self.create:
             args = node.lifted(lift_saved) if hasattr(node, "lifted") else lift_saved(node, args)
             g = as_grad(g)
-        elif node.dtype in HALVES:
+        elif node.op.rules and (node.dtype in HALVES if node.op.outputs == 1 else any(d in HALVES for d in node.dtype)):
             g, args = widen(g, args)
-        if node.op.outputs != 1:
-            g = tuple([np.zeros(s, node.dtype) if gi is None else gi for gi, s in zip(g, node.shape, strict=True)])
+        if node.op.outputs != 1 and node.op.rules:
+            g = tuple([np.zeros(s, d) if gi is None else gi for gi, s, d in zip(g, node.shape, node.dtype, strict=True)])
         before = node.more and node.more.get("pre_hooks")
         if before:
             g = node_pre_hooks(before, g)

@@ -50,7 +50,7 @@ def attach() -> None:
 
 def _set(names: Any, f: Callable) -> None:
     for name in names:
-        if name not in Tensor.__dict__:
+        if "." not in name and name not in Tensor.__dict__:
             setattr(Tensor, name, f)
 
 

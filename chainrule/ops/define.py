@@ -63,6 +63,9 @@ class Op:
         self.doc: str = facets.pop("doc", kernel.__doc__ or "")
         self.numbers: bool = facets.pop("numbers", promote in (SAME, FLOAT, BOOLEAN))
         self.linear: bool = facets.pop("linear", False)
+        self.takes: str = facets.pop("takes", "")
+        self.refusal: str = facets.pop("refusal", "")
+        self.wide: bool = facets.pop("wide", False)
         assert not facets, facets
         self.plain = False  # elementwise, on one or two tensors
         self.joint = False
@@ -205,6 +208,8 @@ class Op:
     def promoted(self, arrays: list) -> tuple[list, Any]:
         """Arrays in the dtype to compute in, and the half dtype to round results to, if any."""
         if self.promote is HALF:
+            if self.takes:
+                self.check_dtype(next(FROM_NUMPY[a.dtype] for a in arrays if a is not None))
             half = next((a.dtype for a in arrays if a is not None and a.dtype in HALVES), None)
             if half is not None:
                 arrays = [_cast(a, HALVES.get(a.dtype, a.dtype)) if a is not None else None for a in arrays]
@@ -212,11 +217,19 @@ class Op:
         if self.promote is BOOLEAN:
             return [a.astype(bool) if hasattr(a, "astype") else bool(a) for a in arrays], None
         d = dtypes.result_dtype(a for a in arrays if a is not None)
+        if self.takes:
+            self.check_dtype(d)
         if self.promote is FLOAT and d.category < FLOATING:
             d = dtypes.default.real
         compute = HALVES.get(d.numpy)
-        target = d.numpy if compute is None else compute
-        return [_cast(a, target) for a in arrays], d.numpy if compute is not None else None
+        if compute is None:
+            return [_cast(a, d.numpy) for a in arrays], None
+        return [_cast(_rounded(a, d.numpy, self.wide), compute) for a in arrays], d.numpy
+
+    def check_dtype(self, d: dtypes.dtype) -> None:
+        """Raise torch's error for a dtype that is not among the categories (b, i, f, c) the operator takes."""
+        if "bifc"[d.category] not in self.takes:
+            raise NotImplementedError(self.refusal or f"\"{self.name}_cpu\" not implemented for '{scalar_name(d)}'")
 
     def finish(self, inputs: Sequence, arrays: Sequence, params: tuple, out: Any, extra: Any) -> Any:
         """Wrap what the kernel returned, with a node if an input requires grad."""
@@ -252,7 +265,7 @@ class Op:
                       if isinstance(owners[k], Tensor)])  # fmt: skip
         node = record(self, outs[0]._data.shape, outs[0]._data.dtype, edges, index, args, kept)
         if self.outputs != 1:
-            node.shape = tuple([t._data.shape for t in outs])
+            node.shape, node.dtype = tuple([t._data.shape for t in outs]), tuple([t._data.dtype for t in outs])
         for i, t in enumerate(outs):
             t._node, t._index = node, i
             if t._base is not None:
@@ -296,6 +309,15 @@ def _cast(a: Any, target: np.dtype) -> Any:
     if type(a) in PYTHON_TYPES:
         return a if target.kind in "fcb" else np.array(a).astype(target)[()]
     return a if a.dtype is target else a.astype(target)
+
+
+def _rounded(a: Any, half: np.dtype, wide: bool) -> Any:
+    """An operand of a half computation rounded to the half type; `wide` operators take numbers and 0-d tensors as they are."""
+    if a is None or (not hasattr(a, "dtype") and wide):
+        return a
+    if not hasattr(a, "dtype"):
+        return np.array(a).astype(half)[()]
+    return a if a.dtype is half or (wide and not a.ndim) else a.astype(half)
 
 
 def _demote(out: Any, half: np.dtype) -> Any:
@@ -823,16 +845,18 @@ def function(f: Callable | None = None, *, method: bool = True, inplace: str = "
     return f
 
 
-def primitive(kernel: Callable | None = None, **facets: Any) -> Any:
+def primitive(kernel: Callable | None = None, *, define: Callable | None = None, **facets: Any) -> Any:
     """Decorator for array code of our own that NumPy cannot dispatch: a function of arrays, with rules, for kernels and rules.
 
-    On ndarrays it is the kernel. On other array types it asks the highest one. Its operator serves double backward.
+    On ndarrays it is the kernel. On other array types it asks the highest one. Its operator serves double backward; it is
+    private, unless `define` (`elementwise` or `op`) and facets say which public operator it is.
     """
     if kernel is None:
-        return lambda k: primitive(k, **facets)
+        return lambda k: primitive(k, define=define, **facets)
     name = kernel.__name__
-    facets.setdefault("promote", MOVE)
-    entry = op(kernel, name=facets.pop("name", name), namespace="primitive", method=False, **facets)
+    if define is None:
+        facets = {"promote": MOVE, "namespace": "primitive", "method": False, **facets}
+    entry = (define or op)(kernel, name=facets.pop("name", name), **facets)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         for a in args:

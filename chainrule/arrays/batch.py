@@ -1,0 +1,172 @@
+"""vmap as an array type: an array of examples that looks like one example.
+
+`BatchArray` holds a physical array whose axis 0 counts the examples; its shape is that of one of them. Elementwise
+functions align the examples' axes and run once on the physical arrays; reductions, shapes and indices act one axis further
+right. Nested vmaps nest the arrays, each with a level of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .duck import Duck
+
+
+class BatchArray(Duck):
+    """`array` seen as one of the examples along its axis 0."""
+
+    __slots__ = ("array", "level")
+
+    def __init__(self, array: Any, level: int) -> None:
+        self.array, self.level = array, level
+
+    shape = property(lambda self: self.array.shape[1:])  # type: ignore[assignment]
+    dtype = property(lambda self: self.array.dtype)  # type: ignore[assignment]
+
+    @classmethod
+    def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
+        level = max(a.level for a in _flat(args) if isinstance(a, BatchArray))
+        rule = RULES.get(name)
+        if rule is not None:
+            return rule(level, *args, **kwargs)
+        ufunc = getattr(np, name, None)
+        if not isinstance(ufunc, np.ufunc):
+            raise TypeError(f"vmap has no rule for {name!r}; call the function outside of vmap, or in a loop")
+        return elementwise(level, ufunc, args, kwargs)
+
+
+def _flat(args: Any) -> list:
+    return [b for a in args for b in (_flat(a) if isinstance(a, (list, tuple)) else (a,))]
+
+
+def elementwise(level: int, f: Callable, args: tuple, kwargs: dict) -> Any:
+    """f on the physical arrays, the examples' axes aligned from the right."""
+    rank = max(np.ndim(a) if not isinstance(a, Duck) else a.ndim for a in args)
+    out = f(*[aligned(a, rank, level) for a in args], **kwargs)
+    return tuple(BatchArray(o, level) for o in out) if isinstance(out, tuple) else BatchArray(out, level)
+
+
+def aligned(a: Any, rank: int, level: int) -> Any:
+    """The physical array with axes of size 1 after the batch axis, so that examples broadcast as `rank`-d arrays."""
+    if not is_batched(a, level):
+        return a
+    lack = rank - a.ndim
+    return a.array.reshape((a.array.shape[0], *(1,) * lack, *a.array.shape[1:])) if lack else a.array
+
+
+def is_batched(a: Any, level: int) -> bool:
+    """Whether `a` is an array of the batch at `level`."""
+    return isinstance(a, BatchArray) and a.level == level
+
+
+def batch_size(args: Any, level: int) -> int:
+    """The number of examples."""
+    return next(a.array.shape[0] for a in _flat(args) if is_batched(a, level))
+
+
+def physical(a: Any, size: int, level: int) -> Any:
+    """The array with a batch axis in front, repeated without copying where it has none."""
+    if is_batched(a, level):
+        return a.array
+    a = np.asarray(a) if not isinstance(a, Duck) else a
+    return np.broadcast_to(a, (size, *a.shape))
+
+
+def _reduction(ufunc: Any) -> Callable:
+    def rule(level: int, x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
+        axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+        shifted = tuple(a % x.ndim + 1 for a in axes) if x.ndim else ()
+        if dtype is None:
+            return BatchArray(ufunc.reduce(x.array, axis=shifted, keepdims=keepdims), level)
+        return BatchArray(ufunc.reduce(x.array, axis=shifted, keepdims=keepdims, dtype=dtype), level)
+
+    return rule
+
+
+def _accumulate(ufunc: Any) -> Callable:
+    return lambda level, x, axis=0: BatchArray(ufunc.accumulate(x.array, axis=axis % x.ndim + 1), level)
+
+
+def _reshape(level: int, x: Any, shape: tuple) -> Any:
+    if -1 in shape:
+        known = int(np.prod([n for n in shape if n != -1], dtype=int))
+        shape = tuple(x.size // max(known, 1) if n == -1 else n for n in shape)
+    return BatchArray(x.array.reshape((x.array.shape[0], *shape)), level)
+
+
+def _getitem(level: int, x: Any, index: Any) -> Any:
+    index = index if isinstance(index, tuple) else (index,)
+    size = batch_size((x, index), level)
+    if not any(is_batched(i, level) for i in index):
+        return BatchArray(x.array[(slice(None), *index)], level)
+    rows = [i for i in index if isinstance(i, (np.ndarray, Duck)) and not isinstance(i, slice)]
+    rank = max(r.ndim for r in rows)
+    number = np.arange(size).reshape((size,) + (1,) * rank)
+    moved = tuple(aligned(i, rank, level) if isinstance(i, Duck) else i for i in index)
+    return BatchArray(physical(x, size, level)[(number, *moved)], level)
+
+
+def _matmul(level: int, x: Any, y: Any) -> Any:
+    size = batch_size((x, y), level)
+    if x.ndim == 1 and y.ndim == 1:
+        return elementwise(level, np.multiply, (x, y), {}).call("add.reduce", (x * y,), {"axis": -1})
+    if y.ndim == 1:
+        return BatchArray((x_of(x, level) @ physical(y, size, level)[..., None])[..., 0], level)
+    if x.ndim == 1:
+        return BatchArray((physical(x, size, level)[:, None] @ x_of(y, level))[..., 0, :], level)
+    rank = max(x.ndim, y.ndim)
+    return BatchArray(np.matmul(aligned(x, rank, level), aligned(y, rank, level)), level)
+
+
+def x_of(a: Any, level: int) -> Any:
+    """The physical array of a batched matrix, or the matrix itself."""
+    return a.array if is_batched(a, level) else a
+
+
+def _concatenate(level: int, arrays: Any, axis: int = 0) -> Any:
+    size = batch_size(arrays, level)
+    rank = arrays[0].ndim
+    return BatchArray(np.concatenate([physical(a, size, level) for a in arrays], axis=axis % rank + 1), level)
+
+
+def _take_along(level: int, x: Any, index: Any, axis: int) -> Any:
+    size = batch_size((x, index), level)
+    return BatchArray(np.take_along_axis(physical(x, size, level), physical(index, size, level), axis % x.ndim + 1), level)
+
+
+def _broadcast_to(level: int, x: Any, shape: tuple) -> Any:
+    return BatchArray(np.broadcast_to(aligned(x, len(shape), level), (x.array.shape[0], *shape)), level)
+
+
+def _put_add(level: int, x: Any, index: Any, shape: tuple) -> Any:
+    from ..ops.define import put_add
+
+    index = index if isinstance(index, tuple) else (index,)
+    return BatchArray(put_add(x.array, (slice(None), *index), (x.array.shape[0], *shape)), level)
+
+
+RULES: dict[str, Callable] = {
+    "add.reduce": _reduction(np.add),
+    "multiply.reduce": _reduction(np.multiply),
+    "maximum.reduce": _reduction(np.maximum),
+    "minimum.reduce": _reduction(np.minimum),
+    "logical_and.reduce": _reduction(np.logical_and),
+    "logical_or.reduce": _reduction(np.logical_or),
+    "add.accumulate": _accumulate(np.add),
+    "reshape": _reshape,
+    "transpose": lambda level, x, axes: BatchArray(x.array.transpose((0, *[a % x.ndim + 1 for a in axes])), level),
+    "astype": lambda level, x, dtype: BatchArray(x.array.astype(dtype), level),
+    "copy": lambda level, x: BatchArray(x.array.copy(), level),
+    "real": lambda level, x: BatchArray(x.array.real, level),
+    "imag": lambda level, x: BatchArray(x.array.imag, level),
+    "getitem": _getitem,
+    "matmul": _matmul,
+    "where": lambda level, c, x, y: elementwise(level, np.where, (c, x, y), {}),
+    "concatenate": _concatenate,
+    "take_along_axis": _take_along,
+    "broadcast_to": _broadcast_to,
+    "put_add": _put_add,
+}

@@ -1,0 +1,170 @@
+"""Jacobians, Hessians and products with them, row by row through the tape (`torch.autograd.functional`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..ops import define
+from .backward import grad
+from .modes import enable_grad
+
+
+def jacobian(func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False,
+             vectorize: bool = False, strategy: str = "reverse-mode") -> Any:  # fmt: skip
+    """The Jacobian of `func` at `inputs`: shape output.shape + input.shape, nested in tuples as outputs and inputs are.
+
+    `strict` raises RuntimeError where an output does not depend on an input, instead of giving zeros.
+    """
+    with enable_grad():
+        xs, xs_single = _inputs(inputs, create_graph)
+        outs, outs_single = _outputs(func(*xs), "jacobian")
+        rows = tuple(_jacobian_of(i, out, xs, create_graph, strict) for i, out in enumerate(outs))
+    rows = tuple(tuple(r if create_graph else r.detach() for r in row) for row in rows)
+    picked = tuple(row[0] if xs_single else row for row in rows)
+    return picked[0] if outs_single else picked
+
+
+def _jacobian_of(i: int, out: Any, xs: tuple, create_graph: bool, strict: bool) -> tuple:
+    """The Jacobians of one output with respect to every input."""
+    if strict and not out.requires_grad:
+        raise RuntimeError(f"Output {i} of the user-provided function does not require gradients. The outputs must be "
+                           "computed in a differentiable manner from the input when running in strict mode.")  # fmt: skip
+    columns: list[list] = [[] for _ in xs]
+    for one in _elements(out):
+        grads = grad(one, xs, retain_graph=True, create_graph=create_graph, allow_unused=True) if out.requires_grad else (
+            (None,) * len(xs))  # fmt: skip
+        for j, (g, x) in enumerate(zip(grads, xs, strict=True)):
+            if g is None and strict:
+                raise RuntimeError(f"Output {i} of the user-provided function is independent of input {j}. This is not "
+                                   "allowed in strict mode.")  # fmt: skip
+            columns[j].append(_zeros_like(x) if g is None else g)
+    return tuple(_stack(c, tuple(out.shape) + tuple(x.shape), x) for c, x in zip(columns, xs, strict=True))
+
+
+def _elements(out: Any) -> list:
+    flat = out.reshape(-1)
+    return [flat[k] for k in range(out.numel())]
+
+
+def _stack(rows: list, shape: tuple, x: Any) -> Any:
+    if not rows:
+        return define.wrap(np.zeros(shape, x._data.dtype))
+    return define.OPS["cat"].entry([r.reshape(1, -1) for r in rows]).reshape(shape)
+
+
+def hessian(func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
+            outer_jacobian_strategy: str = "reverse-mode") -> Any:  # fmt: skip
+    """The Hessian of a scalar function: for each pair of inputs shape input_i.shape + input_j.shape."""
+    single = isinstance(inputs, define.Tensor)
+
+    def gradient(*xs: Any) -> Any:
+        out = func(*xs)
+        _check_scalar(out, "hessian")
+        grads = grad(out, xs, create_graph=True, allow_unused=not strict, materialize_grads=not strict) if out.requires_grad else (
+            tuple(_zeros_like(x) for x in xs))  # fmt: skip
+        return grads[0] if single else grads
+
+    return jacobian(gradient, inputs, create_graph=create_graph, strict=strict)
+
+
+def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+    """(func(inputs), the product of `v` with the Jacobian)."""
+    with enable_grad():
+        xs, single = _inputs(inputs, create_graph)
+        outs, outs_single = _outputs(func(*xs), "vjp")
+        weights = _weights(v, outs, "vjp")
+        grads = _grad_or_zeros(outs, xs, weights, create_graph, strict)
+    return _finish(outs, outs_single, create_graph), _finish(grads, single, create_graph)
+
+
+def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+    """(func(inputs), the product of the Jacobian with `v`), by differentiating the vjp with respect to its weight."""
+    with enable_grad():
+        xs, single = _inputs(inputs, create_graph)
+        directions = _weights(v, xs, "jvp")
+        outs, outs_single = _outputs(func(*xs), "jvp")
+        weights = tuple(_zeros_like(o).requires_grad_() for o in outs)
+        grads = _grad_or_zeros(outs, xs, weights, True, strict)
+        products = _grad_or_zeros(grads, weights, directions, create_graph, strict)
+    return _finish(outs, outs_single, create_graph), _finish(products, outs_single, create_graph)
+
+
+def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+    """(func(inputs), the product of `v` with the Hessian of a scalar function)."""
+    with enable_grad():
+        xs, single = _inputs(inputs, create_graph)
+        directions = _weights(v, xs, "vhp")
+        out = func(*xs)
+        _check_scalar(out, "vhp")
+        grads = _grad_or_zeros((out,), xs, (None,), True, strict)
+        products = _grad_or_zeros(grads, xs, directions, create_graph, strict)
+    return _finish((out,), True, create_graph), _finish(products, single, create_graph)
+
+
+def hvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+    """(func(inputs), the product of the Hessian of a scalar function with `v`); the Hessian is symmetric."""
+    return vhp(func, inputs, v, create_graph, strict)
+
+
+def _grad_or_zeros(outs: tuple, xs: tuple, weights: tuple, create_graph: bool, strict: bool) -> tuple:
+    pairs = [(o, w) for o, w in zip(outs, weights, strict=True) if o.requires_grad]
+    if strict and len(pairs) < len(outs):
+        raise RuntimeError("The output of the user-provided function is independent of the input. This is not allowed in "
+                           "strict mode.")  # fmt: skip
+    if not pairs:
+        return tuple(_zeros_like(x) for x in xs)
+    return grad([o for o, _ in pairs], xs, [w for _, w in pairs], retain_graph=True, create_graph=create_graph,
+                allow_unused=not strict, materialize_grads=not strict)  # fmt: skip
+
+
+def _inputs(inputs: Any, create_graph: bool) -> tuple[tuple, bool]:
+    single = isinstance(inputs, define.Tensor)
+    xs = (inputs,) if single else tuple(inputs)
+    for i, x in enumerate(xs):
+        if not isinstance(x, define.Tensor):
+            raise TypeError(f"The inputs given to the function must be either a Tensor or a tuple of Tensors but the value at "
+                            f"index {i} has type {type(x)}.")  # fmt: skip
+    if create_graph:
+        return tuple(x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in xs), single
+    return tuple(x.detach().requires_grad_() for x in xs), single
+
+
+def _outputs(outputs: Any, name: str) -> tuple[tuple, bool]:
+    single = isinstance(outputs, define.Tensor)
+    outs = (outputs,) if single else outputs
+    if not isinstance(outs, tuple) or not all(isinstance(o, define.Tensor) for o in outs):
+        raise TypeError(f"The outputs of the user-provided function given to {name} must be either a Tensor or a tuple of "
+                        f"Tensors but got {type(outputs)}.")  # fmt: skip
+    return outs, single
+
+
+def _weights(v: Any, like: tuple, name: str) -> tuple:
+    if v is None:
+        if len(like) != 1 or like[0].numel() != 1:
+            raise RuntimeError(f"The vector v can only be None if the user-provided function {name} is of a single element.")
+        return (define.wrap(np.ones(like[0]._data.shape, like[0]._data.dtype)),)
+    vs = (v,) if isinstance(v, define.Tensor) else tuple(v)
+    if len(vs) != len(like):
+        raise RuntimeError(f"v has {len(vs)} elements where {len(like)} were expected")
+    for i, (a, b) in enumerate(zip(vs, like, strict=True)):
+        if a.shape != b.shape:
+            raise RuntimeError(f"Entry {i} in v has invalid size: should be {b.shape} but got {a.shape}.")
+    return vs
+
+
+def _check_scalar(out: Any, name: str) -> None:
+    if not isinstance(out, define.Tensor) or out.numel() != 1:
+        got = f"a Tensor with {out.numel()} elements" if isinstance(out, define.Tensor) else str(type(out))
+        raise RuntimeError(f"The Tensor returned by the function given to {name} should contain a single element, got {got}")
+
+
+def _zeros_like(x: Any) -> Any:
+    return define.wrap(np.zeros(x._data.shape, x._data.dtype))
+
+
+def _finish(ts: tuple, single: bool, keep: bool) -> Any:
+    done = tuple(t if keep else t.detach() for t in ts)
+    return done[0] if single else done

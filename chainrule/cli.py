@@ -1,0 +1,74 @@
+"""The command line: `chainrule run script.py [args]` runs a program written for PyTorch, unchanged."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .as_torch import install_as_torch
+from .version import TORCH, __version__
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the `chainrule` command."""
+    parser = argparse.ArgumentParser(prog="chainrule", description="Run PyTorch programs on chainrule.")
+    parser.add_argument("--version", action="version", version=f"chainrule {__version__} (follows torch {TORCH})")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run a program, with `import torch` giving chainrule")
+    run.add_argument(
+        "--echo", action="store_true", help="show the value of each top-level expression, as a notebook does"
+    )
+    run.add_argument("script", help="the program's file")
+    run.add_argument("args", nargs=argparse.REMAINDER, help="its arguments")
+    options = parser.parse_args(argv)
+    return run_script(options.script, options.args, options.echo)
+
+
+def run_script(path: str, args: Sequence[str], echo: bool = False) -> int:
+    """Run the program in the file `path` as `__main__`; returns 2 if there is no such file."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            source = f.read()
+    except OSError as e:
+        print(f"chainrule: cannot read {path!r}: {e.strerror}", file=sys.stderr)
+        return 2
+    install_as_torch()
+    sys.argv = [path, *args]
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    main_module = sys.modules["__main__"]
+    scope = main_module.__dict__
+    scope.update(__file__=path, __name__="__main__")
+    if echo:
+        run_echoing(source, path, scope)
+    else:
+        exec(compile(source, path, "exec"), scope)
+    return 0
+
+
+def run_echoing(source: str, path: str, scope: dict) -> None:
+    """Run statement by statement, printing the values of expressions that have one."""
+    for statement in ast.parse(source, path).body:
+        if isinstance(statement, ast.Expr):
+            value = eval(compile(ast.Expression(statement.value), path, "eval"), scope)
+            if value is not None:
+                print(shown(value))
+        else:
+            exec(compile(ast.Module([statement], []), path, "exec"), scope)
+
+
+def shown(value: Any, indent: int = 0) -> str:
+    """repr, with a list or tuple that does not fit on a line broken after each element."""
+    text = repr(value)
+    if type(value) not in (list, tuple) or len(value) < 2 or (len(text) + indent < 80 and "\n" not in text):
+        return text.replace("\n", "\n" + " " * indent)
+    opening, closing = ("[", "]") if type(value) is list else ("(", ")")
+    inner = (",\n" + " " * (indent + 1)).join(shown(v, indent + 1) for v in value)
+    return opening + inner + closing
+
+
+if __name__ == "__main__":
+    sys.exit(main())
