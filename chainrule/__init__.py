@@ -23,6 +23,8 @@ def _put(namespace, name, f):
     target = globals()
     if namespace == "primitive":
         return
+    if "." in name:  # an alias elsewhere, by its path below torch
+        namespace, _, name = name.rpartition(".")
     if namespace != "torch":
         obj = None
         for part in namespace.split("."):
@@ -43,5 +45,17 @@ for _k, _f in FUNCTIONS.items():
 for _d in dtypes.ALL:
     globals()[_d.name] = _d
 from .autograd.backward import backward as _b, grad as _g  # noqa: E402
-autograd = types.ModuleType("autograd")
-autograd.grad, autograd.backward = _g, _b
+
+from . import autograd
+from . import cuda, func, namespace, testing  # noqa: E402
+from .as_torch import install_as_torch  # noqa: E402
+from .autograd import enable_grad, inference_mode, no_grad, set_grad_enabled  # noqa: E402
+from .autograd.modes import is_grad_enabled, is_inference_mode_enabled  # noqa: E402
+from .devices import device  # noqa: E402
+from .display import set_printoptions  # noqa: E402
+from .dtypes import (can_cast, cdouble, cfloat, double, dtype, finfo, float_, get_default_dtype, half, iinfo, int_, long,  # noqa: E402
+                     promote_types, set_default_dtype, set_default_tensor_type, short)
+from .func import vmap  # noqa: E402
+globals().update({k: v for k, v in vars(namespace).items() if not k.startswith("_") and k not in globals()})
+float, int, bool = float_, int_, dtypes.bool_
+from .version import __version__  # noqa: E402
