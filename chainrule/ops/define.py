@@ -12,6 +12,9 @@ In a kernel's signature the tensors stand before `/`, the other arguments after 
 
 from __future__ import annotations
 
+import copy
+import functools
+import inspect
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -66,12 +69,14 @@ class Op:
         self.takes: str = facets.pop("takes", "")
         self.refusal: str = facets.pop("refusal", "")
         self.wide: bool = facets.pop("wide", False)
+        self.scalar_nodes: tuple[str, ...] = tuple(facets.pop("scalar_nodes", "").split())
+        elementwise_op: bool = facets.pop("plain", False)
         assert not facets, facets
-        self.plain = False  # elementwise, on one or two tensors
         self.joint = False
         self._node: type | None = None
         self._keep: dict[tuple, tuple] = {}
         self._read_signature()
+        self.plain = elementwise_op and self.n <= 2  # elementwise, on one or two tensors
         self.set_rules(rules)
 
     def _read_signature(self) -> None:
@@ -102,6 +107,15 @@ class Op:
         if rules and not joint:
             self.keep_x = self.keep((True, False)[: self.n])
             self.keep_y, self.keep_xy = self.keep((False, True)), self.keep((True, True))
+        self.right = self.left = self
+        if self.scalar_nodes:
+            self.right, self.left = self._named(self.scalar_nodes[0]), self._named(self.scalar_nodes[-1])
+
+    def _named(self, node: str) -> Op:
+        """This operator under the name its nodes have when a number stands on the right or on the left."""
+        twin = copy.copy(self)
+        twin.node_name = node
+        return twin
 
     @property
     def node_class(self) -> type:
@@ -263,7 +277,10 @@ class Op:
         owners = (*inputs, outs[0])
         kept = tuple([storage_of(owners[k]) for k in (range(len(inputs)) if self.variadic and self.saves[0] else self.keep(needs))
                       if isinstance(owners[k], Tensor)])  # fmt: skip
-        node = record(self, outs[0]._data.shape, outs[0]._data.dtype, edges, index, args, kept)
+        owner = self
+        if self.scalar_nodes:
+            owner = self.left if type(inputs[0]) in PYTHON_TYPES else self.right if any(type(x) in PYTHON_TYPES for x in inputs) else self
+        node = record(owner, outs[0]._data.shape, outs[0]._data.dtype, edges, index, args, kept)
         if self.outputs != 1:
             node.shape, node.dtype = tuple([t._data.shape for t in outs]), tuple([t._data.dtype for t in outs])
         for i, t in enumerate(outs):
@@ -519,7 +536,7 @@ def binary(op: Op, dunder: bool = False) -> Callable:
                 keep, pick = op.keep_x, op.picks[0]
                 kept = keep_storages(keep, input, other if tensor else None, t) if keep else ()
                 args = (() if pick is None else pick((x, y, z)),)
-                t._node = record(op, z.shape, dtype, (m,), (input._index,), args, kept)
+                t._node = record(op if tensor else op.right, z.shape, dtype, (m,), (input._index,), args, kept)
         return t
 
     return entry
@@ -793,8 +810,7 @@ def elementwise(kernel: Callable | None = None, *, promote: str = SAME, vjp: Any
         return lambda k: elementwise(k, promote=promote, vjp=vjp, name=name, **facets)
     rules = vjp if isinstance(vjp, tuple) else (vjp,)
     facets.setdefault("inplace", True)
-    o = Op(kernel, name=name or kernel.__name__, promote=promote, rules=rules, **facets)
-    o.plain = o.n <= 2
+    o = Op(kernel, name=name or kernel.__name__, promote=promote, rules=rules, plain=True, **facets)
     return _register(o, template(o)(o))
 
 
@@ -840,9 +856,26 @@ def function(f: Callable | None = None, *, method: bool = True, inplace: str = "
     """Decorator for what is written in terms of operators: no node of its own; registered like an operator."""
     if f is None:
         return lambda g: function(g, method=method, inplace=inplace, alias=alias, namespace=namespace)
+    f = with_numpy_names(f)
     f.facets = (method, inplace, tuple(alias.split()), namespace)  # type: ignore[attr-defined]
     FUNCTIONS[f.__name__ if namespace == "torch" else f"{namespace}.{f.__name__}"] = f
     return f
+
+
+def with_numpy_names(f: Callable) -> Callable:
+    """`f`, which takes `axis` and `keepdims` for its `dim` and `keepdim` too (if it has them, and no `**kwargs`)."""
+    code = f.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    if ("dim" not in names and "keepdim" not in names) or code.co_flags & inspect.CO_VARKEYWORDS:
+        return f
+
+    @functools.wraps(f)
+    def entry(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            kwargs = {k if k in names else SYNONYMS.get(k, k): v for k, v in kwargs.items()}
+        return f(*args, **kwargs)
+
+    return entry
 
 
 def primitive(kernel: Callable | None = None, *, define: Callable | None = None, **facets: Any) -> Any:
