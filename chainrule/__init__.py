@@ -44,7 +44,7 @@ for _k, _f in FUNCTIONS.items():
         _put(_f.facets[3], _n, _f)
 for _d in dtypes.ALL:
     globals()[_d.name] = _d
-from .autograd.backward import backward as _b, grad as _g  # noqa: E402
+from .autograd.reverse import backward as _b, grad as _g  # noqa: E402
 
 from . import autograd
 from . import cuda, func, namespace, testing  # noqa: E402

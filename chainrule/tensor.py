@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import devices, display, dtypes, errors
-from .autograd import backward as backward_module
+from .autograd import reverse
 from .autograd import engine
 from .ops import define
 from .storage import new_storage
@@ -318,7 +318,7 @@ class Tensor(metaclass=_TensorMeta):
     def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
                  inputs: Any = None) -> None:  # fmt: skip
         """Add the gradient of this tensor, weighted by `gradient`, to the `.grad` of the leaves it depends on."""
-        backward_module.backward(self, gradient, retain_graph, create_graph, inputs)
+        reverse.backward(self, gradient, retain_graph, create_graph, inputs)
 
     def retain_grad(self) -> None:
         """Keep `.grad` for this tensor although it is computed."""

@@ -2,8 +2,8 @@
 
 from . import functional as functional
 from . import graph as graph
-from .backward import backward as backward
-from .backward import grad as grad
+from .reverse import backward as backward
+from .reverse import grad as grad
 from .function import Function as Function
 from .modes import enable_grad as enable_grad
 from .modes import inference_mode as inference_mode

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import define
-from .backward import grad
+from .reverse import grad
 from .modes import enable_grad
 
 

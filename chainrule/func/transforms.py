@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays.batch import BatchArray
 from ..arrays.dual import DualArray
-from ..autograd.backward import grad as tape_grad
+from ..autograd.reverse import grad as tape_grad
 from ..autograd.modes import enable_grad
 from ..ops import define
 

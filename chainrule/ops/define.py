@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
 import math
 import operator
 from collections.abc import Callable, Sequence
@@ -866,7 +865,7 @@ def with_numpy_names(f: Callable) -> Callable:
     """`f`, which takes `axis` and `keepdims` for its `dim` and `keepdim` too (if it has them, and no `**kwargs`)."""
     code = f.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    if ("dim" not in names and "keepdim" not in names) or code.co_flags & inspect.CO_VARKEYWORDS:
+    if ("dim" not in names and "keepdim" not in names) or code.co_flags & 0x08:  # the flag of **kwargs
         return f
 
     @functools.wraps(f)
