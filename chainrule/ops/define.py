@@ -68,6 +68,7 @@ class Op:
         self.takes: str = facets.pop("takes", "")
         self.refusal: str = facets.pop("refusal", "")
         self.wide: bool = facets.pop("wide", False)
+        self.into: Callable | None = facets.pop("into", None)  # the kernel's twin that writes into its first argument
         self.scalar_nodes: tuple[str, ...] = tuple(facets.pop("scalar_nodes", "").split())
         elementwise_op: bool = facets.pop("plain", False)
         assert not facets, facets
@@ -388,12 +389,17 @@ def make_view(t: Any, x: Any, many: bool = False) -> None:
     """Let `t` be a view of `x` if its array looks at the memory of x's."""
     if t._data is not x._data and isinstance(x._data, np.ndarray) and not np.may_share_memory(t._data, x._data):
         return
+    be_view(t, x, many)
+
+
+def be_view(t: Any, x: Any, many: bool = False) -> None:
+    """Let `t`, whose array looks at the memory of x's, be a view of `x`."""
     t._storage = x._storage
     t._base = base = x if x._base is None else x._base
     t._seen = base._node
     if many:
         t._no_inplace = "multi"
-    elif not state.grad or x.__dict__.get("_no_inplace") == "no_grad":
+    elif not state.grad or x._no_inplace == "no_grad":
         t._no_inplace = "no_grad"
 
 
