@@ -125,7 +125,7 @@ class Walk:
                 dtype = node.dtype
                 if dtype is not F32 and dtype is not F64:
                     g, args = widen(g, args)
-                if not op.plain and g.shape != node.shape:
+                if g.shape != node.shape and (not op.plain or broadcast(node)):
                     g = expand(g, node.shape)
                 if len(args) == 1:
                     grads = (apply(op.rules[0], g, *args[0]),)
@@ -222,6 +222,11 @@ class Walk:
 
 def _age(node: Node) -> int:
     return -node.seq
+
+
+def broadcast(node: Node) -> bool:
+    """Whether an input of an elementwise node had another shape than its output, so that its gradient is a sum."""
+    return any(e is not None and shape_of(e, i)[0] != node.shape for e, i in zip(node.edges, node.index, strict=True))
 
 
 def whole(node: Node, g: Any) -> Any:
