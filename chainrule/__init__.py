@@ -6,8 +6,8 @@ import types
 from . import dtypes, tensor  # noqa: F401
 from .tensor import Size, Tensor  # noqa: F401
 
-for _m in ("elementwise", "special", "activation", "reduce", "sort", "create", "shape", "index", "linalg", "fft", "conv", "pool",
-           "loss", "norm", "embed", "random"):
+for _m in ("elementwise", "special", "activation", "reduce", "sort", "create", "shape", "index", "linalg", "fft", "padding",
+           "conv", "pool", "resample", "loss", "norm", "attention", "embed", "random"):
     try:
         importlib.import_module(f".ops.{_m}", __name__)
     except ModuleNotFoundError as e:
