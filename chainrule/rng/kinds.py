@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 
 import ml_dtypes
 import numpy as np
@@ -54,6 +55,7 @@ def last_integer(dtype: str) -> int:
     return 1 if dtype == "bool" else int(np.iinfo(dtype).max)
 
 
+@cache
 def limits(dtype: str) -> tuple[float, float]:
     """The least and the largest value that torch accepts as a bound of a range in `dtype`."""
     if dtype in DIGITS:

@@ -24,15 +24,16 @@ def draw_uniform(
         parts = draw_uniform(generator, (*shape, 2), PARTS[dtype], low, high)
         return parts.view(dtype).reshape(shape)
     require(dtype, FLOATING, "check_uniform_bounds")
-    _check_interval(dtype, low, high)
-    n, unit = math.prod(shape), (low, high) == (0, 1)
+    unit, n = (low, high) == (0, 1), math.prod(shape)
+    if not unit:
+        _check_interval(dtype, low, high)
     values = generator.doubles(n) if dtype == "float64" else generator.floats(n)
     if not unit:
         values = _stretch(values, low, high)
     values = cast(values, dtype)
     if not unit or dtype in HALVES:
         first, last = np.array([low, high], F64).astype(values.dtype)
-        values[values == last] = first
+        np.copyto(values, first, where=values == last)
     return values.reshape(shape)
 
 
