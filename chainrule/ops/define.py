@@ -387,7 +387,8 @@ def storage_array(x: Any) -> Any:
 
 def make_view(t: Any, x: Any, many: bool = False) -> None:
     """Let `t` be a view of `x` if its array looks at the memory of x's."""
-    if t._data is not x._data and isinstance(x._data, np.ndarray) and not np.may_share_memory(t._data, x._data):
+    y, data = t._data, x._data
+    if y is not data and type(data) is ndarray and y.base is not data and not np.may_share_memory(y, data):
         return
     be_view(t, x, many)
 
@@ -569,6 +570,46 @@ def general(op: Op) -> Callable:
         inputs, params = op.bind(args, kwargs)
         result = op.call(inputs, params)
         return result if out is None else write_out(out, result, *inputs)
+
+    return entry
+
+
+def viewer(op: Op) -> Callable:
+    """The public function of an operator that looks at the memory of its only tensor in another way."""
+    kernel, total, star = op.kernel, op.total, op.star
+
+    def entry(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != total or (star and type(args[1]) not in (tuple, list)):
+            inputs, args = op.bind(args, kwargs)
+            args = (*inputs, *args)
+        input, params = args[0], args[1:]
+        try:
+            x = input._data
+        except AttributeError:
+            raise not_a_tensor(op.name, op.public[0], 1, input) from None
+        if type(x) is not ndarray:
+            x = storage_array(input)
+        try:
+            y = kernel(x, *params)
+        except ValueError as e:
+            raise op.explain(e, (x,)) from None
+        owner = y.base if type(y) is ndarray else None
+        if owner is None or (owner is not x and owner is not x.base):
+            return op.call((input,), params)
+        base = input._base
+        if base is not None and base._node is not input._seen:
+            refresh(input)
+        if input._storage is None:
+            input._storage = new_storage()
+        t = new(Tensor)
+        t._data, t._node, t._index = y, None, 0
+        be_view(t, input)
+        node = input._node
+        if node is not None and op.rules and state.grad:
+            pick = op.picks[0]
+            args = () if pick is None else pick((x, y, None, (True,), *params, x.shape))
+            t._node = record(op, y.shape, y.dtype, (node,), (input._index,), (args,), keep_storages(op.keep_x, input, t))
+        return t
 
     return entry
 
@@ -829,6 +870,8 @@ def op(kernel: Callable | None = None, *, promote: str = HALF, **facets: Any) ->
 
 def template(o: Op) -> Callable:
     """Which of the three forms of a public function serves an operator."""
+    if o.view and o.n == o.outputs == 1 and not (o.extra or o.variadic or o.joint or o.result):
+        return viewer
     if o.total != o.n or o.extra or o.variadic or o.view or o.outputs != 1 or o.result is not None:
         return general
     return {1: unary, 2: binary}.get(o.n, general)
