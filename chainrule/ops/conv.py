@@ -1,0 +1,418 @@
+"""Convolution: one form in three tensors, three primitives, each the derivative of the others.
+
+The sum over examples n, channels o and c, kernel places k and positions p (of any number of dimensions) of
+
+    x[n, c, p * stride + k * dilation - padding] * w[o, c, k] * y[n, o, p]
+
+is linear in the image x, the kernel w and the response y. Leaving out one of the three gives an operator: `convolve` makes
+the response, `convolve_back` the image (a transposed convolution), `convolve_kernel` the kernel. So every derivative of a
+convolution, of any order, is a convolution. Each is given the `size` of what it makes.
+
+All three are matrix products with the windows of the image as columns. The windows are a view (strides, no copy) until
+they are gathered for the product, a few examples at a time, so that the columns stay in the cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from .define import HALF, MOVE, function, not_a_tensor, primitive, scalar_name
+from .padding import pad
+from ..dtypes import FROM_NUMPY
+
+WORTH = 1024  # positions that make one matrix product worth its call
+CACHED = 2**19  # numbers that columns may have when they are more than one example's
+
+Sizes = tuple[int, ...]
+
+
+def sliding(x: Any, kernel: Sizes, size: Sizes, stride: Sizes, dilation: Sizes) -> Any:
+    """All windows of a plain array as a view: its last axes become (*kernel, *size)."""
+    n = len(kernel)
+    x = np.ascontiguousarray(x)
+    lead, last = x.strides[:-n], x.strides[-n:]
+    inside = [d * s for d, s in zip(dilation, last, strict=True)]
+    across = [d * s for d, s in zip(stride, last, strict=True)]
+    shape = (*x.shape[:-n], *kernel, *size)
+    if not math.prod(shape):
+        return np.empty(shape, x.dtype)
+    return np.ndarray(shape, x.dtype, x, 0, (*lead, *inside, *across))
+
+
+def add_windows(out: Any, windows: Any, stride: Sizes, dilation: Sizes) -> None:
+    """Add windows (*kernel, *size as the last axes) to the places of `out` they look at."""
+    n = len(stride)
+    kernel, size = windows.shape[-2 * n : -n], windows.shape[-n:]
+    for place in product(*[range(k) for k in kernel]):
+        spot = tuple([slice(k * d, k * d + (p - 1) * s + 1, s) for k, d, p, s in zip(place, dilation, size, stride, strict=True)])
+        out[(..., *spot)] += windows[(..., *place, *(slice(None),) * n)]
+
+
+def with_margin(x: Any, padding: Sizes) -> Any:
+    """A plain array with zeros around its last axes."""
+    if not any(padding):
+        return x
+    lead = x.ndim - len(padding)
+    out = np.zeros((*x.shape[:lead], *[n + 2 * p for n, p in zip(x.shape[lead:], padding, strict=True)]), x.dtype)
+    out[inside(padding, x.shape[lead:])] = x
+    return out
+
+
+def inside(padding: Sizes, size: Sizes) -> tuple:
+    """The index of what `with_margin` has put zeros around."""
+    return (..., *[slice(p, p + n) for p, n in zip(padding, size, strict=True)])
+
+
+def portions(examples: int, rows: int, positions: int) -> Iterator[slice]:
+    """Slices of the batch whose columns are many enough to multiply and few enough for the cache."""
+    step = min(-(-WORTH // max(positions, 1)), CACHED // max(rows * positions, 1))
+    step = max(step, 1)
+    for start in range(0, examples, step):
+        yield slice(start, min(start + step, examples))
+
+
+def gathered(windows: Any, rows: int) -> Any:
+    """Windows (n, groups, c, *kernel, *size) as columns (groups, rows, n * positions); no copy for one example of 1x1."""
+    dims = (windows.ndim - 3) // 2
+    groups, count = windows.shape[1], windows.shape[0] * math.prod(windows.shape[-dims:])
+    last = windows.ndim - dims
+    return windows.transpose(1, *range(2, last), 0, *range(last, windows.ndim)).reshape(groups, rows, count)
+
+
+def responses(y: Any) -> Any:
+    """Responses (n, groups, o, positions) as rows (groups, o, n * positions)."""
+    n, groups, o, count = y.shape
+    return y.transpose(1, 2, 0, 3).reshape(groups, o, n * count)
+
+
+def grouped_windows(x: Any, kernel: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    """The windows of images (n, channels, ...) as a view (n, groups, c, *kernel, *size)."""
+    x = with_margin(x, padding)
+    x = x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
+    return sliding(x, kernel, size, stride, dilation)
+
+
+@primitive(promote=HALF, node="ConvolutionBackward0")
+def convolve(x: Any, w: Any, bias: Any, /, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    """Responses (n, o, *size) of images x (n, c, ...) to kernels w (o, c / groups, ...), with `bias` (o,) added."""
+    examples, count = x.shape[0], math.prod(size)
+    windows = grouped_windows(x, w.shape[2:], size, stride, padding, dilation, groups)
+    w = w.reshape(groups, w.shape[0] // groups, math.prod(w.shape[1:]))
+    out = np.empty((examples, *w.shape[:2], count), x.dtype)
+    for part in portions(examples, groups * w.shape[2], count):
+        columns = gathered(windows[part], w.shape[2])
+        if part.stop - part.start == 1:
+            np.matmul(w, columns, out=out[part.start])
+        else:
+            out[part] = (w @ columns).reshape(*w.shape[:2], -1, count).transpose(2, 0, 1, 3)
+    out = out.reshape(examples, groups * w.shape[1], *size)
+    if bias is not None:
+        out += along_channels(bias, len(size))
+    return out
+
+
+@primitive(promote=HALF, node="ConvolutionBackward0")
+def convolve_back(y: Any, w: Any, bias: Any, /, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    """Images (n, c, *size) that responses y (n, o, ...) paint with kernels w (o, c / groups, ...), with `bias` (c,) added."""
+    examples, place, kernel = y.shape[0], y.shape[2:], w.shape[2:]
+    count, channels = math.prod(place), w.shape[1]
+    y = y.reshape(examples, groups, y.shape[1] // groups, count)
+    w = w.reshape(groups, w.shape[0] // groups, channels * math.prod(kernel)).swapaxes(1, 2)
+    out = np.empty((examples, groups, channels, *size), y.dtype)
+    for part in portions(examples, groups * w.shape[1], count):
+        columns = w @ responses(y[part])
+        number = part.stop - part.start
+        windows = columns.reshape(groups, channels, *kernel, number, *place)
+        n = len(size)
+        windows = windows.transpose(n + 2, 0, 1, *range(2, n + 2), *range(n + 3, 2 * n + 3))
+        image = np.zeros((number, groups, channels, *[a + 2 * p for a, p in zip(size, padding, strict=True)]), y.dtype)
+        add_windows(image, windows, stride, dilation)
+        out[part] = image[inside(padding, size)]
+    out = out.reshape(examples, groups * channels, *size)
+    if bias is not None:
+        out += along_channels(bias, len(size))
+    return out
+
+
+@primitive(promote=HALF, node="ConvolutionBackward0")
+def convolve_kernel(x: Any, y: Any, /, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+    """Kernels (o, c / groups, *size) that say how responses y (n, o, ...) go with images x (n, c, ...)."""
+    examples, channels, place = x.shape[0], x.shape[1] // groups, y.shape[2:]
+    rows, count = channels * math.prod(size), math.prod(place)
+    windows = grouped_windows(x, size, place, stride, padding, dilation, groups)
+    y = y.reshape(examples, groups, y.shape[1] // groups, count)
+    out = np.zeros((groups, y.shape[2], rows), x.dtype)
+    for part in portions(examples, groups * rows, count):
+        out += responses(y[part]) @ gathered(windows[part], rows).swapaxes(1, 2)
+    return out.reshape(groups * y.shape[2], channels, *size)
+
+
+def along_channels(bias: Any, dims: int) -> Any:
+    """One number per channel, shaped to broadcast over (n, channels, ...)."""
+    return bias.reshape(-1, *(1,) * dims)
+
+
+def over_channels(g: Any) -> Any:
+    """The transpose of adding a bias."""
+    return np.add.reduce(g, axis=(0, *range(2, g.ndim)))
+
+
+@convolve.vjp
+def _(g, w, x_shape, stride, padding, dilation, groups):
+    return convolve_back(g, w, None, x_shape[2:], stride, padding, dilation, groups)
+
+
+@convolve.vjp
+def _(g, x, w_shape, stride, padding, dilation, groups):
+    return convolve_kernel(x, g, w_shape[2:], stride, padding, dilation, groups)
+
+
+@convolve.vjp
+def _(g):
+    return over_channels(g)
+
+
+@convolve_back.vjp
+def _(g, w, y_shape, stride, padding, dilation, groups):
+    return convolve(g, w, None, y_shape[2:], stride, padding, dilation, groups)
+
+
+@convolve_back.vjp
+def _(g, y, w_shape, stride, padding, dilation, groups):
+    return convolve_kernel(g, y, w_shape[2:], stride, padding, dilation, groups)
+
+
+@convolve_back.vjp
+def _(g):
+    return over_channels(g)
+
+
+@convolve_kernel.vjp
+def _(g, y, x_shape, stride, padding, dilation, groups):
+    return convolve_back(y, g, None, x_shape[2:], stride, padding, dilation, groups)
+
+
+@convolve_kernel.vjp
+def _(g, x, y_shape, stride, padding, dilation, groups):
+    return convolve(x, g, None, y_shape[2:], stride, padding, dilation, groups)
+
+
+# -- public forms ----------------------------------------------------------------------------------------------------
+
+CPP_NAMES = {
+    "uint8": "unsigned char", "int8": "signed char", "int16": "short int", "int32": "int", "int64": "long int",
+    "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double",
+    "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
+}  # fmt: skip
+SHAPES = {1: "2D (unbatched) or 3D", 2: "3D (unbatched) or 4D", 3: "4D (unbatched) or 5D"}
+
+
+def each(value: Any, dims: int, function: str, argument: str) -> list[int]:
+    """An int or list of ints as a list of ints, a single one meant for all `dims` dimensions."""
+    values = list(value) if isinstance(value, (tuple, list)) else [value]
+    for v in values:
+        if isinstance(v, (float, str)) or not hasattr(v, "__index__"):
+            raise TypeError(f"{function}(): argument '{argument}' must be tuple of ints, not {type(v).__name__}")
+    values = [int(v) for v in values]
+    return values * dims if len(values) == 1 else values
+
+
+def _check_settings(dims: int, groups: int, **settings: list) -> None:
+    """Raise torch's error for strides and the like of the wrong number or sign."""
+    for name, values in settings.items():
+        if len(values) != dims:
+            raise RuntimeError(f"expected {name} to be a single integer value or a list of {dims} values to match the "
+                               f"convolution dimensions, but got {name}={values}")  # fmt: skip
+    for name in ("padding", "output_padding"):
+        if any(p < 0 for p in settings.get(name, ())):
+            raise RuntimeError(f"negative {name} is not supported")
+    if any(s <= 0 for s in settings["stride"]):
+        raise RuntimeError("non-positive stride is not supported")
+    if any(d <= 0 for d in settings["dilation"]):
+        raise RuntimeError(f"dilation should be greater than zero, but got {settings['dilation']}")
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
+
+
+def _check_tensors(name: str, input: Any, weight: Any, bias: Any) -> None:
+    """Raise torch's error for arguments of the wrong type or dtype."""
+    for i, (label, t) in enumerate((("input", input), ("weight", weight), ("bias", bias))):
+        if not hasattr(t, "_data") and not (t is None and i == 2):
+            raise not_a_tensor(name, label, i + 1, t)
+    dims = int(name[-2])
+    if input.ndim not in (dims + 1, dims + 2):
+        raise RuntimeError(f"Expected {SHAPES[dims]} (batched) input to {name}, but got input of size: {list(input.shape)}")
+    a, b = FROM_NUMPY[input._data.dtype], FROM_NUMPY[weight._data.dtype]
+    if a is not b:
+        raise RuntimeError(f"expected scalar type {scalar_name(a)} but found {scalar_name(b)}")
+    if a.category == 0:
+        raise NotImplementedError("\"slow_conv2d_cpu\" not implemented for 'Bool'")
+    if bias is not None and bias.dtype is not a:
+        raise RuntimeError(f"Input type ({CPP_NAMES[a.name]}) and bias type ({CPP_NAMES[bias.dtype.name]}) should be the same")
+
+
+def _check_channels(x: Any, weight: Any, bias: Any, groups: int, transposed: bool) -> None:
+    """Raise torch's error for channels that do not fit together; `x` has its batch dimension."""
+    shape, k = list(weight.shape), list(weight.shape[2:])
+    if any(n == 0 for n in k):
+        names = ["kernel_depth", "kernel_height", "kernel_width"][-len(k) :]
+        raise RuntimeError("kernel size should be greater than zero, but got " + " ".join(
+                           f"{name}: {n}" for name, n in zip(names, k, strict=True)))  # fmt: skip
+    if shape[0] < groups:
+        raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of "
+                           f"size {shape} instead")  # fmt: skip
+    if shape[0] % groups:
+        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight "
+                           f"of size [{shape}] instead")  # fmt: skip
+    wanted, made = (shape[0], shape[1] * groups) if transposed else (shape[1] * groups, shape[0])
+    mode = f"transposed={int(transposed)}" if transposed else f"groups={groups}"
+    if x.shape[1] != wanted:
+        raise RuntimeError(f"Given {mode}, weight of size {shape}, expected input{list(x.shape)} to have {wanted} channels, but "
+                           f"got {x.shape[1]} channels instead")  # fmt: skip
+    if bias is not None and tuple(bias.shape) != (made,):
+        given = "Given transposed=1, weight" if transposed else "Given weight"
+        raise RuntimeError(f"{given} of size {shape}, expected bias to be 1-dimensional with {made} elements, but got bias of "
+                           f"size {list(bias.shape)} instead")  # fmt: skip
+
+
+def _sizes(values: Sequence[int]) -> str:
+    return "(" + " x ".join(map(str, values)) + ")"
+
+
+def _response_size(x: Any, weight: Any, stride: list, padding: list, dilation: list) -> Sizes:
+    padded = [n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)]
+    kernel = [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
+    if any(n < k for n, k in zip(padded, kernel, strict=True)):
+        raise RuntimeError(f"Calculated padded input size per channel: {_sizes(padded)}. Kernel size: {_sizes(kernel)}. Kernel "
+                           "size can't be greater than actual input size")  # fmt: skip
+    return tuple([(n - k) // s + 1 for n, k, s in zip(padded, kernel, stride, strict=True)])
+
+
+def _image_size(x: Any, weight: Any, stride: list, padding: list, output_padding: list, dilation: list) -> Sizes:
+    _check_output_padding(output_padding, stride, dilation)
+    rows = zip(x.shape[2:], weight.shape[2:], stride, padding, output_padding, dilation, strict=True)
+    size = [(n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, k, s, p, o, d in rows]
+    if any(n < 1 for n in size):
+        raise RuntimeError(f"Given input size per channel: {_sizes(x.shape[2:])}. Calculated output size per channel: "
+                           f"{_sizes(size)}. Output size is too small")  # fmt: skip
+    return tuple(size)
+
+
+def _check_output_padding(output_padding: list, stride: list, dilation: list) -> None:
+    if all(o < s or o < d for o, s, d in zip(output_padding, stride, dilation, strict=True)):
+        return
+    lists = {"output_padding": output_padding, "stride": stride, "dilation": dilation}
+    if len(stride) == 1:
+        lists = {"output_padding": [0, *output_padding], "stride": stride * 2, "dilation": dilation * 2}
+    names = ["depth", "height", "width"][-len(lists["stride"]) :]
+    raise RuntimeError("output padding must be smaller than either stride or dilation, but got " + " ".join(
+                       f"{label}_{n}: {v}" for label, values in lists.items() for n, v in zip(names, values, strict=True)))  # fmt: skip
+
+
+def _same(name: str, input: Any, weight: Any, stride: list, dilation: list, padding: str) -> tuple[Any, list]:
+    """The input, padded where the two sides differ, and the padding that `padding='same'` or 'valid' stands for."""
+    if padding == "valid":
+        return input, [0] * len(stride)
+    if padding != "same":
+        raise RuntimeError(f"Invalid padding string: '{padding}'")
+    if any(s != 1 for s in stride):
+        raise RuntimeError("padding='same' is not supported for strided convolutions")
+    total = [d * (k - 1) for k, d in zip(weight.shape[2:], dilation, strict=True)]
+    extra = [e for t in reversed(total) for e in (0, t % 2)]
+    return pad(input, extra) if any(extra) else input, [t // 2 for t in total]
+
+
+def _convolution(name: str, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    """A convolution over the last dimensions; `name` says over how many."""
+    _check_tensors(name, input, weight, bias)
+    dims = int(name[-2])
+    stride, dilation = each(stride, dims, name, "stride"), each(dilation, dims, name, "dilation")
+    if isinstance(padding, str):
+        input, padding = _same(name, input, weight, stride, dilation, padding)
+    padding = each(padding, dims, name, "padding")
+    _check_settings(weight.ndim - 2, groups, stride=stride, padding=padding, dilation=dilation)
+    x = input if input.ndim == dims + 2 else input.unsqueeze(0)
+    _check_channels(x, weight, bias, groups, False)
+    size = _response_size(x, weight, stride, padding, dilation)
+    out = convolve.op.entry(x, weight, bias, size, tuple(stride), tuple(padding), tuple(dilation), groups)
+    return out if x is input else out.squeeze(0)
+
+
+def _transposed(name: str, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int,
+                dilation: Any) -> Any:  # fmt: skip
+    """A transposed convolution over the last dimensions; `name` says over how many."""
+    _check_tensors(name, input, weight, bias)
+    dims = int(name[-2])
+    given = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation}
+    settings = {k: each(v, dims, name, k) for k, v in given.items()}
+    _check_settings(weight.ndim - 2, groups, **settings)
+    x = input if input.ndim == dims + 2 else input.unsqueeze(0)
+    _check_channels(x, weight, bias, groups, True)
+    size = _image_size(x, weight, **settings)
+    stride, padding, dilation = (tuple(settings[k]) for k in ("stride", "padding", "dilation"))
+    out = convolve_back.op.entry(x, weight, bias, size, stride, padding, dilation, groups)
+    return out if x is input else out.squeeze(0)
+
+
+@function(method=False, namespace="nn.functional", alias="torch.conv1d")
+def conv1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+    """Sums of products of `weight` (out, in / groups, k) with each window of `input` (n, in, length), plus `bias`.
+
+    `padding` is a number of zeros at both ends, 'valid' (none) or 'same' (the output is as long as the input).
+    """
+    return _convolution("conv1d", input, weight, bias, stride, padding, dilation, groups)
+
+
+@function(method=False, namespace="nn.functional", alias="torch.conv2d")
+def conv2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+    """Sums of products of `weight` (out, in / groups, kh, kw) with each window of `input` (n, in, h, w), plus `bias`."""
+    return _convolution("conv2d", input, weight, bias, stride, padding, dilation, groups)
+
+
+@function(method=False, namespace="nn.functional", alias="torch.conv3d")
+def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+    """Sums of products of `weight` (out, in / groups, kd, kh, kw) with each window of `input` (n, in, d, h, w), plus `bias`."""
+    return _convolution("conv3d", input, weight, bias, stride, padding, dilation, groups)
+
+
+@function(method=False, namespace="nn.functional", alias="torch.conv_transpose1d")
+def conv_transpose1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+                     groups: int = 1, dilation: Any = 1) -> Any:  # fmt: skip
+    """The transpose of conv1d: each element of `input` (n, in, length) adds its multiple of `weight` (in, out / groups, k)."""
+    return _transposed("conv_transpose1d", input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+@function(method=False, namespace="nn.functional", alias="torch.conv_transpose2d")
+def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+                     groups: int = 1, dilation: Any = 1) -> Any:  # fmt: skip
+    """The transpose of conv2d, with `weight` (in, out / groups, kh, kw); `output_padding` makes the output that much larger."""
+    return _transposed("conv_transpose2d", input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+@function(method=False, namespace="nn.functional", alias="torch.conv_transpose3d")
+def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+                     groups: int = 1, dilation: Any = 1) -> Any:  # fmt: skip
+    """The transpose of conv3d, with `weight` (in, out / groups, kd, kh, kw)."""
+    return _transposed("conv_transpose3d", input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+@function(method=False)
+def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
+                output_padding: Any, groups: int) -> Any:  # fmt: skip
+    """A convolution, or a transposed one, over as many dimensions as `weight` has beyond two."""
+    dims = weight.ndim - 2
+    if transposed:
+        return _transposed(f"conv_transpose{dims}d", input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _convolution(f"conv{dims}d", input, weight, bias, stride, padding, dilation, groups)
+
+
+@function(method=False, namespace="nn.functional", alias="torch.conv_tbc")
+def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Any:
+    """conv1d with time first: `input` (length, n, in), `weight` (k, in, out)."""
+    out = conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)
+    return out.permute(2, 0, 1)
