@@ -1,49 +1,98 @@
 """Who owns memory, and when it was last written.
 
-A `Storage` stands for one piece of memory. Every tensor that looks at the memory (views, `detach()`, NumPy arrays given
-out) shares it. It is made when the first thing needs it: a node that saves the value, a view, an in-place write. Writes
-take the next tick of one clock that nodes are numbered by too, so a value saved by a node was overwritten exactly if
-`storage.written > node.seq`.
+A `Storage` stands for one piece of memory: its version counter. Every tensor that looks at the memory (views, `detach()`,
+NumPy arrays given out) shares it; it is made when the first of these, or an in-place write, needs it. Nodes do not hold
+storages: they save arrays. A write enters the memory's owner in `WRITTEN`, with the next tick of the clock that nodes are
+numbered by, so a value that a node saved has been overwritten exactly if its owner was written after the node was made.
+`LAST` is the tick of the latest write of all: as long as it is older than a node there is nothing to look up.
 """
 
 from __future__ import annotations
 
 import itertools
 import sys
+import weakref
 from types import CodeType
+from typing import Any
+
+import numpy as np
 
 tick = itertools.count(1).__next__
 HERE = __file__.rsplit("/", 1)[0] + "/"
+WRITTEN: dict[int, Storage] = {}  # id of a memory's owner -> who wrote it last; gone with the owner
+LAST = [0]
+_REFERENCES: dict[int, Any] = {}
 _getframe = sys._getframe
 
 
 class Storage:
-    """When a piece of memory was last written (`written`, a tick of the clock), how often, and by which source line."""
+    """A piece of memory: how often it was written (`version`), and when and by which source line last.
 
-    __slots__ = ("log", "written")
+    `tracked=False` (what `.data` gives) keeps writes from nodes that saved the values.
+    """
+
+    __slots__ = ("code", "lasti", "owner", "scalar", "tracked", "version", "written")
+
+    def __init__(self, array: Any, tracked: bool = True) -> None:
+        self.version = self.written = self.lasti = 0
+        self.code: CodeType | None = None
+        self.tracked, self.scalar = tracked, None
+        self.owned_by(array)
+
+    def owned_by(self, array: Any) -> None:
+        """Note which array owns the memory (none as long as the value is a NumPy scalar, which `scalar` then keeps)."""
+        self.owner = weakref.ref(owner_of(array)) if isinstance(array, np.ndarray) else None
 
     def bump(self) -> None:
         """Note that the memory has been written."""
-        code, lasti = user_line()
-        self.log = (self.version + 1, code, lasti)
+        self.version += 1
+        self.code, self.lasti = user_line()
         self.written = tick()
+        owner = self.owner and self.owner()
+        if self.tracked and owner is not None:
+            LAST[0] = self.written
+            self._enter(id(owner), owner)
 
-    @property
-    def version(self) -> int:
-        """How often the memory has been written."""
-        return self.log[0] if self.written else 0
+    def _enter(self, key: int, owner: Any) -> None:
+        if WRITTEN.get(key) is not self:
+            WRITTEN[key] = self
+            _REFERENCES[key] = weakref.ref(owner, lambda _: _forget(key))
+        if self.scalar is not None:
+            WRITTEN[id(self.scalar)] = self
 
     @property
     def line(self) -> str:
         """The source line of the last write."""
-        return describe_line(*self.log[1:]) if self.written else "no line"
+        return describe_line(self.code, self.lasti) if self.written else "no line"
 
 
-def new_storage() -> Storage:
-    """A storage that has not been written yet."""
-    s = Storage()
-    s.written = 0
-    return s
+def _forget(key: int) -> None:
+    _REFERENCES.pop(key, None)
+    s = WRITTEN.pop(key, None)
+    if s is not None and s.scalar is not None:
+        WRITTEN.pop(id(s.scalar), None)
+
+
+def owner_of(array: Any) -> Any:
+    """The array that owns the memory `array` looks at."""
+    base = array.base
+    while isinstance(base, np.ndarray):
+        array, base = base, base.base
+    return array
+
+
+def overwritten(saved: Any, seq: int) -> Storage | None:
+    """The storage of an array among `saved` (nested tuples and lists) that was written after tick `seq`, if any."""
+    for v in saved:
+        if isinstance(v, (tuple, list)):
+            found = overwritten(v, seq)
+        elif isinstance(v, np.ndarray):
+            found = WRITTEN.get(id(owner_of(v)))
+        else:
+            found = WRITTEN.get(id(v)) if isinstance(v, np.generic) else None
+        if found is not None and found.written > seq:
+            return found
+    return None
 
 
 def user_line() -> tuple[CodeType, int]:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .errors import OverwrittenError
-from .storage import HERE, Storage, describe_line, new_storage, tick
+from .storage import HERE, Storage, describe_line, overwritten, tick
 
 _getframe = sys._getframe
 new = object.__new__
@@ -69,7 +69,7 @@ class Node:
     the operator's name when a user gets to see it.
     """
 
-    __slots__ = ("args", "code", "dtype", "edges", "index", "lasti", "more", "op", "seq", "shape", "storages")
+    __slots__ = ("args", "code", "dtype", "edges", "index", "lasti", "more", "op", "seq", "shape")
 
     @property
     def shown(self) -> Node:
@@ -105,10 +105,10 @@ class Node:
 
     def check(self) -> None:
         """Raise if a value this node saved has been overwritten since."""
-        for s in self.storages:
-            if s.written > self.seq:
-                what = str(list(self.shape))
-                raise OverwrittenError(what, self.name(), self.line, s.line, s.version, s.version - 1)
+        s = overwritten(self.args or (), self.seq)
+        if s is not None:
+            what = str(list(self.shape))
+            raise OverwrittenError(what, self.name(), self.line, s.line, s.version, s.version - 1)
 
     def pull(self, g: Any, args: tuple) -> tuple:
         """The cotangents of the inputs, from that of the output."""
@@ -120,7 +120,7 @@ class Node:
 class Ending:
     """Stands in for the operator of nodes that have none."""
 
-    outputs, is_simple, plain, joint, rules = 1, False, False, False, ()
+    outputs, is_simple, plain, joint, saving, rules = 1, False, False, False, False, ()
 
 
 class AccumulateGrad(Node):
@@ -131,7 +131,7 @@ class AccumulateGrad(Node):
     def __init__(self, tensor: Any) -> None:
         self._variable = weakref.ref(tensor)
         self.op, self.more = Ending, None
-        self.edges = self.index = self.storages = ()
+        self.edges = self.index = ()
         self.args = ()
         data = tensor._data
         self.shape, self.dtype, self.seq = data.shape, data.dtype, tick()
@@ -143,10 +143,10 @@ class AccumulateGrad(Node):
         return self._variable()
 
 
-def record(op: Any, shape: tuple, dtype: Any, edges: tuple, index: tuple, args: tuple, storages: tuple) -> Node:
+def record(op: Any, shape: tuple, dtype: Any, edges: tuple, index: tuple, args: tuple) -> Node:
     """A new node of operator `op` for an output of that shape and NumPy dtype."""
     node = Node()
-    node.op, node.edges, node.index, node.args, node.storages = op, edges, index, args, storages
+    node.op, node.edges, node.index, node.args = op, edges, index, args
     node.shape, node.dtype, node.seq, node.more = shape, dtype, tick(), None
     frame = _getframe(2)
     code = frame.f_code
@@ -161,5 +161,5 @@ def storage_of(x: Any) -> Storage:
     """The storage of a tensor, made now if there is none yet."""
     s = x._storage
     if s is None:
-        s = x._storage = new_storage()
+        s = x._storage = Storage(x._data)
     return s

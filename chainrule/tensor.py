@@ -20,7 +20,7 @@ from . import devices, display, dtypes, errors
 from .autograd import reverse
 from .autograd import engine
 from .ops import define
-from .storage import new_storage
+from .storage import Storage
 from .tape import AccumulateGrad, state, storage_of
 
 
@@ -249,7 +249,6 @@ class Tensor(metaclass=_TensorMeta):
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
             if self._inference and not state.inference:
                 raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
-            storage_of(self)
             self._node = AccumulateGrad(self)
         return self
 
@@ -289,7 +288,7 @@ class Tensor(metaclass=_TensorMeta):
     def data(self) -> Tensor:
         """The same memory without history and with a version counter of its own."""
         t = define.wrap(define.storage_array(self))
-        t._storage = new_storage()
+        t._storage = Storage(t._data, tracked=False)
         return t
 
     @data.setter
@@ -297,7 +296,7 @@ class Tensor(metaclass=_TensorMeta):
         if not isinstance(value, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         self._data = define.storage_array(value)
-        self._storage = new_storage()
+        self._storage = Storage(self._data)
         if type(self._node) is AccumulateGrad:
             self._node.shape, self._node.dtype = self._data.shape, self._data.dtype
 
@@ -455,7 +454,7 @@ class Tensor(metaclass=_TensorMeta):
         if id(self) in memo:
             return memo[id(self)]
         t = define.new(type(self))
-        t._data, t._node, t._index, t._storage, t._base = define.storage_array(self).copy(), None, 0, new_storage(), None
+        t._data, t._node, t._index, t._storage, t._base = define.storage_array(self).copy(), None, 0, None, None
         memo[id(self)] = t
         t.__dict__.update(_user_attributes(self, memo))
         if self.requires_grad:
@@ -477,7 +476,7 @@ def _user_attributes(t: Tensor, memo: dict | None) -> dict:
 
 def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict) -> Tensor:
     t = define.new(cls)
-    t._data, t._node, t._index, t._storage, t._base = array, None, 0, new_storage(), None
+    t._data, t._node, t._index, t._storage, t._base = array, None, 0, None, None
     t.__dict__.update(attributes)
     return t.requires_grad_(requires_grad)
 

@@ -12,17 +12,20 @@ values were not overwritten, and frees what was saved. A cotangent may be smalle
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Sequence
 from heapq import heappop, heappush, heappushpop
 from typing import Any
 
 import numpy as np
+from numpy import float32
 
 from ..arrays.grad import GradArray
 from ..dtypes import F32, F64, HALVES
 from ..errors import FreedGraphError
 from ..ops import define
+from ..storage import LAST as last
 from ..tape import AccumulateGrad, Node, state, storage_of
 
 Targets = dict  # (node, output index) -> the cotangent found there, or None
@@ -37,10 +40,22 @@ def run(roots: Sequence, retain: bool, create: bool, targets: Targets | None = N
         arrive(buffer, node, index, g)
     if targets is not None:
         walk.needed = reaching(buffer, {node for node, _ in targets})
+    _quietly(walk, buffer, create)
+
+
+def run_scalar(node: Node, index: int, g: Any, retain: bool) -> None:
+    """`run` for the usual case: one scalar, gradients for the leaves."""
+    walk = Walk(retain, False, None, True)
+    several = node.op.outputs != 1
+    _quietly(walk, {node: [g if i == index else None for i in range(len(node.shape))] if several else g}, False)
+
+
+def _quietly(walk: Walk, buffer: dict, create: bool) -> None:
+    """Walk with NumPy's warnings off throughout; what is called meanwhile need not turn them off again."""
     mode = state.mode
-    state.mode = (mode[0], create)
+    state.mode = (operator.call, create)
     try:
-        walk.start(buffer)
+        mode[0](walk.start, buffer)
     finally:
         state.mode = mode
 
@@ -90,11 +105,8 @@ class Walk:
         ready: list[tuple[int, Node]] = []
         leaves: list[Node] = []
         for node in buffer:
-            if type(node) is AccumulateGrad:
-                leaves.append(node)
-            else:
-                heappush(ready, (-node.seq, node))
-        apply, retain = state.run, self.retain
+            self.enqueue(node, ready, leaves)
+        retain = self.retain
         special = self.create or self.targets is not None
         following = None
         while True:
@@ -108,47 +120,33 @@ class Walk:
             else:
                 node, following = following, None
             g = buffer.pop(node)
-            op = node.op
-            if special or node.more is not None or not op.is_simple:
-                grads = self.pull(node, g)
-            else:
-                args, storages = node.args, node.storages
-                if args is None:
-                    raise FreedGraphError(node.name(), node.line)
-                if storages:
-                    seq = node.seq
-                    for s in storages:
-                        if s.written > seq:
-                            node.check()
-                    if not retain:
-                        node.args, node.storages = None, ()
-                dtype = node.dtype
-                if dtype is not F32 and dtype is not F64:
-                    g, args = widen(g, args)
-                if g.shape != node.shape and (not op.plain or broadcast(node)):
-                    g = expand(g, node.shape)
-                if len(args) == 1:
-                    grads = (apply(op.rules[0], g, *args[0]),)
-                else:
-                    grads = [None if a is None else apply(r, g, *a) for a, r in zip(args, op.rules, strict=False)]
-            for k, e in enumerate(node.edges):
-                gi = grads[k]
-                if e is None or gi is None:
+            op, args, dtype = node.op, node.args, node.dtype
+            if special or node.more is not None or not op.is_simple or (dtype is not F32 and dtype is not F64):
+                self.deliver(self.pull(node, g), node.edges, node.index, buffer, ready, leaves)
+                continue
+            if args is None:
+                raise FreedGraphError(node.name(), node.line)
+            if op.saving:
+                if last[0] > node.seq:
+                    node.check()
+                if not retain:
+                    node.args = None
+            if not op.plain and g.shape != node.shape:
+                g = expand(g, node.shape)
+            for a, rule, e, i in zip(args, op.rules, node.edges, node.index):  # noqa: B905 (numbers have no edge)
+                if a is None:
                     continue
-                if e.op.outputs == 1:
-                    if gi.shape != e.shape or gi.dtype is not e.dtype:
-                        gi = fit(gi, e.shape, e.dtype)
-                    old = buffer.get(e)
-                    if old is not None:
-                        buffer[e] = old + gi
+                gi = rule(g, *a)
+                if gi.shape != e.shape or (F32 if type(gi) is float32 else gi.dtype) is not e.dtype:
+                    if e.op.outputs != 1:
+                        self.deliver((gi,), (e,), (i,), buffer, ready, leaves)
                         continue
-                    buffer[e] = gi
-                else:
-                    i = node.index[k]
-                    fresh = e not in buffer
-                    arrive(buffer, e, i, fit(gi, *shape_of(e, i)))
-                    if not fresh:
-                        continue
+                    gi = fit(gi, e.shape, e.dtype)
+                old = buffer.get(e)
+                if old is not None:
+                    buffer[e] = old + gi
+                    continue
+                buffer[e] = gi
                 if type(e) is AccumulateGrad:
                     leaves.append(e)
                 elif following is None:
@@ -159,6 +157,23 @@ class Walk:
             leaves.sort(key=_age)
         for leaf in leaves:
             self.finish_leaf(leaf, buffer.pop(leaf))
+
+    def deliver(self, grads: Sequence, edges: tuple, index: tuple, buffer: dict, ready: list, leaves: list) -> None:
+        """Hand cotangents to the nodes they belong to."""
+        for g, e, i in zip(grads, edges, index, strict=False):
+            if e is not None and g is not None:
+                fresh = e not in buffer
+                arrive(buffer, e, i, fit(g, *shape_of(e, i)))
+                if fresh:
+                    self.enqueue(e, ready, leaves)
+
+    @staticmethod
+    def enqueue(node: Node, ready: list, leaves: list) -> None:
+        """Note that a node waits for its turn."""
+        if type(node) is AccumulateGrad:
+            leaves.append(node)
+        else:
+            heappush(ready, (-node.seq, node))
 
     def pull(self, node: Node, g: Any) -> Sequence:
         """Cotangents of a node's inputs, with hooks, targets, double backward, several outputs and half types."""
@@ -171,7 +186,8 @@ class Walk:
                 return (None,) * len(node.edges)
         if node.args is None:
             raise FreedGraphError(node.name(), node.line)
-        node.check()
+        if last[0] > node.seq:
+            node.check()
         args = node.args
         if self.create:
             args = node.lifted(lift_saved) if hasattr(node, "lifted") else lift_saved(node, args)
@@ -183,12 +199,12 @@ class Walk:
         before = node.more and node.more.get("pre_hooks")
         if before:
             g = node_pre_hooks(before, g)
-        grads = node.pull(g, args) if self.create or not node.op.rules else state.run(node.pull, g, args)
+        grads = node.pull(g, args)
         after = node.more and node.more.get("post_hooks")
         if after:
             grads = node_post_hooks(after, grads, g)
-        if not self.retain and node.storages:
-            node.args, node.storages = None, ()
+        if not self.retain and node.op.saving:
+            node.args = None
         return grads
 
     def note_targets(self, node: Node, g: Any) -> None:

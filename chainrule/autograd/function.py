@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FreedGraphError
+from ..errors import FreedGraphError, OverwrittenError
 from ..ops import define
+from ..storage import overwritten
 from ..tape import Node, record, state, storage_of
 from . import engine
 
@@ -70,6 +71,7 @@ class _CustomOp:
     """What nodes of user functions have in place of an operator."""
 
     is_simple = plain = joint = variadic = False
+    saving = True
     rules: tuple = ()
 
     def __init__(self, name: str, outputs: int) -> None:
@@ -89,6 +91,11 @@ class FunctionNode(Node):
     def lifted(self, lift: Callable) -> tuple:
         """The saved values for double backward: they are tensors already."""
         return self.args
+
+    def check(self) -> None:
+        s = overwritten(self.more["watched"], self.seq)
+        if s is not None:
+            raise OverwrittenError(str(self.shape), self.name(), self.line, s.line, s.version, s.version - 1)
 
     def pull(self, g: Any, args: tuple) -> tuple:
         ctx, function, places = self.more["call"]
@@ -189,7 +196,7 @@ def _attach(cls: Any, ctx: FunctionCtx, args: tuple, outs: tuple, edges: tuple, 
     single = len(outs) == 1
     op = _custom_op(cls, 1 if single else 0)
     first = tensors[0]._data
-    node = record(op, first.shape, first.dtype, edges, index, (), ())
+    node = record(op, first.shape, first.dtype, edges, index, ())
     node.__class__ = op.node_class
     node.more = {"call": (ctx, cls, [i for i, a in enumerate(args) if isinstance(a, define.Tensor)])}
     if not single:
@@ -201,7 +208,7 @@ def _attach(cls: Any, ctx: FunctionCtx, args: tuple, outs: tuple, edges: tuple, 
             o._base = None
     saved = ctx._to_save
     node.args = tuple(_packed(t, node) for t in saved)
-    node.storages = tuple(storage_of(t) for t in saved if t is not None)
+    node.more["watched"] = [t._data for t in saved if t is not None]
     ctx._to_save = ()
 
 
@@ -253,7 +260,7 @@ def once_differentiable(f: Callable) -> Callable:
 
 def _forbid(t: Any, name: str) -> None:
     op = _CustomOp("NotDifferentiableBackward", 1)
-    node = record(op, t._data.shape, t._data.dtype, (), (), (), ())
+    node = record(op, t._data.shape, t._data.dtype, (), (), ())
     node.__class__ = op.node_class
 
     class Raises(Function):

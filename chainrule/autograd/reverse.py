@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy import float32
 
 from ..arrays.grad import GradArray
 from ..ops import define
 from ..tape import AccumulateGrad
 from . import engine
+
+ONE = float32(1)
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
@@ -23,7 +26,9 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     if grad_tensors is None and inputs is None and not create_graph and isinstance(tensors, define.Tensor):
         node = tensors._history()
         if node is not None:
-            engine.run(((node, tensors._index, _seed(tensors, None, False)),), bool(retain_graph), False)
+            data = tensors._data
+            one = ONE if type(data) is float32 else _seed(tensors, None, False)
+            engine.run_scalar(node, tensors._index, one, bool(retain_graph))
             return
     outs = _as_tuple(tensors)
     weights = _as_tuple(grad_tensors) if grad_tensors is not None else (None,) * len(outs)

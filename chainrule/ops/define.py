@@ -27,7 +27,7 @@ from .. import dtypes
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..arrays.duck import Duck, highest
 from ..errors import LeafInPlaceError, bad_dim, not_a_tensor
-from ..storage import Storage, new_storage, tick
+from ..storage import tick
 from ..tape import AccumulateGrad, Ending, Node, new, quiet, record, state, storage_of
 
 SAME, FLOAT, BOOLEAN, HALF, MOVE = "same", "float", "boolean", "half", "move"
@@ -74,7 +74,6 @@ class Op:
         assert not facets, facets
         self.joint = False
         self._node: type | None = None
-        self._keep: dict[tuple, tuple] = {}
         self._read_signature()
         self.plain = elementwise_op and self.n <= 2  # elementwise, on one or two tensors
         self.set_rules(rules)
@@ -101,12 +100,9 @@ class Op:
         places = {p: i for i, p in enumerate(order)}
         self.shapes = any(n.endswith("_shape") for names in self.names for n in names)
         self.picks = tuple(_picker([places[n] for n in names]) for names in self.names)
-        self.saves = tuple(tuple(places[n] for n in names if places[n] <= self.n) for names in self.names)
-        self._node, self._keep = None, {}
+        self.saving = any(places[n] <= self.n for names in self.names for n in names)
+        self._node = None
         self.is_simple = self.outputs == 1 and not joint and not self.variadic
-        if rules and not joint:
-            self.keep_x = self.keep((True, False)[: self.n])
-            self.keep_y, self.keep_xy = self.keep((False, True)), self.keep((True, True))
         self.right = self.left = self
         if self.scalar_nodes:
             self.right, self.left = self._named(self.scalar_nodes[0]), self._named(self.scalar_nodes[-1])
@@ -123,15 +119,6 @@ class Op:
         if self._node is None:
             self._node = type(self.node_name, (Node,), {"__slots__": (), "__module__": "chainrule"})
         return self._node
-
-    def keep(self, needed: tuple) -> tuple:
-        """Which of (inputs..., out) the needed rules save, as indices."""
-        found = self._keep.get(needed)
-        if found is None:
-            rules = range(len(self.rules)) if self.joint else [i for i, e in enumerate(needed) if e]
-            found = tuple(sorted({k for i in rules if i < len(self.saves) for k in self.saves[i]}))
-            self._keep[needed] = found
-        return found
 
     # -- calling -------------------------------------------------------------------------------------------------
 
@@ -274,13 +261,10 @@ class Op:
             values += tuple([_shape(a) for a in given])
         args = tuple([None if rule is None or not (self.joint or needs[i]) else pick(values) if pick else ()
                       for i, (rule, pick) in enumerate(zip(self.rules, self.picks, strict=True))])  # fmt: skip
-        owners = (*inputs, outs[0])
-        kept = tuple([storage_of(owners[k]) for k in (range(len(inputs)) if self.variadic and self.saves[0] else self.keep(needs))
-                      if isinstance(owners[k], Tensor)])  # fmt: skip
         owner = self
         if self.scalar_nodes:
             owner = self.left if type(inputs[0]) in PYTHON_TYPES else self.right if any(type(x) in PYTHON_TYPES for x in inputs) else self
-        node = record(owner, outs[0]._data.shape, outs[0]._data.dtype, edges, index, args, kept)
+        node = record(owner, outs[0]._data.shape, outs[0]._data.dtype, edges, index, args)
         if self.outputs != 1:
             node.shape, node.dtype = tuple([t._data.shape for t in outs]), tuple([t._data.dtype for t in outs])
         for i, t in enumerate(outs):
@@ -378,10 +362,14 @@ def wrap(a: Any) -> Any:
 
 def storage_array(x: Any) -> Any:
     """The tensor's array after making sure that it is memory which can be shared and written (not a NumPy scalar)."""
-    if x._storage is None:
-        x._storage = new_storage()
-    if isinstance(x._data, np.generic):
-        x._data = np.array(x._data)
+    data = x._data
+    if isinstance(data, np.generic):
+        x._data = np.array(data)
+        s = storage_of(x)
+        s.owned_by(x._data)
+        s.scalar = data
+    elif x._storage is None:
+        storage_of(x)
     return x._data
 
 
@@ -472,11 +460,10 @@ def unary(op: Op) -> Callable:
                 refresh(input)
             node = input._node
             if node is not None:
-                keep, pick = op.keep_x, op.picks[0]
-                kept = keep_storages(keep, input, t) if keep else ()
+                pick = op.picks[0]
                 values = (x, y, None, None, x.shape) if op.shapes else (x, y)
                 args = () if pick is None else pick(values)
-                t._node = record(op, y.shape, dtype, (node,), (input._index,), (args,), kept)
+                t._node = record(op, y.shape, dtype, (node,), (input._index,), (args,))
         return t
 
     return entry
@@ -532,34 +519,18 @@ def binary(op: Op, dunder: bool = False) -> Callable:
                     pick, second = op.picks
                     b = None if op.rules[1] is None else () if second is None else second((x, y, z))
                     if m is None or op.rules[0] is None:
-                        keep, args = op.keep_y, (None, b)
+                        args = (None, b)
                     else:
-                        keep, args = op.keep_xy, (() if pick is None else pick((x, y, z)), b)
-                    kept = keep_storages(keep, input, other, t) if keep else ()
-                    t._node = record(op, z.shape, dtype, (m, n), (input._index, other._index), args, kept)
+                        args = (() if pick is None else pick((x, y, z)), b)
+                    t._node = record(op, z.shape, dtype, (m, n), (input._index, other._index), args)
                     return t
             if m is not None:
-                keep, pick = op.keep_x, op.picks[0]
-                kept = keep_storages(keep, input, other if tensor else None, t) if keep else ()
+                pick = op.picks[0]
                 args = (() if pick is None else pick((x, y, z)),)
-                t._node = record(op if tensor else op.right, z.shape, dtype, (m,), (input._index,), args, kept)
+                t._node = record(op if tensor else op.right, z.shape, dtype, (m,), (input._index,), args)
         return t
 
     return entry
-
-
-def keep_storages(keep: tuple, *owners: Any) -> tuple:
-    """The storages of the tensors that a node saves."""
-    kept = []
-    for k in keep:
-        owner = owners[k]
-        if owner is not None:
-            s = owner._storage
-            if s is None:
-                owner._storage = s = Storage()
-                s.written = 0
-            kept.append(s)
-    return tuple(kept)
 
 
 def general(op: Op) -> Callable:
@@ -600,7 +571,7 @@ def viewer(op: Op) -> Callable:
         if base is not None and base._node is not input._seen:
             refresh(input)
         if input._storage is None:
-            input._storage = new_storage()
+            storage_of(input)
         t = new(Tensor)
         t._data, t._node, t._index = y, None, 0
         be_view(t, input)
@@ -608,7 +579,7 @@ def viewer(op: Op) -> Callable:
         if node is not None and op.rules and state.grad:
             pick = op.picks[0]
             args = () if pick is None else pick((x, y, None, (True,), *params, x.shape))
-            t._node = record(op, y.shape, y.dtype, (node,), (input._index,), (args,), keep_storages(op.keep_x, input, t))
+            t._node = record(op, y.shape, y.dtype, (node,), (input._index,), (args,))
         return t
 
     return entry
@@ -748,31 +719,30 @@ def assign(self: Any, result: Any, name: str) -> Any:
     check_castable(result._data.dtype, self._data.dtype)
     old_storage = storage_of(self)
     node = result._node if state.grad else None
-    if node is not None and old_storage in node.storages:
-        _save_copy(node, self._data, old_storage)
+    if node is not None:
+        _save_copy(node, self._data)
     before = edges_of((self,))
     data = storage_array(self)
     data[...] = result._data
     old_storage.bump()
     if node is not None:
-        _save_output(node, result._data, data, old_storage)
+        _save_output(node, result._data, data)
     if state.grad and (node is not None or before[0][0] is not None):
         rebase(self, node, result._index, before)
     return self
 
 
-def _save_copy(node: Node, data: Any, storage: Storage) -> None:
+def _save_copy(node: Node, data: Any) -> None:
     """Let a node that saved `data` keep a copy of it, since the memory is about to be written."""
-    copy = data.copy()
-    node.args = tuple([a and tuple([copy if v is data else v for v in a]) for a in node.args])
-    node.storages = tuple([s for s in node.storages if s is not storage])
+    if any(v is data for a in node.args if a for v in a):
+        copy = data.copy()
+        node.args = tuple([a and tuple([copy if v is data else v for v in a]) for a in node.args])
 
 
-def _save_output(node: Node, result: Any, data: Any, storage: Storage) -> None:
+def _save_output(node: Node, result: Any, data: Any) -> None:
     """Let a node that saved its result watch the memory the result was written to."""
-    if any(a is not None and any(v is result for v in a) for a in node.args):
+    if any(v is result for a in node.args if a for v in a):
         node.args = tuple([a and tuple([data if v is result else v for v in a]) for a in node.args])
-        node.storages = (*node.storages, storage)
         node.seq = tick()
     node.dtype = data.dtype
 
@@ -787,6 +757,12 @@ def rebase(self: Any, node: Node | None, index: int, before: tuple) -> None:
     base._node, base._index = slices, 0
 
 
+class Sliced(Ending):
+    """Stands in for the operator of `CopySlices` nodes."""
+
+    saving = True
+
+
 class CopySlices(Node):
     """History of a base, one view of which was written in place: the view's part flows through `inner`."""
 
@@ -799,8 +775,7 @@ class CopySlices(Node):
         own = (before[0][0], before[1][0])
         first = others.index(own) if own[0] is not None and own in others else None
         edges = [(base._node, base._index), *(o for k, o in enumerate(others) if k != first)]
-        node = record(Ending, base._data.shape, base._data.dtype, tuple(e for e, _ in edges), tuple(i for _, i in edges), (),
-                      inner.storages if inner is not None else ())  # fmt: skip
+        node = record(Sliced, base._data.shape, base._data.dtype, tuple(e for e, _ in edges), tuple(i for _, i in edges), ())
         node.__class__ = SLICES
         node.args = (inner.args if inner is not None else (), first)
         node.more = {"inner": inner, "geometry": geometry(base._data, view._data)}

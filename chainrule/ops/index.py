@@ -1,18 +1,576 @@
-"""Reading and writing by index."""
+"""Reading by index: elements, slices, rows, masks.
+
+A Python index splits in two. The basic part (integers, slices, None, Ellipsis) looks at the same memory: one view, however
+long the index, whose node is named after the last step, as torch's chain of views would end. The advanced part (integer
+arrays and masks) copies, and applies to what the basic part left. That is torch's rule; NumPy's differs where an integer
+stands beside an index array across a slice.
+
+Every reader is the same kernel, `x[index]` with a NumPy index, and the same rule, `put_add`; it differs from the others by
+the name of its node. The functions do index arithmetic. What NumPy checks is not checked beforehand: its complaint is
+put in torch's words where it arises.
+"""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from .define import MOVE, op, put_add
+import numpy as np
+
+from ..arrays.duck import Duck
+from ..dtypes import BOOL_NP, FROM_NUMPY, I64, uint8
+from ..errors import bad_dim, not_a_tensor
+from ..tape import record, state, storage_of
+from ..tensor import Tensor
+from .define import MOVE, Op, be_view, function, op, put_add, refresh, scalar_name, storage_array, wrap, write_out
+
+FULL = slice(None)
 
 
-@op(promote=MOVE, view=True, method=False, name="getitem", node="IndexBackward0", linear=True)
-def getitem(x: Any, /, index: Any) -> Any:
-    """x[index] for a NumPy index; a view for basic indexing."""
-    return x[index]
+def reader(name: str, node: str, view: bool = False) -> Op:
+    """`x[index]` for a NumPy index, under a name of its own."""
+
+    def kernel(x: Any, /, index: Any) -> Any:
+        return x[index]
+
+    entry = op(kernel, promote=MOVE, view=view, method=False, namespace="primitive", name=name, node=node, linear=True)
+    entry.vjp(_read_rule)
+    return entry.op
 
 
-@getitem.vjp
-def _(g, index, x_shape):
+def _read_rule(g: Any, index: Any, x_shape: Any) -> Any:
     return put_add(g, index, x_shape)
+
+
+GETITEM = reader("getitem", "IndexBackward0", view=True)  # a view or a copy: what rules of other operators use
+INDEX = reader("index", "IndexBackward0")
+ALIAS = reader("alias", "AliasBackward0", view=True)
+SELECT = reader("select", "SelectBackward0", view=True)
+SLICE = reader("slice", "SliceBackward0", view=True)
+UNSQUEEZE = reader("newaxis", "UnsqueezeBackward0", view=True)
+INDEX_SELECT = reader("index_select", "IndexSelectBackward0")
+MASKED_SELECT = reader("masked_select", "MaskedSelectBackward0")
+
+
+def look(o: Op, x: Any, index: Any) -> Any:
+    """The view `x[index]`, for a basic index that gives an array (`(i, ...)` rather than `i`)."""
+    data = x._data
+    if x._storage is None or type(data) is not np.ndarray:
+        data = storage_array(x)
+    t = wrap(data[index])
+    be_view(t, x)
+    if state.grad:
+        _remember(o, t, x, index, data.shape)
+    return t
+
+
+def read(o: Op, x: Any, index: Any, *watched: Any) -> Any:
+    """The copy `x[index]`; writing to one of the `watched` index tensors invalidates the graph."""
+    data = x._data
+    t = wrap(data[index])
+    if state.grad:
+        _remember(o, t, x, index, data.shape)
+    return t
+
+
+def _remember(o: Op, t: Any, x: Any, index: Any, shape: tuple) -> None:
+    base = x._base
+    if base is not None and base._node is not x._seen:
+        refresh(x)
+    node = x._node
+    if node is not None:
+        t._node = record(o, t._data.shape, t._data.dtype, (node,), (x._index,), ((index, shape),))
+
+
+# -- x[index] --------------------------------------------------------------------------------------------------------
+
+
+def getitem(self: Any, index: Any) -> Any:
+    """`self[index]`: a view for integers, slices, None and Ellipsis; a copy for index arrays and masks."""
+    kind = type(index)
+    try:
+        if kind is int:
+            return look(SELECT, self, (index, ...))
+        if kind is tuple:
+            last = _last_step(index)
+            if last is not None:
+                return look(last, self, index if Ellipsis in index else (*index, ...))
+        elif kind is Tensor:
+            array = index._data
+            if type(array) is np.ndarray and array.ndim and (array.dtype is I64 or array.dtype is BOOL_NP):
+                return read(INDEX, self, array, index)
+    except IndexError:
+        pass  # said in torch's words below
+    return _getitem(self, index)
+
+
+def _last_step(index: tuple) -> Op | None:
+    """Which view comes last in a plain basic index; None if the index is anything else."""
+    last = ALIAS
+    for i in index:
+        kind = type(i)
+        if kind is int:
+            last = SELECT
+        elif kind is slice:
+            if i.step is not None:
+                return None
+            if i.start is not None or i.stop is not None:
+                last = SLICE
+        elif i is None:
+            last = UNSQUEEZE
+        elif i is not Ellipsis:
+            return None
+    return last
+
+
+def _getitem(self: Any, index: Any) -> Any:
+    basic, advanced, last, watched = split(self, index)
+    if basic is not None:
+        self = look(last, self, basic)
+    if advanced is None:
+        return self
+    try:
+        return read(INDEX, self, advanced, *watched)
+    except IndexError as e:
+        raise index_error(e, self._data.shape, advanced) from None
+
+
+def split(x: Any, index: Any) -> tuple[Any, Any, Op, list]:
+    """An index as (basic, advanced, last view, index tensors): NumPy indices to apply one after the other, or None."""
+    watched: list = []
+    single = type(index) is not tuple
+    items = [_item(i, watched) for i in as_tuple(index)]
+    shape = x._data.shape
+    spent = sum([_consumes(i) for i in items])
+    if spent > len(shape):
+        raise _too_many(items, len(shape), single)
+    basic: list = []
+    advanced: list = []
+    last, arrays, dim = ALIAS, False, 0
+    for i in items:
+        kind = type(i)
+        if kind is int:
+            _check_bounds(i, len(basic), shape[dim])
+            basic.append(i)
+            last, dim = SELECT, dim + 1
+            continue
+        if kind is slice:
+            start, stop, step = i.indices(shape[dim])
+            if single or (start, stop, step) != (0, shape[dim], 1):
+                last = SLICE
+            else:
+                i = FULL
+            basic.append(i)
+            advanced.append(FULL)
+            dim += 1
+        elif i is Ellipsis:
+            rest, spent = len(shape) - spent, len(shape)
+            basic += [FULL] * rest
+            advanced += [FULL] * rest
+            dim += rest
+        elif i is None:
+            basic.append(None)
+            advanced.append(FULL)
+            last = UNSQUEEZE
+        elif kind is bool:
+            basic.append(None)
+            advanced.append(np.zeros(int(i), np.intp))
+            arrays = True
+        else:
+            count = _consumes(i)
+            basic += [FULL] * count
+            advanced.append(i)
+            dim += count
+            arrays = True
+    trivial = arrays and all([i is FULL for i in basic])
+    found = (advanced[0] if len(advanced) == 1 else tuple(advanced)) if arrays else None
+    return None if trivial else (*basic, ...), found, last, watched
+
+
+def as_tuple(index: Any) -> tuple:
+    """The index as a tuple; a short list of anything but numbers counts as one, as it does in torch."""
+    if type(index) is tuple:
+        return index
+    if type(index) is list and len(index) < 32:
+        plural = (list, tuple, Tensor, np.ndarray, range, slice, str)
+        if any([isinstance(i, plural) or i is None or i is Ellipsis for i in index]):
+            warnings.warn("Using a non-tuple sequence for multidimensional indexing is deprecated: "
+                          "write x[tuple(seq)] instead of x[seq]", UserWarning, stacklevel=4)  # fmt: skip
+            return tuple(index)
+    return (index,)
+
+
+def _item(i: Any, watched: list) -> Any:
+    """One index as an int, bool, slice, None, Ellipsis or array."""
+    if i is None or i is Ellipsis or type(i) is int or type(i) is bool:
+        return i
+    if type(i) is slice:
+        return _checked_slice(i)
+    if isinstance(i, Tensor):
+        return _tensor_item(i, watched)
+    if isinstance(i, (int, np.integer)):
+        return int(i)
+    if isinstance(i, str):
+        raise TypeError("new(): invalid data type 'str'")
+    if isinstance(i, (list, tuple, range, np.ndarray)):
+        a = np.array(i)
+        if a.dtype.kind != "b" and a.dtype is not I64:
+            a = a.astype(np.int64)
+        return a if a.ndim else a[()].item()
+    kind = type(i)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                     f"(got {name})")  # fmt: skip
+
+
+def _checked_slice(s: slice) -> slice:
+    for bound in (s.start, s.stop, s.step):
+        if bound is not None and not hasattr(bound, "__index__"):
+            raise TypeError("slice indices must be integers or None or have an __index__ method")
+    start, stop, step = [b if b is None else b.__index__() for b in (s.start, s.stop, s.step)]
+    if step is not None and step <= 0:
+        raise ValueError("step must be greater than zero" if step else "slice step cannot be zero")
+    return slice(start, stop, step)
+
+
+def _tensor_item(i: Any, watched: list) -> Any:
+    a = i._data
+    d = FROM_NUMPY[a.dtype]
+    if not a.ndim and a.dtype.kind in "biu" and not isinstance(a, Duck):
+        return bool(a) if d is uint8 or a.dtype.kind == "b" else int(a)
+    if d is uint8:
+        warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
+                      UserWarning, stacklevel=5)  # fmt: skip
+        a = a.astype(bool)
+    elif d.name not in ("bool", "int32", "int64"):
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    watched.append(i)
+    return a
+
+
+def _consumes(i: Any) -> int:
+    """How many dimensions of the tensor an index speaks of."""
+    kind = type(i)
+    if kind is int or kind is slice:
+        return 1
+    if i is None or i is Ellipsis or kind is bool:
+        return 0
+    return i.ndim if i.dtype.kind == "b" else 1
+
+
+def _too_many(items: list, ndim: int, single: bool) -> IndexError:
+    if single and not ndim and type(items[0]) is int:
+        return IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
+                          "convert a 0-dim tensor to a number")  # fmt: skip
+    if single and not ndim and type(items[0]) is slice:
+        return IndexError("slice() cannot be applied to a 0-dim tensor.")
+    return IndexError(f"too many indices for tensor of dimension {ndim}")
+
+
+def _check_bounds(i: int, dim: int, size: int) -> None:
+    if not -size <= i < size:
+        if abs(i) >= 2**63:
+            raise ValueError("Overflow when unpacking long long")
+        raise IndexError(f"index {i} is out of bounds for dimension {dim} with size {size}")
+
+
+def index_error(e: Exception, shape: tuple, advanced: Any) -> Exception:
+    """NumPy's complaint about an advanced index in torch's words."""
+    dim, shapes = 0, []
+    for i in advanced if type(advanced) is tuple else (advanced,):
+        if isinstance(i, slice):
+            dim += 1
+            continue
+        if i.dtype.kind == "b":
+            for k, n in enumerate(i.shape):
+                if n != shape[dim + k]:
+                    return IndexError(f"The shape of the mask {list(i.shape)} at index {k} does not match the shape of the "
+                                      f"indexed tensor {list(shape)} at index {dim + k}")  # fmt: skip
+            shapes.append([int(np.count_nonzero(i))])
+            dim += i.ndim
+            continue
+        shapes.append(list(i.shape))
+        bad = out_of_range(i, shape[dim])
+        if bad is not None and len(shapes) < 2:
+            return IndexError(f"index {bad} is out of bounds for dimension {dim} with size {shape[dim]}" if shape[dim] else
+                              "index is out of bounds for dimension with size 0")  # fmt: skip
+        dim += 1
+    if "broadcast" in str(e):
+        return IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
+                          + ", ".join(map(str, shapes)))  # fmt: skip
+    return IndexError(str(e).replace("axis", "dimension"))
+
+
+def out_of_range(index: Any, size: int, lowest: int | None = None) -> int | None:
+    """The first entry of an integer index that is not in [lowest, size) (lowest: -size), if there is one."""
+    if isinstance(index, Duck) or not index.size:
+        return None
+    low = -size if lowest is None else lowest
+    if np.minimum.reduce(index, axis=None) >= low and np.maximum.reduce(index, axis=None) < size:
+        return None
+    return int(index[(index < low) | (index >= size)].ravel()[0])
+
+
+# -- views of one dimension ------------------------------------------------------------------------------------------
+
+
+def dim_of(dim: int, ndim: int) -> int:
+    """`dim` counted from the front; a 0-d tensor has dim 0."""
+    n = ndim or 1
+    if not -n <= dim < n:
+        raise bad_dim(dim, ndim)
+    return dim % n
+
+
+def along(dim: int, item: Any) -> tuple:
+    """The NumPy index that puts `item` at dimension `dim`."""
+    return (*(FULL,) * dim, item)
+
+
+@function
+def select(input: Any, dim: int, index: Any) -> Any:
+    """`input` at one index of dimension `dim`: a view without that dimension."""
+    shape = tensor_data("select", input).shape
+    if not shape:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    dim, index = dim_of(dim, len(shape)), index.__index__()
+    if not -shape[dim] <= index < shape[dim]:
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {dim}")
+    return look(SELECT, input, (*along(dim, index), ...))
+
+
+@function
+def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
+    """`length` entries of dimension `dim` from `start` on, as a view."""
+    shape = tensor_data("narrow", input).shape
+    if not shape:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    dim, start = dim_of(dim, len(shape)), start.__index__()
+    size = shape[dim]
+    if not -size <= start <= size:
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
+    start += size if start < 0 else 0
+    if start + length > size:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
+    return look(SLICE, input, (*along(dim, slice(start, start + length)), ...))
+
+
+@op(promote=MOVE, view=True, outputs=0, linear=True)
+def unbind(x: Any, /, dim: int = 0) -> Any:
+    """The slices of dimension `dim`, as a tuple of views without that dimension."""
+    if not x.ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    dim = dim_of(dim, x.ndim)
+    head = (FULL,) * dim
+    return tuple([x[*head, i, ...] for i in range(x.shape[dim])])
+
+
+@unbind.vjp
+def _(g, x_shape, dim):
+    dim = dim_of(dim, len(x_shape))
+    return np.concatenate([gi[along(dim, None)] for gi in g], dim)
+
+
+# -- copies of chosen elements ---------------------------------------------------------------------------------------
+
+
+def tensor_data(name: str, x: Any, argument: str = "input", position: int = 1) -> Any:
+    """The array of an argument that must be a tensor."""
+    if not isinstance(x, Tensor):
+        raise not_a_tensor(name, argument, position, x)
+    return x._data
+
+
+def grid(index: Any, axis: int) -> tuple:
+    """The NumPy index of all elements that `index` picks along `axis`, the other places being its own."""
+    shape, ndim = index.shape, index.ndim
+    if ndim == 1:
+        return (index,)
+    out: list = []
+    for k, n in enumerate(shape):
+        out.append(index if k == axis else np.arange(n).reshape((n,) + (1,) * (ndim - 1 - k)))
+    return tuple(out)
+
+
+def add_along(g: Any, index: Any, axis: int, shape: tuple) -> Any:
+    """Zeros of `shape` with `g` added along `axis` at `index`: the transpose of `np.take_along_axis`."""
+    return put_add(g, grid(index, axis % index.ndim), shape)
+
+
+def check_along(name: str, x: Any, dim: int, index: Any) -> int:
+    """The dimension of a gather or scatter, its index checked for dtype, rank and range."""
+    if index.dtype.kind != "i" or index.dtype.itemsize < 4:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+    dim = dim_of(dim, x.ndim)
+    bad = out_of_range(index, x.shape[dim] if x.ndim else 1, 0)
+    if bad is not None:
+        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {x.shape[dim] if x.ndim else 1}")
+    return dim
+
+
+@op(promote=MOVE, linear=True)
+def gather(x: Any, /, dim: int, index: Any, sparse_grad: bool = False) -> Any:
+    """out[i][j] = input[index[i][j]][j] for dim 0, and so on: elements picked along `dim`."""
+    if max(x.ndim, 1) != max(index.ndim, 1) and index.size:
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    dim = check_along("gather", x, dim, index)
+    if not index.size:
+        return np.zeros(index.shape, x.dtype)
+    if not x.ndim or not index.ndim:
+        return x.reshape(-1)[index]
+    for k, (n, m) in enumerate(zip(index.shape, x.shape, strict=True)):
+        if n > m and k != dim:
+            raise RuntimeError(f"Size does not match at dimension {k} expected index {list(index.shape)} to be no larger than "
+                               f"self {list(x.shape)} apart from dimension {dim}")  # fmt: skip
+    return x[grid(index, dim)]
+
+
+@gather.vjp
+def _(g, dim, index, x_shape):
+    if not index.size:
+        return np.zeros(x_shape, g.dtype)
+    if not x_shape or not index.ndim:
+        return put_add(g.reshape(-1), index.reshape(-1), (1,)).reshape(x_shape)
+    return put_add(g, grid(index, dim_of(dim, len(x_shape))), x_shape)
+
+
+@function
+def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
+    """The entries of dimension `dim` that the 1-d `index` names, in its order."""
+    x, i = tensor_data("index_select", input), tensor_data("index_select", index, "index", 2)
+    if i.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+    if i.dtype.kind != "i" or i.dtype.itemsize < 4:
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    dim = dim_of(dim, x.ndim)
+    if not x.ndim and i.size != 1:
+        raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {i.size} value(s)")
+    if out_of_range(i, x.shape[dim] if x.ndim else 1, 0) is not None:
+        raise IndexError("index out of range in self")
+    place = along(dim, i.reshape(-1)) if x.ndim else ()
+    return write_out(out, read(INDEX_SELECT, input, place, index), input)
+
+
+@op(promote=MOVE, linear=True)
+def take(x: Any, /, index: Any) -> Any:
+    """The elements of the flattened input at `index`."""
+    if index.dtype is not I64:
+        raise RuntimeError(f"take(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[index.dtype])}")
+    check_flat("take", index, x.size)
+    return x.reshape(-1)[index]
+
+
+@take.vjp
+def _(g, index, x_shape):
+    return put_add(g, index, (_count(x_shape),)).reshape(x_shape)
+
+
+def _count(shape: tuple) -> int:
+    n = 1
+    for s in shape:
+        n *= s
+    return n
+
+
+def check_flat(name: str, index: Any, size: int) -> None:
+    """Raise unless every entry of `index` names one of `size` elements."""
+    if index.size and not size:
+        raise IndexError(f"{name}(): tried to {name} from an empty tensor")
+    bad = out_of_range(index, size)
+    if bad is not None:
+        raise IndexError(f"out of range: tried to access index {bad} on a tensor of {size} elements.")
+
+
+@function
+def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any = None) -> Any:
+    """Elements picked along `dim` by `indices`, both broadcast apart from it; from the flattened input if `dim` is None."""
+    x, i = tensor_data("take_along_dim", input), tensor_data("take_along_dim", indices, "indices", 2)
+    if i.dtype is not I64:
+        raise RuntimeError("torch.take_along_dim(): dtype of indices should be Long but got "
+                           f"{scalar_name(FROM_NUMPY[i.dtype])}")  # fmt: skip
+    if dim is None:
+        size = max(x.size, 1)
+        return write_out(out, gather(input.reshape(-1), 0, wrap(i.reshape(-1) % size)), input)
+    dim = dim_of(dim, x.ndim)
+    if x.ndim != i.ndim:
+        raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
+                           f"{x.ndim} dimensions for input, and {i.ndim} dimensions for indices")  # fmt: skip
+    common = _broadcast_but(x.shape, i.shape, dim)
+    if x.ndim and x.shape != (wanted := (*common[:dim], x.shape[dim], *common[dim + 1 :])):
+        input = input.expand(wanted)
+    if x.ndim:
+        i = np.broadcast_to(i % max(x.shape[dim], 1), (*common[:dim], i.shape[dim], *common[dim + 1 :]))
+    return write_out(out, gather(input, dim, wrap(i)), input)
+
+
+def _broadcast_but(a: tuple, b: tuple, dim: int) -> tuple:
+    """The shape two shapes of one rank broadcast to, dimension `dim` aside."""
+    for k, (n, m) in enumerate(zip(a, b, strict=True)):
+        if k != dim and n != m and 1 not in (n, m):
+            raise RuntimeError(f"The size of tensor a ({n}) must match the size of tensor b ({m}) at non-singleton dimension {k}")
+    return tuple([m if n == 1 else n for n, m in zip(a, b, strict=True)])
+
+
+@function
+def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
+    """The elements where `mask` (broadcast against `input`) is True, as a 1-d tensor."""
+    x, m = tensor_data("masked_select", input), tensor_data("masked_select", mask, "mask", 2)
+    if m.dtype is not BOOL_NP:
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    if x.shape != m.shape:
+        shape = broadcast_shapes(x.shape, m.shape)
+        m = np.broadcast_to(m, shape)
+        if x.shape != shape:
+            input = input.expand(shape)
+    return write_out(out, read(MASKED_SELECT, input, m, mask), input)
+
+
+def broadcast_shapes(a: tuple, b: tuple) -> tuple:
+    """The shape two shapes broadcast to, or torch's error."""
+    n = max(len(a), len(b))
+    one, two = (1,) * (n - len(a)) + a, (1,) * (n - len(b)) + b
+    return _broadcast_but(one, two, -1)
+
+
+# -- where something is ----------------------------------------------------------------------------------------------
+
+
+def places(x: Any) -> tuple:
+    """The index arrays of the elements that are not zero; a 0-d array counts as one of one element."""
+    return (x if x.ndim else x.reshape(1)).nonzero()
+
+
+@function
+def nonzero(input: Any, *, out: Any = None, as_tuple: bool = False) -> Any:
+    """The indices of the elements that are not zero, one row each; or, `as_tuple`, one tensor per dimension."""
+    x = tensor_data("nonzero", input)
+    found = places(x)
+    if as_tuple:
+        return tuple([wrap(i) for i in found])
+    rows = np.array(found[: x.ndim], np.int64).reshape(x.ndim, -1).T if x.ndim else np.zeros((len(found[0]), 0), np.int64)
+    return write_out(out, wrap(np.ascontiguousarray(rows)), input)
+
+
+@function
+def argwhere(input: Any) -> Any:
+    """The indices of the elements that are not zero, one row each."""
+    return nonzero(input)
+
+
+@function(method=False)
+def unravel_index(indices: Any, shape: Any) -> tuple:
+    """The coordinates, in an array of `shape`, of positions in its flattened form."""
+    i = tensor_data("unravel_index", indices, "indices")
+    if i.dtype.kind not in "iu":
+        raise ValueError(f"expected 'indices' to be an integer dtype, but got {indices.dtype}")
+    shape = (shape,) if isinstance(shape, int) else tuple([int(n) for n in shape])
+    out, rest = [], i
+    for n in reversed(shape):
+        out.append(wrap(rest % n))
+        rest = rest // n
+    return tuple(reversed(out))
+
+
+Tensor.__getitem__ = getitem  # type: ignore[attr-defined]

@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 
 from .. import return_types
-from ..dtypes import COMPLEX, FLOATING, FROM_NUMPY, I64
-from .define import FLOAT, Tensor, function, op, scalar_name
+from ..dtypes import FLOATING, FROM_NUMPY, I64
+from .define import FLOAT, function, op, scalar_name, wrap, write_out
+from .index import along, dim_of
 
 Dims = int | Sequence[int] | None
 
 
 def axes_of(dim: Dims, ndim: int) -> tuple:
-    """`dim` as a tuple of axes; None and () mean all. 0-d arrays may be reduced along dim 0 or -1."""
+    """`dim` as a tuple of axes; None and () mean all. A 0-d array has a dim 0 (or -1) to reduce."""
     if type(dim) is int and -ndim <= dim < ndim:
         return (dim % ndim,)
     if dim is None:
@@ -32,19 +33,11 @@ def axes_of(dim: Dims, ndim: int) -> tuple:
     dims = (dim,) if isinstance(dim, (int, np.integer)) else tuple(dim)
     if not dims:
         return tuple(range(ndim))
-    out = [axis_of(d, max(ndim, 1)) for d in dims]
+    out = [dim_of(d, max(ndim, 1)) for d in dims]
     if len(set(out)) != len(out):
         twice = next(d for d in out if out.count(d) > 1)
         raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
     return tuple(out) if ndim else ()
-
-
-def axis_of(dim: int, ndim: int) -> int:
-    """One `dim` as an axis; 0 for a 0-d array."""
-    n = max(ndim, 1)
-    if not -n <= dim < n:
-        raise np.exceptions.AxisError(dim, n)
-    return dim % n
 
 
 def spread(g: Any, dim: Dims, keepdim: bool, ndim: int) -> Any:
@@ -173,10 +166,9 @@ def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = Non
     """Sum of the elements, of all or along `dim`, computed in `dtype` if one is given."""
     if dim is None and not keepdim and dtype is None and out is None and not names:
         return total_all(input)
-    x, given = _prepared(input, dtype, out)
-    if dim is None and not keepdim and not names:
-        return total_all(x, **given)
-    return total(x, **_dims(dim, keepdim), **given, **names)
+    dim, keepdim = by_numpy_names("sum", names, dim, keepdim)
+    x, given = prepared(input, dtype, out)
+    return total_all(x, **given) if dim is None and not keepdim else total(x, dim, keepdim, **given)
 
 
 @function
@@ -190,17 +182,18 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = No
             "mean(): could not infer output dtype. Optional dtype must be either a floating point "
             f"or complex dtype. Got: {scalar_name(dtype)}"
         )
+    dim, keepdim = by_numpy_names("mean", names, dim, keepdim)
     x, given = input if dtype is None else input.to(dtype), {} if out is None else {"out": out}
-    if dim is None and not keepdim and not names:
+    if dim is None and not keepdim:
         return average_all(x, **given)
-    return average(x, **_dims(dim, keepdim), **given, **names)
+    return average(x, dim, keepdim, **given)
 
 
 @function
 def nansum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None,
            out: Any = None) -> Any:  # fmt: skip
     """Sum of the elements that are not NaN, computed in `dtype` if one is given."""
-    x, given = _prepared(input, dtype, out)
+    x, given = prepared(input, dtype, out)
     return nan_total(x, dim, keepdim, **given)
 
 
@@ -210,6 +203,290 @@ def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any =
     """Mean of the elements that are not NaN, of all or along `dim`."""
     refuse_integers("nanmean(): expected input to have floating point or complex dtype but got {}",
                     input._data)  # fmt: skip
-    known = total(~input.isnan(), dim, keepdim)
-    mean = nansum(input, dim, keepdim, dtype=dtype) / known
-    return mean if out is None else out.copy_(mean)
+    known = total(wrap(~np.isnan(input._data)), dim, keepdim)
+    return write_out(out, nansum(input, dim, keepdim, dtype=dtype) / known)
+
+
+def prepared(input: Any, dtype: Any, out: Any) -> tuple[Any, dict]:
+    """`input` in the dtype to compute in (that of `out` if only that is given), and `out=`."""
+    if out is None:
+        return (input if dtype is None else input.to(dtype)), {}
+    return input.to(out.dtype if dtype is None else dtype), {"out": out}
+
+
+def by_numpy_names(function: str, names: dict, dim: Dims, keepdim: bool) -> tuple[Dims, bool]:
+    """`dim` and `keepdim`, where they may have been given as NumPy's `axis` and `keepdims`."""
+    dim, keepdim = names.pop("axis", dim), names.pop("keepdims", keepdim)
+    for name in names:
+        raise TypeError(f"{function}() got an unexpected keyword argument '{name}'")
+    return dim, keepdim
+
+
+@function
+def sum_to_size(input: Any, *size: Any) -> Any:
+    """The sum over the dimensions that broadcasting from `size` to the input's shape expanded."""
+    size = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
+    shape, lead = input._data.shape, input._data.ndim - len(size)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(size, shape[lead:], strict=True)):
+        raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(shape)}}}.")
+    axes = [i for i, m in enumerate(shape) if i < lead or (m != 1 and size[i - lead] == 1)]
+    return total(input, axes, True).reshape(size) if axes else input
+
+
+# -- products --------------------------------------------------------------------------------------
+
+
+@op(name="prod", node="ProdBackward1", method=False)
+def product(x: Any, /, dim: int, keepdim: bool = False) -> Any:
+    """Product of the elements along `dim`; integers and bools multiply in int64."""
+    axis = dim_of(dim, x.ndim) if x.ndim else None
+    dim_of(dim, x.ndim)
+    return np.multiply.reduce(x, axis=axis, dtype=wide(x), keepdims=keepdim)
+
+
+@product.vjp
+def _(g, x, dim, keepdim):
+    if not x.ndim:
+        return g
+    return spread(g, dim, keepdim, x.ndim) * product_of_others(x, dim_of(dim, x.ndim))
+
+
+@op(name="prod_all", method=False, node="ProdBackward0")
+def product_all(x: Any, /) -> Any:
+    """Product of all elements."""
+    return np.multiply.reduce(x, axis=None, dtype=wide(x))
+
+
+@product_all.vjp
+def _(g, x):
+    return g * product_of_others(x.reshape(-1), 0).reshape(x.shape)
+
+
+def product_of_others(x: Any, axis: int) -> Any:
+    """For each element the product of all others along `axis`, without dividing by it."""
+    return product_before(x, axis) * flip(product_before(flip(x, axis), axis), axis)
+
+
+def product_before(x: Any, axis: int) -> Any:
+    """For each element the product of those before it along `axis`."""
+    one = np.ones((*x.shape[:axis], 1, *x.shape[axis + 1 :]), x.dtype)
+    shifted = np.concatenate((one, x[along(axis, slice(None, -1))]), axis=axis)
+    return np.multiply.accumulate(shifted[along(axis, slice(x.shape[axis]))], axis=axis)
+
+
+def flip(x: Any, axis: int) -> Any:
+    """`x` in reverse order along `axis`."""
+    return x[along(axis, slice(None, None, -1))]
+
+
+@function
+def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None,
+         out: Any = None) -> Any:  # fmt: skip
+    """Product of the elements, of all or along `dim`, computed in `dtype` if one is given."""
+    x, given = prepared(input, dtype, out)
+    return product_all(x, **given) if dim is None else product(x, dim, keepdim, **given)
+
+
+# -- variance and standard deviation ---------------------------------------------------------------
+
+
+def spread_of_values(name: str, x: Any, dim: Dims, correction: float, keepdim: bool) -> tuple:
+    """Variance and mean along `dim`."""
+    axes = axes_of(dim, x.ndim)
+    n = count(x.shape, axes)
+    if n - correction <= 0:
+        warnings.warn(
+            f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the "
+            "reduction factor (input numel divided by output numel).", stacklevel=2)  # fmt: skip
+    middle = np.add.reduce(x, axis=axes, keepdims=True) / x.dtype.type(n)
+    off = x - middle
+    squares = off * off if x.dtype.kind != "c" else off.real * off.real + off.imag * off.imag
+    variance = np.add.reduce(squares, axis=axes, keepdims=keepdim)
+    variance = variance / variance.dtype.type(max(n - correction, 0))
+    return variance, middle if keepdim else middle.reshape(variance.shape)
+
+
+def pull_variance(g: Any, x: Any, dim: Dims, correction: float, keepdim: bool) -> Any:
+    """The cotangent of `x` from that of its variance along `dim`."""
+    axes = axes_of(dim, x.ndim)
+    n = count(x.shape, axes)
+    scale = 2 / (n - correction) if n != correction else math.inf
+    off = x - np.add.reduce(x, axis=axes, keepdims=True) / n
+    return spread(g, dim, keepdim, x.ndim) * scale * off.conj()
+
+
+def pull_root(g: Any, out: Any) -> Any:
+    """The cotangent of `out * out` from that of `out`; 0 where `out` is 0."""
+    return np.where(out == 0, 0, g / (2 * out))
+
+
+@op(name="var", method=False)
+def variance(x: Any, /, dim: Dims = None, correction: float = 1, keepdim: bool = False) -> Any:
+    """Sum of the squared distances from the mean over `n - correction`."""
+    return spread_of_values("var", x, dim, correction, keepdim)[0]
+
+
+@op(name="std", method=False)
+def deviation(x: Any, /, dim: Dims = None, correction: float = 1, keepdim: bool = False) -> Any:
+    """Square root of the variance."""
+    return np.sqrt(spread_of_values("std", x, dim, correction, keepdim)[0])
+
+
+@op(name="var_mean", method=False, outputs=0)
+def variance_and_mean(x: Any, /, dim: Dims = None, correction: float = 1,
+                      keepdim: bool = False) -> Any:  # fmt: skip
+    """Variance and mean."""
+    return spread_of_values("var_mean", x, dim, correction, keepdim)
+
+
+@op(name="std_mean", method=False, outputs=0)
+def deviation_and_mean(x: Any, /, dim: Dims = None, correction: float = 1,
+                       keepdim: bool = False) -> Any:  # fmt: skip
+    """Standard deviation and mean."""
+    variance, middle = spread_of_values("std_mean", x, dim, correction, keepdim)
+    return np.sqrt(variance), middle
+
+
+variance.vjp(pull_variance)
+
+
+@deviation.vjp
+def _(g, x, out, dim, correction, keepdim):
+    return pull_variance(pull_root(g, out), x, dim, correction, keepdim)
+
+
+@variance_and_mean.vjp
+def _(g, x, dim, correction, keepdim):
+    return pull_variance(g[0], x, dim, correction, keepdim) + pull_mean(g[1], x, dim, keepdim)
+
+
+@deviation_and_mean.vjp
+def _(g, x, out, dim, correction, keepdim):
+    variance = pull_variance(pull_root(g[0], out[0]), x, dim, correction, keepdim)
+    return variance + pull_mean(g[1], x, dim, keepdim)
+
+
+def pull_mean(g: Any, x: Any, dim: Dims, keepdim: bool) -> Any:
+    """The cotangent of `x` from that of its mean along `dim`."""
+    return spread(g, dim, keepdim, x.ndim) / count(x.shape, axes_of(dim, x.ndim))
+
+
+def of_spread(o: Callable, text: str) -> Callable:
+    """The public form of a variance or deviation.
+
+    Its signatures are `(unbiased)`, `(dim, unbiased, keepdim)`, `(dim, correction=, keepdim=)`.
+    """
+    name = o.op.name  # type: ignore[attr-defined]
+
+    def entry(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+              correction: Any = None, out: Any = None) -> Any:  # fmt: skip
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        if unbiased is not None and correction is not None:
+            raise TypeError(f"{name}() takes either unbiased or correction, but both were given")
+        refuse_integers(text, input._data)
+        if correction is None:
+            correction = 1 if unbiased is None else int(unbiased)
+        return write_out(out, o(input, dim, correction, keepdim), input)
+
+    entry.__name__ = entry.__qualname__ = name
+    entry.__doc__ = f"{o.__doc__} Over `dim` or all; `correction` is 1, or 0 if not `unbiased`."
+    return function(entry)
+
+
+var = of_spread(variance, "std and var only support floating point and complex dtypes")
+std = of_spread(deviation, "std and var only support floating point and complex dtypes")
+var_mean = of_spread(variance_and_mean, "var_mean only support floating point and complex dtypes")
+std_mean = of_spread(deviation_and_mean, "std_mean only support floating point and complex dtypes")
+
+
+# -- extremes --------------------------------------------------------------------------------------
+
+
+def share(g: Any, x: Any, out: Any, dim: Dims, keepdim: bool) -> Any:
+    """The cotangent of `x` from that of its extreme `out` along `dim`: ties share it evenly."""
+    hit = (x == spread(out, dim, keepdim, x.ndim)).astype(x.dtype)
+    ties = np.add.reduce(hit, axis=axes_of(dim, x.ndim), keepdims=True)
+    return spread(g, dim, keepdim, x.ndim) * hit / ties
+
+
+@op
+def amax(x: Any, /, dim: Dims = (), keepdim: bool = False) -> Any:
+    """Largest element, of all or along `dim`; ties share the gradient evenly."""
+    refuse_complex("max_values_cpu", x)
+    check_not_empty("amax", x, dim)
+    return np.maximum.reduce(x, axis=axes_of(dim, x.ndim), keepdims=keepdim)
+
+
+@op
+def amin(x: Any, /, dim: Dims = (), keepdim: bool = False) -> Any:
+    """Smallest element, of all or along `dim`; ties share the gradient evenly."""
+    refuse_complex("min_values_cpu", x)
+    check_not_empty("amin", x, dim)
+    return np.minimum.reduce(x, axis=axes_of(dim, x.ndim), keepdims=keepdim)
+
+
+amax.vjp(share)
+amin.vjp(share)
+
+
+@op(outputs=0, result=return_types.aminmax)
+def aminmax(x: Any, /, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Smallest and largest element, of all or along `dim`; ties share the gradient evenly."""
+    refuse_complex("aminmax_cpu", x)
+    axes = axes_of(dim, x.ndim)
+    if not x.size and dim is None:
+        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the "
+                           "operation has no identity.")  # fmt: skip
+    check_not_empty("aminmax", x, dim)
+    given = {"axis": axes, "keepdims": keepdim}
+    return np.minimum.reduce(x, **given), np.maximum.reduce(x, **given)
+
+
+@aminmax.vjp
+def _(g, x, out, dim, keepdim):
+    return share(g[0], x, out[0], dim, keepdim) + share(g[1], x, out[1], dim, keepdim)
+
+
+@op(promote=FLOAT)
+def logsumexp(x: Any, /, dim: Dims, keepdim: bool = False) -> Any:
+    """Logarithm of the sum of the exponentials along `dim`, without overflow."""
+    axes = axes_of(dim, x.ndim)
+    top = np.maximum.reduce(x.real, axis=axes, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, top.dtype.type(0))
+    out = np.log(np.add.reduce(np.exp(x - top), axis=axes, keepdims=keepdim))
+    return out + (top if keepdim else top.reshape(out.shape))
+
+
+@logsumexp.vjp
+def _(g, x, out, dim, keepdim):
+    return spread(g, dim, keepdim, x.ndim) * np.exp(x - spread(out, dim, keepdim, x.ndim))
+
+
+# -- truth and counts ------------------------------------------------------------------------------
+
+
+def fold_truth(ufunc: np.ufunc, x: Any, dim: Dims, keepdim: bool) -> Any:
+    """`ufunc` (logical and, or) folded over `x`; () reduces nothing, and uint8 stays uint8."""
+    nothing = dim is not None and not isinstance(dim, int) and not len(dim)
+    axes = () if nothing else axes_of(dim, x.ndim)
+    out = ufunc.reduce(x, axis=axes, keepdims=keepdim)
+    return out.astype(np.uint8) if x.dtype == np.uint8 else out
+
+
+@op
+def any(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
+    """Whether some element is nonzero, of all or along `dim`."""
+    return fold_truth(np.logical_or, x, dim, keepdim)
+
+
+@op
+def all(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
+    """Whether every element is nonzero, of all or along `dim`."""
+    return fold_truth(np.logical_and, x, dim, keepdim)
+
+
+@op
+def count_nonzero(x: Any, /, dim: Dims = None) -> Any:
+    """How many elements are nonzero, of all or along `dim`."""
+    return np.add.reduce(x != 0, axis=axes_of(dim, x.ndim), dtype=I64)

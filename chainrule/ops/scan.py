@@ -1,0 +1,193 @@
+"""Scans: results that run along a dimension, each element from those before it.
+
+Two of the derivatives are a first-order linear recurrence, `s[i] = a[i] * s[i - 1] + b[i]`, run
+backward. It is the primitive `recurrence` here, whose own derivative is the same recurrence in the
+other direction: so the gradient of a running product is right at zeros, and so is its second.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import C64, C128, F32, F64
+from .define import MOVE, OPS, function, op, primitive
+from .index import along, dim_of
+from .reduce import flip, prepared, product_before, wide
+
+LONG = 64
+DOUBLE = {F32: F64, C64: C128}
+
+
+@primitive
+def recurrence(x: Any, y: Any, /, axis: int) -> Any:
+    """s with s[i] = y[i] * s[i - 1] + x[i] along `axis`, from s[-1] = 0."""
+    x, y = np.moveaxis(x, axis, 0), np.moveaxis(y, axis, 0)
+    by_steps = len(x) <= LONG or x.size > LONG * len(x)
+    s = _step_by_step(x, y) if by_steps else _by_doubling(x, y)
+    return np.moveaxis(s, 0, axis)
+
+
+def _step_by_step(x: Any, y: Any) -> Any:
+    s = np.array(x)
+    for i in range(1, len(s)):
+        s[i] += y[i] * s[i - 1]
+    return s
+
+
+def _by_doubling(x: Any, y: Any) -> Any:
+    """In log2(n) passes: after each, s[i] has what the last 2 * reach elements contribute."""
+    s, factor, reach = np.array(x), np.array(y), 1
+    while reach < len(s):
+        s[reach:] += factor[reach:] * s[:-reach]
+        factor[reach:] *= factor[:-reach].copy()
+        reach *= 2
+    return s
+
+
+@recurrence.vjp
+def _(g, y, axis):
+    return backward_recurrence(g, y, axis)
+
+
+@recurrence.vjp
+def _(g, y, out, axis):
+    return backward_recurrence(g, y, axis) * after_first(out, axis)
+
+
+def backward_recurrence(x: Any, y: Any, axis: int) -> Any:
+    """s with s[i] = y[i + 1] * s[i + 1] + x[i] along `axis`."""
+    return flip(recurrence(flip(x, axis), after_first(flip(y, axis), axis), axis), axis)
+
+
+def after_first(x: Any, axis: int) -> Any:
+    """`x` one place later along `axis`, with 0 first."""
+    shape = (*x.shape[:axis], min(1, x.shape[axis]), *x.shape[axis + 1 :])
+    return np.concatenate((np.zeros(shape, x.dtype), x[along(axis, slice(None, -1))]), axis=axis)
+
+
+@op(linear=True, inplace=True, method=False, name="cumsum")
+def running_sum(x: Any, /, dim: int) -> Any:
+    """Sum of the elements up to and including each, along `dim`."""
+    axis = dim_of(dim, x.ndim)
+    return accumulated(np.add, x, axis)
+
+
+@running_sum.vjp
+def _(g, dim):
+    if not g.ndim:
+        return g
+    axis = dim_of(dim, g.ndim)
+    return flip(np.add.accumulate(flip(g, axis), axis=axis), axis)
+
+
+@op(method=False, name="cumprod")
+def running_product(x: Any, /, dim: int) -> Any:
+    """Product of the elements up to and including each, along `dim`."""
+    return accumulated(np.multiply, x, dim_of(dim, x.ndim))
+
+
+@running_product.vjp
+def _(g, x, dim):
+    if not x.ndim:
+        return g
+    axis = dim_of(dim, x.ndim)
+    return product_before(x, axis) * backward_recurrence(g, x, axis)
+
+
+def accumulated(ufunc: np.ufunc, x: Any, axis: int) -> Any:
+    """`ufunc.accumulate`; single precision runs in double as torch's does, and is rounded back."""
+    dtype = wide(x)
+    if not x.ndim:
+        return x.astype(dtype)
+    double = DOUBLE.get(dtype)
+    if double is not None:
+        return ufunc.accumulate(x.astype(double), axis=axis).astype(dtype)
+    return ufunc.accumulate(x.astype(dtype), axis=axis)
+
+
+@function(inplace="cumsum_")
+def cumsum(input: Any, dim: int, *, dtype: Any = None, out: Any = None) -> Any:
+    """Sum of the elements up to and including each, along `dim`."""
+    x, given = prepared(input, dtype, out)
+    return running_sum(x, dim, **given)
+
+
+@function(inplace="cumprod_")
+def cumprod(input: Any, dim: int, *, dtype: Any = None, out: Any = None) -> Any:
+    """Product of the elements up to and including each, along `dim`."""
+    x, given = prepared(input, dtype, out)
+    return running_product(x, dim, **given)
+
+
+@op(takes="fc")
+def logcumsumexp(x: Any, /, dim: int) -> Any:
+    """Logarithm of the sum of the exponentials up to and including each, along `dim`."""
+    axis = dim_of(dim, x.ndim)
+    if not x.ndim:
+        return x + 0
+    return np.logaddexp.accumulate(x, axis=axis) if x.dtype.kind == "f" else _complex_scan(x, axis)
+
+
+def _complex_scan(x: Any, axis: int) -> Any:
+    """logcumsumexp of complex numbers, scaled by the largest real part so far."""
+    top = np.maximum.accumulate(x.real, axis=axis)
+    top = np.where(np.isfinite(top), top, top.dtype.type(0))
+    fading = np.exp(previous(top, axis) - top)
+    return np.log(recurrence(np.exp(x - top), fading, axis)) + top
+
+
+@logcumsumexp.vjp
+def _(g, x, out, dim):
+    if not x.ndim:
+        return g
+    axis = dim_of(dim, x.ndim)
+    lowest = out == -np.inf
+    fading = np.exp(np.where(lowest, 0, previous(out, axis) - out))
+    return np.exp(np.where(lowest, 0, x - out)) * backward_recurrence(g, fading, axis)
+
+
+def previous(x: Any, axis: int) -> Any:
+    """For each element the one before it along `axis`; for the first, itself."""
+    parts = (x[along(axis, slice(0, 1))], x[along(axis, slice(None, -1))])
+    return np.concatenate(parts, axis=axis)
+
+
+# -- differences and integrals ---------------------------------------------------------------------
+
+
+@op(name="diff", method=False, node="SubBackward0", linear=True, promote=MOVE)
+def differences(x: Any, /, n: int, dim: int) -> Any:
+    """x[i + 1] - x[i] along `dim`, `n` times over; for bools, whether they differ."""
+    axis, minus = dim_of(dim, x.ndim), np.not_equal if x.dtype == bool else np.subtract
+    for _ in range(n):
+        x = minus(x[along(axis, slice(1, None))], x[along(axis, slice(None, -1))])
+    return x if n else x.copy()
+
+
+@differences.vjp
+def _(g, x_shape, n, dim):
+    axis = dim_of(dim, len(x_shape))
+    if n >= x_shape[axis]:
+        return np.zeros(x_shape, g.dtype)
+    gap = np.zeros((*x_shape[:axis], 1, *x_shape[axis + 1 :]), g.dtype)
+    for _ in range(n):
+        g = np.concatenate((gap, g), axis=axis) - np.concatenate((g, gap), axis=axis)
+    return g
+
+
+@function
+def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None, *,
+         out: Any = None) -> Any:  # fmt: skip
+    """Differences of neighbours along `dim`, `n` times over, with more values at either end."""
+    data = input._data
+    if not data.ndim:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    if any(t is not None and t._data.ndim != data.ndim for t in (prepend, append)):
+        raise RuntimeError("diff expects prepend or append to be the same dimension as input")
+    parts = [t for t in (prepend, input, append) if t is not None]
+    joined = input if len(parts) == 1 else OPS["cat"].entry(parts, dim)
+    return differences(joined, n, dim, **({} if out is None else {"out": out}))
