@@ -65,7 +65,8 @@ def quiet(kernel: Callable, *args: Any) -> Any:
 class Node:
     """The derivative of one call of an operator (`grad_fn`).
 
-    The hot path makes plain `Node`s (one class, so that CPython's inline caches hold); `shown` gives a node the class with
+    `args` is what the rule of each edge is given after g (None where no gradient is asked for); of a node with one edge it
+    is that of its one rule. It becomes None when the graph is freed. The hot path makes plain `Node`s (one class, so that CPython's inline caches hold); `shown` gives a node the class with
     the operator's name when a user gets to see it.
     """
 

@@ -164,6 +164,7 @@ RULES: dict[str, Callable] = {
     "imag": lambda level, x: BatchArray(x.array.imag, level),
     "getitem": _getitem,
     "matmul": _matmul,
+    "dot": _matmul,
     "where": lambda level, c, x, y: elementwise(level, np.where, (c, x, y), {}),
     "concatenate": _concatenate,
     "take_along_axis": _take_along,

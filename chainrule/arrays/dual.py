@@ -112,4 +112,4 @@ def _concatenate(level: int, arrays: Any, axis: int = 0) -> Any:
     return DualArray(np.concatenate([v for v, _ in pairs], axis=axis), np.concatenate(tangents, axis=axis), level)
 
 
-RULES: dict[str, Callable] = {"matmul": _matmul, "where": _where, "concatenate": _concatenate}
+RULES: dict[str, Callable] = {"matmul": _matmul, "dot": _matmul, "where": _where, "concatenate": _concatenate}

@@ -89,6 +89,10 @@ def _op(name: str) -> Callable:
     return lambda *args, **kwargs: define.OPS[name].entry(*args, **kwargs)
 
 
+def _function(name: str) -> Callable:
+    return lambda *args: define.FUNCTIONS[name](*args)
+
+
 def _reduction(name: str) -> Callable:
     def rule(x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
         axis = tuple(range(x._data.ndim)) if axis is None else axis
@@ -120,10 +124,15 @@ RULES: dict[str, Callable] = {
     "transpose": _op("permute"),
     "astype": _op("cast"),
     "copy": _op("clone"),
-    "real": _op("real_part"),
+    "real": lambda x: define.OPS["real_part"].entry(x) if x.is_complex() else x,
     "imag": _op("imag_part"),
     "getitem": _getitem,
-    "where": lambda c, x, y: define.OPS["where"].entry(c, x, y),
+    "matmul": _function("matmul"),
+    "dot": _function("matmul"),
+    "where": lambda c, x, y: define.OPS["where"].entry(x, y, raw(c)),
+    "sign": lambda x: define.OPS["sgn"].entry(x) if x.is_complex() else np.sign(raw(x)),
+    "power": _op("pow"),
+    "logaddexp": _op("logaddexp"),
     "broadcast_to": lambda x, shape: define.OPS["expand"].entry(x, shape),
     "concatenate": lambda xs, axis=0: define.OPS["cat"].entry(xs, axis),
     "take_along_axis": lambda x, index, axis: define.OPS["gather"].entry(x, axis, index),

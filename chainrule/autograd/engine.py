@@ -12,6 +12,7 @@ values were not overwritten, and frees what was saved. A cotangent may be smalle
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from collections.abc import Sequence
@@ -133,7 +134,11 @@ class Walk:
                     node.args = None
             if not op.plain and g.shape != node.shape:
                 g = expand(g, node.shape)
-            for a, rule, e, i in zip(args, op.rules, node.edges, node.index):  # noqa: B905 (numbers have no edge)
+            if len(node.edges) == 1:
+                todo = ((args, op.rules[0], node.edges[0], node.index[0]),)
+            else:
+                todo = zip(args, op.rules, node.edges, node.index)  # noqa: B905 (numbers have no edge)
+            for a, rule, e, i in todo:
                 if a is None:
                     continue
                 gi = rule(g, *a)
@@ -188,7 +193,7 @@ class Walk:
             raise FreedGraphError(node.name(), node.line)
         if last[0] > node.seq:
             node.check()
-        args = node.args
+        args = (node.args,) if node.op.rules and len(node.edges) == 1 else node.args
         if self.create:
             args = node.lifted(lift_saved) if hasattr(node, "lifted") else lift_saved(node, args)
             g = as_grad(g)
@@ -293,14 +298,19 @@ def add_to(old: Any, g: Any) -> None:
 
 def fit(g: Any, shape: tuple, dtype: Any) -> Any:
     """`g` reduced to a shape that broadcasts to `shape`, in `dtype`: broadcasting and promotion undone."""
-    if g.shape != shape:
-        lead = g.ndim - len(shape)
-        if lead >= 0 and g.ndim:
-            axes = tuple([i for i, n in enumerate(g.shape) if i < lead or (n != 1 and shape[i - lead] == 1)])
+    given = g.shape
+    if given != shape:
+        lead = len(given) - len(shape)
+        if lead > 0:
+            if math.prod(given[:lead]) == 1:
+                g = g.reshape(given[lead:])
+            else:
+                g = np.add.reduce(g, axis=0 if lead == 1 else tuple(range(lead)))
+            given = given[lead:]
+        if given != shape and lead >= 0:
+            axes = tuple([i for i, n in enumerate(given) if n != 1 and shape[i] == 1])
             if axes:
                 g = np.add.reduce(g, axis=axes, keepdims=True)
-            if lead:
-                g = g.reshape(g.shape[lead:])
     if g.dtype is not dtype:
         if g.dtype.kind == "c" and np.dtype(dtype).kind != "c":
             g = g.real

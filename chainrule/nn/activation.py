@@ -18,7 +18,6 @@ class _Switch(Module):
         self.inplace = inplace
 
     def extra_repr(self) -> str:
-        """`inplace=True`, if it is."""
         return "inplace=True" if self.inplace else ""
 
 
@@ -62,7 +61,6 @@ class Hardsigmoid(_Switch):
         return F.hardsigmoid(input, self.inplace)
 
     def extra_repr(self) -> str:
-        """Nothing."""
         return ""
 
 
@@ -91,7 +89,6 @@ class Hardtanh(Module):
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
     def extra_repr(self) -> str:
-        """The bounds."""
         return f"min_val={self.min_val}, max_val={self.max_val}" + (", inplace=True" if self.inplace else "")
 
 
@@ -102,7 +99,6 @@ class ReLU6(Hardtanh):
         super().__init__(0.0, 6.0, inplace)
 
     def extra_repr(self) -> str:
-        """`inplace=True`, if it is."""
         return "inplace=True" if self.inplace else ""
 
 
@@ -118,7 +114,6 @@ class Threshold(Module):
         return F.threshold(input, self.threshold, self.value, self.inplace)
 
     def extra_repr(self) -> str:
-        """The settings."""
         return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
 
 
@@ -130,7 +125,6 @@ class _Alpha(Module):
         self.alpha, self.inplace = alpha, inplace
 
     def extra_repr(self) -> str:
-        """The settings."""
         return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
 
 
@@ -162,7 +156,6 @@ class LeakyReLU(Module):
         return F.leaky_relu(input, self.negative_slope, self.inplace)
 
     def extra_repr(self) -> str:
-        """The settings."""
         return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
 
 
@@ -178,7 +171,6 @@ class RReLU(Module):
         return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
 
     def extra_repr(self) -> str:
-        """The settings."""
         return f"lower={self.lower}, upper={self.upper}" + (", inplace=True" if self.inplace else "")
 
 
@@ -200,7 +192,6 @@ class PReLU(Module):
         return F.prelu(input, self.weight)
 
     def extra_repr(self) -> str:
-        """The number of parameters."""
         return f"num_parameters={self.num_parameters}"
 
 
@@ -216,7 +207,6 @@ class GELU(Module):
         return F.gelu(input, approximate=self.approximate)
 
     def extra_repr(self) -> str:
-        """The setting."""
         return f"approximate={self.approximate!r}"
 
 
@@ -272,7 +262,6 @@ class Softplus(Module):
         return F.softplus(input, self.beta, self.threshold)
 
     def extra_repr(self) -> str:
-        """The settings."""
         return f"beta={self.beta}, threshold={self.threshold}"
 
 
@@ -284,7 +273,6 @@ class _Lambda(Module):
         self.lambd = lambd
 
     def extra_repr(self) -> str:
-        """The setting."""
         return str(self.lambd)
 
 
@@ -316,7 +304,6 @@ class GLU(Module):
         return F.glu(input, self.dim)
 
     def extra_repr(self) -> str:
-        """The dimension."""
         return f"dim={self.dim}"
 
 
@@ -328,7 +315,6 @@ class _Along(Module):
         self.dim = dim
 
     def extra_repr(self) -> str:
-        """The dimension."""
         return f"dim={self.dim}"
 
 

@@ -267,7 +267,6 @@ class _Parameters(Module):
         raise AssertionError
 
     def extra_repr(self) -> str:
-        """One line for each entry."""
         return "\n".join(f"  ({key}): " + _describe(value, self._type_text(value)) for key, value in self._entries())
 
     def _type_text(self, value: Any) -> str:

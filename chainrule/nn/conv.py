@@ -83,7 +83,6 @@ class _ConvNd(Module):
         return convolution(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
-        """The sizes, and what differs from the defaults."""
         n = self.dims
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         if self.padding != (0,) * n:

@@ -16,7 +16,6 @@ class _DropoutNd(Module):
         self.p, self.inplace = p, inplace
 
     def extra_repr(self) -> str:
-        """The settings."""
         return f"p={self.p}, inplace={self.inplace}"
 
 

@@ -27,7 +27,6 @@ class _Pad(Module):
         return F.pad(input, self.padding, self.mode)
 
     def extra_repr(self) -> str:
-        """The amounts."""
         return f"{self.padding}"
 
 
@@ -41,7 +40,6 @@ class _ConstantPad(_Pad):
         return F.pad(input, self.padding, "constant", self.value)
 
     def extra_repr(self) -> str:
-        """The amounts and the value."""
         return f"padding={self.padding}, value={self.value}"
 
 
@@ -68,7 +66,6 @@ class _ZeroPad(_ConstantPad):
         super().__init__(padding, 0.0)
 
     def extra_repr(self) -> str:
-        """The amounts."""
         return f"{self.padding}"
 
 

@@ -24,7 +24,6 @@ class _MaxPoolNd(Module):
                         return_indices=self.return_indices)  # fmt: skip
 
     def extra_repr(self) -> str:
-        """The settings."""
         return (f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}, "
                 f"ceil_mode={self.ceil_mode}")  # fmt: skip
 
@@ -65,7 +64,6 @@ class _MaxUnpoolNd(Module):
         self.padding = repeated(padding, self.dims)
 
     def extra_repr(self) -> str:
-        """The settings."""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
@@ -115,7 +113,6 @@ class AvgPool1d(Module):
         return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self) -> str:
-        """The settings."""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
@@ -134,7 +131,6 @@ class _AvgPoolNd(Module):
                         self.divisor_override)  # fmt: skip
 
     def extra_repr(self) -> str:
-        """The settings."""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
@@ -210,7 +206,6 @@ class _LPPoolNd(Module):
         return function(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
     def extra_repr(self) -> str:
-        """The settings."""
         return (f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
                 f"ceil_mode={self.ceil_mode}")  # fmt: skip
 
@@ -247,7 +242,6 @@ class _AdaptiveMaxPoolNd(Module):
         self.output_size, self.return_indices = output_size, return_indices
 
     def extra_repr(self) -> str:
-        """The size."""
         return f"output_size={self.output_size}"
 
 
@@ -283,7 +277,6 @@ class _AdaptiveAvgPoolNd(Module):
         self.output_size = output_size
 
     def extra_repr(self) -> str:
-        """The size."""
         return f"output_size={self.output_size}"
 
 

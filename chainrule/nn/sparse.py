@@ -67,7 +67,6 @@ class Embedding(_Table):
                            self.sparse)  # fmt: skip
 
     def extra_repr(self) -> str:
-        """The settings."""
         text = f"{self.num_embeddings}, {self.embedding_dim}"
         if self.padding_idx is not None:
             text += f", padding_idx={self.padding_idx}"
@@ -101,7 +100,6 @@ class EmbeddingBag(_Table):
                                self.sparse, per_sample_weights, self.include_last_offset, self.padding_idx)  # fmt: skip
 
     def extra_repr(self) -> str:
-        """The settings."""
         text = f"{self.num_embeddings}, {self.embedding_dim}" + self._norm_repr() + f", mode={self.mode!r}"
         return text if self.padding_idx is None else f"{text}, padding_idx={self.padding_idx}"
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..dtypes import INTEGER, is_number
 from ..tensor import Tensor
-from . import elementwise
+from . import elementwise, products
 from .define import FUNCTIONS, OPS, Op, assign, binary, check_inplace, inplace
 
 BINARY_OPERATORS = {
@@ -17,7 +18,7 @@ BINARY_OPERATORS = {
     "__rsub__": "rsub", "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge", "__eq__": "eq", "__ne__": "ne",
     "__and__": "bitwise_and", "__rand__": "bitwise_and", "__or__": "bitwise_or", "__ror__": "bitwise_or",
     "__xor__": "bitwise_xor", "__rxor__": "bitwise_xor", "__lshift__": "bitwise_left_shift",
-    "__rshift__": "bitwise_right_shift", "__mod__": "remainder", "__floordiv__": "floor_divide",
+    "__rshift__": "bitwise_right_shift", "__mod__": "remainder", "__floordiv__": "floor_divide", "__pow__": "pow",
 }  # fmt: skip
 INPLACE_OPERATORS = {
     "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_", "__ipow__": "pow_",
@@ -65,7 +66,7 @@ def _inplace_function(f: Callable) -> Callable:
     direct = inplace(o, f) if o is not None else None
 
     def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if direct is not None and not kwargs:
+        if direct is not None and not kwargs and len(args) == 1:
             return direct(self, *args)
         check_inplace(self)
         return assign(self, f(self, *args, **kwargs), f.__name__ + "_")
@@ -73,20 +74,40 @@ def _inplace_function(f: Callable) -> Callable:
     return entry
 
 
-DIRECT: dict[str, Op] = {"add": OPS["add"], "sub": OPS["sub"]}
+DIRECT: dict[str, Op] = {"add": OPS["add"], "sub": OPS["sub"], "div": OPS["div"]}
+REFLECTED = {"__rpow__": "pow", "__rmod__": "remainder", "__rfloordiv__": "floor_divide", "__rlshift__": "bitwise_left_shift",
+             "__rrshift__": "bitwise_right_shift"}  # fmt: skip
+UNARY = {"__neg__": elementwise.neg, "__pos__": elementwise.positive, "__abs__": elementwise.absolute}
 
 
-def _pow(self: Any, other: Any) -> Any:
-    return elementwise.pow(self, other)
-
-
-def _rpow(self: Any, other: Any) -> Any:
-    return elementwise.pow(other, self)
+def _reflected(o: Op) -> Callable:
+    return lambda self, other: o.entry(other, self) if is_number(other) else NotImplemented
 
 
 def _rtruediv(self: Any, other: Any) -> Any:
-    return elementwise.reciprocal(self) * other
+    return elementwise.reciprocal(self) * other if is_number(other) else NotImplemented
 
 
-Tensor.__pow__, Tensor.__rpow__, Tensor.__rtruediv__ = _pow, _rpow, _rtruediv  # type: ignore[attr-defined]
-Tensor.__neg__ = elementwise.neg  # type: ignore[attr-defined]
+def _invert(self: Any) -> Any:
+    if self.dtype.category > INTEGER:
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+    return elementwise.bitwise_not(self)
+
+
+def _where(self: Any, condition: Any, other: Any) -> Any:
+    """The elements of this tensor where the condition holds, else those of `other`."""
+    return elementwise.where(condition, self, other)
+
+
+def _part(get: Callable) -> property:
+    return property(get, lambda self, value: get(self).copy_(value), doc=get.__doc__)
+
+
+for _name, _f in UNARY.items():
+    setattr(Tensor, _name, _f)
+for _dunder, _name in REFLECTED.items():
+    setattr(Tensor, _dunder, _named(_reflected(OPS[_name]), _dunder))
+Tensor.__rtruediv__ = Tensor.__rdiv__ = _named(_rtruediv, "__rtruediv__")  # type: ignore[attr-defined]
+Tensor.__invert__ = _named(_invert, "__invert__")  # type: ignore[attr-defined]
+Tensor.where = _named(_where, "where")  # type: ignore[attr-defined]
+Tensor.real, Tensor.imag = _part(elementwise.real), _part(elementwise.imag)  # type: ignore[attr-defined]

@@ -70,6 +70,7 @@ class Op:
         self.wide: bool = facets.pop("wide", False)
         self.into: Callable | None = facets.pop("into", None)  # the kernel's twin that writes into its first argument
         self.scalar_nodes: tuple[str, ...] = tuple(facets.pop("scalar_nodes", "").split())
+        self.keeps: bool = facets.pop("keeps", False)  # whether a parameter that the rules read is an index tensor or mask
         elementwise_op: bool = facets.pop("plain", False)
         assert not facets, facets
         self.joint = False
@@ -100,7 +101,7 @@ class Op:
         places = {p: i for i, p in enumerate(order)}
         self.shapes = any(n.endswith("_shape") for names in self.names for n in names)
         self.picks = tuple(_picker([places[n] for n in names]) for names in self.names)
-        self.saving = any(places[n] <= self.n for names in self.names for n in names)
+        self.saving = self.keeps or any(places[n] <= self.n for names in self.names for n in names)
         self._node = None
         self.is_simple = self.outputs == 1 and not joint and not self.variadic
         self.right = self.left = self
@@ -261,6 +262,10 @@ class Op:
             values += tuple([_shape(a) for a in given])
         args = tuple([None if rule is None or not (self.joint or needs[i]) else pick(values) if pick else ()
                       for i, (rule, pick) in enumerate(zip(self.rules, self.picks, strict=True))])  # fmt: skip
+        if all(a is None for a in args):
+            return
+        if len(edges) == 1:
+            args = args[0]
         owner = self
         if self.scalar_nodes:
             owner = self.left if type(inputs[0]) in PYTHON_TYPES else self.right if any(type(x) in PYTHON_TYPES for x in inputs) else self
@@ -419,19 +424,19 @@ def refresh(view: Any) -> None:
 # -- elementwise operators: the hot path -----------------------------------------------------------------------------
 
 
-CONSTANTS: dict[tuple, Any] = {}
+SINGLES: dict[Any, Any] = {}
+DOUBLES: dict[Any, Any] = {}
+FIRST, FIRSTS = (0,), (0, 0)
 
 
-def constant(number: Any, dtype: np.dtype) -> Any:
+def constant(number: Any, dtype: np.dtype, known: dict) -> Any:
     """A Python number as a 0-d array, which ufuncs take at half the price; kept for the next time (0 has two signs)."""
-    found = CONSTANTS.get((number, dtype))
-    if found is None:
-        found = np.array(number, dtype)
-        if len(CONSTANTS) > 4096:
-            CONSTANTS.clear()
-        if number:
-            CONSTANTS[number, dtype] = found
-    return found
+    array = np.array(number, dtype)
+    if len(known) > 4096:
+        known.clear()
+    if number:
+        known[number] = array
+    return array
 
 
 def unary(op: Op) -> Callable:
@@ -463,7 +468,7 @@ def unary(op: Op) -> Callable:
                 pick = op.picks[0]
                 values = (x, y, None, None, x.shape) if op.shapes else (x, y)
                 args = () if pick is None else pick(values)
-                t._node = record(op, y.shape, dtype, (node,), (input._index,), (args,))
+                t._node = record(op, y.shape, dtype, (node,), (input._index,) if input._index else FIRST, args)
         return t
 
     return entry
@@ -488,7 +493,10 @@ def binary(op: Op, dunder: bool = False) -> Callable:
                 y, tensor = other, False
                 ok = numbers and (dtype is F32 or dtype is F64)
                 if constants and ok and type(x) is ndarray:
-                    y = constant(other, dtype)
+                    known = SINGLES if dtype is F32 else DOUBLES
+                    y = known.get(other)
+                    if y is None:
+                        y = constant(other, dtype, known)
             else:
                 y, tensor = other._data, True
                 ok = (F32 if type(y) is float32 else y.dtype) is dtype and (dtype is F32 or dtype is F64)
@@ -522,12 +530,14 @@ def binary(op: Op, dunder: bool = False) -> Callable:
                         args = (None, b)
                     else:
                         args = (() if pick is None else pick((x, y, z)), b)
-                    t._node = record(op, z.shape, dtype, (m, n), (input._index, other._index), args)
+                    index = (input._index, other._index) if input._index or other._index else FIRSTS
+                    t._node = record(op, z.shape, dtype, (m, n), index, args)
                     return t
             if m is not None:
                 pick = op.picks[0]
-                args = (() if pick is None else pick((x, y, z)),)
-                t._node = record(op if tensor else op.right, z.shape, dtype, (m,), (input._index,), args)
+                args = () if pick is None else pick((x, y, z))
+                index = (input._index,) if input._index else FIRST
+                t._node = record(op if tensor else op.right, z.shape, dtype, (m,), index, args)
         return t
 
     return entry
@@ -579,7 +589,7 @@ def viewer(op: Op) -> Callable:
         if node is not None and op.rules and state.grad:
             pick = op.picks[0]
             args = () if pick is None else pick((x, y, None, (True,), *params, x.shape))
-            t._node = record(op, y.shape, y.dtype, (node,), (input._index,), (args,))
+            t._node = record(op, y.shape, y.dtype, (node,), (input._index,), args)
         return t
 
     return entry
@@ -732,17 +742,25 @@ def assign(self: Any, result: Any, name: str) -> Any:
     return self
 
 
+def _replaced(saved: Any, old: Any, by: Any) -> Any:
+    """Nested tuples with one array in place of another."""
+    return tuple([_replaced(v, old, by) if type(v) is tuple else by if v is old else v for v in saved])
+
+
+def _holds(saved: Any, array: Any) -> bool:
+    return any(_holds(v, array) if type(v) is tuple else v is array for v in saved)
+
+
 def _save_copy(node: Node, data: Any) -> None:
     """Let a node that saved `data` keep a copy of it, since the memory is about to be written."""
-    if any(v is data for a in node.args if a for v in a):
-        copy = data.copy()
-        node.args = tuple([a and tuple([copy if v is data else v for v in a]) for a in node.args])
+    if _holds(node.args, data):
+        node.args = _replaced(node.args, data, data.copy())
 
 
 def _save_output(node: Node, result: Any, data: Any) -> None:
     """Let a node that saved its result watch the memory the result was written to."""
-    if any(v is result for a in node.args if a for v in a):
-        node.args = tuple([a and tuple([data if v is result else v for v in a]) for a in node.args])
+    if _holds(node.args, result):
+        node.args = _replaced(node.args, result, data)
         node.seq = tick()
     node.dtype = data.dtype
 
@@ -777,7 +795,7 @@ class CopySlices(Node):
         edges = [(base._node, base._index), *(o for k, o in enumerate(others) if k != first)]
         node = record(Sliced, base._data.shape, base._data.dtype, tuple(e for e, _ in edges), tuple(i for _, i in edges), ())
         node.__class__ = SLICES
-        node.args = (inner.args if inner is not None else (), first)
+        node.args = (args_of(inner) if inner is not None else (), first)
         node.more = {"inner": inner, "geometry": geometry(base._data, view._data)}
         return node
 
@@ -798,6 +816,11 @@ class CopySlices(Node):
 
 
 SLICES = CopySlices
+
+
+def args_of(node: Node) -> tuple:
+    """What a node saved, for each of its edges."""
+    return (node.args,) if len(node.edges) == 1 and node.op.rules else node.args
 
 
 def geometry(base: Any, view: Any) -> tuple:

@@ -20,20 +20,21 @@ import numpy as np
 from ..arrays.duck import Duck
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64, uint8
 from ..errors import bad_dim, not_a_tensor
-from ..tape import record, state, storage_of
+from ..tape import record, state
 from ..tensor import Tensor
 from .define import MOVE, Op, be_view, function, op, put_add, refresh, scalar_name, storage_array, wrap, write_out
 
 FULL = slice(None)
 
 
-def reader(name: str, node: str, view: bool = False) -> Op:
+def reader(name: str, node: str, view: bool = False, keeps: bool = False) -> Op:
     """`x[index]` for a NumPy index, under a name of its own."""
 
     def kernel(x: Any, /, index: Any) -> Any:
         return x[index]
 
-    entry = op(kernel, promote=MOVE, view=view, method=False, namespace="primitive", name=name, node=node, linear=True)
+    entry = op(kernel, promote=MOVE, view=view, method=False, namespace="primitive", name=name, node=node, linear=True,
+               keeps=keeps)  # fmt: skip
     entry.vjp(_read_rule)
     return entry.op
 
@@ -43,13 +44,13 @@ def _read_rule(g: Any, index: Any, x_shape: Any) -> Any:
 
 
 GETITEM = reader("getitem", "IndexBackward0", view=True)  # a view or a copy: what rules of other operators use
-INDEX = reader("index", "IndexBackward0")
+INDEX = reader("index", "IndexBackward0", keeps=True)
 ALIAS = reader("alias", "AliasBackward0", view=True)
 SELECT = reader("select", "SelectBackward0", view=True)
 SLICE = reader("slice", "SliceBackward0", view=True)
 UNSQUEEZE = reader("newaxis", "UnsqueezeBackward0", view=True)
-INDEX_SELECT = reader("index_select", "IndexSelectBackward0")
-MASKED_SELECT = reader("masked_select", "MaskedSelectBackward0")
+INDEX_SELECT = reader("index_select", "IndexSelectBackward0", keeps=True)
+MASKED_SELECT = reader("masked_select", "MaskedSelectBackward0", keeps=True)
 
 
 def look(o: Op, x: Any, index: Any) -> Any:
@@ -64,8 +65,8 @@ def look(o: Op, x: Any, index: Any) -> Any:
     return t
 
 
-def read(o: Op, x: Any, index: Any, *watched: Any) -> Any:
-    """The copy `x[index]`; writing to one of the `watched` index tensors invalidates the graph."""
+def read(o: Op, x: Any, index: Any) -> Any:
+    """The copy `x[index]`, for an index with arrays or masks."""
     data = x._data
     t = wrap(data[index])
     if state.grad:
@@ -79,7 +80,7 @@ def _remember(o: Op, t: Any, x: Any, index: Any, shape: tuple) -> None:
         refresh(x)
     node = x._node
     if node is not None:
-        t._node = record(o, t._data.shape, t._data.dtype, (node,), (x._index,), ((index, shape),))
+        t._node = record(o, t._data.shape, t._data.dtype, (node,), (x._index,), (index, shape))
 
 
 # -- x[index] --------------------------------------------------------------------------------------------------------
@@ -98,7 +99,7 @@ def getitem(self: Any, index: Any) -> Any:
         elif kind is Tensor:
             array = index._data
             if type(array) is np.ndarray and array.ndim and (array.dtype is I64 or array.dtype is BOOL_NP):
-                return read(INDEX, self, array, index)
+                return read(INDEX, self, array)
     except IndexError:
         pass  # said in torch's words below
     return _getitem(self, index)
@@ -124,22 +125,21 @@ def _last_step(index: tuple) -> Op | None:
 
 
 def _getitem(self: Any, index: Any) -> Any:
-    basic, advanced, last, watched = split(self, index)
+    basic, advanced, last = split(self, index)
     if basic is not None:
         self = look(last, self, basic)
     if advanced is None:
         return self
     try:
-        return read(INDEX, self, advanced, *watched)
+        return read(INDEX, self, advanced)
     except IndexError as e:
         raise index_error(e, self._data.shape, advanced) from None
 
 
-def split(x: Any, index: Any) -> tuple[Any, Any, Op, list]:
-    """An index as (basic, advanced, last view, index tensors): NumPy indices to apply one after the other, or None."""
-    watched: list = []
+def split(x: Any, index: Any) -> tuple[Any, Any, Op]:
+    """An index as (basic, advanced, last view): NumPy indices to apply one after the other, either of them maybe None."""
     single = type(index) is not tuple
-    items = [_item(i, watched) for i in as_tuple(index)]
+    items = [_item(i) for i in as_tuple(index)]
     shape = x._data.shape
     spent = sum([_consumes(i) for i in items])
     if spent > len(shape):
@@ -184,7 +184,7 @@ def split(x: Any, index: Any) -> tuple[Any, Any, Op, list]:
             arrays = True
     trivial = arrays and all([i is FULL for i in basic])
     found = (advanced[0] if len(advanced) == 1 else tuple(advanced)) if arrays else None
-    return None if trivial else (*basic, ...), found, last, watched
+    return None if trivial else (*basic, ...), found, last
 
 
 def as_tuple(index: Any) -> tuple:
@@ -200,14 +200,14 @@ def as_tuple(index: Any) -> tuple:
     return (index,)
 
 
-def _item(i: Any, watched: list) -> Any:
+def _item(i: Any) -> Any:
     """One index as an int, bool, slice, None, Ellipsis or array."""
     if i is None or i is Ellipsis or type(i) is int or type(i) is bool:
         return i
     if type(i) is slice:
         return _checked_slice(i)
     if isinstance(i, Tensor):
-        return _tensor_item(i, watched)
+        return _tensor_item(i)
     if isinstance(i, (int, np.integer)):
         return int(i)
     if isinstance(i, str):
@@ -233,7 +233,7 @@ def _checked_slice(s: slice) -> slice:
     return slice(start, stop, step)
 
 
-def _tensor_item(i: Any, watched: list) -> Any:
+def _tensor_item(i: Any) -> Any:
     a = i._data
     d = FROM_NUMPY[a.dtype]
     if not a.ndim and a.dtype.kind in "biu" and not isinstance(a, Duck):
@@ -244,7 +244,6 @@ def _tensor_item(i: Any, watched: list) -> Any:
         a = a.astype(bool)
     elif d.name not in ("bool", "int32", "int64"):
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-    watched.append(i)
     return a
 
 
@@ -410,7 +409,7 @@ def check_along(name: str, x: Any, dim: int, index: Any) -> int:
     return dim
 
 
-@op(promote=MOVE, linear=True)
+@op(promote=MOVE, linear=True, keeps=True)
 def gather(x: Any, /, dim: int, index: Any, sparse_grad: bool = False) -> Any:
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on: elements picked along `dim`."""
     if max(x.ndim, 1) != max(index.ndim, 1) and index.size:
@@ -450,10 +449,10 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
     if out_of_range(i, x.shape[dim] if x.ndim else 1, 0) is not None:
         raise IndexError("index out of range in self")
     place = along(dim, i.reshape(-1)) if x.ndim else ()
-    return write_out(out, read(INDEX_SELECT, input, place, index), input)
+    return write_out(out, read(INDEX_SELECT, input, place), input)
 
 
-@op(promote=MOVE, linear=True)
+@op(promote=MOVE, linear=True, keeps=True)
 def take(x: Any, /, index: Any) -> Any:
     """The elements of the flattened input at `index`."""
     if index.dtype is not I64:
@@ -524,7 +523,7 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
         m = np.broadcast_to(m, shape)
         if x.shape != shape:
             input = input.expand(shape)
-    return write_out(out, read(MASKED_SELECT, input, m, mask), input)
+    return write_out(out, read(MASKED_SELECT, input, m), input)
 
 
 def broadcast_shapes(a: tuple, b: tuple) -> tuple:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY
 from ..errors import not_a_tensor
-from ..tape import new, state
+from ..tape import new, record, state
 from . import define
 from .define import SAME, broadcast_error, function, op, scalar_name
 
@@ -592,10 +592,11 @@ def _projection(x: Any, weight: Any, /) -> Any:
     if x.dtype is not weight.dtype or weight.ndim != 2 or not x.ndim:
         _check_linear(x, weight)
     try:
-        return np.dot(x, weight.T)
+        out = np.dot(x if x.ndim == 2 else flat(x), weight.T)
     except ValueError:
         _check_linear(x, weight)
         raise
+    return out if x.ndim == 2 else out.reshape((*x.shape[:-1], weight.shape[0]))
 
 
 MATRIX = (lambda g, weight: np.dot(g, weight), lambda g, x: np.dot(g.T, x), lambda g: g)

@@ -50,8 +50,13 @@ def _(g, index):
 
 
 def add_into(out: Any, y: Any, index: Any) -> None:
-    """out[index] += y, with repeated places adding up."""
-    np.add.at(out, index, y)
+    """out[index] += y, with repeated places adding up; halves add up in float32."""
+    if out.dtype in HALVES:
+        total = out.astype(F32)
+        add_places(total, y, index)
+        out[...] = total
+    else:
+        add_places(out, y, index)
 
 
 def _overwrite(out: Any, y: Any, index: Any) -> None:
@@ -66,9 +71,9 @@ def _nothing(g: Any) -> Any:
     return np.zeros((), g.dtype)
 
 
-def writer(name: str, node: str, kernel: Callable, into: Callable, *rules: Callable) -> Op:
+def writer(name: str, node: str, kernel: Callable, into: Callable | None, *rules: Callable, keeps: bool = True) -> Op:
     """An operator that writes, under the name of a node; `kernel` takes as many tensors as there are rules."""
-    entry = op(kernel, promote=MOVE, method=False, namespace="primitive", name=name, node=node, into=into)
+    entry = op(kernel, promote=MOVE, method=False, namespace="primitive", name=name, node=node, into=into, keeps=keeps)
     entry.op.set_rules(rules)
     return entry.op
 
@@ -253,7 +258,7 @@ def same_dtype(x: Any, y: Any, text: str) -> None:
 
 def setitem(self: Any, index: Any, value: Any) -> None:
     """`self[index] = value`: a number, or a tensor that broadcasts to what the index looks at."""
-    basic, advanced, last, _ = split(self, index)
+    basic, advanced, last = split(self, index)
     tensor = isinstance(value, Tensor)
     if not tensor:
         if not dtypes.is_number(value):
@@ -347,38 +352,36 @@ def index_put(do: Callable, input: Any, indices: Any, values: Any, accumulate: b
 # -- along one dimension ---------------------------------------------------------------------------------------------
 
 
-def _scattered(name: str, input: Any, dim: int, index: Any, src: Any = None) -> tuple:
-    """The NumPy index of a scatter, and its source cut to the index's size (None without a source)."""
+def scattered(do: Callable, name: str, input: Any, dim: int, index: Any, src: Any, write: Callable) -> Any:
+    """`write(input, place, src)` with the NumPy index that a scatter writes at, and `src` (if any) cut to its size."""
     x, i = input._data, tensor_data(name, index, "index", 2)
     if src is not None:
         same_dtype(x, tensor_data(name, src, "src", 3), "scatter(): Expected self.dtype to be equal to src.dtype")
     dim = dim_of(dim, x.ndim)
-    if not i.size:
-        return None, None
-    if max(i.ndim, 1) != max(x.ndim, 1):
-        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
-    shape = i.shape
-    if src is not None:
-        if max(i.ndim, 1) != max(src._data.ndim, 1):
-            raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
-        src = _cut(x.shape, shape, dim, src)
-    elif any(n > m for k, (n, m) in enumerate(zip(shape, x.shape, strict=False)) if k != dim):
-        raise RuntimeError(f"Expected index {list(shape)} to be no larger than self {list(x.shape)} apart from dimension {dim}")
     check_along("scatter", x, dim, i)
-    return (() if not x.ndim else grid(i.reshape(-1) if x.ndim == 1 else i, dim)), src
+    if not x.ndim:
+        done = write(input.reshape(1), (i.reshape(-1),), src if src is None else src.reshape(-1))
+        return input if do is in_place else done.reshape(())
+    if not i.size:
+        i = np.zeros((0,) + (1,) * (x.ndim - 1), np.int64)
+        src = src if src is None else look(SLICE, src.reshape(-1), (slice(0), ...)).reshape(i.shape)
+    elif not i.ndim:
+        i = i.reshape(-1)
+        src = src if src is None else src.reshape(-1)
+    return write(input, grid(i, dim), _cut(x.shape, i.shape, dim, src))
 
 
 def _cut(x_shape: tuple, shape: tuple, dim: int, src: Any) -> Any:
-    have = src._data.shape
-    if any((n > m and k != dim) or n > s for k, (n, m, s) in enumerate(zip(shape, x_shape, have, strict=False))):
-        raise RuntimeError(f"Expected index {list(shape)} to be no larger than self {list(x_shape)} apart from dimension {dim} "
-                           f"and to be no larger size than src {list(have)}")  # fmt: skip
-    if len(x_shape) != len(have):
-        src = src.reshape(shape if not x_shape or not shape else -1)
-    return src if src._data.shape == shape or not shape else look(SLICE, src, (*[slice(n) for n in shape], ...))
-
-
-REDUCTIONS = {"add": "sum", "multiply": "prod"}
+    """`src` cut to `shape`, after a look at whether the shapes of a scatter go together."""
+    if len(shape) != len(x_shape):
+        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
+    have = shape if src is None else src._data.shape
+    if len(shape) != len(have):
+        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
+    if any([(n > m and k != dim) or n > s for k, (n, m, s) in enumerate(zip(shape, x_shape, have, strict=True))]):
+        tail = "" if src is None else f" and to be no larger size than src {list(have)}"
+        raise RuntimeError(f"Expected index {list(shape)} to be no larger than self {list(x_shape)} apart from dimension {dim}{tail}")
+    return src if have == shape else look(SLICE, src, (*[slice(n) for n in shape], ...))
 
 
 @both
@@ -386,38 +389,310 @@ def scatter(do: Callable, input: Any, dim: int, index: Any, src: Any = None, val
     """`input` with out[index[i][j]][j] = src[i][j] for dim 0, and so on; or a number; or added or multiplied (`reduce`)."""
     if src is None and value is None:
         raise TypeError("scatter() received an invalid combination of arguments: give src (a Tensor) or value (a number)")
-    if src is not None and not isinstance(src, Tensor):
-        src, value = None, src
-    if reduce is not None:
-        return _scatter_reducing(do, input, dim, index, src, value, reduce)
-    place, source = _scattered("scatter", input, dim, index, src)
-    if place is None:
-        return _unchanged(do, input, src, SCATTER)
-    if src is not None:
-        return do(SCATTER, input, source, place)
-    return do(SCATTER_NUMBER, input, fitting(value, input._data.dtype), place)
-
-
-def _unchanged(do: Callable, input: Any, src: Any, o: Op) -> Any:
-    """Nothing is written: an empty index."""
-    nothing = (slice(0),) if input._data.ndim else (np.zeros(0, np.intp),)
-    if src is None:
-        return do(SCATTER_NUMBER, input, input._data.dtype.type(0), nothing)
-    empty = wrap(np.zeros((0,), input._data.dtype))
-    return do(o, input, empty.reshape((0,) + (1,) * (input._data.ndim - 1)), nothing) if input._data.ndim else do(COPY, input, input)
-
-
-def _scatter_reducing(do: Callable, input: Any, dim: int, index: Any, src: Any, value: Any, reduce: str) -> Any:
-    if reduce not in REDUCTIONS:
+    if reduce not in (None, "add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
-    if src is None:
-        src = wrap(np.full(index.shape, fitting(value, input._data.dtype)))
-    return _scatter_reduce(do, input, dim, index, src, REDUCTIONS[reduce], True)
+    number = value if src is None else src
+    if isinstance(number, Tensor):
+        how = {None: SCATTER, "add": SCATTER_ADD, "multiply": SCATTER_MULTIPLY}[reduce]
+        return scattered(do, "scatter", input, dim, index, number, lambda x, place, y: do(how, x, y, place))
+    number = fitting(number, input._data.dtype)
+    if reduce is None:
+        return scattered(do, "scatter", input, dim, index, None, lambda x, place, _: do(SCATTER_NUMBER, x, number, place))
+    return scatter.__wrapped__(do, input, dim, index, wrap(np.full(index.shape, number)), reduce=reduce)
 
 
 @both
 def scatter_add(do: Callable, input: Any, dim: int, index: Any, src: Any) -> Any:
     """`input` with src[i][j] added to out[index[i][j]][j] for dim 0, and so on."""
     tensor_data("scatter_add", src, "src", 3)
-    place, source = _scattered("scatter_add", input, dim, index, src)
-    return _unchanged(do, input, src, SCATTER_ADD) if place is None else do(SCATTER_ADD, input, source, place)
+    return scattered(do, "scatter_add", input, dim, index, src, lambda x, place, y: do(SCATTER_ADD, x, y, place))
+
+
+@both
+def scatter_reduce(do: Callable, input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
+    """`input` with sum, prod, mean, amax or amin of what src[i][j] sends to out[index[i][j]][j] for dim 0, and so on.
+
+    With `include_self` the value that was there takes part.
+    """
+    if reduce not in ("sum", *MEETINGS):
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    tensor_data("scatter_reduce", src, "src", 3)
+    return scattered(do, "scatter_reduce", input, dim, index, src,
+                     lambda x, place, y: do(SCATTER_REDUCE, x, y, place, reduce, include_self))  # fmt: skip
+
+
+def index_of(name: str, input: Any, dim: int, index: Any) -> tuple[int, Any]:
+    """The dimension and the index of an index_add or its like, both checked."""
+    i = tensor_data(name, index, "index", 2)
+    if i.ndim > 1:
+        size, kind = list(i.shape), scalar_name(FROM_NUMPY[i.dtype])
+        raise IndexError(f"{name}_(): Index is supposed to be a vector, but got dim: {i.ndim} with type: {kind} and size: {size}")
+    if i.dtype.kind != "i" or i.dtype.itemsize < 4:
+        raise RuntimeError(f"{name}_(): Expected dtype int32/int64 for index but got: {scalar_name(FROM_NUMPY[i.dtype])}")
+    x = input._data
+    dim = dim_of(dim, x.ndim)
+    size = x.shape[dim] if x.ndim else 1
+    bad = out_of_range(i, size, 0)
+    if bad is not None:
+        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
+    return dim, i.reshape(-1)
+
+
+def check_source(name: str, x: Any, dim: int, index: Any, source: Any) -> None:
+    """Raise unless `source` has the shape of `x`, but for one slice per index along `dim`."""
+    y = tensor_data(name, source, "source", 3)
+    same_dtype(x, y, name + "_(): self ({0}) and source ({1}) must have the same scalar type")
+    have = y.shape[dim] if dim < y.ndim else 1
+    if index.size != have:
+        raise RuntimeError(f"{name}_(): Number of indices ({index.size}) should be equal to source.size(dim): ({have}), for dim: {dim}")
+    if x.ndim != y.ndim or any(n != m for k, (n, m) in enumerate(zip(x.shape, y.shape, strict=True)) if k != dim):
+        raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+                           f"{list(x.shape)} source.shape = {list(y.shape)}")  # fmt: skip
+
+
+def _at_least_1d(do: Callable, f: Callable, input: Any, dim: int, index: Any, source: Any, *rest: Any) -> Any:
+    """The function on a 0-d input, done on its only element."""
+    done = f(do, input.reshape(1), dim, index, source.reshape(-1) if isinstance(source, Tensor) else source, *rest)
+    return input if do is in_place else done.reshape(())
+
+
+@both
+def index_add(do: Callable, input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
+    """`input` with alpha times the slices of `source` added to the slices of dimension `dim` that `index` names."""
+    return _index_add(do, input, dim, index, source, alpha)
+
+
+def _index_add(do: Callable, input: Any, dim: int, index: Any, source: Any, alpha: Any) -> Any:
+    if not input._data.ndim:
+        return _at_least_1d(do, _index_add, input, dim, index, source, alpha)
+    dim, i = index_of("index_add", input, dim, index)
+    check_source("index_add", input._data, dim, i, source)
+    return do(INDEX_ADD, input, source if alpha == 1 else source * alpha, along(dim, i))
+
+
+@both
+def index_reduce(do: Callable, input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True) -> Any:
+    """`input` with prod, mean, amax or amin of the slices of `source` sent to the slices that `index` names along `dim`."""
+    if reduce not in MEETINGS:
+        raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+    return _index_reduce(do, input, dim, index, source, reduce, include_self)
+
+
+def _index_reduce(do: Callable, input: Any, dim: int, index: Any, source: Any, reduce: str, include_self: bool) -> Any:
+    if not input._data.ndim:
+        return _at_least_1d(do, _index_reduce, input, dim, index, source, reduce, include_self)
+    dim, i = index_of("index_reduce", input, dim, index)
+    check_source("index_reduce", input._data, dim, i, source)
+    return do(INDEX_REDUCE, input, source, along(dim, i), reduce, include_self)
+
+
+@both
+def index_copy(do: Callable, input: Any, dim: int, index: Any, source: Any) -> Any:
+    """`input` with the slices of `source` in place of those that `index` names along `dim`."""
+    x, i = input._data, tensor_data("index_copy", index, "index", 2)
+    y = tensor_data("index_copy", source, "source", 3)
+    dim = dim_of(dim, x.ndim)
+    _check_index_copy(x, y, dim, i)
+    if not x.ndim:
+        return _at_least_1d(do, index_copy.__wrapped__, input, dim, index, source)
+    return do(INDEX_COPY, input, source, along(dim, i.reshape(-1) if y.ndim else i))
+
+
+def _check_index_copy(x: Any, y: Any, dim: int, i: Any) -> None:
+    if i.ndim > 1:
+        raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {i.ndim})")
+    if y.ndim and x.ndim and y.ndim != x.ndim:
+        raise IndexError("index_copy_(): When source and destination are not scalars, their dimensionality must match. Source "
+                         f"dimensionality ({y.ndim}), destination dimensionality ({x.ndim})")  # fmt: skip
+    if i.dtype is not I64:
+        raise RuntimeError(f"index_copy_(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[i.dtype])}")
+    same_dtype(x, y, "index_copy_(): self and source expected to have the same dtype, but got (self) {0} and (source) {1}")
+    have = y.shape[dim] if y.ndim else 1
+    if i.size != have:
+        raise IndexError(f"index_copy_(): Number of indices ({i.size}) should be equal to source.size(dim) ({have})")
+    mine, theirs = [s.shape[:dim] + s.shape[dim + 1 :] for s in (x, y)]
+    if mine != theirs:
+        k = next((k for k, (n, m) in enumerate(zip(mine, theirs, strict=False)) if n != m), 0)
+        raise RuntimeError("index_copy_(): Source/destination tensor must have same slice shapes. Destination slice shape: "
+                           f"{' '.join(map(str, mine))} at dimension {dim} and source slice shape: {' '.join(map(str, theirs))} "
+                           f"at dimension {k * 0}.")  # fmt: skip
+    size = x.shape[dim] if x.ndim else 1
+    bad = out_of_range(i, size, 0)
+    if bad is not None:
+        raise IndexError(f"index_copy_(): index {bad} is out of bounds for dimension {dim} with size {size}")
+
+
+@both
+def index_fill(do: Callable, input: Any, dim: int, index: Any, value: Any) -> Any:
+    """`input` with `value`, a number or 0-d tensor, in the slices that `index` names along `dim`."""
+    x, i = input._data, tensor_data("index_fill", index, "index", 2)
+    dim = dim_of(dim, x.ndim)
+    if i.dtype is not I64:
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
+    if i.ndim > 1:
+        raise RuntimeError("Index has to be a vector/scalar")
+    size = x.shape[dim] if x.ndim else 1
+    bad = out_of_range(i, size)
+    if bad is not None:
+        raise IndexError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
+    place = along(dim, i.reshape(-1)) if x.ndim else ...
+    if isinstance(value, Tensor):
+        check_scalar("index_fill_", value)
+        return do(INDEX_FILL_TENSOR, input, converted(value, x.dtype), place)
+    if isinstance(value, complex) and x.dtype.kind != "c":
+        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
+    return do(INDEX_FILL, input, fitting(value, x.dtype), place)
+
+
+def check_scalar(name: str, value: Any) -> None:
+    """Raise unless a value given as a tensor is 0-d."""
+    if value._data.ndim:
+        raise RuntimeError(f"{name} only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} dimension(s).")
+
+
+@both(name="put")
+def put_flat(do: Callable, input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
+    """`input` with the elements of `source` at (or, accumulating, added at) `index` in its flattened form."""
+    x, i, y = input._data, tensor_data("put", index, "index", 2), tensor_data("put", source, "source", 3)
+    if i.dtype is not I64:
+        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[i.dtype])}")
+    same_dtype(x, y, "put_(): self and source expected to have the same dtype, but got self.dtype = {0} and source.dtype = {1}")
+    if i.size != y.size:
+        raise IndexError("put_(): Expected source and index to have the same number of elements, but got source.numel() = "
+                         f"{y.size}, index.numel() = {i.size}")  # fmt: skip
+    check_flat("put", i, x.size)
+    place = np.unravel_index(i % max(x.size, 1), x.shape) if x.ndim else (np.broadcast_to(None, i.shape),)
+    source = source if y.shape == i.shape else source.reshape(i.shape)
+    return do(FLAT_ADD if accumulate else FLAT_PUT, input, source, place)
+
+
+# -- masks -----------------------------------------------------------------------------------------------------------
+
+
+@both
+def masked_fill(do: Callable, input: Any, mask: Any, value: Any) -> Any:
+    """`input` with `value`, a number or 0-d tensor, where `mask` (broadcast) is True."""
+    x, m = input._data, tensor_data("masked_fill", mask, "mask", 2)
+    if m.dtype is not BOOL_NP:
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {SPOKEN[FROM_NUMPY[m.dtype].name]}")
+    if m.shape != x.shape:
+        check_mask(do, x.shape, m.shape)
+    if isinstance(value, Tensor):
+        check_scalar("masked_fill_", value)
+        if value._data.dtype.kind == "c" and x.dtype.kind != "c":
+            fitting(value.item(), x.dtype)
+        return do(MASKED_FILL_TENSOR, input, converted(value, x.dtype), m)
+    if not dtypes.is_number(value):
+        raise TypeError(f"masked_fill() received an invalid combination of arguments: value is a {type(value).__name__}, "
+                        "expected a Tensor or a number")  # fmt: skip
+    return do(MASKED_FILL, input, fitting(value, x.dtype), m)
+
+
+def check_mask(do: Callable, shape: tuple, mask: tuple) -> None:
+    """Raise unless `mask` broadcasts with `shape`; in place it may not be larger."""
+    common = broadcast_shapes(shape, mask)
+    if do is in_place and common != shape:
+        raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}")
+
+
+@both
+def masked_scatter(do: Callable, input: Any, mask: Any, source: Any) -> Any:
+    """`input` with the elements of `source`, in order, where `mask` (broadcast) is True."""
+    x, m = input._data, tensor_data("masked_scatter", mask, "mask", 2)
+    y = tensor_data("masked_scatter", source, "source", 2)
+    same_dtype(x, y, "masked_scatter: expected self and source to have same dtypes but got{0} and {1}")
+    if m.dtype is not BOOL_NP:
+        raise RuntimeError("masked_scatter_ only supports boolean masks, but got mask with dtype "
+                           f"{scalar_name(FROM_NUMPY[m.dtype])}")  # fmt: skip
+    shape = broadcast_shapes(x.shape, m.shape)
+    if do is in_place:
+        check_expand(mask, m.shape, x.shape)
+    elif x.shape != shape:
+        input = input.expand(shape)
+    m = np.broadcast_to(m, shape)
+    if np.count_nonzero(m) > y.size:
+        raise RuntimeError("Number of elements of source < number of ones in mask")
+    return do(MASKED_SCATTER, input, source, m)
+
+
+# -- slices ----------------------------------------------------------------------------------------------------------
+
+
+def _scatter_slice(o: Op, input: Any, src: Any, place: tuple) -> Any:
+    """`input` with `src` at a basic index, of whose slice it must have the shape."""
+    y = tensor_data(o.name, src, "src", 2)
+    same_dtype(input._data, y, o.name + "(): expected self and src to have the same dtype, but got {0} and {1}")
+    shape = wrap(input._data)._data[(*place, ...)].shape
+    if y.shape != shape:
+        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(y.shape)}, "
+                           f"slice size = {list(shape)}")  # fmt: skip
+    return fresh(o, input, src, place)
+
+
+@function
+def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
+    """`input` with `src` in place of one index of dimension `dim`."""
+    shape = tensor_data("select_scatter", input).shape
+    dim = dim_of(dim, len(shape))
+    if not -shape[dim] <= index < shape[dim]:
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {dim}")
+    return _scatter_slice(SELECT_SCATTER, input, src, along(dim, index))
+
+
+@function
+def slice_scatter(input: Any, src: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+    """`input` with `src` in place of a slice of dimension `dim`."""
+    shape = tensor_data("slice_scatter", input).shape
+    if step <= 0:
+        raise RuntimeError("slice step must be positive")
+    return _scatter_slice(SLICE_SCATTER, input, src, along(dim_of(dim, len(shape)), slice(start, end, step)))
+
+
+# -- everything ------------------------------------------------------------------------------------------------------
+
+
+@both(method=False, namespace="torch")
+def fill(do: Callable, input: Any, value: Any) -> Any:
+    """`value`, a number or 0-d tensor, in every place of a tensor like `input`."""
+    if not isinstance(value, Tensor):
+        return do(FILL_INTO if do is in_place else FILL, input, fitting(value, input._data.dtype))
+    if value._data.ndim:
+        raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value._data.ndim} dimensions.")
+    return do(FILL_TENSOR_INTO if do is in_place else FILL_TENSOR, input, converted(value, input._data.dtype))
+
+
+@function(method=True)
+def zero_(input: Any) -> Any:
+    """Set every element to zero, in place."""
+    return in_place(ZERO, input, tensor_data("zero_", input).dtype.type(0))
+
+
+@function(namespace="primitive")
+def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
+    """Overwrite every element with those of `src` (broadcast, converted), in place."""
+    if dtypes.is_number(src):
+        src = wrap(fitting(src, self._data.dtype))
+    elif not isinstance(src, Tensor):
+        raise not_a_tensor("copy_", "other", 1, src)
+    shape, source = self._data.shape, src._data.shape
+    if source != shape and (common := broadcast_shapes(shape, source)) != shape:
+        raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}")
+    return in_place(COPY, self, converted(src, self._data.dtype))
+
+
+@function(namespace="primitive")
+def set_(self: Any, source: Any = None) -> Any:
+    """Let this tensor be `source`'s memory, shape and all; without a source, an empty tensor."""
+    if source is None:
+        self._data, self._storage = np.zeros(0, self._data.dtype), None
+        return self
+    y = tensor_data("set_", source, "source", 1)
+    same_dtype(self._data, y, "Could not set tensor of type {1} to a tensor of type {0}")
+    if state.grad and self.requires_grad:
+        raise RuntimeError("set_() of a tensor that requires grad: use no_grad(), or write its data with copy_()")
+    self._data = storage_array(source)
+    self._storage = storage_of(source)
+    return self
+
+
+Tensor.__setitem__ = setitem  # type: ignore[attr-defined]

@@ -1,0 +1,417 @@
+"""Selections: results that are elements of the input, together with their places.
+
+The largest along a dimension, the median, the mode, the k largest, everything in order: each picks
+elements and says where they stood. So one derivative serves them all: the gradient goes to the
+places (`put_along`). Where nothing along the dimension is left out or taken twice, as here, no
+sums are needed; a running maximum takes an element many times, and adds up.
+
+Order is torch's: NaN is larger than everything, equal elements keep the order they stood in, and
+of equal extremes the first is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import return_types
+from ..dtypes import BOOL_NP, FROM_NUMPY, I64
+from .define import OPS, Tensor, function, op, primitive, scalar_name, write_out
+from .index import add_along, along, dim_of, grid
+from .reduce import check_not_empty, flip, refuse_complex, spread
+
+ZERO = np.int64(0)
+LARGE = 4096
+
+
+@primitive(linear=True)
+def put_along(x: Any, /, index: Any, axis: int, shape: tuple) -> Any:
+    """Zeros of `shape` with `x` at `index` along `axis`, where no place occurs twice."""
+    out = np.zeros(shape, x.dtype)
+    out[grid(index, axis)] = x
+    return out
+
+
+@put_along.vjp
+def _(g, index, axis):
+    return np.take_along_axis(g, index, axis)
+
+
+def to_places(g: Any, x_shape: tuple, extra: Any, dim: int, keepdim: bool) -> Any:
+    """The cotangent of the input of a selection of one element along `dim`."""
+    ndim = len(x_shape)
+    if not ndim:
+        return g
+    g, extra = spread(g, dim, keepdim, ndim), spread(extra, dim, keepdim, ndim)
+    return put_along(g, extra, dim_of(dim, ndim), x_shape)
+
+
+def all_to_places(g: Any, x_shape: tuple, extra: Any, dim: int) -> Any:
+    """The cotangent of the input of a selection of several elements along `dim`."""
+    return put_along(g, extra, dim_of(dim, len(x_shape)), x_shape) if x_shape else g
+
+
+def selected(x: Any, places: Any, dim: int, keepdim: bool) -> tuple:
+    """What a selection of one element along `dim` returns, from the places as size 1."""
+    axis = dim_of(dim, x.ndim)
+    values = np.take_along_axis(x, places, axis)
+    if not keepdim:
+        values, places = values[along(axis, 0)], places[along(axis, 0)]
+    return (values, places), places
+
+
+def itself(x: Any) -> tuple:
+    """What any selection from a 0-d array returns."""
+    return (x[()], ZERO), ZERO
+
+
+def share_all(g: Any, x: Any, out: Any) -> Any:
+    """The cotangent of `x` from that of one of its elements, shared by all that equal it."""
+    hit = np.where(out == out, x == out, x != x).astype(x.dtype)
+    return g * (hit / np.add.reduce(hit, axis=None))
+
+
+# -- maximum and minimum ---------------------------------------------------------------------------
+
+
+def extreme_along(name: str, x: Any, dim: int, keepdim: bool) -> tuple:
+    """The largest or smallest element along `dim` and the first place where it stands."""
+    if x.dtype.kind == "c":
+        raise RuntimeError(f"{name}(): does not support complex input")
+    axis = dim_of(dim, x.ndim)
+    check_not_empty(name, x, axis)
+    if not x.ndim:
+        return itself(x)
+    reduce, find = EXTREMES[name]
+    places = find(x, axis=axis, keepdims=keepdim)
+    return (reduce(x, axis=axis, keepdims=keepdim), places), places
+
+
+EXTREMES = {"max": (np.maximum.reduce, np.argmax), "min": (np.minimum.reduce, np.argmin)}
+
+
+@op(name="max", extra=True, result=return_types.max, node="MaxBackward0", method=False)
+def max_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
+    """Largest element along `dim` and its place."""
+    return extreme_along("max", x, dim, keepdim)
+
+
+@op(name="min", extra=True, result=return_types.min, node="MinBackward0", method=False)
+def min_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
+    """Smallest element along `dim` and its place."""
+    return extreme_along("min", x, dim, keepdim)
+
+
+@op(name="max_all", node="MaxBackward1", namespace="primitive")
+def max_all(x: Any, /) -> Any:
+    """Largest element of all."""
+    refuse_complex("max_all", x)
+    check_not_empty("max", x, None)
+    return np.maximum.reduce(x, axis=None)
+
+
+@op(name="min_all", node="MinBackward1", namespace="primitive")
+def min_all(x: Any, /) -> Any:
+    """Smallest element of all."""
+    refuse_complex("min_all", x)
+    check_not_empty("min", x, None)
+    return np.minimum.reduce(x, axis=None)
+
+
+max_along.vjp(to_places)
+min_along.vjp(to_places)
+max_all.vjp(share_all)
+min_all.vjp(share_all)
+
+
+def extreme(whole: Callable, part: Callable, pairwise: str) -> Callable:
+    """The public form: of all elements, along a dimension, or of two tensors."""
+
+    def entry(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None,
+              out: Any = None) -> Any:  # fmt: skip
+        if dim is None and other is None:
+            return write_out(out, whole(input), input)
+        if other is not None or isinstance(dim, Tensor):
+            return OPS[pairwise].entry(input, dim if other is None else other, out=out)
+        return write_out(out, part(input, dim, keepdim), input)
+
+    entry.__name__ = entry.__qualname__ = part.op.name  # type: ignore[attr-defined]
+    entry.__doc__ = f"{whole.__doc__} With `dim`: {part.__doc__} With another tensor: `{pairwise}`."
+    return function(entry)
+
+
+max = extreme(max_all, max_along, "maximum")
+min = extreme(min_all, min_along, "minimum")
+
+
+def place_of(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
+    """The first place of the largest or smallest element, along `dim` or in the flat array."""
+    if x.dtype.kind in "cb":
+        raise RuntimeError(f"arg{name}(): does not support {'complex' if x.dtype.kind == 'c' else 'bool'} input")
+    if not x.size and dim is None:
+        text = f"arg{name}(): Expected reduction dim to be specified for input.numel() == 0."
+        raise IndexError(text)
+    axis = None if dim is None else dim_of(dim, x.ndim)
+    check_not_empty(f"arg{name}", x, axis)
+    if not x.ndim:
+        return ZERO
+    return EXTREMES[name][1](x, axis=axis, keepdims=keepdim)
+
+
+@op
+def argmax(x: Any, /, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Where the largest element is: its first place along `dim`, or in the flattened input."""
+    return place_of("max", x, dim, keepdim)
+
+
+@op
+def argmin(x: Any, /, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Where the smallest element is: its first place along `dim`, or in the flattened input."""
+    return place_of("min", x, dim, keepdim)
+
+
+def running(name: str, x: Any, dim: int) -> tuple:
+    """The largest or smallest so far along `dim`, and the last place where it stood."""
+    refuse_complex(f"cum{name}_cpu", x)
+    axis = dim_of(dim, x.ndim)
+    if not x.ndim:
+        return itself(x)
+    values = (np.maximum if name == "max" else np.minimum).accumulate(x, axis=axis)
+    own = np.arange(x.shape[axis]).reshape((-1,) + (1,) * (x.ndim - 1 - axis))
+    hits = np.where((x == values) | (x != x), own, 0)
+    places = np.maximum.accumulate(hits, axis=axis)
+    return (values, places), places
+
+
+@op(extra=True, result=return_types.cummax)
+def cummax(x: Any, /, dim: int) -> Any:
+    """Largest element so far along `dim`, and its (last) place."""
+    return running("max", x, dim)
+
+
+@op(extra=True, result=return_types.cummin)
+def cummin(x: Any, /, dim: int) -> Any:
+    """Smallest element so far along `dim`, and its (last) place."""
+    return running("min", x, dim)
+
+
+def gathered(g: Any, x_shape: tuple, extra: Any, dim: int) -> Any:
+    """The cotangent of the input of a running extreme: an element may be taken many times."""
+    return add_along(g, extra, dim_of(dim, len(x_shape)), x_shape) if x_shape else g
+
+
+cummax.vjp(gathered)
+cummin.vjp(gathered)
+
+
+# -- sorting ---------------------------------------------------------------------------------------
+
+
+def order_of(x: Any, axis: int, descending: bool = False) -> Any:
+    """The places of the elements in order along `axis`; equal ones as they stand."""
+    if descending:
+        return x.shape[axis] - 1 - flip(order_of(flip(x, axis), axis), axis)
+    if x.size > LARGE and x.dtype.itemsize > 2:
+        quick = np.argsort(x, axis=axis)
+        in_order = np.take_along_axis(x, quick, axis)
+        after, before = in_order[along(axis, slice(1, None))], in_order[along(axis, slice(None, -1))]
+        if (before < after).all():  # nothing equal and no NaN, so this is the only order
+            return quick
+    return np.argsort(x, axis=axis, kind="stable")
+
+
+def sorted_along(x: Any, /, dim: int = -1, descending: bool = False) -> Any:
+    """The elements in order along `dim`, and their places; NaN is the largest."""
+    if x.dtype.kind == "c":
+        raise RuntimeError(" Sort does not support complex dtypes on CPU")
+    axis = dim_of(dim, x.ndim)
+    if not x.ndim:
+        return itself(x)
+    order = order_of(x, axis, descending)
+    return (np.take_along_axis(x, order, axis), order), order
+
+
+SORT = {"extra": True, "result": return_types.sort, "method": False}
+sort_any = op(sorted_along, name="sort", node="SortBackward0", **SORT)
+sort_stably = op(sorted_along, name="sort_stably", node="SortBackward1", namespace="primitive", **SORT)
+sort_any.vjp(all_to_places)
+sort_stably.vjp(all_to_places)
+
+
+@function
+def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool | None = None, *,
+         out: Any = None) -> Any:  # fmt: skip
+    """The elements in order along `dim`, and their places; equal elements keep their order."""
+    result = (sort_any if stable is None else sort_stably)(input, dim, descending)
+    return write_out(out, result, input)
+
+
+@function
+def msort(input: Any, *, out: Any = None) -> Any:
+    """The elements in order along dim 0."""
+    return write_out(out, sort_any(input, 0)[0], input)
+
+
+@op
+def argsort(x: Any, /, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+    """The places of the elements in order along `dim`."""
+    return sorted_along(x, dim, descending)[1]
+
+
+@op(extra=True, result=return_types.topk)
+def topk(x: Any, /, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+    """The `k` largest (or smallest) elements along `dim`, and their places."""
+    if x.dtype.kind in "cb":
+        kind = "complex" if x.dtype.kind == "c" else "bool"
+        raise RuntimeError(f"{' ' if kind == 'complex' else ''}topk does not support {kind} dtypes on CPU")
+    axis = dim_of(dim, x.ndim)
+    if not 0 <= k <= (x.shape[axis] if x.ndim else 1):
+        raise RuntimeError("selected index k out of range")
+    if not x.ndim:
+        return itself(x)
+    places = best(x, k, axis, largest)
+    return (np.take_along_axis(x, places, axis), places), places
+
+
+def best(x: Any, k: int, axis: int, largest: bool) -> Any:
+    """The places of the `k` largest (smallest) along `axis`, in order."""
+    n = x.shape[axis]
+    if x.size <= LARGE or not 0 < k < n // 4:
+        return order_of(x, axis, largest)[along(axis, slice(k))]
+    if largest:
+        few = np.argpartition(x, n - k, axis=axis)[along(axis, slice(n - k, None))]
+    else:
+        few = np.argpartition(x, k - 1, axis=axis)[along(axis, slice(k))]
+    few = np.sort(few, axis=axis)
+    order = order_of(np.take_along_axis(x, few, axis), axis, largest)
+    return np.take_along_axis(few, order, axis)
+
+
+topk.vjp(all_to_places)
+
+
+# -- order statistics ------------------------------------------------------------------------------
+
+
+def check_ordered(name: str, x: Any, axis: int, bools: bool = False) -> None:
+    """Raise torch's error for what has no order, or nothing to select from."""
+    if x.dtype.kind == "c" or (x.dtype == BOOL_NP and not bools):
+        kind = scalar_name(FROM_NUMPY[x.dtype])
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{kind}'")
+    check_not_empty(name, x, axis)
+
+
+@op(extra=True, result=return_types.kthvalue)
+def kthvalue(x: Any, /, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+    """The `k`-th smallest element along `dim` (counted from 1), and its place."""
+    axis = dim_of(dim, x.ndim)
+    check_ordered("kthvalue", x, axis)
+    if not 1 <= k <= (x.shape[axis] if x.ndim else 1):
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
+    if not x.ndim:
+        return itself(x)
+    return selected(x, order_of(x, axis)[along(axis, slice(k - 1, k))], axis, keepdim)
+
+
+def middle_along(name: str, x: Any, dim: int, keepdim: bool) -> tuple:
+    """The lower median along `dim` and its place; a NaN counts unless `name` is nanmedian."""
+    axis = dim_of(dim, x.ndim)
+    check_ordered("median", x, axis)
+    if not x.ndim:
+        return itself(x)
+    order, n = order_of(x, axis), x.shape[axis]
+    known = np.add.reduce(x == x, axis=axis, keepdims=True)
+    rank = np.maximum(known - 1, 0) // 2
+    if name == "median":
+        rank = np.where(known == n, rank, known)
+    return selected(x, np.take_along_axis(order, rank, axis), axis, keepdim)
+
+
+@op(name="median", extra=True, result=return_types.median, node="MedianBackward1", method=False)
+def median_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
+    """Median along `dim` (the lower of two), and its place; NaN if there is a NaN."""
+    return middle_along("median", x, dim, keepdim)
+
+
+@op(name="nanmedian", extra=True, result=return_types.nanmedian, node="NanmedianBackward1",
+    method=False)  # fmt: skip
+def nanmedian_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
+    """Median along `dim` of what is not NaN, and its place."""
+    return middle_along("nanmedian", x, dim, keepdim)
+
+
+def middle_of_all(name: str, x: Any) -> Any:
+    """The lower median of all elements; of no elements NaN."""
+    check_ordered("median", x, x.ndim)
+    if not x.size:
+        return np.array(np.nan).astype(x.dtype)[()]
+    flat = x.reshape(-1)
+    known = int(np.add.reduce(flat == flat))
+    if known < x.size and (name == "median" or not known):
+        return x.dtype.type(np.nan)
+    rank = (known - 1) // 2
+    return np.partition(flat, rank)[rank]
+
+
+@op(name="median_all", namespace="primitive", node="MedianBackward0")
+def median_all(x: Any, /) -> Any:
+    """Median of all elements (the lower of two); NaN if there is a NaN."""
+    return middle_of_all("median", x)
+
+
+@op(name="nanmedian_all", namespace="primitive", node="NanmedianBackward0")
+def nanmedian_all(x: Any, /) -> Any:
+    """Median of all elements that are not NaN."""
+    return middle_of_all("nanmedian", x)
+
+
+median_along.vjp(to_places)
+nanmedian_along.vjp(to_places)
+median_all.vjp(share_all)
+nanmedian_all.vjp(share_all)
+kthvalue.vjp(to_places)
+
+
+@function
+def median(input: Any, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """Median of all elements, or along `dim` with its place; the lower of two, NaN if one is."""
+    if dim is None:
+        return write_out(out, median_all(input), input)
+    return write_out(out, median_along(input, dim, keepdim), input)
+
+
+@function
+def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """Median of what is not NaN, of all elements, or along `dim` with its place."""
+    if dim is None:
+        return write_out(out, nanmedian_all(input), input)
+    return write_out(out, nanmedian_along(input, dim, keepdim), input)
+
+
+@op(extra=True, result=return_types.mode)
+def mode(x: Any, /, dim: int = -1, keepdim: bool = False) -> Any:
+    """The most frequent element along `dim` (the smallest of several), and its last place."""
+    axis = dim_of(dim, x.ndim)
+    check_ordered("mode", x, axis, bools=True)
+    if not x.ndim:
+        return itself(x)
+    order = order_of(x, axis)
+    runs = run_lengths(np.take_along_axis(x, order, axis), axis)
+    last = np.argmax(runs, axis=axis, keepdims=True)
+    return selected(x, np.take_along_axis(order, last, axis), axis, keepdim)
+
+
+def run_lengths(x: Any, axis: int) -> Any:
+    """How many elements equal to each stand right before it (and itself) along `axis`."""
+    own = np.arange(x.shape[axis]).reshape((-1,) + (1,) * (x.ndim - 1 - axis))
+    first, rest = along(axis, slice(0, 1)), along(axis, slice(1, None))
+    fresh = np.concatenate((x[first] == x[first], x[rest] != x[along(axis, slice(None, -1))]), axis)
+    return own - np.maximum.accumulate(np.where(fresh, own, 0), axis=axis) + 1
+
+
+mode.vjp(to_places)
+
+
+# -- distinct elements -----------------------------------------------------------------------------
