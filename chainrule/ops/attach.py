@@ -80,12 +80,16 @@ REFLECTED = {"__rpow__": "pow", "__rmod__": "remainder", "__rfloordiv__": "floor
 UNARY = {"__neg__": elementwise.neg, "__pos__": elementwise.positive, "__abs__": elementwise.absolute}
 
 
+def _is_operand(x: Any) -> bool:
+    return is_number(x) or isinstance(x, Tensor)
+
+
 def _reflected(o: Op) -> Callable:
-    return lambda self, other: o.entry(other, self) if is_number(other) else NotImplemented
+    return lambda self, other: o.entry(other, self) if _is_operand(other) else NotImplemented
 
 
 def _rtruediv(self: Any, other: Any) -> Any:
-    return elementwise.reciprocal(self) * other if is_number(other) else NotImplemented
+    return elementwise.reciprocal(self) * other if _is_operand(other) else NotImplemented
 
 
 def _invert(self: Any) -> Any:

@@ -36,6 +36,7 @@ SYNONYMS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "
 FAST = {np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.mul, np.negative: operator.neg,
         np.divide: operator.truediv, np.less: operator.lt, np.less_equal: operator.le, np.greater: operator.gt,
         np.greater_equal: operator.ge}  # fmt: skip
+INTEGER_LIMITS = {d: (np.iinfo(d).min, np.iinfo(d).max) for d in FROM_NUMPY if d.kind in "iu"}
 OPS: dict[str, Op] = {}
 Tensor: Any = None
 
@@ -313,7 +314,8 @@ def _cast(a: Any, target: np.dtype) -> Any:
     if a is None or type(a) is float or type(a) is complex:
         return a
     if type(a) in PYTHON_TYPES:
-        return a if target.kind in "fcb" else np.array(a).astype(target)[()]
+        low, high = INTEGER_LIMITS.get(target, (-math.inf, math.inf))
+        return a if type(a) is not bool and low <= a <= high else np.array(a).astype(target)[()]
     return a if a.dtype is target else a.astype(target)
 
 
@@ -322,7 +324,7 @@ def _rounded(a: Any, half: np.dtype, wide: bool) -> Any:
     if a is None or (not hasattr(a, "dtype") and wide):
         return a
     if not hasattr(a, "dtype"):
-        return np.array(a).astype(half)[()]
+        return float(np.array(a).astype(half))
     return a if a.dtype is half or (wide and not a.ndim) else a.astype(half)
 
 
@@ -540,6 +542,8 @@ def binary(op: Op, dunder: bool = False) -> Callable:
                 t._node = record(op if tensor else op.right, z.shape, dtype, (m,), index, args)
         return t
 
+    if op.public != ("input", "other"):
+        entry.__code__ = entry.__code__.replace(co_varnames=(*op.public, *entry.__code__.co_varnames[2:]))
     return entry
 
 
@@ -959,7 +963,7 @@ def put_add(x: Any, /, index: Any, shape: tuple) -> Any:
     if _unique_places(index):
         out[index] = x
     else:
-        np.add.at(out, index, x)
+        add_places(out, x, index)
     return out
 
 
@@ -971,6 +975,43 @@ def _(g, index):
 def _unique_places(index: Any) -> bool:
     parts = index if type(index) is tuple else (index,)
     return not any(isinstance(p, np.ndarray) and p.dtype is not dtypes.BOOL_NP and p.size > 1 for p in parts)
+
+
+def add_places(out: Any, y: Any, index: Any) -> None:
+    """out[index] += y, repeated places adding up: `np.add.at`, by ways that are 4 to 20 times faster where there is one.
+
+    NumPy is quick for one index on a 1-d array, so rows and grids are turned into that; many rows are a product with the
+    sparse matrix that has a one for each row.
+    """
+    parts = index if type(index) is tuple else (index,)
+    if _unique_places(index):
+        out[index] += y
+    elif out.ndim == 1 or not out.flags.c_contiguous or y.size < 64:
+        np.add.at(out, index, y)
+    elif len(parts) == 1:
+        _add_rows(out, np.broadcast_to(y, parts[0].shape + out.shape[1:]), parts[0].reshape(-1))
+    elif y.size * 8 < out.size:
+        np.add.at(out, index, y)
+    else:
+        places = np.arange(out.size).reshape(out.shape)[index]
+        np.add.at(out.reshape(-1), places.reshape(-1), np.broadcast_to(y, places.shape).reshape(-1))
+
+
+def _add_rows(out: Any, y: Any, rows: Any) -> None:
+    n, width, count = len(out), math.prod(out.shape[1:]), len(rows)
+    low, high = int(rows.min()), int(rows.max())
+    if low < -n or high >= n:
+        raise IndexError(f"index {high if high >= n else low} is out of bounds for axis 0 with size {n}")
+    if low < 0:
+        rows = rows % n
+    if y.size < 65536 or out.size > 4 * y.size or out.dtype.kind == "b":
+        places = rows.reshape(-1, 1) * width + np.arange(width)
+        np.add.at(out.reshape(-1), places.reshape(-1), y.reshape(-1))
+    else:
+        from scipy.sparse import csc_array
+
+        ones = csc_array((np.ones(count, out.dtype), rows, np.arange(count + 1)), shape=(n, count))
+        out += (ones @ y.reshape(count, width)).reshape(out.shape)
 
 
 @primitive

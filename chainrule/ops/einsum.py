@@ -93,7 +93,7 @@ def _matrix_product(x: Any, y: Any, batch: int, left: int, sums: int) -> Any:
 def _squeezed(x: Any, start: int, sizes: tuple) -> Any:
     """x summed over the dimensions, from `start` on, where the other operand has size 1."""
     axes = tuple(start + i for i, n in enumerate(sizes) if n == 1 != x.shape[start + i])
-    return np.add.reduce(x, axis=axes, keepdims=True) if axes else x
+    return np.add.reduce(x, axis=axes, dtype=x.dtype, keepdims=True) if axes else x
 
 
 # -- reading an equation ---------------------------------------------------------------------------------------------

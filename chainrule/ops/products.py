@@ -301,8 +301,8 @@ def folded(x: Any, y: Any, /) -> Any:
 
 
 @folded.vjp
-def _(g, y, x_shape):
-    return np.dot(flat(g), y.T).reshape(x_shape)
+def _(g, y):
+    return np.dot(flat(g), y.T).reshape((*g.shape[:-1], y.shape[0]))
 
 
 @folded.vjp
@@ -600,8 +600,8 @@ def _projection(x: Any, weight: Any, /) -> Any:
 
 
 MATRIX = (lambda g, weight: np.dot(g, weight), lambda g, x: np.dot(g.T, x), lambda g: g)
-STACK = (lambda g, weight, x_shape: np.dot(flat(g), weight).reshape(x_shape), lambda g, x: np.dot(flat(g).T, flat(x)),
-         lambda g: g)  # fmt: skip
+STACK = (lambda g, weight: np.dot(flat(g), weight).reshape((*g.shape[:-1], weight.shape[1])),
+         lambda g, x: np.dot(flat(g).T, flat(x)), lambda g: g)  # fmt: skip
 
 
 def _linear_op(kernel: Any, name: str, node: str, rules: tuple) -> define.Op:
@@ -649,7 +649,7 @@ def _record_linear(out: Any, input: Any, weight: Any, bias: Any) -> None:
         return
     x, w, z = input._data, weight._data, out._data
     matrix = x.ndim == 2
-    for_x = None if m is None else (w,) if matrix else (w, x.shape)
+    for_x = None if m is None else (w,)
     for_w = None if n is None else (x,)
     if bias is None:
         out._node = define.record(PROJECTION[matrix], z.shape, z.dtype, (m, n), (input._index, weight._index),
