@@ -74,34 +74,35 @@ neg = elementwise(
 reciprocal = elementwise(np.reciprocal, promote=FLOAT, vjp=lambda g, out: -g * out * out, doc="1 / input, elementwise.")
 
 
-def no_zero_divisor(y: Any) -> None:
+def no_zero_divisor(x: Any, y: Any) -> None:
     """Integers cannot be divided by 0."""
-    if y.dtype.kind in "iu" and not np.logical_and.reduce(y != 0, axis=None):
+    if type(y) is int:
+        bad = y == 0 and x.dtype.kind in "iu"
+    else:
+        bad = isinstance(y, (np.ndarray, np.integer)) and y.dtype.kind in "iu" and not y.all()
+    if bad:
         raise RuntimeError("ZeroDivisionError")
 
 
 def _floor_quotient(x: Any, y: Any, /) -> Any:
-    if hasattr(y, "dtype"):
-        no_zero_divisor(y)
+    no_zero_divisor(x, y)
     return np.floor_divide(x, y)
 
 
 def _trunc_quotient(x: Any, y: Any, /) -> Any:
+    no_zero_divisor(x, y)
     if x.dtype.kind in "iu":
-        no_zero_divisor(y)
         return np.floor_divide(x - np.fmod(x, y), y)
     return np.trunc(x / y)
 
 
 def _remainder(x: Any, y: Any, /) -> Any:
-    if hasattr(y, "dtype"):
-        no_zero_divisor(y)
+    no_zero_divisor(x, y)
     return np.remainder(x, y)
 
 
 def _fmod(x: Any, y: Any, /) -> Any:
-    if hasattr(y, "dtype"):
-        no_zero_divisor(y)
+    no_zero_divisor(x, y)
     return np.fmod(x, y)
 
 
@@ -263,19 +264,19 @@ NUMBERS = (int, float, complex)
 def _power(x: Any, y: Any, /) -> Any:
     """x ** y, by products and roots for the small exponents that have them."""
     if type(y) in NUMBERS:
+        if type(y) is int and y < 0 and x.dtype.kind in "iu":
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
         by_product = SMALL_POWERS.get(y)
         return np.power(x, y) if by_product is None else by_product(x)
-    if getattr(x, "dtype", y.dtype).kind in "iu" and y.dtype.kind == "i" and np.logical_or.reduce(y < 0, axis=None):
+    if y.dtype.kind == "i" and isinstance(y, (np.ndarray, np.generic)) and (y < 0).any():
         return _negative_power(x, y)
     return np.power(x, y)
 
 
 def _negative_power(x: Any, y: Any) -> Any:
     """Integer powers rounded towards 0 where the exponent is negative: only those of 1 and -1 are left."""
-    if isinstance(y, np.generic):
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
     unit = np.where(x == 1, 1, np.where(x == -1, 1 - 2 * (y & 1), 0))
-    return np.where(y < 0, unit.astype(y.dtype), np.power(x, np.maximum(y, 0)))
+    return np.where(y < 0, unit, np.power(x, np.maximum(y, 0))).astype(y.dtype)
 
 
 def _power_by_base(g: Any, x: Any, y: Any) -> Any:
@@ -481,7 +482,7 @@ def round(input: Any, *, decimals: int | None = None, out: Any = None) -> Any:
     return rounded_to(input, decimals, **({} if out is None else {"out": out}))
 
 
-nextafter = elementwise(np.nextafter, promote=MOVE, vjp=(underivable("nextafter"),) * 2, numbers=False, takes="f",
+nextafter = elementwise(np.nextafter, promote=MOVE, vjp=(lambda g, x, y: keep(g, x != y), zero), numbers=False, takes="f",
                         doc="The next floating-point number from input towards other.")  # fmt: skip
 
 
@@ -814,7 +815,7 @@ def view_as_complex(x: Any, /) -> Any:
     """A real tensor with a last dimension of size 2 seen as a complex one."""
     d = FROM_NUMPY[x.dtype]
     if d not in (dtypes.float32, dtypes.float64):
-        raise RuntimeError("view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
+        raise RuntimeError("view_as_complex is only supported for float and double tensors, but got a tensor of scalar type: "
                            + scalar_name(d))  # fmt: skip
     if not x.ndim:
         raise RuntimeError("Input tensor must have one or more dimensions")
