@@ -6,7 +6,7 @@ import types
 from . import dtypes, tensor  # noqa: F401
 from .tensor import Size, Tensor  # noqa: F401
 
-for _m in ("elementwise", "special", "activation", "reduce", "scan", "sort", "statistics", "distance", "create", "shape", "index", "linalg", "fft", "padding",
+for _m in ("elementwise", "special", "activation", "reduce", "scan", "sort", "statistics", "distance", "convert", "create", "data", "ranges", "legacy", "shape", "join", "rearrange", "index", "scatter", "diagonal", "linalg", "fft", "padding",
            "conv", "pool", "resample", "loss", "norm", "attention", "embed", "random"):
     try:
         importlib.import_module(f".ops.{_m}", __name__)
@@ -21,7 +21,7 @@ _a.attach()
 
 def _put(namespace, name, f):
     target = globals()
-    if namespace == "primitive":
+    if namespace in ("primitive", "Tensor"):
         return
     if "." in name:  # an alias elsewhere, by its path below torch
         namespace, _, name = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""The named tuples that functions with several results return: `values, indices = x.max(0)`, or `x.max(0).indices`."""
+"""The named tuples of functions with several results: `x.max(0).indices`, `values, _ = x.sort()`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIELDS = {
 
 
 class Results(tuple):
-    """Several results under their names: `Results(a, b)`, or as torch's types take them, `Results((a, b))`."""
+    """Several results under their names, made from them one by one or (as in torch) from a sequence."""
 
     __slots__ = ()
     _fields: tuple[str, ...] = ()
@@ -44,12 +44,13 @@ class Results(tuple):
                 raise TypeError("constructor requires a sequence")
         self = tuple.__new__(cls, values)
         if len(self) != len(cls._fields):
-            raise TypeError(f"torch.return_types.{cls.__name__}() takes a {len(cls._fields)}-sequence "
-                            f"({len(self)}-sequence given)")  # fmt: skip
+            text = f"takes a {len(cls._fields)}-sequence ({len(self)}-sequence given)"
+            raise TypeError(f"torch.return_types.{cls.__name__}() {text}")
         return self
 
     def __repr__(self) -> str:
-        parts = ",\n".join(f"{name}={value!r}" for name, value in zip(self._fields, self, strict=True))
+        pairs = zip(self._fields, self, strict=True)
+        parts = ",\n".join(f"{name}={value!r}" for name, value in pairs)
         return f"torch.return_types.{type(self).__name__}(\n{parts})"
 
     def __reduce__(self) -> tuple:
@@ -58,12 +59,15 @@ class Results(tuple):
 
 def _make(name: str, fields: str) -> type[Results]:
     names = tuple(fields.split())
+    facts = {"_fields": names, "__match_args__": names, "n_fields": len(names),
+             "n_sequence_fields": len(names), "__slots__": (), "__module__": __name__}  # fmt: skip
     places = {n: property(itemgetter(i), doc=f"Result {i}.") for i, n in enumerate(names)}
-    return type(name, (Results,), {"__slots__": (), "__module__": __name__, "_fields": names, "__match_args__": names,
-                                   "n_fields": len(names), "n_sequence_fields": len(names), **places})  # fmt: skip
+    return type(name, (Results,), {**facts, **places})
 
 
-globals().update({name: _make(name, fields) for fields, names in FIELDS.items() for name in names.split()})
+for _fields, _names in FIELDS.items():
+    for _name in _names.split():
+        globals()[_name] = _make(_name, _fields)
 
 if TYPE_CHECKING:
 

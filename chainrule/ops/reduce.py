@@ -474,14 +474,14 @@ def fold_truth(ufunc: np.ufunc, x: Any, dim: Dims, keepdim: bool) -> Any:
     return out.astype(np.uint8) if x.dtype == np.uint8 else out
 
 
-@op
-def any(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
+@op(name="any")
+def some(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Whether some element is nonzero, of all or along `dim`."""
     return fold_truth(np.logical_or, x, dim, keepdim)
 
 
-@op
-def all(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
+@op(name="all")
+def every(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Whether every element is nonzero, of all or along `dim`."""
     return fold_truth(np.logical_and, x, dim, keepdim)
 

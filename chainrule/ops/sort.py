@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import return_types
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64
-from .define import OPS, Tensor, function, op, primitive, scalar_name, write_out
+from .define import MOVE, OPS, SAME, Tensor, function, op, primitive, scalar_name, write_out
 from .index import add_along, along, dim_of, grid
 from .reduce import check_not_empty, flip, refuse_complex, spread
 
@@ -149,7 +149,8 @@ min = extreme(min_all, min_along, "minimum")
 def place_of(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
     """The first place of the largest or smallest element, along `dim` or in the flat array."""
     if x.dtype.kind in "cb":
-        raise RuntimeError(f"arg{name}(): does not support {'complex' if x.dtype.kind == 'c' else 'bool'} input")
+        kind = "complex" if x.dtype.kind == "c" else "bool"
+        raise RuntimeError(f"arg{name}(): does not support {kind} input")
     if not x.size and dim is None:
         text = f"arg{name}(): Expected reduction dim to be specified for input.numel() == 0."
         raise IndexError(text)
@@ -216,8 +217,8 @@ def order_of(x: Any, axis: int, descending: bool = False) -> Any:
     if x.size > LARGE and x.dtype.itemsize > 2:
         quick = np.argsort(x, axis=axis)
         in_order = np.take_along_axis(x, quick, axis)
-        after, before = in_order[along(axis, slice(1, None))], in_order[along(axis, slice(None, -1))]
-        if (before < after).all():  # nothing equal and no NaN, so this is the only order
+        before, after = along(axis, slice(None, -1)), along(axis, slice(1, None))
+        if (in_order[before] < in_order[after]).all():  # nothing equal, no NaN: the only order
             return quick
     return np.argsort(x, axis=axis, kind="stable")
 
@@ -233,9 +234,9 @@ def sorted_along(x: Any, /, dim: int = -1, descending: bool = False) -> Any:
     return (np.take_along_axis(x, order, axis), order), order
 
 
-SORT = {"extra": True, "result": return_types.sort, "method": False}
+SORT = {"extra": True, "result": return_types.sort, "namespace": "primitive"}
 sort_any = op(sorted_along, name="sort", node="SortBackward0", **SORT)
-sort_stably = op(sorted_along, name="sort_stably", node="SortBackward1", namespace="primitive", **SORT)
+sort_stably = op(sorted_along, name="sort_stably", node="SortBackward1", **SORT)
 sort_any.vjp(all_to_places)
 sort_stably.vjp(all_to_places)
 
@@ -260,12 +261,14 @@ def argsort(x: Any, /, dim: int = -1, descending: bool = False, stable: bool = F
     return sorted_along(x, dim, descending)[1]
 
 
+NO_TOPK = {"c": " topk does not support complex", "b": "topk does not support bool"}
+
+
 @op(extra=True, result=return_types.topk)
 def topk(x: Any, /, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """The `k` largest (or smallest) elements along `dim`, and their places."""
-    if x.dtype.kind in "cb":
-        kind = "complex" if x.dtype.kind == "c" else "bool"
-        raise RuntimeError(f"{' ' if kind == 'complex' else ''}topk does not support {kind} dtypes on CPU")
+    if x.dtype.kind in NO_TOPK:
+        raise RuntimeError(f"{NO_TOPK[x.dtype.kind]} dtypes on CPU")
     axis = dim_of(dim, x.ndim)
     if not 0 <= k <= (x.shape[axis] if x.ndim else 1):
         raise RuntimeError("selected index k out of range")
@@ -415,3 +418,180 @@ mode.vjp(to_places)
 
 
 # -- distinct elements -----------------------------------------------------------------------------
+
+
+def distinct(rows: Any, order: Any) -> tuple:
+    """Where distinct rows start, rows being taken in `order`, and each row's number among them."""
+    taken = rows if order is None else rows[order]
+    fresh = taken[1:] != taken[:-1]
+    if rows.ndim > 1:
+        fresh = np.logical_or.reduce(fresh, axis=tuple(range(1, rows.ndim)))
+    fresh = np.concatenate((np.ones(1 if len(rows) else 0, bool), fresh))
+    number = np.add.accumulate(fresh, dtype=I64) - 1
+    if order is not None:
+        number[order] = number.copy()
+    return np.flatnonzero(fresh), number
+
+
+def in_order(rows: Any) -> Any:
+    """The places of rows in lexicographic order."""
+    if rows.ndim == 1:
+        return order_of(rows, 0)
+    flat = rows.reshape(len(rows), -1)
+    return np.lexsort(flat.T[::-1]) if flat.size else np.arange(len(rows))
+
+
+def check_rows(shape: tuple, axis: int) -> None:
+    """Raise torch's error where rows along `axis` have no elements to compare."""
+    if shape.count(0) > (shape[axis] == 0):
+        raise RuntimeError(
+            "Number of zero sized dimensions is more than one, so unique cannot be applied "
+            if not shape[axis] else
+            "There are 0 sized dimensions, and they aren't selected, so unique cannot be applied"
+        )  # fmt: skip
+
+
+def distinct_op(name: str, sort: bool) -> Callable:
+    """An operator that finds the distinct elements or slices, in order or as they follow."""
+
+    def kernel(x: Any, /, dim: int | None, inverse: bool, counts: bool) -> Any:
+        refuse_complex("unique", x)
+        if dim is not None and not x.ndim:
+            raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+        axis = None if dim is None else dim_of(dim, x.ndim)
+        if axis is not None:
+            check_rows(x.shape, axis)
+        rows = x.reshape(-1) if axis is None else x.swapaxes(0, axis)
+        order = in_order(rows) if sort else None
+        starts, number = distinct(rows, order)
+        out = [rows[starts if order is None else order[starts]]]
+        if axis is not None:
+            out = [out[0].swapaxes(0, axis)]
+        if inverse:
+            out.append(number.reshape(x.shape) if axis is None else number)
+        if counts:
+            out.append(np.diff(np.append(starts, len(rows))))
+        return tuple(out)
+
+    def rule(g: Any) -> Any:
+        raise NotImplementedError(f"the derivative for '{name}' is not implemented.")
+
+    entry = op(kernel, name=name, namespace="primitive")
+    entry.vjp(rule)
+    return entry
+
+
+UNIQUE = [distinct_op(name, True) for name in ("_unique2", "unique_dim")]
+RUNS = [distinct_op(name, False) for name in ("unique_consecutive", "unique_dim_consecutive")]
+
+
+@function
+def unique(input: Any, sorted: bool = True, return_inverse: bool = False,
+           return_counts: bool = False, dim: int | None = None) -> Any:  # fmt: skip
+    """The distinct elements (or slices of `dim`) in order; each one's place, and the counts."""
+    found = UNIQUE[dim is not None](input, dim, return_inverse, return_counts)
+    return found if len(found) > 1 else found[0]
+
+
+@function
+def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: bool = False,
+                       dim: int | None = None) -> Any:  # fmt: skip
+    """The first of each run of equal elements (or slices of `dim`); each one's run, the lengths."""
+    found = RUNS[dim is not None](input, dim, return_inverse, return_counts)
+    return found if len(found) > 1 else found[0]
+
+
+# -- searching -------------------------------------------------------------------------------------
+
+
+@op(promote=MOVE, name="searchsorted", namespace="primitive", numbers=True)
+def places_among(x: Any, y: Any, /, right: bool = False, out_int32: bool = False,
+                 sorter: Any = None) -> Any:  # fmt: skip
+    """Where each of `y` belongs in the ordered `x`, row by row if `x` has rows."""
+    refuse_complex("searchsorted_out_cpu", x)
+    side = "right" if right else "left"
+    if sorter is not None:
+        x = np.take_along_axis(x, sorter, -1)
+    if x.ndim == 1:
+        out = np.searchsorted(x, y, side)
+    else:
+        width = y.shape[-1]
+        rows = zip(x.reshape(-1, x.shape[-1]), y.reshape(x.size // x.shape[-1], width), strict=True)
+        out = np.array([np.searchsorted(a, b, side) for a, b in rows], I64).reshape(y.shape)
+    return out.astype(np.int32 if out_int32 else I64)
+
+
+@function(method=False)
+def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False,
+                 side: str | None = None, sorter: Any = None, out: Any = None) -> Any:  # fmt: skip
+    """Where each of `input` belongs in the ordered `sorted_sequence`, row by row if that has rows.
+
+    Before equal values, or after them with `right` or `side="right"`; `sorter` is an order.
+    """
+    if side not in (None, "left", "right"):
+        text = f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}"
+        raise RuntimeError(text)
+    if side == "left" and right:
+        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got "
+                           "side of left while right was True")  # fmt: skip
+    check_boundaries(sorted_sequence._data, getattr(input, "_data", None))
+    if sorter is not None:
+        check_sorter(sorted_sequence._data, sorter._data)
+    found = places_among(sorted_sequence, input, right or side == "right", out_int32, sorter)
+    return write_out(out, found)
+
+
+def check_boundaries(x: Any, y: Any) -> None:
+    """Raise torch's error where the values cannot be searched in the boundaries."""
+    if not x.ndim:
+        raise RuntimeError("torch.searchsorted(): boundaries tensor should have positive "
+                           "dimension, but got 0 dimension")  # fmt: skip
+    if x.ndim == 1:
+        return
+    if y is None or not y.ndim:
+        raise RuntimeError(
+            "torch.searchsorted(): input value can be a scalar only when boundaries tensor "
+            f"dimension is 1, but we got boundaries tensor dim({x.ndim}) and input value's dim(0) "
+            "numel(1)"
+        )
+    if x.shape[:-1] != y.shape[:-1]:
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
+            "dimensions of boundaries tensor and input value tensor must match, but we got "
+            f"boundaries tensor {list(x.shape)} and input value tensor {list(y.shape)}"
+        )
+
+
+def check_sorter(x: Any, sorter: Any) -> None:
+    """Raise torch's error where `sorter` is no order of `x`."""
+    if sorter.shape != x.shape:
+        raise RuntimeError(
+            "torch.searchsorted(): boundary and sorter must have the same size, but got boundary "
+            f"tensor {list(x.shape)}and got sorter tensor {list(sorter.shape)}"
+        )
+    if sorter.dtype != I64:
+        raise RuntimeError("torch.searchsorted(): sorter must be a tensor of long dtype but got "
+                           f"dtype {scalar_name(FROM_NUMPY[sorter.dtype])}")  # fmt: skip
+    if sorter.size and not 0 <= sorter.min() <= sorter.max() < x.shape[-1]:
+        raise RuntimeError("torch.searchsorted(): sorter index out of range")
+
+
+@function(method=False)
+def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False,
+              out: Any = None) -> Any:  # fmt: skip
+    """Which of the buckets between the ordered 1-d `boundaries` each of `input` falls into."""
+    ndim = boundaries._data.ndim
+    if ndim != 1:
+        raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({ndim})")
+    return write_out(out, places_among(boundaries, input, right, out_int32))
+
+
+@op(promote=SAME, method=False)
+def isin(elements: Any, test_elements: Any, /, assume_unique: bool = False,
+         invert: bool = False) -> Any:  # fmt: skip
+    """Whether each of `elements` is among `test_elements`."""
+    for x in (elements, test_elements):
+        if getattr(x, "dtype", I64).kind == "c":
+            kind = scalar_name(FROM_NUMPY[x.dtype])
+            raise RuntimeError(f"Unsupported input type encountered for isin(): {kind}")
+    return np.isin(elements, test_elements, assume_unique=assume_unique, invert=invert)
