@@ -1,0 +1,350 @@
+"""Random tensors: torch's functions over the streams of `rng`.
+
+New tensors take `generator=` (the default generator if None); in-place draws fill a tensor in torch's order whatever its
+strides, and cut its history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import devices, dtypes, rng
+from ..rng import Generator, default_generator
+from ..tape import state, storage_of
+from . import define
+from .define import check_inplace, edges_of, function, rebase, storage_array, wrap, write_out
+
+
+def get_state(self: Generator) -> Any:
+    """The generator's state, as a uint8 tensor of torch's layout."""
+    return wrap(self.state_bytes())
+
+
+def set_state(self: Generator, new_state: Any) -> Generator:
+    """Go on from a state that `get_state` gave."""
+    if not isinstance(new_state, define.Tensor):
+        raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
+    self.set_state_bytes(np.ascontiguousarray(new_state._data))
+    return self
+
+
+Generator.get_state, Generator.set_state = get_state, set_state  # type: ignore[attr-defined]
+
+
+@function(method=False)
+def manual_seed(seed: int) -> Generator:
+    """Start the default generator's stream of `seed`; returns the generator."""
+    return default_generator.manual_seed(int(seed) if not isinstance(seed, bool) else seed)
+
+
+@function(method=False)
+def seed() -> int:
+    """Seed the default generator from the operating system; returns the seed."""
+    return default_generator.seed()
+
+
+@function(method=False)
+def initial_seed() -> int:
+    """The seed the default generator was started with."""
+    return default_generator.initial_seed()
+
+
+@function(method=False)
+def get_rng_state() -> Any:
+    """The default generator's state."""
+    return get_state(default_generator)
+
+
+@function(method=False)
+def set_rng_state(new_state: Any) -> None:
+    """Let the default generator go on from a saved state."""
+    set_state(default_generator, new_state)
+
+
+# -- new tensors -----------------------------------------------------------------------------------------------------
+
+
+def _size(size: Sequence) -> tuple:
+    if len(size) == 1 and isinstance(size[0], (tuple, list, define.Tensor)):
+        size = tuple(size[0])
+    shape = tuple(int(n) for n in size)
+    for n in shape:
+        if n < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(shape)}")
+    return shape
+
+
+def _generator(g: Generator | None) -> Generator:
+    if g is None:
+        return default_generator
+    if not isinstance(g, Generator):
+        raise TypeError(f"expected a torch.Generator, but got {type(g).__name__}")
+    return g
+
+
+def _new(draw: Callable, shape: tuple, dtype: Any, options: dict, *parameters: Any) -> Any:
+    """A tensor of fresh draws, with the options every factory takes."""
+    generator, out = _generator(options.pop("generator", None)), options.pop("out", None)
+    requires_grad = options.pop("requires_grad", False)
+    devices.check(options.pop("device", None))
+    for name in ("layout", "pin_memory", "memory_format", "names"):
+        options.pop(name, None)
+    if options:
+        raise TypeError(f"got an unexpected keyword argument '{next(iter(options))}'")
+    if out is not None:
+        dtype = out.dtype if dtype is None else dtype
+    array = draw(generator, shape, (dtype or dtypes.get_default_dtype()).name, *parameters)
+    result = wrap(array if array.ndim else array[()])
+    if out is not None:
+        return write_out(out, result)
+    return result.requires_grad_() if requires_grad else result
+
+
+@function(method=False)
+def rand(*size: Any, dtype: Any = None, **options: Any) -> Any:
+    """Uniform numbers in [0, 1)."""
+    return _new(rng.draw_uniform, _size(options.pop("size", size)), dtype, options)
+
+
+@function(method=False)
+def randn(*size: Any, dtype: Any = None, **options: Any) -> Any:
+    """Normal numbers of mean 0 and variance 1."""
+    return _new(rng.draw_normal, _size(options.pop("size", size)), dtype, options)
+
+
+@function(method=False)
+def randint(*args: Any, dtype: Any = None, **options: Any) -> Any:
+    """Integers in [low, high): randint(high, size) or randint(low, high, size)."""
+    names = ("high", "size") if len(args) + ("size" in options) + ("high" in options) + ("low" in options) == 2 else (
+        "low", "high", "size")  # fmt: skip
+    given = dict(zip(names, args, strict=False))
+    given.update({k: options.pop(k) for k in ("low", "high", "size") if k in options})
+    missing = [n for n in ("high", "size") if n not in given]
+    if missing:
+        raise TypeError(f"randint() missing required arguments: {', '.join(missing)}")
+    low, high = int(given.get("low", 0)), int(given["high"])
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    return _new(rng.draw_integers, _size((given["size"],)), dtype or dtypes.int64, options, low, high)
+
+
+@function(method=False)
+def randperm(n: int, *, dtype: Any = None, **options: Any) -> Any:
+    """The numbers 0 .. n-1 in random order."""
+    if n < 0:
+        raise RuntimeError(f"n must be non-negative, got {n}")
+
+    def draw(g: Generator, shape: tuple, name: str) -> np.ndarray:
+        return rng.draw_permutation(g, n, name)
+
+    return _new(draw, (n,), dtype or dtypes.int64, options)
+
+
+@function(method=False)
+def rand_like(input: Any, *, dtype: Any = None, **options: Any) -> Any:
+    """Uniform numbers in [0, 1), of the shape and dtype of `input`."""
+    return _new(rng.draw_uniform, input._data.shape, dtype or input.dtype, options)
+
+
+@function(method=False)
+def randn_like(input: Any, *, dtype: Any = None, **options: Any) -> Any:
+    """Normal numbers of mean 0 and variance 1, of the shape and dtype of `input`."""
+    return _new(rng.draw_normal, input._data.shape, dtype or input.dtype, options)
+
+
+@function(method=False)
+def randint_like(input: Any, *args: Any, dtype: Any = None, **options: Any) -> Any:
+    """Integers in [low, high), of the shape and dtype of `input`: (input, high) or (input, low, high)."""
+    bounds = (*args, *(options.pop(k) for k in ("low", "high") if k in options))
+    low, high = (0, *bounds)[-2:]
+    return _new(rng.draw_integers, input._data.shape, dtype or input.dtype, options, int(low), int(high))
+
+
+@function(method=False)
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, dtype: Any = None, **options: Any) -> Any:
+    """Normal numbers: normal(mean, std) with tensors, or normal(mean, std, size) with numbers."""
+    if isinstance(mean, define.Tensor) or isinstance(std, define.Tensor):
+        around = [p._data if isinstance(p, define.Tensor) else p for p in (mean, std)]
+        if any(isinstance(p, define.Tensor) and p._data.dtype.kind == "c" for p in (std,)):
+            raise RuntimeError("normal expects standard deviation to be non-complex")
+        shape = np.broadcast_shapes(*(np.shape(p) for p in around))
+        first = mean if isinstance(mean, define.Tensor) else std
+        return _new(lambda g, s, d: np.asarray(rng.draw_normal_around(g, *around)), shape, first.dtype, options)
+    if size is None:
+        raise TypeError("normal() with numbers for mean and std needs a size")
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    return _new(rng.draw_normal, _size((size,)), dtype, options, mean, std)
+
+
+@function
+def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out: Any = None) -> Any:
+    """1 with the probability that `input` says (or `p` everywhere), else 0, in the dtype of input."""
+    g, data = _generator(generator), input._data
+    chances = np.asarray(data) if p is None else float(p)
+    array = rng.draw_bernoulli(g, data.shape, input.dtype.name, chances)
+    return write_out(out, wrap(array))
+
+
+@function
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None) -> Any:
+    """Places drawn in proportion to the weights in the last dimension of `input` (1-d or 2-d)."""
+    weights = np.asarray(input._data)
+    return write_out(out, wrap(rng.draw_multinomial(_generator(generator), weights, int(num_samples), bool(replacement))))
+
+
+@function(method=False)
+def poisson(input: Any, generator: Any = None) -> Any:
+    """Poisson numbers with the rates in `input`."""
+    return wrap(rng.draw_poisson(_generator(generator), np.asarray(input._data)))
+
+
+@function(method=False)
+def binomial(count: Any, prob: Any, generator: Any = None) -> Any:
+    """Numbers of successes in `count` trials of probability `prob`."""
+    return wrap(rng.draw_binomial(_generator(generator), np.asarray(count._data), np.asarray(prob._data)))
+
+
+# -- in place --------------------------------------------------------------------------------------------------------
+
+
+def _filled(self: Any, draw: Callable, generator: Any, *parameters: Any) -> Any:
+    """Fill `self` with draws, in torch's order; what it was computed from no longer matters."""
+    check_inplace(self)
+    before = edges_of((self,))
+    data = storage_array(self)
+    rng.write(data, draw, _generator(generator), *parameters)
+    storage_of(self).bump()
+    if state.grad and before[0][0] is not None:
+        rebase(self, None, 0, before)
+    return self
+
+
+@function
+def uniform_(self: Any, from_: float = 0.0, to: float = 1.0, *, generator: Any = None, **bounds: float) -> Any:
+    """Fill with uniform numbers in [from, to)."""
+    return _filled(self, rng.draw_uniform, generator, bounds.get("from", from_), to)
+
+
+@function
+def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
+    """Fill with normal numbers."""
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    return _filled(self, rng.draw_normal, generator, mean, std)
+
+
+@function
+def log_normal_(self: Any, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Any:
+    """Fill with exponentials of normal numbers."""
+    return _filled(self, rng.draw_log_normal, generator, mean, std)
+
+
+@function
+def exponential_(self: Any, lambd: float = 1.0, *, generator: Any = None) -> Any:
+    """Fill with exponentially distributed numbers of rate `lambd`."""
+    return _filled(self, rng.draw_exponential, generator, lambd)
+
+
+@function
+def cauchy_(self: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Any:
+    """Fill with Cauchy distributed numbers."""
+    return _filled(self, rng.draw_cauchy, generator, median, sigma)
+
+
+@function
+def geometric_(self: Any, p: float, *, generator: Any = None) -> Any:
+    """Fill with numbers of trials up to the first success."""
+    return _filled(self, rng.draw_geometric, generator, p)
+
+
+@function
+def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
+    """Fill with 1 (with probability `p`, a number or a tensor) and 0."""
+    chances = np.asarray(p._data) if isinstance(p, define.Tensor) else float(p)
+    return _filled(self, rng.draw_bernoulli, generator, chances)
+
+
+@function
+def random_(self: Any, *bounds: Any, generator: Any = None, **named: Any) -> Any:
+    """Fill with integers: random_() over the dtype's range, random_(to), random_(from, to)."""
+    bounds = (*bounds, *(named[k] for k in ("from", "to") if k in named))
+    if not bounds:
+        return _filled(self, rng.draw_any_integers, generator)
+    low, high = (0, bounds[0]) if len(bounds) == 1 else bounds
+    return _filled(self, rng.draw_integers, generator, low, high)
+
+
+# -- dropout ---------------------------------------------------------------------------------------------------------
+
+
+def _check_chance(p: float) -> None:
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+
+
+def _dropped(input: Any, p: float, training: bool, inplace: bool, shape: tuple) -> Any:
+    """`input` with a share p of its elements (or channels, by the mask's shape) zeroed, the rest scaled by 1/(1-p)."""
+    _check_chance(p)
+    if not training or p == 0 or not input._data.size:
+        return input
+    kept = np.zeros(shape, bool) if p == 1 else rng.draw_dropout_mask(default_generator, shape, p)
+    dtype = input._data.dtype
+    noise = wrap(kept.astype(dtype) if p == 1 else (kept.astype(dtype) / dtype.type(1 - p)).astype(dtype))
+    return input.mul_(noise) if inplace else input * noise
+
+
+@function(namespace="nn.functional", method=False)
+def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+    """Zero each element with probability p and scale the rest by 1 / (1 - p), while training."""
+    return _dropped(input, p, training, inplace, input._data.shape)
+
+
+def _channels(input: Any) -> tuple:
+    shape = input._data.shape
+    return (*shape[:2], *(1,) * (len(shape) - 2))
+
+
+def _feature_dropout(name: str, batched_ndim: int) -> Callable:
+    def drop(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+        if input._data.ndim == batched_ndim - 1:
+            return drop(input.unsqueeze(0), p, training, inplace).squeeze(0)
+        return _dropped(input, p, training, inplace, _channels(input))
+
+    drop.__name__, drop.__doc__ = name, "Zero whole channels with probability p and scale the rest, while training."
+    return function(drop, namespace="nn.functional", method=False)
+
+
+dropout1d, dropout2d, dropout3d = (_feature_dropout(f"dropout{n}d", n + 2) for n in (1, 2, 3))
+
+ALPHA = -1.7580993408473766
+
+
+def _alpha_dropped(input: Any, p: float, training: bool, inplace: bool, shape: tuple) -> Any:
+    """Dropout that keeps SELU's mean and variance: dropped elements become its negative saturation value."""
+    _check_chance(p)
+    if not training or p == 0 or not input._data.size:
+        return input
+    if p == 1:
+        return input.mul_(0.0) if inplace else input * 0.0
+    a = ((ALPHA**2 * p + 1) * (1 - p)) ** -0.5
+    kept = rng.draw_dropout_mask(default_generator, shape, p)
+    dtype = input._data.dtype
+    scale = wrap((kept * a).astype(dtype))
+    shift = wrap(((~kept) * (ALPHA * a) - ALPHA * a * p).astype(dtype))
+    return input.mul_(scale).add_(shift) if inplace else input * scale + shift
+
+
+@function(namespace="nn.functional", method=False)
+def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
+    """Dropout for SELU networks: mean and variance stay as they are."""
+    return _alpha_dropped(input, p, training, inplace, input._data.shape)
+
+
+@function(namespace="nn.functional", method=False)
+def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
+    """Alpha dropout of whole channels."""
+    return _alpha_dropped(input, p, training, inplace, _channels(input))
