@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run a program, with `import torch` giving chainrule")
     run.add_argument(
-        "--echo", action="store_true", help="show the value of each top-level expression, as a notebook does"
+        "--echo", action="store_true", help="as a notebook: cells begin at '# %%%%', the last expression of each is shown"
     )
     run.add_argument("script", help="the program's file")
     run.add_argument("args", nargs=argparse.REMAINDER, help="its arguments")
@@ -43,21 +43,38 @@ def run_script(path: str, args: Sequence[str], echo: bool = False) -> int:
     scope = main_module.__dict__
     scope.update(__file__=path, __name__="__main__")
     if echo:
-        run_echoing(source, path, scope)
-    else:
-        exec(compile(source, path, "exec"), scope)
+        return run_cells(source, path, scope)
+    exec(compile(source, path, "exec"), scope)
     return 0
 
 
-def run_echoing(source: str, path: str, scope: dict) -> None:
-    """Run statement by statement, printing the values of expressions that have one."""
-    for statement in ast.parse(source, path).body:
-        if isinstance(statement, ast.Expr):
-            value = eval(compile(ast.Expression(statement.value), path, "eval"), scope)
-            if value is not None:
-                print(shown(value))
-        else:
-            exec(compile(ast.Module([statement], []), path, "exec"), scope)
+def run_cells(source: str, path: str, scope: dict) -> int:
+    """Run as a notebook would: cells begin at lines `# %%`; a cell's last expression is shown, an error ends only its cell.
+
+    Returns 1 if a cell failed.
+    """
+    lines, start, failed = source.splitlines(keepends=True), 0, 0
+    ends = [i for i, line in enumerate(lines) if line.startswith("# %%")] + [len(lines)]
+    for end in ends:
+        cell = "\n" * start + "".join(lines[start:end])
+        start = end
+        try:
+            run_cell(cell, path, scope)
+        except Exception as e:
+            failed = 1
+            print(f"{type(e).__name__}: {e}")
+    return failed
+
+
+def run_cell(source: str, path: str, scope: dict) -> None:
+    """Run one cell and show the value of its last expression, if it has one."""
+    body = ast.parse(source, path).body
+    last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
+    exec(compile(ast.Module(body, []), path, "exec"), scope)
+    if last is not None:
+        value = eval(compile(ast.Expression(last.value), path, "eval"), scope)  # type: ignore[attr-defined]
+        if value is not None:
+            print(shown(value))
 
 
 def shown(value: Any, indent: int = 0) -> str:

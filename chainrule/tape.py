@@ -95,6 +95,9 @@ class Node:
         """A dictionary for the user's notes about this node."""
         return self.notes("metadata")
 
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
     def name(self) -> str:
         """The node's name, as `AddBackward0`."""
         return type(self.shown).__name__
@@ -137,6 +140,10 @@ class AccumulateGrad(Node):
         data = tensor._data
         self.shape, self.dtype, self.seq = data.shape, data.dtype, tick()
         self.code, self.lasti = None, 0
+
+    @property
+    def shown(self) -> Node:
+        return self
 
     @property
     def variable(self) -> Any:

@@ -88,6 +88,9 @@ class FunctionNode(Node):
     def shown(self) -> Node:
         return self
 
+    def __repr__(self) -> str:
+        return f"<torch.autograd.function.{type(self).__name__} object at {id(self):#x}>"
+
     def lifted(self, lift: Callable) -> tuple:
         """The saved values for double backward: they are tensors already."""
         return self.args
