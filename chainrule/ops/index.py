@@ -98,7 +98,7 @@ def getitem(self: Any, index: Any) -> Any:
                 return look(last, self, index if Ellipsis in index else (*index, ...))
         elif kind is Tensor:
             array = index._data
-            if type(array) is np.ndarray and array.ndim and (array.dtype is I64 or array.dtype is BOOL_NP):
+            if type(array) is np.ndarray and array.ndim and (array.dtype is I64 or (array.dtype is BOOL_NP and array.size)):
                 return read(INDEX, self, array)
     except IndexError:
         pass  # said in torch's words below
@@ -130,20 +130,30 @@ def _getitem(self: Any, index: Any) -> Any:
         self = look(last, self, basic)
     if advanced is None:
         return self
+    check_hollow_masks(self._data.shape, advanced)
     try:
         return read(INDEX, self, advanced)
     except IndexError as e:
         raise index_error(e, self._data.shape, advanced) from None
 
 
+def check_hollow_masks(shape: tuple, advanced: Any) -> None:
+    """Raise for a mask without elements and of the wrong shape, which NumPy lets pass."""
+    parts = advanced if type(advanced) is tuple else (advanced,)
+    if any([i is not FULL and not i.size for i in parts]):
+        bad = mask_error(shape, parts)
+        if bad is not None:
+            raise bad
+
+
 def split(x: Any, index: Any) -> tuple[Any, Any, Op]:
     """An index as (basic, advanced, last view): NumPy indices to apply one after the other, either of them maybe None."""
-    single = type(index) is not tuple
+    single = type(index) is not tuple and type(index) is not list
     items = [_item(i) for i in as_tuple(index)]
     shape = x._data.shape
     spent = sum([_consumes(i) for i in items])
     if spent > len(shape):
-        raise _too_many(items, len(shape), single)
+        raise _too_many(index, len(shape))
     basic: list = []
     advanced: list = []
     last, arrays, dim = ALIAS, False, 0
@@ -217,10 +227,14 @@ def _item(i: Any) -> Any:
         if a.dtype.kind != "b" and a.dtype is not I64:
             a = a.astype(np.int64)
         return a if a.ndim else a[()].item()
-    kind = type(i)
-    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-                     f"(got {name})")  # fmt: skip
+                     f"(got {type_name(i)})")  # fmt: skip
+
+
+def type_name(x: Any) -> str:
+    """The name of x's type, with its module unless that is built in."""
+    kind = type(x)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def _checked_slice(s: slice) -> slice:
@@ -257,11 +271,11 @@ def _consumes(i: Any) -> int:
     return i.ndim if i.dtype.kind == "b" else 1
 
 
-def _too_many(items: list, ndim: int, single: bool) -> IndexError:
-    if single and not ndim and type(items[0]) is int:
+def _too_many(index: Any, ndim: int) -> IndexError:
+    if not ndim and isinstance(index, (int, np.integer)):
         return IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
                           "convert a 0-dim tensor to a number")  # fmt: skip
-    if single and not ndim and type(items[0]) is slice:
+    if not ndim and isinstance(index, slice):
         return IndexError("slice() cannot be applied to a 0-dim tensor.")
     return IndexError(f"too many indices for tensor of dimension {ndim}")
 
@@ -275,29 +289,38 @@ def _check_bounds(i: int, dim: int, size: int) -> None:
 
 def index_error(e: Exception, shape: tuple, advanced: Any) -> Exception:
     """NumPy's complaint about an advanced index in torch's words."""
-    dim, shapes = 0, []
-    for i in advanced if type(advanced) is tuple else (advanced,):
-        if isinstance(i, slice):
-            dim += 1
-            continue
-        if i.dtype.kind == "b":
+    parts = advanced if type(advanced) is tuple else (advanced,)
+    bad = mask_error(shape, parts)
+    if bad is not None:
+        return bad
+    if "broadcast" in str(e):
+        shapes = [list(i.shape) if i.dtype.kind != "b" else [int(np.count_nonzero(i))] for i in parts if i is not FULL]
+        return IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
+                          + ", ".join(map(str, shapes)))  # fmt: skip
+    dim = count = 0
+    for i in parts:
+        if i is not FULL and i.dtype.kind != "b":
+            found = out_of_range(i, shape[dim])
+            if found is not None and not shape[dim]:
+                return IndexError("index is out of bounds for dimension with size 0")
+            if found is not None:
+                return IndexError(f"index {found} is out of bounds for dimension {count} with size {shape[dim]}")
+        dim += _consumes(i)
+        count += i is not FULL
+    return IndexError(str(e).replace("axis", "dimension"))
+
+
+def mask_error(shape: tuple, parts: tuple) -> IndexError | None:
+    """torch's error if a mask among the parts of an advanced index does not have the shape it masks."""
+    dim = 0
+    for i in parts:
+        if i is not FULL and i.dtype.kind == "b":
             for k, n in enumerate(i.shape):
                 if n != shape[dim + k]:
                     return IndexError(f"The shape of the mask {list(i.shape)} at index {k} does not match the shape of the "
                                       f"indexed tensor {list(shape)} at index {dim + k}")  # fmt: skip
-            shapes.append([int(np.count_nonzero(i))])
-            dim += i.ndim
-            continue
-        shapes.append(list(i.shape))
-        bad = out_of_range(i, shape[dim])
-        if bad is not None and len(shapes) < 2:
-            return IndexError(f"index {bad} is out of bounds for dimension {dim} with size {shape[dim]}" if shape[dim] else
-                              "index is out of bounds for dimension with size 0")  # fmt: skip
-        dim += 1
-    if "broadcast" in str(e):
-        return IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
-                          + ", ".join(map(str, shapes)))  # fmt: skip
-    return IndexError(str(e).replace("axis", "dimension"))
+        dim += _consumes(i)
+    return None
 
 
 def out_of_range(index: Any, size: int, lowest: int | None = None) -> int | None:

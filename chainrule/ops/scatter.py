@@ -23,10 +23,10 @@ from ..dtypes import BOOL_NP, COMPLEX, F32, F64, FROM_NUMPY, HALVES, I64
 from ..errors import not_a_tensor
 from ..tape import state, storage_of
 from ..tensor import Tensor
-from .define import (MOVE, OPS, Op, assign, check_inplace, edges_of, function, op, primitive, put, put_add, rebase, scalar_name,
+from .define import (MOVE, OPS, Op, add_places, assign, check_inplace, edges_of, function, op, primitive, put, put_add, rebase, scalar_name,
                      storage_array, wrap, write_out)  # fmt: skip
 from .index import (ALIAS, FULL, SLICE, along, broadcast_shapes, check_along, check_flat, dim_of, grid, index_error, look,
-                    out_of_range, split, tensor_data)  # fmt: skip
+                    out_of_range, split, tensor_data, type_name)  # fmt: skip
 
 # -- writers ---------------------------------------------------------------------------------------------------------
 
@@ -53,7 +53,7 @@ def add_into(out: Any, y: Any, index: Any) -> None:
     """out[index] += y, with repeated places adding up; halves add up in float32."""
     if out.dtype in HALVES:
         total = out.astype(F32)
-        add_places(total, y, index)
+        add_places(total, y.astype(F32), index)
         out[...] = total
     else:
         add_places(out, y, index)
@@ -102,6 +102,104 @@ INDEX_FILL, INDEX_FILL_TENSOR = filler("index_fill", "IndexFillBackward0"), putt
 FLAT_PUT, FLAT_ADD = putter("put_flat", "PutBackward0"), adder("put_flat_accumulate", "PutBackward0")
 SELECT_SCATTER = putter("select_scatter", "SelectScatterBackward0")
 SLICE_SCATTER = putter("slice_scatter", "SliceScatterBackward0")
+
+
+# -- meetings: what several values sent to one place become ------------------------------------------------------------
+
+
+@primitive
+def multiply_at(x: Any, y: Any, /, index: Any) -> Any:
+    """A copy of `x` multiplied by `y` at `index` (a NumPy index; repeated places multiply up)."""
+    out = np.array(x)
+    np.multiply.at(out, index, y)
+    return out
+
+
+@multiply_at.vjp
+def _(g, y, index, x_shape):
+    return g * multiply_at(np.ones(x_shape, g.dtype), y, index)
+
+
+@multiply_at.vjp
+def _(g, x, y, index, out):
+    zero = y == 0
+    lonely = zero & (add_at(np.zeros(x.shape, np.int64), zero.astype(np.int64), index)[index] == 1)
+    without = multiply_at(x, np.where(lonely, y.dtype.type(1), y), index)
+    return np.where(lonely, (g * without)[index], (g * out)[index] / np.where(zero, y.dtype.type(1), y))
+
+
+def _extreme(x: Any, how: str) -> Any:
+    """The value that loses against every other: of amax the lowest, of amin the highest."""
+    sign = -1 if how == "amax" else 1
+    if x.dtype.kind in "biu":
+        info = np.iinfo(x.dtype) if x.dtype.kind != "b" else None
+        return (how == "amin") if info is None else info.min if sign < 0 else info.max
+    return sign * np.inf
+
+
+def _count(x: Any, y: Any, index: Any, include_self: bool) -> Any:
+    """How many values met at each place (1 where none did)."""
+    count = add_at(np.full(x.shape, int(include_self), np.int64), np.ones(y.shape, np.int64), index)
+    return np.where(count == 0, 1, count)
+
+
+def _meet(x: Any, y: Any, index: Any, how: str, include_self: bool) -> Any:
+    """`x` after `y` was sent to `index`: the values that meet are added, multiplied, averaged, or the extreme one stays."""
+    if x.dtype in HALVES:
+        return _meet(x.astype(F32), y.astype(F32), index, how, include_self).astype(x.dtype)
+    if not include_self:
+        x = put(x, x.dtype.type({"sum": 0, "mean": 0, "prod": 1}.get(how) if how[0] != "a" else _extreme(x, how)), index)
+    if how == "prod":
+        return multiply_at(x, y, index)
+    if how[0] == "a":
+        out = np.array(x)
+        (np.maximum if how == "amax" else np.minimum).at(out, index, y)
+        return out
+    total = add_at(x, y, index)
+    if how == "sum":
+        return total
+    count = _count(x, y, index, include_self)
+    return total // count if x.dtype.kind in "biu" else total / count.astype(x.real.dtype)
+
+
+def _meet_self(g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_self: bool) -> Any:
+    if how == "mean":
+        g = g / _count(x, y, index, include_self).astype(g.real.dtype)
+    elif how == "prod":
+        g = g * multiply_at(np.ones(x.shape, g.dtype), y, index)
+    elif how != "sum":
+        g = _shared(g, x, y, out, index) * (x == out)
+    return g if include_self else put(g, np.zeros((), g.dtype), index)
+
+
+def _meet_other(g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_self: bool) -> Any:
+    if how == "mean":
+        g = g / _count(x, y, index, include_self).astype(g.real.dtype)
+    elif how == "prod":
+        start = x if include_self else put(x, np.ones((), x.dtype), index)
+        return multiply_at.op.rules[1](g, start, y, index, out)
+    elif how != "sum":
+        return _shared(g, x, y, out, index)[index] * (y == out[index])
+    return g[index]
+
+
+def _shared(g: Any, x: Any, y: Any, out: Any, index: Any) -> Any:
+    """The cotangent of an extreme value in equal shares for those that tie."""
+    hits = add_at((x == out).astype(g.dtype), (y == out[index]).astype(g.dtype), index)
+    return g / hits
+
+
+MEETINGS = ("prod", "mean", "amax", "amin")
+
+
+def meeting(name: str, node: str) -> Op:
+    """Send a tensor to the places of an index, under the name of a node."""
+    return writer(name, node, lambda x, y, /, index, how, include_self: _meet(x, y, index, how, include_self), None,
+                  _meet_self, _meet_other)  # fmt: skip
+
+
+SCATTER_REDUCE = meeting("scatter_reduce", "ScatterReduceBackward0")
+INDEX_REDUCE = meeting("index_reduce", "IndexReduceBackward0")
 
 
 def _whole(name: str, node: str) -> Op:
@@ -165,7 +263,7 @@ def in_place(o: Op, x: Any, *rest: Any) -> Any:
     """`x`, written in its memory, with its new history."""
     check_inplace(x)
     data = storage_array(x)
-    if type(data) is not np.ndarray:
+    if o.into is None or type(data) is not np.ndarray:
         return assign(x, fresh(o, x, *rest), o.name)
     inputs, params = (x, *rest[: o.n - 1]), rest[o.n - 1 :]
     for other in inputs[1:]:
@@ -193,26 +291,30 @@ def check_overlap(x: Any, y: Any) -> None:
                            "single memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
 
 
-def both(f: Callable | None = None, *, method: bool = True, namespace: str = "primitive", out: bool = True) -> Any:
+def both(f: Callable | None = None, *, name: str = "", method: bool = True, namespace: str = "primitive") -> Any:
     """Register `f(do, input, ...)` under its name, with `out=`, and as the method with `_`, which writes in place."""
     if f is None:
-        return lambda f: both(f, method=method, namespace=namespace)
+        return lambda f: both(f, name=name, method=method, namespace=namespace)
+    name = name or f.__name__
 
     def public(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
-        tensor_data(f.__name__, input)
+        tensor_data(name, input)
         return write_out(out, f(fresh, input, *args, **kwargs), input)
 
     def changing(self: Any, *args: Any, **kwargs: Any) -> Any:
         return f(in_place, self, *args, **kwargs)
 
-    for g, name in ((public, f.__name__), (changing, f.__name__ + "_")):
-        g.__name__ = g.__qualname__ = name
-        g.__doc__ = f.__doc__
+    public.__name__ = public.__qualname__ = name
+    changing.__name__ = changing.__qualname__ = name + "_"
+    public.__doc__ = changing.__doc__ = f.__doc__
     function(public, method=method)
     function(changing, namespace=namespace)
-    return public
+    return f
 
 
+SPOKEN = {"uint8": "unsigned char", "int8": "signed char", "int16": "short int", "int32": "int", "int64": "long int",
+          "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double",
+          "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}  # fmt: skip
 CPP_NAMES = {"bool": "bool", "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
              "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double",
              "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}  # fmt: skip
@@ -262,8 +364,10 @@ def setitem(self: Any, index: Any, value: Any) -> None:
     tensor = isinstance(value, Tensor)
     if not tensor:
         if not dtypes.is_number(value):
-            raise TypeError(f"can't assign a {type(value).__name__} to a torch.{scalar_name(self.dtype)}Tensor")
-        value = wrap(fitting(value, self._data.dtype))
+            raise TypeError(f"can't assign a {type_name(value)} to a torch.{scalar_name(self.dtype)}Tensor")
+        dtype = self._data.dtype
+        number = fitting(value, F64 if dtype in HALVES else dtype)
+        value = wrap(number if number.dtype is dtype else state.run(number.astype, dtype))
     if basic is not None and not (advanced is None and _everything(index)):
         self = look(last, self, basic)
     if advanced is None:
@@ -393,12 +497,14 @@ def scatter(do: Callable, input: Any, dim: int, index: Any, src: Any = None, val
         raise RuntimeError("reduce argument must be either add or multiply.")
     number = value if src is None else src
     if isinstance(number, Tensor):
-        how = {None: SCATTER, "add": SCATTER_ADD, "multiply": SCATTER_MULTIPLY}[reduce]
+        if reduce == "multiply":
+            return scatter_reduce(do, input, dim, index, number, "prod")
+        how = SCATTER if reduce is None else SCATTER_ADD
         return scattered(do, "scatter", input, dim, index, number, lambda x, place, y: do(how, x, y, place))
     number = fitting(number, input._data.dtype)
     if reduce is None:
         return scattered(do, "scatter", input, dim, index, None, lambda x, place, _: do(SCATTER_NUMBER, x, number, place))
-    return scatter.__wrapped__(do, input, dim, index, wrap(np.full(index.shape, number)), reduce=reduce)
+    return scatter(do, input, dim, index, wrap(np.full(index.shape, number)), reduce=reduce)
 
 
 @both
@@ -494,7 +600,7 @@ def index_copy(do: Callable, input: Any, dim: int, index: Any, source: Any) -> A
     dim = dim_of(dim, x.ndim)
     _check_index_copy(x, y, dim, i)
     if not x.ndim:
-        return _at_least_1d(do, index_copy.__wrapped__, input, dim, index, source)
+        return _at_least_1d(do, index_copy, input, dim, index, source)
     return do(INDEX_COPY, input, source, along(dim, i.reshape(-1) if y.ndim else i))
 
 
@@ -561,7 +667,10 @@ def put_flat(do: Callable, input: Any, index: Any, source: Any, accumulate: bool
         raise IndexError("put_(): Expected source and index to have the same number of elements, but got source.numel() = "
                          f"{y.size}, index.numel() = {i.size}")  # fmt: skip
     check_flat("put", i, x.size)
-    place = np.unravel_index(i % max(x.size, 1), x.shape) if x.ndim else (np.broadcast_to(None, i.shape),)
+    if not x.ndim:
+        done = put_flat(do, input.reshape(1), index, source, accumulate)
+        return input if do is in_place else done.reshape(())
+    place = np.unravel_index(i % max(x.size, 1), x.shape)
     source = source if y.shape == i.shape else source.reshape(i.shape)
     return do(FLAT_ADD if accumulate else FLAT_PUT, input, source, place)
 
