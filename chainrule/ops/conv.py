@@ -25,8 +25,8 @@ from .define import HALF, MOVE, function, not_a_tensor, primitive, scalar_name
 from .padding import pad
 from ..dtypes import FROM_NUMPY
 
-WORTH = 1024  # positions that make one matrix product worth its call
-CACHED = 2**19  # numbers that columns may have when they are more than one example's
+WORTH = 256  # positions that make a matrix product worth its call
+CACHED = 2**21  # numbers that the columns of several examples may have
 
 Sizes = tuple[int, ...]
 
@@ -68,26 +68,51 @@ def inside(padding: Sizes, size: Sizes) -> tuple:
     return (..., *[slice(p, p + n) for p, n in zip(padding, size, strict=True)])
 
 
-def portions(examples: int, rows: int, positions: int) -> Iterator[slice]:
-    """Slices of the batch whose columns are many enough to multiply and few enough for the cache."""
-    step = min(-(-WORTH // max(positions, 1)), CACHED // max(rows * positions, 1))
-    step = max(step, 1)
+def portions(examples: int, numbers: int, positions: int) -> Iterator[tuple[slice, bool]]:
+    """Slices of the batch whose columns (so many numbers per example) fit the cache, and whether to merge their examples.
+
+    Examples of few positions share one matrix product, those of many have one each.
+    """
+    merge = positions < WORTH
+    step = max(1, min(CACHED // max(numbers, 1), examples))
     for start in range(0, examples, step):
-        yield slice(start, min(start + step, examples))
+        yield slice(start, min(start + step, examples)), merge
 
 
-def gathered(windows: Any, rows: int) -> Any:
-    """Windows (n, groups, c, *kernel, *size) as columns (groups, rows, n * positions); no copy for one example of 1x1."""
-    dims = (windows.ndim - 3) // 2
-    groups, count = windows.shape[1], windows.shape[0] * math.prod(windows.shape[-dims:])
-    last = windows.ndim - dims
-    return windows.transpose(1, *range(2, last), 0, *range(last, windows.ndim)).reshape(groups, rows, count)
-
-
-def responses(y: Any) -> Any:
-    """Responses (n, groups, o, positions) as rows (groups, o, n * positions)."""
+def merged(y: Any) -> Any:
+    """(n, groups, o, positions) as (groups, o, n * positions)."""
     n, groups, o, count = y.shape
     return y.transpose(1, 2, 0, 3).reshape(groups, o, n * count)
+
+
+def parted(y: Any, n: int) -> Any:
+    """(groups, o, n * positions) as (n, groups, o, positions)."""
+    groups, o, count = y.shape
+    return y.reshape(groups, o, n, count // n).transpose(2, 0, 1, 3)
+
+
+def gathered(windows: Any, rows: int) -> Iterator[tuple[slice, bool, Any]]:
+    """Windows (n, groups, c, *kernel, *size) as columns (n, groups, rows, positions), some examples at a time, in one buffer.
+
+    Columns of merged examples are (groups, rows, n * positions).
+    """
+    dims, groups = (windows.ndim - 3) // 2, windows.shape[1]
+    last = windows.ndim - dims
+    size = windows.shape[last:]
+    ready = rows == windows.shape[2] and windows.flags.c_contiguous
+    buffer = np.empty(0, windows.dtype)
+    for part, merge in portions(windows.shape[0], groups * rows * math.prod(size), math.prod(size)):
+        some = windows[part]
+        n = some.shape[0]
+        if merge:
+            some = some.transpose(*range(1, last), 0, *range(last, some.ndim))
+        if merge or not ready:
+            buffer = buffer if buffer.size else np.empty(some.size, windows.dtype)
+            columns = buffer[: some.size].reshape(some.shape)
+            columns[...] = some
+            some = columns
+        count = math.prod(size)
+        yield part, merge, some.reshape((groups, rows, n * count) if merge else (n, groups, rows, count))
 
 
 def grouped_windows(x: Any, kernel: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
@@ -100,61 +125,76 @@ def grouped_windows(x: Any, kernel: Sizes, size: Sizes, stride: Sizes, padding: 
 @primitive(promote=HALF, node="ConvolutionBackward0")
 def convolve(x: Any, w: Any, bias: Any, /, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
     """Responses (n, o, *size) of images x (n, c, ...) to kernels w (o, c / groups, ...), with `bias` (o,) added."""
-    examples, count = x.shape[0], math.prod(size)
     windows = grouped_windows(x, w.shape[2:], size, stride, padding, dilation, groups)
     w = w.reshape(groups, w.shape[0] // groups, math.prod(w.shape[1:]))
-    out = np.empty((examples, *w.shape[:2], count), x.dtype)
-    for part in portions(examples, groups * w.shape[2], count):
-        columns = gathered(windows[part], w.shape[2])
-        if part.stop - part.start == 1:
-            np.matmul(w, columns, out=out[part.start])
+    out = np.empty((x.shape[0], *w.shape[:2], math.prod(size)), x.dtype)
+    for part, merge, columns in gathered(windows, w.shape[2]):
+        if merge:
+            out[part] = parted(w @ columns, part.stop - part.start)
         else:
-            out[part] = (w @ columns).reshape(*w.shape[:2], -1, count).transpose(2, 0, 1, 3)
-    out = out.reshape(examples, groups * w.shape[1], *size)
-    if bias is not None:
-        out += along_channels(bias, len(size))
-    return out
+            np.matmul(w, columns, out=out[part])
+        if bias is not None:
+            out[part] += bias.reshape(*w.shape[:2], 1)
+    return out.reshape(x.shape[0], groups * w.shape[1], *size)
 
 
 @primitive(promote=HALF, node="ConvolutionBackward0")
 def convolve_back(y: Any, w: Any, bias: Any, /, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
     """Images (n, c, *size) that responses y (n, o, ...) paint with kernels w (o, c / groups, ...), with `bias` (c,) added."""
-    examples, place, kernel = y.shape[0], y.shape[2:], w.shape[2:]
-    count, channels = math.prod(place), w.shape[1]
-    y = y.reshape(examples, groups, y.shape[1] // groups, count)
-    w = w.reshape(groups, w.shape[0] // groups, channels * math.prod(kernel)).swapaxes(1, 2)
-    out = np.empty((examples, groups, channels, *size), y.dtype)
-    for part in portions(examples, groups * w.shape[1], count):
-        columns = w @ responses(y[part])
-        number = part.stop - part.start
-        windows = columns.reshape(groups, channels, *kernel, number, *place)
-        n = len(size)
-        windows = windows.transpose(n + 2, 0, 1, *range(2, n + 2), *range(n + 3, 2 * n + 3))
-        image = np.zeros((number, groups, channels, *[a + 2 * p for a, p in zip(size, padding, strict=True)]), y.dtype)
+    margin = opposite_padding(y.shape, w.shape, size, stride, padding, dilation, groups)
+    if margin is not None:
+        return convolve(y, turned(w, groups), bias, size, stride, margin, dilation, groups)
+    out = np.empty((y.shape[0], groups, w.shape[1], *size), y.dtype)
+    for part, windows in painted(y, w, groups):
+        image = np.zeros((*windows.shape[:3], *[n + 2 * p for n, p in zip(size, padding, strict=True)]), y.dtype)
         add_windows(image, windows, stride, dilation)
         out[part] = image[inside(padding, size)]
-    out = out.reshape(examples, groups * channels, *size)
-    if bias is not None:
-        out += along_channels(bias, len(size))
-    return out
+        if bias is not None:
+            out[part] += bias.reshape(groups, w.shape[1], *(1,) * len(size))
+    return out.reshape(y.shape[0], groups * w.shape[1], *size)
+
+
+def painted(y: Any, w: Any, groups: int) -> Iterator[tuple[slice, Any]]:
+    """What responses add to the windows (n, groups, c, *kernel, *size) of images, some examples at a time."""
+    shape = (groups, *w.shape[1:], *y.shape[2:])
+    y = y.reshape(y.shape[0], groups, y.shape[1] // groups, math.prod(y.shape[2:]))
+    w = w.reshape(groups, w.shape[0] // groups, math.prod(w.shape[1:])).swapaxes(1, 2)
+    for part, merge in portions(y.shape[0], math.prod(shape), y.shape[3]):
+        n = part.stop - part.start
+        windows = parted(w @ merged(y[part]), n) if merge else w @ y[part]
+        yield part, windows.reshape(n, *shape)
+
+
+def opposite_padding(y: Sizes, w: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Sizes | None:
+    """The padding with which a convolution does what `convolve_back` is asked for, if one can, and with no more work."""
+    if any(s != 1 for s in stride) or w[0] > 2 * groups * w[1]:
+        return None
+    margin = tuple([d * (k - 1) - p for d, k, p in zip(dilation, w[2:], padding, strict=True)])
+    rows = zip(size, y[2:], margin, padding, strict=True)
+    return margin if all(m >= 0 and n == a + m - p for n, a, m, p in rows) else None
+
+
+def turned(w: Any, groups: int) -> Any:
+    """Kernels (o, c / groups, ...) turned around, and seen from the other side: (c, o / groups, ...)."""
+    w = w[(..., *(slice(None, None, -1),) * (w.ndim - 2))]
+    o, c, kernel = w.shape[0] // groups, w.shape[1], w.shape[2:]
+    return np.ascontiguousarray(w.reshape(groups, o, c, *kernel).swapaxes(1, 2)).reshape(groups * c, o, *kernel)
 
 
 @primitive(promote=HALF, node="ConvolutionBackward0")
 def convolve_kernel(x: Any, y: Any, /, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
     """Kernels (o, c / groups, *size) that say how responses y (n, o, ...) go with images x (n, c, ...)."""
-    examples, channels, place = x.shape[0], x.shape[1] // groups, y.shape[2:]
-    rows, count = channels * math.prod(size), math.prod(place)
+    channels, place = x.shape[1] // groups, y.shape[2:]
+    rows = channels * math.prod(size)
     windows = grouped_windows(x, size, place, stride, padding, dilation, groups)
-    y = y.reshape(examples, groups, y.shape[1] // groups, count)
+    y = y.reshape(y.shape[0], groups, y.shape[1] // groups, math.prod(place))
     out = np.zeros((groups, y.shape[2], rows), x.dtype)
-    for part in portions(examples, groups * rows, count):
-        out += responses(y[part]) @ gathered(windows[part], rows).swapaxes(1, 2)
+    for part, merge, columns in gathered(windows, rows):
+        if merge:
+            out += merged(y[part]) @ columns.swapaxes(1, 2)
+        else:
+            out += np.add.reduce(y[part] @ columns.swapaxes(2, 3), axis=0)
     return out.reshape(groups * y.shape[2], channels, *size)
-
-
-def along_channels(bias: Any, dims: int) -> Any:
-    """One number per channel, shaped to broadcast over (n, channels, ...)."""
-    return bias.reshape(-1, *(1,) * dims)
 
 
 def over_channels(g: Any) -> Any:
