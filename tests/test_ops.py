@@ -67,7 +67,7 @@ def each_dtype() -> Any:
     return pytest.mark.parametrize(("family", "key", "row", "dtype"), cases)
 
 
-# -- building and calling ----------------------------------------------------------------------------
+# -- building and calling --------------------------------------------------------------------------
 
 
 def contiguous(a: np.ndarray) -> np.ndarray:
@@ -122,7 +122,7 @@ def tensors_of(sample: tuple) -> list:
     return differences.tensors_in([*sample[0], *sample[1].values()])
 
 
-# -- comparing ---------------------------------------------------------------------------------------
+# -- comparing -------------------------------------------------------------------------------------
 
 
 def plain(result: Any) -> Any:
@@ -198,7 +198,7 @@ def tolerance_of(row: Row, dtype: str) -> float:
     return row.tolerance.get(dtype, TOLERANCE.get(dtype, 0))
 
 
-# -- the tests ---------------------------------------------------------------------------------------
+# -- the tests -------------------------------------------------------------------------------------
 
 
 def test_there_are_rows():
