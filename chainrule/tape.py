@@ -124,7 +124,7 @@ class Node:
 class Ending:
     """Stands in for the operator of nodes that have none."""
 
-    outputs, is_simple, plain, joint, saving, rules = 1, False, False, False, False, ()
+    outputs, simple, plain, joint, saving, rules = 1, None, False, False, False, ()
 
 
 class AccumulateGrad(Node):

@@ -12,11 +12,10 @@ values were not overwritten, and frees what was saved. A cotangent may be smalle
 
 from __future__ import annotations
 
-import math
 import operator
-import sys
 from collections.abc import Sequence
 from heapq import heappop, heappush, heappushpop
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from ..tape import AccumulateGrad, Node, state, storage_of
 
 Targets = dict  # (node, output index) -> the cotangent found there, or None
 ndarray = np.ndarray
+add_up = np.add.reduce
 
 
 def run(roots: Sequence, retain: bool, create: bool, targets: Targets | None = None, accumulate: bool = True) -> None:
@@ -121,28 +121,31 @@ class Walk:
             else:
                 node, following = following, None
             g = buffer.pop(node)
-            op, args, dtype = node.op, node.args, node.dtype
-            if special or node.more is not None or not op.is_simple or (dtype is not F32 and dtype is not F64):
+            simple, args, dtype = node.op.simple, node.args, node.dtype
+            if special or simple is None or node.more is not None or (dtype is not F32 and dtype is not F64):
                 self.deliver(self.pull(node, g), node.edges, node.index, buffer, ready, leaves)
                 continue
             if args is None:
                 raise FreedGraphError(node.name(), node.line)
-            if op.saving:
+            rules, plain, saving = simple
+            if saving:
                 if last[0] > node.seq:
                     node.check()
                 if not retain:
                     node.args = None
-            if not op.plain and g.shape != node.shape:
+            if not plain and g.shape != node.shape:
                 g = expand(g, node.shape)
             if len(node.edges) == 1:
-                todo = ((args, op.rules[0], node.edges[0], node.index[0]),)
+                todo = ((args, rules[0], node.edges[0], node.index[0]),)
             else:
-                todo = zip(args, op.rules, node.edges, node.index)  # noqa: B905 (numbers have no edge)
+                todo = zip(args, rules, node.edges, node.index)  # noqa: B905 (numbers have no edge)
             for a, rule, e, i in todo:
                 if a is None:
                     continue
                 gi = rule(g, *a)
-                if gi.shape != e.shape or (F32 if type(gi) is float32 else gi.dtype) is not e.dtype:
+                if type(gi) is float32 and e.dtype is F32:
+                    pass  # a number broadcasts to any shape
+                elif gi.shape != e.shape or gi.dtype is not e.dtype:
                     if e.op.outputs != 1:
                         self.deliver((gi,), (e,), (i,), buffer, ready, leaves)
                         continue
@@ -160,8 +163,15 @@ class Walk:
                     heappush(ready, (-e.seq, e))
         if len(leaves) > 1:
             leaves.sort(key=_age)
-        for leaf in leaves:
-            self.finish_leaf(leaf, buffer.pop(leaf))
+        gi = old = None  # accumulate_grad counts who holds the array
+        for node in leaves:
+            g = buffer.pop(node)
+            if special or node.more is not None:
+                self.finish_leaf(node, g)
+            else:
+                leaf = node._variable()
+                if leaf is not None:
+                    accumulate_grad(leaf, g, node)
 
     def deliver(self, grads: Sequence, edges: tuple, index: tuple, buffer: dict, ready: list, leaves: list) -> None:
         """Hand cotangents to the nodes they belong to."""
@@ -200,7 +210,8 @@ class Walk:
         elif node.op.rules and (node.dtype in HALVES if node.op.outputs == 1 else any(d in HALVES for d in node.dtype)):
             g, args = widen(g, args)
         if node.op.outputs != 1 and node.op.rules:
-            g = tuple([np.zeros(s, d) if gi is None else gi for gi, s, d in zip(g, node.shape, node.dtype, strict=True)])
+            g = tuple([np.zeros(s, d) if gi is None and not node.op.partial else gi
+                       for gi, s, d in zip(g, node.shape, node.dtype, strict=True)])  # fmt: skip
         before = node.more and node.more.get("pre_hooks")
         if before:
             g = node_pre_hooks(before, g)
@@ -230,11 +241,7 @@ class Walk:
         leaf = node._variable()
         if leaf is None:
             return
-        old = leaf._grad
-        if old is None and isinstance(g, np.generic) and g.shape == node.shape and g.dtype.kind != "c":
-            leaf._grad = define.wrap(g)
-        else:
-            accumulate_grad(leaf, old, g, node)
+        accumulate_grad(leaf, g, node)
         hooks = node.more and node.more.get("accumulated")
         if hooks:
             for hook in list(hooks.values()):
@@ -257,18 +264,19 @@ def whole(node: Node, g: Any) -> Any:
     return [None if gi is None else expand(gi, s) for gi, s in zip(g, node.shape, strict=True)]
 
 
-def accumulate_grad(leaf: Any, old: Any, g: Any, node: AccumulateGrad) -> None:
+def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad) -> None:
     """`leaf.grad += g`, taking `g` over where nobody else holds it."""
+    old = leaf._grad
     if isinstance(g, GradArray):
         new = outward(expand(g, node.shape)).tensor
         leaf._grad = new if old is None else define.OPS["add"].entry(old, new)
         return
-    if g.dtype.kind == "c":
+    if node.dtype is not F32 and g.dtype.kind == "c":
         g = g.conj()
     if old is None:
         if type(g) is ndarray:
-            # its holders: the loop of the engine, finish_leaf, this function, and getrefcount's own argument
-            if g.shape != node.shape or g.base is not None or sys.getrefcount(g) > 4 or not g.flags.c_contiguous:
+            # two names hold the array, the caller's and ours; getrefcount is the third
+            if g.shape != node.shape or g.base is not None or getrefcount(g) > 3 or not g.flags.c_contiguous:
                 g = full_copy(g, node.shape)
         elif g.shape != node.shape:
             g = full_copy(g, node.shape)
@@ -281,6 +289,8 @@ def accumulate_grad(leaf: Any, old: Any, g: Any, node: AccumulateGrad) -> None:
 
 def full_copy(g: Any, shape: tuple) -> Any:
     """`g` expanded to `shape`, in memory of its own."""
+    if g.shape == shape:
+        return g.copy()
     out = np.empty(shape, g.dtype)
     out[...] = g
     return out
@@ -302,10 +312,10 @@ def fit(g: Any, shape: tuple, dtype: Any) -> Any:
     if given != shape:
         lead = len(given) - len(shape)
         if lead > 0:
-            if math.prod(given[:lead]) == 1:
-                g = g.reshape(given[lead:])
+            if lead == 1:
+                g = g[0] if given[0] == 1 else add_up(g, 0)
             else:
-                g = np.add.reduce(g, axis=0 if lead == 1 else tuple(range(lead)))
+                g = add_up(g, tuple(range(lead)))
             given = given[lead:]
         if given != shape and lead >= 0:
             axes = tuple([i for i, n in enumerate(given) if n != 1 and shape[i] == 1])

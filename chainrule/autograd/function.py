@@ -70,7 +70,8 @@ class FunctionCtx:
 class _CustomOp:
     """What nodes of user functions have in place of an operator."""
 
-    is_simple = plain = joint = variadic = False
+    simple = None
+    plain = joint = variadic = False
     saving = True
     rules: tuple = ()
 

@@ -66,6 +66,7 @@ class Op:
         self.doc: str = facets.pop("doc", kernel.__doc__ or "")
         self.numbers: bool = facets.pop("numbers", promote in (SAME, FLOAT, BOOLEAN))
         self.linear: bool = facets.pop("linear", False)
+        self.partial: bool = facets.pop("partial", False)  # the rule takes None for outputs that received no gradient
         self.takes: str = facets.pop("takes", "")
         self.refusal: str = facets.pop("refusal", "")
         self.wide: bool = facets.pop("wide", False)
@@ -104,7 +105,8 @@ class Op:
         self.picks = tuple(_picker([places[n] for n in names]) for names in self.names)
         self.saving = self.keeps or any(places[n] <= self.n for names in self.names for n in names)
         self._node = None
-        self.is_simple = self.outputs == 1 and not joint and not self.variadic
+        simple = rules and self.outputs == 1 and not joint and not self.variadic
+        self.simple = (self.rules, self.plain, self.saving) if simple else None
         self.right = self.left = self
         if self.scalar_nodes:
             self.right, self.left = self._named(self.scalar_nodes[0]), self._named(self.scalar_nodes[-1])
@@ -473,6 +475,8 @@ def unary(op: Op) -> Callable:
                 t._node = record(op, y.shape, dtype, (node,), (input._index,) if input._index else FIRST, args)
         return t
 
+    if op.public != ("input",):
+        entry.__code__ = entry.__code__.replace(co_varnames=(*op.public, *entry.__code__.co_varnames[1:]))
     return entry
 
 

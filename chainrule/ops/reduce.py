@@ -138,7 +138,7 @@ def _(g):
 def average_all(x: Any, /) -> Any:
     """Mean of all elements."""
     refuse_integers(MEAN_OF_INTEGERS, x)
-    return np.add.reduce(x, axis=None) / x.dtype.type(x.size)
+    return np.add.reduce(x, axis=None) / x.size
 
 
 @average_all.vjp
