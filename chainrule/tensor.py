@@ -79,15 +79,12 @@ class _TensorMeta(type):
 
 
 def _legacy_new(*args: Any, device: Any = None) -> Any:
-    """`Tensor(2, 3)`: uninitialised float tensor; `Tensor([1, 2])`: a float tensor of the data."""
-    from .ops import create
+    """`Tensor(2, 3)`: uninitialised float tensor; `Tensor([1, 2])`: a float tensor of the data; `Tensor(x)`: looks at x."""
+    from .ops.legacy import legacy
 
-    devices.check(device)
-    if len(args) == 1 and isinstance(args[0], (list, tuple, np.ndarray)) and not isinstance(args[0], Size):
-        return create.tensor(args[0], dtype=dtypes.get_default_dtype())
     if len(args) == 1 and isinstance(args[0], Tensor):
         return args[0].detach()
-    return create.empty(*(args or (0,)))
+    return legacy(args, dtypes.get_default_dtype(), device)
 
 
 class Tensor(metaclass=_TensorMeta):
@@ -176,19 +173,11 @@ class Tensor(metaclass=_TensorMeta):
         """Where in its memory the tensor begins, in elements."""
         if self._base is None or not isinstance(self._data, np.ndarray):
             return 0
-        owner = define.storage_array(self._base)
-        while isinstance(owner.base, np.ndarray):
-            owner = owner.base
-        return (_address(self._data) - _address(owner)) // self._data.dtype.itemsize
+        return (_address(self._data) - _address(define.storage_array(self._base))) // self._data.dtype.itemsize
 
     def data_ptr(self) -> int:
         """The address of the first element."""
         return _address(define.storage_array(self)) if self._data.size else 0
-
-    def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the elements lie in memory in row-major order without gaps."""
-        data = self._data
-        return not isinstance(data, np.ndarray) or data.flags.c_contiguous
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is float16, bfloat16, float32 or float64."""

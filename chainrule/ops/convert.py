@@ -31,7 +31,7 @@ Tensor.layout = strided
 def converted(x: Any, dtype: np.dtype) -> Any:
     """The elements of an array in a NumPy dtype, rounded and wrapped as torch does; the imaginary part is dropped."""
     source = x.dtype
-    if source.kind == "c" and dtype.kind not in "c?b":
+    if source.kind == "c" and dtype.kind not in "cb":
         x = x.real
     elif source is F64 and dtype is F16:
         x = x.astype(F32)
@@ -303,7 +303,7 @@ class _Capsule:
         return (1, 0)
 
 
-@function(method=False, alias="utils.dlpack.from_dlpack")
+@function(method=False)
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: builtins.bool | None = None) -> Any:
     """A tensor that looks at the memory of an array of any library that speaks DLPack, or of a DLPack capsule."""
     devices.check(device)
@@ -317,7 +317,7 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: builtins.bool | No
     return wrap(array.copy() if copy else array)
 
 
-@function(method=False, alias="utils.dlpack.to_dlpack")
+@function(method=False)
 def to_dlpack(tensor: Any) -> Any:
     """A DLPack capsule of the tensor's memory; whoever consumes it keeps the memory alive."""
     if not isinstance(tensor, Tensor):
