@@ -114,7 +114,7 @@ def average(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Mean of the elements, of all or along `dim`."""
     refuse_integers(MEAN_OF_INTEGERS, x)
     axes = axes_of(dim, x.ndim)
-    return np.add.reduce(x, axis=axes, keepdims=keepdim) / x.dtype.type(count(x.shape, axes))
+    return np.add.reduce(x, axis=axes, keepdims=keepdim) / count(x.shape, axes)
 
 
 @average.vjp
@@ -298,11 +298,11 @@ def spread_of_values(name: str, x: Any, dim: Dims, correction: float, keepdim: b
         warnings.warn(
             f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the "
             "reduction factor (input numel divided by output numel).", stacklevel=2)  # fmt: skip
-    middle = np.add.reduce(x, axis=axes, keepdims=True) / x.dtype.type(n)
+    middle = np.add.reduce(x, axis=axes, keepdims=True) / n
     off = x - middle
     squares = off * off if x.dtype.kind != "c" else off.real * off.real + off.imag * off.imag
     variance = np.add.reduce(squares, axis=axes, keepdims=keepdim)
-    variance = variance / variance.dtype.type(max(n - correction, 0))
+    variance = variance / max(n - correction, 0)
     return variance, middle if keepdim else middle.reshape(variance.shape)
 
 
