@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import sys
 import weakref
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ tick = itertools.count(1).__next__
 HERE = __file__.rsplit("/", 1)[0] + "/"
 WRITTEN: dict[int, Storage] = {}  # id of a memory's owner -> who wrote it last; gone with the owner
 LAST = [0]
+OUTSIDE: set[str] = set()  # files of user code seen so far
+INSIDE: set[str] = set()  # files of this package, likewise
 _REFERENCES: dict[int, Any] = {}
 _getframe = sys._getframe
 
@@ -97,10 +99,19 @@ def overwritten(saved: Any, seq: int) -> Storage | None:
 
 def user_line() -> tuple[CodeType, int]:
     """Where the user's code stands: the innermost frame outside of this package."""
-    frame = _getframe(1)
-    while frame.f_code.co_filename.startswith(HERE) and frame.f_back is not None:
-        frame = frame.f_back
+    frame = outside(_getframe(1))
     return frame.f_code, frame.f_lasti
+
+
+def outside(frame: FrameType) -> FrameType:
+    """The innermost frame, from `frame` up, that runs a file outside of this package; the files met are remembered."""
+    while frame.f_code.co_filename.startswith(HERE) and frame.f_back is not None:
+        INSIDE.add(frame.f_code.co_filename)
+        frame = frame.f_back
+    if len(OUTSIDE) > 4096:
+        OUTSIDE.clear()
+    OUTSIDE.add(frame.f_code.co_filename)
+    return frame
 
 
 def describe_line(code: CodeType | None, lasti: int) -> str:

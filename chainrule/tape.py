@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .errors import OverwrittenError
-from .storage import HERE, Storage, describe_line, overwritten, tick
+from .storage import INSIDE, OUTSIDE, Storage, describe_line, outside, overwritten, tick
 
 _getframe = sys._getframe
 new = object.__new__
@@ -157,11 +157,11 @@ def record(op: Any, shape: tuple, dtype: Any, edges: tuple, index: tuple, args: 
     node.op, node.edges, node.index, node.args = op, edges, index, args
     node.shape, node.dtype, node.seq, node.more = shape, dtype, tick(), None
     frame = _getframe(2)
-    code = frame.f_code
-    while code.co_filename.startswith(HERE) and frame.f_back is not None:
-        frame = frame.f_back
-        code = frame.f_code
-    node.code, node.lasti = code, frame.f_lasti
+    file = frame.f_code.co_filename
+    while file not in OUTSIDE:
+        frame = (file in INSIDE and frame.f_back) or outside(frame)
+        file = frame.f_code.co_filename
+    node.code, node.lasti = frame.f_code, frame.f_lasti
     return node
 
 
