@@ -93,7 +93,7 @@ def getitem(self: Any, index: Any) -> Any:
         if kind is int:
             return look(SELECT, self, (index, ...))
         if kind is tuple:
-            last = _last_step(index)
+            last = last_step(index)
             if last is not None:
                 return look(last, self, index if Ellipsis in index else (*index, ...))
         elif kind is Tensor:
@@ -105,7 +105,7 @@ def getitem(self: Any, index: Any) -> Any:
     return _getitem(self, index)
 
 
-def _last_step(index: tuple) -> Op | None:
+def last_step(index: tuple) -> Op | None:
     """Which view comes last in a plain basic index; None if the index is anything else."""
     last = ALIAS
     for i in index:
@@ -421,9 +421,15 @@ def add_along(g: Any, index: Any, axis: int, shape: tuple) -> Any:
     return put_add(g, grid(index, axis % index.ndim), shape)
 
 
+def check_array(name: str, argument: str, position: int, x: Any) -> None:
+    """Raise unless a parameter that should have been a tensor has arrived as an array."""
+    if not isinstance(x, (np.ndarray, np.generic, Duck)):
+        raise not_a_tensor(name, argument, position, x)
+
+
 def check_along(name: str, x: Any, dim: int, index: Any) -> int:
     """The dimension of a gather or scatter, its index checked for dtype, rank and range."""
-    if index.dtype.kind != "i" or index.dtype.itemsize < 4:
+    if index.size and (index.dtype.kind != "i" or index.dtype.itemsize < 4):
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     dim = dim_of(dim, x.ndim)
     bad = out_of_range(index, x.shape[dim] if x.ndim else 1, 0)
@@ -435,6 +441,7 @@ def check_along(name: str, x: Any, dim: int, index: Any) -> int:
 @op(promote=MOVE, linear=True, keeps=True)
 def gather(x: Any, /, dim: int, index: Any, sparse_grad: bool = False) -> Any:
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on: elements picked along `dim`."""
+    check_array("gather", "index", 2, index)
     if max(x.ndim, 1) != max(index.ndim, 1) and index.size:
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     dim = check_along("gather", x, dim, index)
@@ -478,6 +485,7 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
 @op(promote=MOVE, linear=True, keeps=True)
 def take(x: Any, /, index: Any) -> Any:
     """The elements of the flattened input at `index`."""
+    check_array("take", "index", 1, index)
     if index.dtype is not I64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[index.dtype])}")
     check_flat("take", index, x.size)
@@ -542,7 +550,7 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     if m.dtype is not BOOL_NP:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     if x.shape != m.shape:
-        shape = broadcast_shapes(x.shape, m.shape)
+        shape = broadcast_shapes(m.shape, x.shape)
         m = np.broadcast_to(m, shape)
         if x.shape != shape:
             input = input.expand(shape)
@@ -588,7 +596,7 @@ def unravel_index(indices: Any, shape: Any) -> tuple:
     if i.dtype.kind not in "iu":
         raise ValueError(f"expected 'indices' to be an integer dtype, but got {indices.dtype}")
     shape = (shape,) if isinstance(shape, int) else tuple([int(n) for n in shape])
-    out, rest = [], i
+    out, rest = [], i.astype(np.int64)
     for n in reversed(shape):
         out.append(wrap(rest % n))
         rest = rest // n

@@ -25,7 +25,7 @@ from ..tape import state, storage_of
 from ..tensor import Tensor
 from .define import (MOVE, OPS, Op, add_places, assign, check_inplace, edges_of, function, op, primitive, put, put_add, rebase, scalar_name,
                      storage_array, wrap, write_out)  # fmt: skip
-from .index import (ALIAS, FULL, SLICE, along, broadcast_shapes, check_along, check_flat, dim_of, grid, index_error, look,
+from .index import (FULL, SLICE, along, broadcast_shapes, check_along, check_flat, dim_of, grid, index_error, last_step, look,
                     out_of_range, split, tensor_data, type_name)  # fmt: skip
 
 # -- writers ---------------------------------------------------------------------------------------------------------
@@ -98,7 +98,9 @@ PUT_ADD = adder("index_put_accumulate", "IndexPutBackward0")
 SCATTER, SCATTER_NUMBER = putter("scatter", "ScatterBackward0"), filler("scatter_number", "ScatterBackward1")
 SCATTER_ADD = adder("scatter_add", "ScatterAddBackward0")
 INDEX_ADD, INDEX_COPY = adder("index_add", "IndexAddBackward0"), putter("index_copy", "IndexCopyBackward0")
-INDEX_FILL, INDEX_FILL_TENSOR = filler("index_fill", "IndexFillBackward0"), putter("index_fill_tensor", "IndexFillBackward1")
+INDEX_FILL = filler("index_fill", "IndexFillBackward0")
+INDEX_FILL_TENSOR = writer("index_fill_tensor", "IndexFillBackward1", lambda x, y, /, index: put(x, y, index), _overwrite, _cleared,
+                           lambda g, index: np.where(put(np.zeros(g.shape, bool), True, index), g, g.dtype.type(0)))  # fmt: skip
 FLAT_PUT, FLAT_ADD = putter("put_flat", "PutBackward0"), adder("put_flat_accumulate", "PutBackward0")
 SELECT_SCATTER = putter("select_scatter", "SelectScatterBackward0")
 SLICE_SCATTER = putter("slice_scatter", "SliceScatterBackward0")
@@ -159,7 +161,7 @@ def _meet(x: Any, y: Any, index: Any, how: str, include_self: bool) -> Any:
     if how == "sum":
         return total
     count = _count(x, y, index, include_self)
-    return total // count if x.dtype.kind in "biu" else total / count.astype(x.real.dtype)
+    return total // count.astype(x.dtype) if x.dtype.kind in "biu" else total / count.astype(x.real.dtype)
 
 
 def _meet_self(g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_self: bool) -> Any:
@@ -360,6 +362,55 @@ def same_dtype(x: Any, y: Any, text: str) -> None:
 
 def setitem(self: Any, index: Any, value: Any) -> None:
     """`self[index] = value`: a number, or a tensor that broadcasts to what the index looks at."""
+    data = self._data
+    source = _plain_source(self, data, value)
+    place = None if source is None else _plain_place(index)
+    if place is not None:
+        try:
+            data[place] = source
+        except (IndexError, ValueError, OverflowError):
+            pass  # said in torch's words below; nothing has been written
+        else:
+            storage_of(self).bump()
+            return
+    _setitem(self, index, value)
+
+
+def _plain_source(self: Any, data: Any, value: Any) -> Any:
+    """What an assignment that nobody records, converts or has to check may write; else None."""
+    if type(data) is not np.ndarray or 0 in data.strides or (state.grad and _recorded(self)):
+        return None
+    kind, dtype = type(value), data.dtype
+    if kind is float or kind is int:
+        if dtype is F32 or dtype is F64:
+            return value if -1e38 < value < 1e38 else None
+        return value if dtype is I64 and kind is int else None
+    if kind is not Tensor or value._data.dtype is not dtype or (state.grad and _recorded(value)):
+        return None
+    return None if value._storage is not None and value._storage is self._storage else value._data
+
+
+def _recorded(x: Any) -> bool:
+    return x._node is not None or (x._base is not None and x._base._node is not None)
+
+
+def _plain_place(index: Any) -> Any:
+    """The NumPy index of a simple index; else None."""
+    kind = type(index)
+    if kind is int:
+        return (index, ...)
+    if kind is tuple and last_step(index) is not None:
+        return index if Ellipsis in index else (*index, ...)
+    if kind is slice:
+        return index if index.step is None else None
+    if kind is Tensor:
+        array = index._data
+        if type(array) is np.ndarray and array.ndim and (array.dtype is I64 or (array.dtype is BOOL_NP and array.size)):
+            return array
+    return index if index is Ellipsis else None
+
+
+def _setitem(self: Any, index: Any, value: Any) -> None:
     basic, advanced, last = split(self, index)
     tensor = isinstance(value, Tensor)
     if not tensor:
@@ -699,7 +750,7 @@ def masked_fill(do: Callable, input: Any, mask: Any, value: Any) -> Any:
 
 def check_mask(do: Callable, shape: tuple, mask: tuple) -> None:
     """Raise unless `mask` broadcasts with `shape`; in place it may not be larger."""
-    common = broadcast_shapes(shape, mask)
+    common = broadcast_shapes(mask, shape)
     if do is in_place and common != shape:
         raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}")
 
@@ -804,4 +855,9 @@ def set_(self: Any, source: Any = None) -> Any:
     return self
 
 
-Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
+def delitem(self: Any, index: Any) -> None:
+    """Tensors keep their elements."""
+    raise TypeError("Tensor does not support deleting items")
+
+
+Tensor.__setitem__, Tensor.__delitem__ = setitem, delitem  # type: ignore[attr-defined]

@@ -1,0 +1,78 @@
+"""Views, in-place writes and version counters against what torch does (tests/golden/inplace.json).
+
+A case is a short program. It shows what it did with `see(...)` and, for what must fail, `fails(function)`; an error that
+is not caught ends it. `observe` runs a program on either library and returns all that it showed.
+"""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden" / "inplace.json"
+LEADING = 58  # how much of an error's text is compared
+
+
+def observe(source, torch):
+    """What the program `source` shows when it runs on the library `torch`."""
+    seen = []
+
+    def see(*things):
+        seen.append(" ; ".join(describe(t, torch) for t in things))
+
+    def fails(function):
+        try:
+            see(function())
+        except Exception as e:
+            seen.append(complaint(e))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            exec(source, {"torch": torch, "np": np, "see": see, "fails": fails})
+        except Exception as e:
+            seen.append(complaint(e))
+    return seen
+
+
+def complaint(error):
+    """The class an error can be caught by, and how its text begins."""
+    builtin = next(c for c in type(error).__mro__ if c.__module__ == "builtins")
+    return f"{builtin.__name__}: {str(error)[:LEADING]}"
+
+
+def describe(thing, torch):
+    """A tensor's values, node and flags; of anything else what it prints."""
+    if isinstance(thing, (list, tuple)) and not isinstance(thing, torch.Size):
+        return "(" + ", ".join(describe(t, torch) for t in thing) + ")"
+    if not isinstance(thing, torch.Tensor):
+        return str(thing)
+    flags = [name for name, on in (("leaf", thing.is_leaf), ("grad", thing.requires_grad), ("view", thing._base is not None)) if on]
+    node = "" if thing.grad_fn is None else f" {type(thing.grad_fn).__name__}"
+    kind = "" if thing.dtype is torch.float32 else f" {str(thing.dtype).split('.')[-1]}"
+    return f"{rounded(thing.detach().tolist())}{kind}{node} {' '.join(flags)}".rstrip()
+
+
+def rounded(values):
+    """Nested lists of numbers with five significant digits."""
+    if isinstance(values, list):
+        return [rounded(v) for v in values]
+    if isinstance(values, complex):
+        return complex(rounded(values.real), rounded(values.imag))
+    return float(f"{values:.5g}") + 0.0 if isinstance(values, float) else values
+
+
+CASES = json.loads(GOLDEN.read_text())["cases"] if GOLDEN.exists() else []
+
+
+@pytest.mark.parametrize("case", CASES, ids=[c["name"] for c in CASES])
+def test_does_what_torch_does(case):
+    import chainrule
+
+    assert observe(case["source"], chainrule) == case["seen"]
+
+
+def test_enough_cases():
+    assert len(CASES) >= 130
