@@ -40,7 +40,7 @@ def run(o: Callable, input: Any, inplace: bool, *args: Any) -> Any:
 @elementwise(name="relu", promote=HALF, takes="if", inplace=False, **PRIVATE, vjp=lambda g, out: keep(g, out != 0),
              refusal="Boolean inputs not supported for relu")
 def _relu(x: Any, /) -> Any:
-    return np.maximum(x, 0)
+    return np.maximum(0, x)  # in this order -0.0 stays, as in torch
 
 
 @function(alias="nn.functional.relu", inplace="relu_")

@@ -69,6 +69,7 @@ class Op:
         self.partial: bool = facets.pop("partial", False)  # the rule takes None for outputs that received no gradient
         self.takes: str = facets.pop("takes", "")
         self.refusal: str = facets.pop("refusal", "")
+        self.each: str = facets.pop("each", "")  # the refusal of one operand among others, if each is looked at
         self.wide: bool = facets.pop("wide", False)
         self.into: Callable | None = facets.pop("into", None)  # the kernel's twin that writes into its first argument
         self.scalar_nodes: tuple[str, ...] = tuple(facets.pop("scalar_nodes", "").split())
@@ -201,7 +202,7 @@ class Op:
         for i, x in enumerate(inputs):
             if isinstance(x, Tensor):
                 out.append(storage_array(x) if self.view else x._data)
-            elif x is None and (i or self.variadic):
+            elif x is None and (i or self.variadic) and not self.plain:
                 out.append(None)
             elif self.numbers and dtypes.is_number(x):
                 out.append(dtypes.number(x))
@@ -224,6 +225,10 @@ class Op:
         d = dtypes.result_dtype(a for a in arrays if a is not None)
         if self.takes:
             self.check_dtype(d)
+            if self.each:
+                for a in arrays:
+                    if hasattr(a, "dtype"):
+                        self.check_dtype(FROM_NUMPY[a.dtype], self.each)
         if self.promote is FLOAT and d.category < FLOATING:
             d = dtypes.default.real
         compute = HALVES.get(d.numpy)
@@ -231,10 +236,10 @@ class Op:
             return [_cast(a, d.numpy) for a in arrays], None
         return [_cast(_rounded(a, d.numpy, self.wide), compute) for a in arrays], d.numpy
 
-    def check_dtype(self, d: dtypes.dtype) -> None:
+    def check_dtype(self, d: dtypes.dtype, refusal: str = "") -> None:
         """Raise torch's error for a dtype that is not among the categories (b, i, f, c) the operator takes."""
         if "bifc"[d.category] not in self.takes:
-            raise NotImplementedError(self.refusal or f"\"{self.name}_cpu\" not implemented for '{scalar_name(d)}'")
+            raise NotImplementedError(refusal or self.refusal or f"\"{self.name}_cpu\" not implemented for '{scalar_name(d)}'")
 
     def finish(self, inputs: Sequence, arrays: Sequence, params: tuple, out: Any, extra: Any) -> Any:
         """Wrap what the kernel returned, with a node if an input requires grad."""

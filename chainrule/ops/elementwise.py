@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..dtypes import COMPLEX, FLOATING, FROM_NUMPY, HALVES
+from ..dtypes import COMPLEX, FLOATING, FROM_NUMPY
 from ..return_types import frexp as frexp_result
 from . import define
 from .define import BOOLEAN, FLOAT, FUNCTIONS, MOVE, SAME, elementwise, function, op, primitive, scalar_name, wrap
@@ -66,14 +66,16 @@ def underivable(name: str) -> Any:
 
 # -- sums, products, quotients ---------------------------------------------------------------------------------------
 
-NO_BOOL_MINUS = ("Subtraction, the `-` operator, with two bool tensors is not supported. "
-                 "Use the `^` or `logical_xor()` operator instead.")  # fmt: skip
+NO_BOOLS = ("Subtraction, the `-` operator, with two bool tensors is not supported. "
+            "Use the `^` or `logical_xor()` operator instead.")
+NO_BOOL = ("Subtraction, the `-` operator, with a bool tensor is not supported. "
+           "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
 plus = elementwise(np.add, vjp=(lambda g: g, lambda g: g), name="add", method=False, inplace=False, linear=True)
 minus = elementwise(np.subtract, vjp=(lambda g: g, lambda g: -g), name="sub", method=False, inplace=False, linear=True,
-                    takes="ifc", refusal=NO_BOOL_MINUS)  # fmt: skip
+                    takes="ifc", each=NO_BOOL, refusal=NO_BOOLS)  # fmt: skip
 reversed_minus = elementwise(
-    lambda x, y, /: y - x, vjp=(lambda g: -g, lambda g: g), name="rsub", method=False, inplace=False, linear=True, takes="ifc",
-    refusal=NO_BOOL_MINUS, node="RsubBackward0", scalar_nodes="RsubBackward1",
+    lambda x, y, /: y - x, vjp=(lambda g: -g, lambda g: g), name="rsub", method=False, inplace=False, linear=True, takes="ifc", each=NO_BOOL,
+    refusal=NO_BOOLS, node="RsubBackward0", scalar_nodes="RsubBackward1",
 )  # fmt: skip
 mul = elementwise(np.multiply, vjp=(lambda g, y: g * y, lambda g, x: g * x), name="mul", alias="multiply", wide=True,
                   doc="input * other, elementwise.")  # fmt: skip
@@ -152,6 +154,8 @@ def _scaled(input: Any, other: Any, alpha: Any) -> Any:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     if type(alpha) is complex and category < COMPLEX:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+    if category == dtypes.BOOL:
+        alpha = bool(alpha)
     return other if alpha == 1 else other * alpha
 
 
@@ -258,12 +262,18 @@ interpolate.vjp(lambda g, weight: g * weight)
 interpolate.vjp(lambda g, x, end: g * (end - x))
 
 
+def _c_name(d: dtypes.dtype) -> str:
+    return {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}.get(d.name, d.name)
+
+
 @function(inplace="lerp_")
 def lerp(input: Any, end: Any, weight: Any, *, out: Any = None) -> Any:
     """input + weight * (end - input), elementwise; `weight` is a tensor or a number."""
     for name, t in (("end", end), ("weight", weight)):
         if _is_tensor(t) and t.dtype is not input.dtype:
-            raise RuntimeError(f"expected dtype {input.dtype.name} for `{name}` but got dtype {t.dtype.name}")
+            raise RuntimeError(f"expected dtype {_c_name(input.dtype)} for `{name}` but got dtype {_c_name(t.dtype)}")
+    if input.dtype.category < FLOATING:
+        raise NotImplementedError(f"\"lerp_kernel\" not implemented for '{scalar_name(input.dtype)}'")
     return interpolate(input, end, weight, **({} if out is None else {"out": out}))
 
 
@@ -320,6 +330,9 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
 
     Raises RuntimeError for integers to a negative integer power.
     """
+    if not _is_tensor(input) and not _is_tensor(exponent):
+        raise TypeError("pow() received an invalid combination of arguments - got "
+                        f"({type(input).__name__}, {type(exponent).__name__}), but expected a tensor among them")
     return power(input, exponent, out=out)
 
 
@@ -551,14 +564,14 @@ NO_COMPLEX_CLAMP = "clamp is not supported for complex types"
              scalar_nodes="ClampMinBackward0", takes="bif", refusal=NO_COMPLEX_CLAMP)  # fmt: skip
 def clamp_min(x: Any, min: Any, /) -> Any:
     """Each element, raised to `min` (a tensor or a number) if it is below."""
-    return np.maximum(x, min)
+    return np.maximum(min, x)
 
 
 @elementwise(vjp=(lambda g, x, max: keep(g, x <= max), lambda g, x, max: keep(g, x > max)), node="ClampMaxBackward1",
              scalar_nodes="ClampMaxBackward0", takes="bif", refusal=NO_COMPLEX_CLAMP)  # fmt: skip
 def clamp_max(x: Any, max: Any, /) -> Any:
     """Each element, lowered to `max` (a tensor or a number) if it is above."""
-    return np.minimum(x, max)
+    return np.minimum(max, x)
 
 
 @op(promote=SAME, alias="clip", inplace=True, node="ClampBackward0", scalar_nodes="ClampBackward1", takes="if",
@@ -567,8 +580,8 @@ def clamp(x: Any, min: Any = None, max: Any = None, /) -> Any:
     """min(max(input, `min`), `max`), elementwise; the bounds are tensors or numbers, one of them may be missing."""
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    raised = x if min is None else np.maximum(x, min)
-    return raised if max is None else np.minimum(raised, max)
+    raised = x if min is None else np.maximum(min, x)  # in this order -0.0 stays where the bound is 0
+    return raised if max is None else np.minimum(max, raised)
 
 
 @clamp.vjp
@@ -787,31 +800,6 @@ def _angle_rule(g: Any, x: Any) -> Any:
 
 angle = elementwise(_angle, promote=FLOAT, vjp=_angle_rule, name="angle", inplace=False,
                     doc="The angle of each complex number in the plane, in [-pi, pi]; 0 or pi for real numbers.")  # fmt: skip
-
-
-def _check_parts(x: Any, y: Any) -> None:
-    names = [scalar_name(FROM_NUMPY[a.dtype]) for a in (x, y)]
-    if any(n not in ("Half", "Float", "Double") for n in names):
-        raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {names[0]} and {names[1]}")
-    if names[0] != names[1]:
-        raise RuntimeError(f"Expected object of scalar type {names[0]} but got scalar type {names[1]} for second argument")
-    if x.dtype in HALVES:
-        raise RuntimeError("complex numbers of half precision do not exist here; convert the parts to float32 first")
-
-
-@elementwise(promote=MOVE, name="complex", method=False, inplace=False, numbers=False, vjp=(lambda g: g, lambda g: g * 1j))
-def complex_number(real: Any, imag: Any, /) -> Any:
-    """real + i * imag, of two float32 or two float64 tensors."""
-    _check_parts(real, imag)
-    return real + 1j * imag
-
-
-@elementwise(promote=MOVE, name="polar", method=False, inplace=False, numbers=False,
-             vjp=(lambda g, angle: g * np.exp(1j * angle), lambda g, out: g * (1j * out)))  # fmt: skip
-def polar(abs: Any, angle: Any, /) -> Any:
-    """abs * exp(i * angle), of two float32 or two float64 tensors."""
-    _check_parts(abs, angle)
-    return abs * np.cos(angle) + 1j * (abs * np.sin(angle))
 
 
 @op(promote=MOVE, view=True, linear=True, method=False)
