@@ -137,4 +137,5 @@ RULES: dict[str, Callable] = {
     "concatenate": lambda xs, axis=0: define.OPS["cat"].entry(xs, axis),
     "take_along_axis": lambda x, index, axis: define.OPS["gather"].entry(x, axis, index),
     "add.accumulate": lambda x, axis=0: define.OPS["cumsum"].entry(x, axis),
+    "multiply.accumulate": lambda x, axis=0: define.OPS["cumprod"].entry(x, axis),
 }

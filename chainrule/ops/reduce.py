@@ -167,8 +167,9 @@ def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = Non
     if dim is None and not keepdim and dtype is None and out is None and not names:
         return total_all(input)
     dim, keepdim = by_numpy_names("sum", names, dim, keepdim)
-    x, given = prepared(input, dtype, out)
-    return total_all(x, **given) if dim is None and not keepdim else total(x, dim, keepdim, **given)
+    if dim is None and not keepdim:
+        return in_dtype(total_all, input, dtype, out)
+    return in_dtype(total, input, dtype, out, dim, keepdim)
 
 
 @function
@@ -183,18 +184,16 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = No
             f"or complex dtype. Got: {scalar_name(dtype)}"
         )
     dim, keepdim = by_numpy_names("mean", names, dim, keepdim)
-    x, given = input if dtype is None else input.to(dtype), {} if out is None else {"out": out}
-    if dim is None and not keepdim:
-        return average_all(x, **given)
-    return average(x, dim, keepdim, **given)
+    x = input if dtype is None else input.to(dtype)
+    whole = dim is None and not keepdim
+    return write_out(out, average_all(x) if whole else average(x, dim, keepdim), input)
 
 
 @function
 def nansum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None,
            out: Any = None) -> Any:  # fmt: skip
     """Sum of the elements that are not NaN, computed in `dtype` if one is given."""
-    x, given = prepared(input, dtype, out)
-    return nan_total(x, dim, keepdim, **given)
+    return in_dtype(nan_total, input, dtype, out, dim, keepdim)
 
 
 @function
@@ -207,11 +206,13 @@ def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any =
     return write_out(out, nansum(input, dim, keepdim, dtype=dtype) / known)
 
 
-def prepared(input: Any, dtype: Any, out: Any) -> tuple[Any, dict]:
-    """`input` in the dtype to compute in (that of `out` if only that is given), and `out=`."""
-    if out is None:
-        return (input if dtype is None else input.to(dtype)), {}
-    return input.to(out.dtype if dtype is None else dtype), {"out": out}
+def in_dtype(o: Callable, input: Any, dtype: Any, out: Any, *args: Any) -> Any:
+    """o(input, *args), computed in `dtype` (or that of `out`) instead of the input's own."""
+    wanted = out.dtype if dtype is None and out is not None else dtype
+    result = o(input if wanted is None else input.to(wanted), *args)
+    if wanted is not None and result.dtype is not wanted:  # integers, computed in int64
+        result = result.to(wanted)
+    return write_out(out, result, input)
 
 
 def by_numpy_names(function: str, names: dict, dim: Dims, keepdim: bool) -> tuple[Dims, bool]:
@@ -229,6 +230,8 @@ def sum_to_size(input: Any, *size: Any) -> Any:
     shape, lead = input._data.shape, input._data.ndim - len(size)
     if lead < 0 or any(n not in (1, m) for n, m in zip(size, shape[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(shape)}}}.")
+    if not size:
+        return total_all(input)
     axes = [i for i, m in enumerate(shape) if i < lead or (m != 1 and size[i - lead] == 1)]
     return total(input, axes, True).reshape(size) if axes else input
 
@@ -283,8 +286,9 @@ def flip(x: Any, axis: int) -> Any:
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None,
          out: Any = None) -> Any:  # fmt: skip
     """Product of the elements, of all or along `dim`, computed in `dtype` if one is given."""
-    x, given = prepared(input, dtype, out)
-    return product_all(x, **given) if dim is None else product(x, dim, keepdim, **given)
+    if dim is None:
+        return in_dtype(product_all, input, dtype, out)
+    return in_dtype(product, input, dtype, out, dim, keepdim)
 
 
 # -- variance and standard deviation ---------------------------------------------------------------

@@ -14,7 +14,7 @@ import numpy as np
 from ..dtypes import C64, C128, F32, F64
 from .define import MOVE, OPS, function, op, primitive
 from .index import along, dim_of
-from .reduce import flip, prepared, product_before, wide
+from .reduce import axes_of, flip, in_dtype, product_before, wide
 
 LONG = 64
 DOUBLE = {F32: F64, C64: C128}
@@ -110,15 +110,13 @@ def accumulated(ufunc: np.ufunc, x: Any, axis: int) -> Any:
 @function(inplace="cumsum_")
 def cumsum(input: Any, dim: int, *, dtype: Any = None, out: Any = None) -> Any:
     """Sum of the elements up to and including each, along `dim`."""
-    x, given = prepared(input, dtype, out)
-    return running_sum(x, dim, **given)
+    return in_dtype(running_sum, input, dtype, out, dim)
 
 
 @function(inplace="cumprod_")
 def cumprod(input: Any, dim: int, *, dtype: Any = None, out: Any = None) -> Any:
     """Product of the elements up to and including each, along `dim`."""
-    x, given = prepared(input, dtype, out)
-    return running_product(x, dim, **given)
+    return in_dtype(running_product, input, dtype, out, dim)
 
 
 @op(takes="fc")
@@ -131,11 +129,13 @@ def logcumsumexp(x: Any, /, dim: int) -> Any:
 
 
 def _complex_scan(x: Any, axis: int) -> Any:
-    """logcumsumexp of complex numbers, scaled by the largest real part so far."""
-    top = np.maximum.accumulate(x.real, axis=axis)
-    top = np.where(np.isfinite(top), top, top.dtype.type(0))
-    fading = np.exp(previous(top, axis) - top)
-    return np.log(recurrence(np.exp(x - top), fading, axis)) + top
+    """logcumsumexp of complex numbers, one after the other, as the imaginary part winds on."""
+    out = np.moveaxis(x.copy(), axis, 0)
+    for i in range(1, len(out)):
+        first = out[i - 1].real >= out[i].real
+        high, low = np.where(first, out[i - 1], out[i]), np.where(first, out[i], out[i - 1])
+        out[i] = np.where(high.real == -np.inf, high, high + np.log1p(np.exp(low - high)))
+    return np.moveaxis(out, 0, axis)
 
 
 @logcumsumexp.vjp
@@ -188,6 +188,81 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
         raise RuntimeError(f"order must be non-negative but got {n}")
     if any(t is not None and t._data.ndim != data.ndim for t in (prepend, append)):
         raise RuntimeError("diff expects prepend or append to be the same dimension as input")
-    parts = [t for t in (prepend, input, append) if t is not None]
+    parts = [t for t in (prepend, input, append) if t is not None] if n else [input]
     joined = input if len(parts) == 1 else OPS["cat"].entry(parts, dim)
     return differences(joined, n, dim, **({} if out is None else {"out": out}))
+
+
+def panels(name: str, y: Any, x: Any, dx: float, dim: int) -> tuple:
+    """Twice the areas between neighbours along `dim`, and the axis."""
+    for argument, t in (("y", y), ("x", x)):
+        if t is not None and t._data.dtype == bool:
+            text = f"received a bool input for `{argument}`, but bool is not supported"
+            raise RuntimeError(f"{name}: {text}")
+    ndim = y._data.ndim
+    if not ndim:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    axis = dim_of(dim, ndim)
+    left, right = along(axis, slice(None, -1)), along(axis, slice(1, None))
+    sums = y[left] + y[right]
+    if x is None:
+        return sums * (1 if dx is None else dx), axis
+    if x._data.ndim == 1:
+        if x._data.shape[0] != y._data.shape[axis]:
+            raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
+        x = x.reshape((-1,) + (1,) * (ndim - 1 - axis))
+    return sums * differences(x, 1, axis - ndim), axis
+
+
+@function(method=False, alias="trapz")
+def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
+    """Integral along `dim` by the trapezoidal rule, at points `x` or at distances `dx`."""
+    areas, axis = panels("trapezoid", y, x, dx, dim)
+    return areas.sum(axis) / 2
+
+
+@function(method=False)
+def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
+    """Integral along `dim` up to each point but the first, by the trapezoidal rule."""
+    areas, axis = panels("cumulative_trapezoid", y, x, dx, dim)
+    return running_sum(areas / 2, axis)
+
+
+@function(method=False)
+def gradient(input: Any, *, spacing: Any = None, dim: Any = None, edge_order: int = 1) -> Any:
+    """Slopes along each of `dim` (default: all): central differences, one-sided at the ends.
+
+    `spacing` is one step for all, or for each a step or a tensor of coordinates.
+    """
+    ndim = input._data.ndim
+    dims, spacing = axes_of(dim, ndim), 1 if spacing is None else spacing
+    steps = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
+    if len(steps) != len(dims):
+        raise RuntimeError(
+            "torch.gradient expected spacing to be unspecified, a scalar, or a list of length "
+            f"equal to that of dim or to 'self.dim() = {ndim}', but got a list of {len(steps)}"
+        )
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    if [a for a in dims if input._data.shape[a] <= edge_order]:
+        text = "expected each dimension size to be at least edge_order+1"
+        raise RuntimeError(f"torch.gradient {text}")
+    return tuple([slopes(input, h, a, edge_order) for h, a in zip(steps, dims, strict=True)])
+
+
+def slopes(y: Any, step: Any, axis: int, edge_order: int) -> Any:
+    """Slopes of `y` along `axis`, for one step or at the coordinates `step`."""
+    rise = differences(y, 1, axis)
+    if getattr(step, "ndim", 0):
+        step = differences(step, 1, 0).reshape((-1,) + (1,) * (y._data.ndim - 1 - axis))
+        share = step[1:] / (step[:-1] + step[1:])  # what the step before a point counts for
+        opening, closing = 1 - share[:1], share[-1:]
+    else:
+        share = opening = closing = 0.5
+    rise = rise / step
+    early, late = rise[along(axis, slice(None, -1))], rise[along(axis, slice(1, None))]
+    first, last = rise[along(axis, slice(0, 1))], rise[along(axis, slice(-1, None))]
+    if edge_order == 2:
+        first = first + (first - rise[along(axis, slice(1, 2))]) * opening
+        last = last + (last - rise[along(axis, slice(-2, -1))]) * closing
+    return OPS["cat"].entry([first, early * share + late * (1 - share), last], axis)
