@@ -13,7 +13,7 @@ class OutOfMemoryError(RuntimeError):
     """Memory for a tensor could not be had."""
 
 
-class DeviceError(RuntimeError):
+class DeviceError(AssertionError, RuntimeError):
     """A device was asked for that this library does not have."""
 
     def __init__(self, device: str) -> None:
@@ -45,6 +45,10 @@ class OverwrittenError(RuntimeError):
             f"Hint: it was saved at {saved} and overwritten at {written}. "
             "Write the second operation out of place, or clone() the value before."
         )
+
+
+class LinAlgError(RuntimeError):
+    """A matrix without the inverse, solution or factorization that was asked for."""
 
 
 class LeafInPlaceError(RuntimeError):

@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import devices, dtypes
 from ..dtypes import FLOATING, FROM_NUMPY, HALVES, I64, INTEGER, PYTHON_TYPES
+from ..tape import state
 from .convert import arranged, check_dtype, converted, to_dtype
 from .create import check_options, finished
 from .define import Tensor, function, scalar_name, wrap
@@ -42,7 +43,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
                       "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
                       UserWarning, stacklevel=2)  # fmt: skip
         a = data._data
-        return finished(arranged(a, None) if d is None or d.numpy is a.dtype else converted(a, d.numpy), requires_grad)
+        return finished(arranged(a, None) if d is None or d.numpy is a.dtype else state.run(converted, a, d.numpy), requires_grad)
     return finished(array_of(data, d), requires_grad)
 
 
@@ -50,13 +51,13 @@ def array_of(data: Any, d: dtypes.dtype | None) -> Any:
     """A new array (or NumPy scalar) of numbers, sequences or an array, in dtype `d` or the one the data call for."""
     kind = type(data)
     if d is None and kind is float:
-        return dtypes.default.real.numpy.type(data)
+        return state.run(dtypes.default.real.numpy.type, data)
     if kind in PYTHON_TYPES:
         return numbers([data], {kind}, d)[0]
     if kind is not list and kind is not tuple:
         if isinstance(data, np.ndarray):
             a = native(data)
-            return a.copy("K") if d is None or d.numpy is a.dtype else converted(a, d.numpy)
+            return a.copy("K") if d is None or d.numpy is a.dtype else state.run(converted, a, d.numpy)
         if isinstance(data, np.generic) and not isinstance(data, (str, bytes)):
             return numbers([data], {kind}, d)[0]
         if not is_sequence(data):
@@ -165,7 +166,8 @@ def floats(leaves: list, kinds: set, d: dtypes.dtype) -> np.ndarray:
     if d.category == FLOATING and any(map(is_complex_type, kinds)):
         raise TypeError("must be real number, not complex")
     compute = HALVES.get(d.numpy)
-    return np.array(leaves, d.numpy) if compute is None else np.array(leaves, compute).astype(d.numpy)
+    a = state.run(np.array, leaves, compute or d.numpy)
+    return a if compute is None else state.run(a.astype, d.numpy)
 
 
 def integers(leaves: list, kinds: set, d: dtypes.dtype) -> np.ndarray:

@@ -37,6 +37,7 @@ FAST = {np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.m
         np.divide: operator.truediv, np.less: operator.lt, np.less_equal: operator.le, np.greater: operator.gt,
         np.greater_equal: operator.ge}  # fmt: skip
 INTEGER_LIMITS = {d: (np.iinfo(d).min, np.iinfo(d).max) for d in FROM_NUMPY if d.kind in "iu"}
+DERIVED = ("names", "shapes", "picks", "saving", "simple", "right", "left", "_node")
 OPS: dict[str, Op] = {}
 Tensor: Any = None
 
@@ -77,7 +78,6 @@ class Op:
         elementwise_op: bool = facets.pop("plain", False)
         assert not facets, facets
         self.joint = False
-        self._node: type | None = None
         self._read_signature()
         self.plain = elementwise_op and self.n <= 2  # elementwise, on one or two tensors
         self.set_rules(rules)
@@ -98,6 +98,17 @@ class Op:
         """Give the operator its derivative; `joint`: one rule that returns every input's cotangent."""
         missing = 0 if joint or not rules or self.n > 2 else self.n - len(rules)
         self.joint, self.rules = joint, (*rules, *(None,) * missing)
+        for name in DERIVED:
+            self.__dict__.pop(name, None)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in DERIVED:
+            raise AttributeError(f"operators have no {name!r}")
+        self._read_rules()
+        return self.__dict__[name]
+
+    def _read_rules(self) -> None:
+        """Work out, at the first use, what the rules' parameter names ask for."""
         self.names = tuple(_wanted(r) for r in self.rules)
         tensors, rest = self.params[: self.n], self.params[self.n :]
         order = (*tensors, "out", "extra", "needs", *rest, *(f"{p}_shape" for p in tensors))
@@ -105,9 +116,9 @@ class Op:
         self.shapes = any(n.endswith("_shape") for names in self.names for n in names)
         self.picks = tuple(_picker([places[n] for n in names]) for names in self.names)
         self.saving = self.keeps or any(places[n] <= self.n for names in self.names for n in names)
-        self._node = None
-        simple = rules and self.outputs == 1 and not joint and not self.variadic
+        simple = self.rules and self.outputs == 1 and not self.joint and not self.variadic
         self.simple = (self.rules, self.plain, self.saving) if simple else None
+        self._node = None
         self.right = self.left = self
         if self.scalar_nodes:
             self.right, self.left = self._named(self.scalar_nodes[0]), self._named(self.scalar_nodes[-1])
@@ -390,8 +401,10 @@ def storage_array(x: Any) -> Any:
 def make_view(t: Any, x: Any, many: bool = False) -> None:
     """Let `t` be a view of `x` if its array looks at the memory of x's."""
     y, data = t._data, x._data
-    if y is not data and type(data) is ndarray and y.base is not data and not np.may_share_memory(y, data):
-        return
+    if y is not data and type(data) is ndarray:
+        owner = y.base
+        if owner is None or (owner is not data and owner is not data.base and not np.may_share_memory(y, data)):
+            return
     be_view(t, x, many)
 
 
@@ -400,10 +413,9 @@ def be_view(t: Any, x: Any, many: bool = False) -> None:
     t._storage = x._storage
     t._base = base = x if x._base is None else x._base
     t._seen = base._node
-    if many:
-        t._no_inplace = "multi"
-    elif not state.grad or x._no_inplace == "no_grad":
-        t._no_inplace = "no_grad"
+    flaw = "multi" if many else x._no_inplace if state.grad else "no_grad"
+    if flaw is not None:
+        t._no_inplace, t._born = flaw, x._storage.version
 
 
 def edges_of(inputs: Sequence) -> tuple[tuple, tuple]:
@@ -424,6 +436,11 @@ def edges_of(inputs: Sequence) -> tuple[tuple, tuple]:
 def refresh(view: Any) -> None:
     """Bring a view's history up to date after its base was rewritten in place."""
     base = view._base
+    if base._node is None or type(base._node) is AccumulateGrad:  # not rewritten: it became, or ceased to be, a leaf
+        view._seen = base._node
+        return
+    if view._no_inplace is not None:
+        raise view_error(view, "its base or another view of its base has been")
     view._seen = base._node
     replay = view.__dict__.get("_replay")
     with_history = replay(base) if replay is not None else OPS["as_strided_view"].entry(base, view._data)
@@ -647,8 +664,11 @@ def scalar_name(d: dtypes.dtype) -> str:
     return SCALAR_NAMES[d.name]
 
 
-def check_inplace(x: Any) -> None:
-    """Raise torch's error if `x` must not be changed in place now; nothing has been changed yet."""
+def check_inplace(x: Any, others: Sequence = (), expanded: bool = False) -> None:
+    """Raise torch's error if `x` must not be changed in place now; nothing has been changed yet.
+
+    `others` are the operation's other arguments; `expanded`: places that share memory may be written.
+    """
     if not isinstance(x, Tensor):
         raise not_a_tensor("in-place operation", "self", 1, x)
     if state.grad:
@@ -657,14 +677,18 @@ def check_inplace(x: Any) -> None:
             if type(x._node) is AccumulateGrad:
                 raise LeafInPlaceError
         else:
-            _check_view(x, base)
+            _check_view(x, base, others)
     data = x._data
     if isinstance(data, np.ndarray):
         if not data.flags.writeable:
             _read_only(data)
-        if data.size and 0 in data.strides and any(s == 0 and n > 1 for s, n in zip(data.strides, data.shape, strict=True)):
+        if not expanded and 0 in data.strides and data.size and any(s == 0 and n > 1 for s, n in zip(data.strides, data.shape)):
             raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
                                "memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
+        if x._storage is not None:
+            for y in others:
+                if isinstance(y, Tensor) and y._storage is x._storage:
+                    _check_overlap(data, y._data)
 
 
 def _read_only(data: Any) -> None:
@@ -672,24 +696,40 @@ def _read_only(data: Any) -> None:
                        "clone() the tensor first")  # fmt: skip
 
 
-def _check_view(x: Any, base: Any) -> None:
-    flaw = x.__dict__.get("_no_inplace")
-    if flaw is None or not (x.requires_grad or base.requires_grad):
-        if type(base._node) is AccumulateGrad:
-            raise LeafInPlaceError(view=True)
-        return
-    name = x.grad_fn.name() if x.grad_fn is not None else "UnbindBackward0"
-    if flaw == "multi":
-        raise RuntimeError(
-            f"Output {x._index} of {name} is a view and is being modified inplace. This view is the output of a function "
-            "that returns multiple views. Such functions do not allow the output views to be modified inplace. You should "
-            "replace the inplace operation by an out-of-place one.")  # fmt: skip
-    if type(base._node) is AccumulateGrad or base.requires_grad:
-        raise RuntimeError(
-            "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use "
-            "case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the "
-            "inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside "
-            "(if you want the inplace to be tracked).")  # fmt: skip
+def _check_overlap(a: Any, b: Any) -> None:
+    """Raise if `b` looks at a part of the memory `a` is about to be written in (all of it, the same way, is fine)."""
+    same = a is b or (a.shape == b.shape and a.strides == b.strides and address(a) == address(b))
+    if not same and a.flags.forc and b.flags.forc and np.may_share_memory(a, b):
+        raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
+                           "single memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
+
+
+def address(a: Any) -> int:
+    """Where an array's first element lies in memory."""
+    return a.__array_interface__["data"][0]
+
+
+def _check_view(x: Any, base: Any, others: Sequence) -> None:
+    if x._no_inplace is not None and (x.requires_grad or any(isinstance(y, Tensor) and y.requires_grad for y in others)):
+        raise view_error(x, "is being")
+    if type(base._node) is AccumulateGrad or type(x._node) is AccumulateGrad:
+        raise LeafInPlaceError(view=True)
+
+
+def view_error(x: Any, what: str) -> RuntimeError:
+    """torch's error for writing a view that must not be (`what` is "is being"), or whose base was written."""
+    node = x._node
+    if node is None or type(node) is AccumulateGrad:
+        head = f"A view was created in no_grad mode and {what} modified inplace with grad mode enabled."
+    else:
+        head = f"Output {x._index} of {node.name().removesuffix('Backward0')} is a view and {what} modified inplace."
+    if x._no_inplace == "multi":
+        return RuntimeError(f"{head} This view is the output of a function that returns multiple views. Such functions do not allow "
+                            "the output views to be modified inplace. You should replace the inplace operation by an out-of-place "
+                            "one.")  # fmt: skip
+    return RuntimeError(f"{head} Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
+                        "moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace "
+                        "to be tracked) or both outside (if you want the inplace to be tracked).")  # fmt: skip
 
 
 def inplace(op: Op, function: Callable) -> Callable:
@@ -697,7 +737,7 @@ def inplace(op: Op, function: Callable) -> Callable:
     ufunc = op.kernel if isinstance(op.kernel, np.ufunc) else None
 
     def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
-        check_inplace(self)
+        check_inplace(self, args)
         data = self._data
         if ufunc is not None and type(data) is np.ndarray and not kwargs and not _tracks(self, args):
             operands = [a._data if isinstance(a, Tensor) else a for a in args]
@@ -844,11 +884,12 @@ def geometry(base: Any, view: Any) -> tuple:
 
 
 def view_places(base_shape: tuple, base_strides: tuple, shape: tuple, strides: tuple, start: int) -> Any:
-    """For each element of a view its place in `base.reshape(-1)`."""
-    low = sum(min(0, s * (n - 1)) for s, n in zip(base_strides, base_shape, strict=True))
-    high = sum(max(0, s * (n - 1)) for s, n in zip(base_strides, base_shape, strict=True))
-    memory = np.empty(max(high - low + 1, 1), np.intp)
+    """For each element of a view its place in `base.reshape(-1)`; the number of elements stands for a place outside."""
     count = math.prod(base_shape)
+    spans = [(0, base_shape, base_strides), (start, shape, strides)]
+    low = min(at + sum(min(0, s * (n - 1)) for s, n in zip(steps, size, strict=True)) for at, size, steps in spans)
+    high = max(at + sum(max(0, s * (n - 1)) for s, n in zip(steps, size, strict=True)) for at, size, steps in spans)
+    memory = np.full(max(high - low + 1, 1), count, np.intp)
     seen_by(memory[-low:], base_shape, base_strides)[...] = np.arange(count).reshape(base_shape)
     return seen_by(memory[start - low :], shape, strides).copy()
 

@@ -43,9 +43,14 @@ def cat(tensors: Any, /, dim: Any = 0) -> Any:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     tensors = alike(tensors)
     try:
-        return np.concatenate(tensors, dim)
+        return in_rows(np.concatenate(tensors, dim))
     except ValueError:
         return _cat_uneven(tensors, dim)
+
+
+def in_rows(x: Any) -> Any:
+    """The array in row-major order, which NumPy's joins do not give where all parts lie otherwise."""
+    return x.copy() if type(x) is np.ndarray and not x.flags.c_contiguous else x
 
 
 def _cat_uneven(tensors: Sequence, dim: int) -> Any:
@@ -65,7 +70,7 @@ def _cat_uneven(tensors: Sequence, dim: int) -> Any:
         if wrong is not None:
             raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {first[wrong]} but got size "
                                f"{x.shape[wrong]} for tensor number {i} in the list.")  # fmt: skip
-    return np.concatenate(part, dim)
+    return in_rows(np.concatenate(part, dim))
 
 
 @cat.vjp_all
@@ -94,7 +99,7 @@ def stack(tensors: Any, /, dim: Any = 0) -> Any:
                                f"at entry {i}")  # fmt: skip
     i = place(dim, len(shape) + 1)
     shape = (*shape[:i], 1, *shape[i:])
-    return np.concatenate([x.reshape(shape) for x in alike(tensors)], i)
+    return in_rows(np.concatenate([x.reshape(shape) for x in alike(tensors)], i))
 
 
 @stack.vjp_all

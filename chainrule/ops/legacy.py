@@ -35,7 +35,7 @@ class TensorType(type):
 def legacy(args: tuple, d: dtypes.dtype, device: Any = None) -> Any:
     """What torch's old constructors make of their arguments: sizes, data, or another tensor to look at."""
     devices.check(device)
-    if len(args) == 1 and not is_size(args[0]) and type(args[0]).__name__ != "Size":
+    if len(args) == 1 and (isinstance(args[0], Tensor) or not is_size(args[0])) and type(args[0]).__name__ != "Size":
         data = args[0]
         if isinstance(data, Tensor):
             if data.dtype is not d:

@@ -19,7 +19,7 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import COMPLEX, F32, F64, HALVES, I64, INTEGER
 from .convert import check_dtype, check_fits, converted
-from .create import allocate, check_options, finished, is_size, written
+from .create import bad_allocation, check_options, finished, is_size, written
 from .define import Tensor, function, scalar_name
 
 WIDER = {F32: F64, F64: np.dtype(np.longdouble), dtypes.complex64.numpy: dtypes.complex128.numpy}
@@ -61,12 +61,20 @@ def arange(*args: Any, start: Any = None, end: Any = None, step: Any = None, out
     if layout is not None or device is not None or pin_memory:
         check_options(layout, device, pin_memory)
     if len(args) == 1 and type(args[0]) is int and start is end is step is dtype is out and args[0] >= 0:
-        return finished(allocate("arange", np.arange, args[0], I64), requires_grad)
+        return finished(counted(args[0]), requires_grad)
     numbers = _arguments(args, {"start": start, "end": end, "step": step})
     d = None if dtype is None else check_dtype("arange", dtype)
     target = d or (out.dtype if out is not None else dtype_of(numbers))
     a = steps(*numbers, target)
     return finished(a, requires_grad) if out is None else written(out, a, d)
+
+
+def counted(n: int) -> np.ndarray:
+    """0, 1, ... n - 1."""
+    try:
+        return np.arange(n, dtype=I64)
+    except (MemoryError, ValueError) as e:
+        raise bad_allocation("arange", (n,), I64, e) from None
 
 
 def dtype_of(numbers: Sequence) -> dtypes.dtype:
@@ -92,11 +100,11 @@ def steps(start: Any, end: Any, step: Any, d: dtypes.dtype) -> np.ndarray:
     if d.category in (dtypes.BOOL, COMPLEX):
         raise NotImplementedError(f"\"arange_cpu\" not implemented for '{scalar_name(d)}'")
     if d.category != INTEGER:
-        return in_vectors(allocate("arange", np.arange, math.ceil((end - start) / step), I64), start, step, d)
+        return in_vectors(counted(math.ceil((end - start) / step)), start, step, d)
     start, end, step = int(start), int(end), int(step)
     if not step:
         raise ValueError("step must be nonzero")
-    return (allocate("arange", np.arange, -((start - end) // step), I64) * step + start).astype(d.numpy)
+    return (counted(-((start - end) // step)) * step + start).astype(d.numpy)
 
 
 def in_vectors(i: np.ndarray, start: Any, step: Any, d: dtypes.dtype) -> np.ndarray:
@@ -167,7 +175,7 @@ def line(start: Any, end: Any, count: int, d: dtypes.dtype) -> np.ndarray:
     else:
         unit, work = HALVES.get(d.numpy, d.numpy).type, WIDER.get(HALVES.get(d.numpy, d.numpy), d.numpy)
     low, high = (rounded(np.array(x), d) if d.numpy in HALVES else unit(x) for x in (start, end))
-    i = allocate("linspace", np.arange, count, I64)
+    i = counted(count)
     if d.numpy in HALVES:
         return _line_of_halves(low, high, i, d)
     step = unit((high - low) / unit(max(count - 1, 1)))

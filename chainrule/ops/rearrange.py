@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from .convert import clone, contiguous_format
+from .convert import arranged, clone, contiguous_format
 from .create import bad_allocation, is_size
 from .define import MOVE, Tensor, function, op, scalar_name, wrap
 from .join import cat, stack, tensors_of
@@ -38,7 +38,7 @@ def repeat(x: Any, /, repeats: Any) -> Any:
     target = tuple([k * n for k, n in zip(repeated[::2], repeated[1::2], strict=True)])
     if any(n < 0 for n in repeats):
         raise bad_allocation("repeat", target, x.dtype, ValueError())
-    return np.broadcast_to(x.reshape(tuple(single)), tuple(repeated)).reshape(target) if repeated else x.copy()
+    return np.broadcast_to(x.reshape(tuple(single)), tuple(repeated)).copy().reshape(target)
 
 
 @repeat.vjp
@@ -49,9 +49,9 @@ def _(g, repeats, x_shape):
 
 
 @function
-def tile(input: Any, *dims: Any) -> Any:
+def tile(input: Any, *repeats: Any, dims: Any = None) -> Any:
     """The tensor repeated along each dimension; missing repeats in front count as 1."""
-    repeats = sizes(dims[0] if len(dims) == 1 else dims, "dims")
+    repeats = sizes(dims if dims is not None else repeats[0] if len(repeats) == 1 else repeats, "dims")
     return repeat(input, (1,) * (input._data.ndim - len(repeats)) + repeats)
 
 
@@ -68,8 +68,6 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *
                         f"not {type(repeats).__name__}")  # fmt: skip
     if dim is None:
         input, dim = flatten(input), 0
-    if isinstance(repeats, Tensor) and repeats._data.size == 1 and repeats._data.ndim < 2 and input._data.ndim:
-        repeats = int(counts(repeats, None).reshape(()))
     dim = place(dim, input._data.ndim)
     if isinstance(repeats, Tensor):
         return _each_repeated(input, repeats, dim, output_size)
@@ -89,8 +87,11 @@ def _all_repeated(x: Any, times: int, dim: int, output_size: int | None) -> Any:
 
 
 def _each_repeated(x: Any, repeats: Any, dim: int, output_size: int | None) -> Any:
-    times = counts(repeats, output_size)
     size = x._data.shape[dim] if x._data.ndim else 1
+    times = counts(repeats, None)
+    if times.size == 1:
+        times = np.broadcast_to(times.reshape(-1), (size,))
+    check_total(times, output_size)
     if len(times) != size:
         raise RuntimeError(f"repeats must have the same size as input along dim, but got repeats.size(0) = {len(times)} and "
                            f"input.size({dim}) = {size}")  # fmt: skip
@@ -106,9 +107,14 @@ def counts(repeats: Any, output_size: int | None) -> np.ndarray:
         raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{scalar_name(repeats.dtype)}'")
     if (times < 0).any():
         raise RuntimeError("repeats can not be negative")
+    check_total(times, output_size)
+    return times
+
+
+def check_total(times: np.ndarray, output_size: int | None) -> None:
+    """Raise if the repeats do not add up to the size promised."""
     if output_size is not None and int(times.sum()) != output_size:
         raise RuntimeError("allocated size does not match required size")
-    return times
 
 
 # -- reversed and shifted --------------------------------------------------------------------------------------------
@@ -131,7 +137,7 @@ def backwards(x: Any, dims: Sequence) -> Any:
 @op(promote=MOVE, star=True, linear=True)
 def flip(x: Any, /, dims: Any) -> Any:
     """The elements along `dims` in reverse order."""
-    return backwards(x, distinct(sizes(dims, "dims"), x.ndim)).copy()
+    return arranged(backwards(x, distinct(sizes(dims, "dims"), x.ndim)), None)
 
 
 @flip.vjp
@@ -211,11 +217,9 @@ def rot90(x: Any, /, k: Any = 1, dims: Any = (0, 1)) -> Any:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
     if x.ndim < 2:
         raise RuntimeError(f"expected total dims >= 2, but got total dims = {x.ndim}")
-    if dims[0] == dims[1] or abs(dims[0] - dims[1]) == x.ndim:
+    if place(dims[0], x.ndim) == place(dims[1], x.ndim):
         raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
-    for d in dims:
-        place(d, x.ndim)
-    return turned(x, k, dims).copy()
+    return arranged(turned(x, k, dims), None)
 
 
 @rot90.vjp
@@ -248,7 +252,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
     shape = tuple([x._data.size for x in axes])
     grids = [expand(reshape(x, (*(1,) * i, -1, *(1,) * (len(axes) - i - 1))), shape) for i, x in enumerate(axes)]
     if swapped:
-        grids = [transpose(g, 0, 1) for g in grids]
         grids[:2] = grids[1::-1]
     return tuple(grids)
 

@@ -20,7 +20,7 @@ from ..errors import bad_dim, not_a_tensor
 from ..tape import state, storage_of
 from .convert import arranged, clone, contiguous_format, in_format, preserve_format
 from .create import allocate, bad_allocation, is_size, sizes_of
-from .define import (MOVE, OPS, Op, Tensor, check_inplace, function, geometry, op, put_add, scalar_name, seen_by,
+from .define import (MOVE, OPS, Op, Tensor, be_view, check_inplace, function, geometry, op, put_add, scalar_name, seen_by,
                      storage_array, view_places, wrap)  # fmt: skip
 
 
@@ -272,6 +272,8 @@ def expanded_shape(shape: Sequence, target: Sequence) -> tuple:
     out = list(target)
     for i, n in enumerate(target):
         if i < lead:
+            if not is_size(n):
+                raise TypeError(f"expand(): argument 'size' must be tuple of ints, but found {type(n).__name__} at pos {i}")
             if n < 0:
                 raise RuntimeError(f"The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension {i}")
         elif n == -1:
@@ -290,11 +292,7 @@ def expand(x: Any, /, size: Any) -> Any:
         return np.broadcast_to(x, shape)
     lead = len(shape) - x.ndim
     strides = [0] * lead + [s if m == n else 0 for s, m, n in zip(x.strides, x.shape, shape[lead:], strict=True)]
-    if x.flags.c_contiguous and x.flags.writeable and x.dtype.kind != "V" and x.size:
-        return np.ndarray(shape, x.dtype, x, 0, strides)
-    y = np.broadcast_to(x, shape)
-    y.flags.writeable = x.flags.writeable
-    return y
+    return with_strides(x, shape, strides)
 
 
 @expand.vjp
@@ -591,7 +589,14 @@ def unfold(x: Any, /, dimension: Any, size: Any, step: Any) -> Any:
         return _windows_last(x[windows(full, i, size, step)], i)
     shape = (*x.shape[:i], (full - size) // step + 1, *x.shape[i + 1 :], size)
     strides = (*x.strides[:i], x.strides[i] * step, *x.strides[i + 1 :], x.strides[i])
-    return np.lib.stride_tricks.as_strided(x, shape, strides)
+    return with_strides(x, shape, strides)
+
+
+def with_strides(x: np.ndarray, shape: Sequence, strides: Sequence) -> np.ndarray:
+    """The array's memory from its first element on, with other sizes and strides (in bytes)."""
+    if x.flags.c_contiguous and x.flags.writeable and x.dtype.kind != "V" and x.size:
+        return np.ndarray(shape, x.dtype, x, 0, strides)
+    return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=x.flags.writeable)
 
 
 def windows(full: int, axis: int, size: int, step: int) -> tuple:
@@ -621,7 +626,8 @@ def as_strided_view(x: Any, /, view: Any) -> Any:
 
 @as_strided_view.vjp
 def _(g, extra):
-    return put_add(g, view_places(*extra), (math.prod(extra[0]),)).reshape(extra[0])
+    count = math.prod(extra[0])
+    return put_add(g, view_places(*extra), (count + 1,))[:count].reshape(extra[0])
 
 
 def owner_of(x: Any) -> np.ndarray:
@@ -650,7 +656,10 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset}, and itemsize {item} "
                            f"requiring a storage size of {needed * item} are out of bounds for storage of size {available * item}")  # fmt: skip
     memory = np.lib.stride_tricks.as_strided(owner, (available,), (item,))
-    return as_strided_view(input, seen_by(memory[offset:], shape, strides))
+    out = as_strided_view(input, seen_by(memory[offset:], shape, strides))
+    if out._base is None:
+        be_view(out, input)
+    return out
 
 
 # -- in place: the tensor looks at its memory in another way ----------------------------------------------------------
