@@ -7,9 +7,7 @@ which names it and lists what there is.
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.machinery
-import importlib.util
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -17,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 
-class _TorchImporter(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class _TorchImporter:
     """Finds `torch` and `torch.x.y`, and loads `chainrule` and `chainrule.x.y` for them."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: Any = None) -> Any:
