@@ -29,7 +29,7 @@ def surrounded(x: Any, pads: Pads, value: Any = 0) -> Any:
     """Array code: `x` with `value` around it."""
     x, around = cropped(x, pads)
     if not any(b or a for b, a in around):
-        return x.copy() if x.size else x
+        return x
     shape = tuple([n + b + a for n, (b, a) in zip(x.shape, around, strict=True)])
     inside = tuple([slice(b, b + n) for n, (b, _) in zip(x.shape, around, strict=True)])
     if value == 0:
@@ -53,7 +53,7 @@ def constant_pad_nd(x: Any, /, pad: Any, value: Any = 0) -> Any:
         if n + b + a < 0 or max(-b, 0) > n:
             raise RuntimeError(f"The input size {n}, plus negative padding {b} and {a}, resulted in a negative output size, "
                                f"which is invalid. Check dimension {i} of your input.")  # fmt: skip
-    return surrounded(x, pad, value)
+    return surrounded(x, pad, value) if any(p > 0 for p in pad) else surrounded(x, pad).copy()
 
 
 @constant_pad_nd.vjp
