@@ -24,7 +24,7 @@ from .define import (
     scalar_name,
     write_out,
 )
-from .index import dim_of
+from .index import dim_of, tensor_data
 from .reduce import Dims, axes_of, refuse_integers, spread
 
 INF = math.inf
@@ -112,7 +112,7 @@ def check_identity(shape: tuple, p: float, dim: Dims, axes: tuple) -> None:
 
 def with_dtype(input: Any, dtype: Any) -> Any:
     """`input` in the dtype a norm is asked for in, if torch allows it."""
-    refuse_integers(NORM_OF_INTEGERS, input._data)
+    refuse_integers(NORM_OF_INTEGERS, tensor_data("norm", input))
     own, name = FROM_NUMPY[input._data.dtype], "linalg.vector_norm: "
     if dtype is None or dtype is own:
         return input
@@ -155,6 +155,13 @@ def normalize(input: Any, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12,
               out: Any = None) -> Any:  # fmt: skip
     """input / max(|input|_p, eps), the norm being along `dim`."""
     return write_out(out, input / vector_norm(input, p, dim, True).clamp_min(eps), input)
+
+
+@function(method=False)
+def norm_except_dim(v: Any, pow: float = 2, dim: int = 0) -> Any:
+    """The norm of each slice of `dim` (of all for -1), the other dimensions kept as size 1."""
+    data = tensor_data("norm_except_dim", v, "v")
+    return vector_norm(v, pow, None if dim == -1 else others(dim, data.ndim), dim != -1)
 
 
 @op(inplace=True)
@@ -276,8 +283,9 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = MODES[0]) -> Any
     """The p-norm of the difference of each row of `x1` (..., P, M) and each of `x2` (..., R, M)."""
     if compute_mode not in MODES:
         raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
-    check_rows(x1._data, x2._data, p)
-    many = x1._data.shape[-2] > FEW or x2._data.shape[-2] > FEW
+    x, y = tensor_data("cdist", x1, "x1"), tensor_data("cdist", x2, "x2", 2)
+    check_rows(x, y, p)
+    many = x.shape[-2] > FEW or y.shape[-2] > FEW
     return all_distances(x1, x2, p, p == 2 and (many, True, False)[MODES.index(compute_mode)])
 
 

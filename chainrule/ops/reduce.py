@@ -19,7 +19,7 @@ import numpy as np
 from .. import return_types
 from ..dtypes import FLOATING, FROM_NUMPY, I64
 from .define import FLOAT, function, op, scalar_name, wrap, write_out
-from .index import along, dim_of
+from .index import along, dim_of, tensor_data
 
 Dims = int | Sequence[int] | None
 
@@ -201,7 +201,7 @@ def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any =
             out: Any = None) -> Any:  # fmt: skip
     """Mean of the elements that are not NaN, of all or along `dim`."""
     refuse_integers("nanmean(): expected input to have floating point or complex dtype but got {}",
-                    input._data)  # fmt: skip
+                    tensor_data("nanmean", input))  # fmt: skip
     known = total(wrap(~np.isnan(input._data)), dim, keepdim)
     return write_out(out, nansum(input, dim, keepdim, dtype=dtype) / known)
 
@@ -227,7 +227,8 @@ def by_numpy_names(function: str, names: dict, dim: Dims, keepdim: bool) -> tupl
 def sum_to_size(input: Any, *size: Any) -> Any:
     """The sum over the dimensions that broadcasting from `size` to the input's shape expanded."""
     size = size[0] if len(size) == 1 and not isinstance(size[0], int) else size
-    shape, lead = input._data.shape, input._data.ndim - len(size)
+    shape = tensor_data("sum_to_size", input).shape
+    lead = len(shape) - len(size)
     if lead < 0 or any(n not in (1, m) for n, m in zip(size, shape[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size {{{list(shape)}}}.")
     if not size:
@@ -314,9 +315,11 @@ def pull_variance(g: Any, x: Any, dim: Dims, correction: float, keepdim: bool) -
     """The cotangent of `x` from that of its variance along `dim`."""
     axes = axes_of(dim, x.ndim)
     n = count(x.shape, axes)
-    scale = 2 / (n - correction) if n != correction else math.inf
     off = x - np.add.reduce(x, axis=axes, keepdims=True) / n
-    return spread(g, dim, keepdim, x.ndim) * scale * off.conj()
+    g = spread(g, dim, keepdim, x.ndim)
+    if n <= correction:
+        return g * np.where(off == 0, np.nan, np.inf)
+    return g * (2 / (n - correction)) * off.conj()
 
 
 def pull_root(g: Any, out: Any) -> Any:
@@ -375,12 +378,13 @@ def pull_mean(g: Any, x: Any, dim: Dims, keepdim: bool) -> Any:
     return spread(g, dim, keepdim, x.ndim) / count(x.shape, axes_of(dim, x.ndim))
 
 
-def of_spread(o: Callable, text: str) -> Callable:
-    """The public form of a variance or deviation.
+def of_spread(o: Callable) -> Callable:
+    """The public form of a variance or deviation (with the mean, if it has several outputs).
 
     Its signatures are `(unbiased)`, `(dim, unbiased, keepdim)`, `(dim, correction=, keepdim=)`.
     """
-    name = o.op.name  # type: ignore[attr-defined]
+    name, single = o.op.name, o.op.outputs == 1  # type: ignore[attr-defined]
+    text = f"{'std and var' if single else name} only support floating point and complex dtypes"
 
     def entry(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
               correction: Any = None, out: Any = None) -> Any:  # fmt: skip
@@ -388,20 +392,18 @@ def of_spread(o: Callable, text: str) -> Callable:
             dim, unbiased = None, dim
         if unbiased is not None and correction is not None:
             raise TypeError(f"{name}() takes either unbiased or correction, but both were given")
-        refuse_integers(text, input._data)
+        refuse_integers(text, tensor_data(name, input))
         if correction is None:
             correction = 1 if unbiased is None else int(unbiased)
         return write_out(out, o(input, dim, correction, keepdim), input)
 
     entry.__name__ = entry.__qualname__ = name
     entry.__doc__ = f"{o.__doc__} Over `dim` or all; `correction` is 1, or 0 if not `unbiased`."
-    return function(entry)
+    return function(entry, method=single)
 
 
-var = of_spread(variance, "std and var only support floating point and complex dtypes")
-std = of_spread(deviation, "std and var only support floating point and complex dtypes")
-var_mean = of_spread(variance_and_mean, "var_mean only support floating point and complex dtypes")
-std_mean = of_spread(deviation_and_mean, "std_mean only support floating point and complex dtypes")
+var, std = of_spread(variance), of_spread(deviation)
+var_mean, std_mean = of_spread(variance_and_mean), of_spread(deviation_and_mean)
 
 
 # -- extremes --------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import C64, C128, F32, F64
-from .define import MOVE, OPS, function, op, primitive
-from .index import along, dim_of
+from ..dtypes import C64, C128, F32, F64, FROM_NUMPY
+from .define import MOVE, OPS, function, op, primitive, scalar_name
+from .index import along, dim_of, tensor_data
 from .reduce import axes_of, flip, in_dtype, product_before, wide
 
 LONG = 64
@@ -119,10 +119,13 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None, out: Any = None) -> Any:
     return in_dtype(running_product, input, dtype, out, dim)
 
 
-@op(takes="fc")
+@op
 def logcumsumexp(x: Any, /, dim: int) -> Any:
     """Logarithm of the sum of the exponentials up to and including each, along `dim`."""
     axis = dim_of(dim, x.ndim)
+    if x.dtype.kind in "biu":
+        kind = scalar_name(FROM_NUMPY[x.dtype])
+        raise NotImplementedError(f"\"logcumsumexp_out_cpu\" not implemented for '{kind}'")
     if not x.ndim:
         return x + 0
     return np.logaddexp.accumulate(x, axis=axis) if x.dtype.kind == "f" else _complex_scan(x, axis)
@@ -143,9 +146,10 @@ def _(g, x, out, dim):
     if not x.ndim:
         return g
     axis = dim_of(dim, x.ndim)
-    lowest = out == -np.inf
-    fading = np.exp(np.where(lowest, 0, previous(out, axis) - out))
-    return np.exp(np.where(lowest, 0, x - out)) * backward_recurrence(g, fading, axis)
+    before = previous(out, axis)
+    fading = np.exp(np.where(before == out, 0, before - out))
+    own = np.exp(np.where(out == -np.inf, 0, x - out))
+    return own * backward_recurrence(g, fading, axis)
 
 
 def previous(x: Any, axis: int) -> Any:
@@ -181,7 +185,7 @@ def _(g, x_shape, n, dim):
 def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None, *,
          out: Any = None) -> Any:  # fmt: skip
     """Differences of neighbours along `dim`, `n` times over, with more values at either end."""
-    data = input._data
+    data = tensor_data("diff", input)
     if not data.ndim:
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:
@@ -195,8 +199,8 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
 
 def panels(name: str, y: Any, x: Any, dx: float, dim: int) -> tuple:
     """Twice the areas between neighbours along `dim`, and the axis."""
-    for argument, t in (("y", y), ("x", x)):
-        if t is not None and t._data.dtype == bool:
+    for argument, t in (("y", y),) if x is None else (("y", y), ("x", x)):
+        if tensor_data(name, t, argument).dtype == bool:
             text = f"received a bool input for `{argument}`, but bool is not supported"
             raise RuntimeError(f"{name}: {text}")
     ndim = y._data.ndim
@@ -234,7 +238,7 @@ def gradient(input: Any, *, spacing: Any = None, dim: Any = None, edge_order: in
 
     `spacing` is one step for all, or for each a step or a tensor of coordinates.
     """
-    ndim = input._data.ndim
+    ndim = tensor_data("gradient", input).ndim
     dims, spacing = axes_of(dim, ndim), 1 if spacing is None else spacing
     steps = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
     if len(steps) != len(dims):

@@ -19,7 +19,7 @@ import numpy as np
 from .. import return_types
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64
 from .define import MOVE, OPS, SAME, Tensor, function, op, primitive, scalar_name, write_out
-from .index import add_along, along, dim_of, grid
+from .index import add_along, along, dim_of, grid, tensor_data
 from .reduce import check_not_empty, flip, refuse_complex, spread
 
 ZERO = np.int64(0)
@@ -298,19 +298,19 @@ topk.vjp(all_to_places)
 # -- order statistics ------------------------------------------------------------------------------
 
 
-def check_ordered(name: str, x: Any, axis: int, bools: bool = False) -> None:
-    """Raise torch's error for what has no order, or nothing to select from."""
+def check_ordered(name: str, x: Any, bools: bool = False) -> None:
+    """Raise torch's error for complex numbers, and for bools where it refuses them."""
     if x.dtype.kind == "c" or (x.dtype == BOOL_NP and not bools):
         kind = scalar_name(FROM_NUMPY[x.dtype])
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{kind}'")
-    check_not_empty(name, x, axis)
 
 
 @op(extra=True, result=return_types.kthvalue)
 def kthvalue(x: Any, /, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The `k`-th smallest element along `dim` (counted from 1), and its place."""
     axis = dim_of(dim, x.ndim)
-    check_ordered("kthvalue", x, axis)
+    check_ordered("kthvalue", x)
+    check_not_empty("kthvalue", x, axis)
     if not 1 <= k <= (x.shape[axis] if x.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
     if not x.ndim:
@@ -321,7 +321,8 @@ def kthvalue(x: Any, /, k: int, dim: int = -1, keepdim: bool = False) -> Any:
 def middle_along(name: str, x: Any, dim: int, keepdim: bool) -> tuple:
     """The lower median along `dim` and its place; a NaN counts unless `name` is nanmedian."""
     axis = dim_of(dim, x.ndim)
-    check_ordered("median", x, axis)
+    check_ordered("median", x)
+    check_not_empty("median", x, axis)
     if not x.ndim:
         return itself(x)
     order, n = order_of(x, axis), x.shape[axis]
@@ -347,7 +348,7 @@ def nanmedian_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
 
 def middle_of_all(name: str, x: Any) -> Any:
     """The lower median of all elements; of no elements NaN."""
-    check_ordered("median", x, x.ndim)
+    check_ordered("median", x)
     if not x.size:
         return np.array(np.nan).astype(x.dtype)[()]
     flat = x.reshape(-1)
@@ -397,7 +398,8 @@ def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False, *, out:
 def mode(x: Any, /, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent element along `dim` (the smallest of several), and its last place."""
     axis = dim_of(dim, x.ndim)
-    check_ordered("mode", x, axis, bools=True)
+    check_ordered("mode", x, bools=True)
+    check_not_empty("mode", x, axis)
     if not x.ndim:
         return itself(x)
     order = order_of(x, axis)
@@ -437,8 +439,7 @@ def in_order(rows: Any) -> Any:
     """The places of rows in lexicographic order."""
     if rows.ndim == 1:
         return order_of(rows, 0)
-    flat = rows.reshape(len(rows), -1)
-    return np.lexsort(flat.T[::-1]) if flat.size else np.arange(len(rows))
+    return np.lexsort(rows.reshape(len(rows), -1).T[::-1]) if rows.size else np.arange(len(rows))
 
 
 def check_rows(shape: tuple, axis: int) -> None:
@@ -508,7 +509,7 @@ def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: 
 def places_among(x: Any, y: Any, /, right: bool = False, out_int32: bool = False,
                  sorter: Any = None) -> Any:  # fmt: skip
     """Where each of `y` belongs in the ordered `x`, row by row if `x` has rows."""
-    refuse_complex("searchsorted_out_cpu", x)
+    refuse_complex("searchsorted_out_cpu", y if hasattr(y, "dtype") else x)
     side = "right" if right else "left"
     if sorter is not None:
         x = np.take_along_axis(x, sorter, -1)
@@ -534,9 +535,10 @@ def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, r
     if side == "left" and right:
         raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got "
                            "side of left while right was True")  # fmt: skip
-    check_boundaries(sorted_sequence._data, getattr(input, "_data", None))
+    data = tensor_data("searchsorted", sorted_sequence, "sorted_sequence")
+    check_boundaries(data, getattr(input, "_data", None))
     if sorter is not None:
-        check_sorter(sorted_sequence._data, sorter._data)
+        check_sorter(data, sorter._data)
     found = places_among(sorted_sequence, input, right or side == "right", out_int32, sorter)
     return write_out(out, found)
 
@@ -580,7 +582,7 @@ def check_sorter(x: Any, sorter: Any) -> None:
 def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False,
               out: Any = None) -> Any:  # fmt: skip
     """Which of the buckets between the ordered 1-d `boundaries` each of `input` falls into."""
-    ndim = boundaries._data.ndim
+    ndim = tensor_data("bucketize", boundaries, "boundaries", 2).ndim
     if ndim != 1:
         raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({ndim})")
     return write_out(out, places_among(boundaries, input, right, out_int32))

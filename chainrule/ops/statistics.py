@@ -12,7 +12,7 @@ import numpy as np
 from .. import return_types
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, I64
 from .define import MOVE, OPS, Tensor, function, op, scalar_name, wrap, write_out
-from .index import add_along, dim_of
+from .index import add_along, dim_of, tensor_data
 from .sort import order_of
 
 # -- quantiles -------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def quantile_op(name: str, skip_nan: bool) -> Any:
 
     def entry(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *,
               interpolation: str = "linear", out: Any = None) -> Any:  # fmt: skip
-        check_quantile(input._data, q, interpolation)
+        check_quantile(tensor_data(name, input), q, interpolation)
         return write_out(out, inner(input, q, dim, keepdim, interpolation), input)
 
     entry.__name__ = entry.__qualname__ = name
@@ -244,7 +244,7 @@ def count_in_bins(points: Any, edges: Sequence, weight: Any, density: bool) -> A
 def histogram(input: Any, bins: Any = 100, *, range: Any = None, weight: Any = None,
               density: bool = False, out: Any = None) -> Any:  # fmt: skip
     """Counts (or weights, or densities) in bins, and the bins' edges: given, or that many equal."""
-    points = input._data.reshape(-1, 1)
+    points = tensor_data("histogram", input).reshape(-1, 1)
     edges = edges_of(points, bins, range, 0)
     hist = count_in_bins(points, [edges], None if weight is None else weight._data, density)
     return write_out(out, return_types.histogram(wrap(hist), wrap(edges)))
@@ -254,7 +254,8 @@ def histogram(input: Any, bins: Any = 100, *, range: Any = None, weight: Any = N
 def histogramdd(input: Any, bins: Any, *, range: Any = None, weight: Any = None,
                 density: bool = False) -> Any:  # fmt: skip
     """Counts (or weights, or densities) of points (the last dimension) in a grid of bins."""
-    points = input._data.reshape(-1, input._data.shape[-1])
+    data = tensor_data("histogramdd", input)
+    points = data.reshape(-1, data.shape[-1])
     n = points.shape[1]
     each = [bins] * n if isinstance(bins, int) else bins
     limits = [None] * n if range is None else list(zip(range[::2], range[1::2], strict=True))
@@ -291,7 +292,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
 
 def check_cov(input: Any, fweights: Any, aweights: Any) -> None:
     """Raise torch's error for input or weights that will not do."""
-    data = input._data
+    data = tensor_data("cov", input)
     if data.ndim > 2:
         raise RuntimeError("cov(): expected input to have two or fewer dimensions but got an input "
                            f"with {data.ndim} dimensions")  # fmt: skip
@@ -323,7 +324,7 @@ def check_weights(name: str, weights: Any, kinds: str, word: str, count: int) ->
 @function
 def corrcoef(input: Any) -> Any:
     """Pearson correlation of the variables (rows) over the observations (columns), in [-1, 1]."""
-    if input._data.ndim > 2:
+    if tensor_data("corrcoef", input).ndim > 2:
         raise RuntimeError("corrcoef(): expected input to have two or fewer dimensions but got an "
                            f"input with {input._data.ndim} dimensions")  # fmt: skip
     c = cov(input)
