@@ -859,13 +859,35 @@ class CopySlices(Node):
 
     def pull(self, g: Any, args: tuple) -> tuple:
         inner_args, first = args
-        inner, flat = self.more["inner"], g.reshape(-1)
-        places = view_places(*self.more["geometry"])
-        part = flat[places]
-        parts = list(inner.pull(part, inner_args)) if inner is not None else []
+        inner, mixed = self.more["inner"], self.more["mixed"]
+        whole = as_pairs(g) if mixed == "base" else g
+        part = self.part(whole)
+        parts = list(inner.pull(as_complex(part) if mixed == "view" else part, inner_args)) if inner is not None else []
         own = parts.pop(first) if first is not None else None
-        rest = put(flat, np.zeros((), g.dtype) if own is None else own, places).reshape(g.shape)
-        return (rest, *parts)
+        own = np.zeros((), whole.dtype) if own is None else as_pairs(own) if mixed == "view" else own
+        rest = self.rest(whole, own)
+        return (as_complex(rest) if mixed == "base" else rest, *parts)
+
+    def plain(self, whole: Any) -> bool:
+        """Whether the view's strides and offset are true of a cotangent of the base too (an array, and row-major)."""
+        shape, strides, *_ = self.more["geometry"]
+        return type(whole) is ndarray and strides == contiguous_strides(shape)
+
+    def part(self, whole: Any) -> Any:
+        """The cotangent of the view."""
+        _, _, shape, strides, start = self.more["geometry"]
+        if self.plain(whole):
+            return seen_by(whole.reshape(-1)[start:], shape, strides).copy()
+        return whole.reshape(-1)[view_places(*self.more["geometry"])]
+
+    def rest(self, whole: Any, own: Any) -> Any:
+        """The cotangent of the base before the write: `own` where the view looks."""
+        _, _, shape, strides, start = self.more["geometry"]
+        if self.plain(whole) and not isinstance(own, Duck):
+            out = whole.copy()
+            seen_by(out.reshape(-1)[start:], shape, strides)[...] = own
+            return out
+        return put(whole.reshape(-1), own, view_places(*self.more["geometry"])).reshape(whole.shape)
 
 
 SLICES = CopySlices
@@ -877,9 +899,12 @@ def args_of(node: Node) -> tuple:
 
 
 def geometry(base: Any, view: Any) -> tuple:
-    """How `view` lies in the memory of `base`: shapes, strides and offset, in elements."""
+    """How `view` lies in the memory of `base`: shapes, strides and offset, in elements (real ones, where just one is complex)."""
+    mixed = _mixed(base, view)
+    if mixed is not None:
+        base, view = (_parts(base), view) if mixed == "base" else (base, _parts(view))
     size = base.dtype.itemsize
-    start = (view.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // size
+    start = (address(view) - address(base)) // size
     return base.shape, tuple(s // size for s in base.strides), view.shape, tuple(s // size for s in view.strides), start
 
 

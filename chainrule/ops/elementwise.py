@@ -121,9 +121,9 @@ def _fmod(x: Any, y: Any, /) -> Any:
     return np.fmod(x, y)
 
 
-floor_quotient = elementwise(_floor_quotient, vjp=(zero, zero), name="div_floor", method=False, inplace=False, takes="if",
+floor_quotient = elementwise(_floor_quotient, vjp=(zero, zero), name="div_floor", namespace="primitive", method=False, inplace=False, takes="if",
                              node="DivBackward2", wide=True)  # fmt: skip
-trunc_quotient = elementwise(_trunc_quotient, vjp=(zero, zero), name="div_trunc", method=False, inplace=False, takes="if",
+trunc_quotient = elementwise(_trunc_quotient, vjp=(zero, zero), name="div_trunc", namespace="primitive", method=False, inplace=False, takes="if",
                              node="DivBackward2", wide=True)  # fmt: skip
 floor_divide = elementwise(
     _floor_quotient, vjp=(underivable("floor_divide"),) * 2, name="floor_divide", takes="if", node="NotImplemented", wide=True,
@@ -494,7 +494,7 @@ signbit = elementwise(_signbit, name="signbit", inplace=False, takes="bif", refu
                       doc="Whether the sign bit of each element is set (that of -0.0 is).")  # fmt: skip
 
 
-@op(name="round_to", method=False, takes="f", node="RoundBackward1")
+@op(name="round_to", namespace="primitive", method=False, takes="f", node="RoundBackward1")
 def rounded_to(x: Any, /, decimals: int) -> Any:
     """Each element rounded to `decimals` places after the point (before it, if negative)."""
     step = 10.0 ** abs(decimals)
@@ -619,7 +619,7 @@ isreal = elementwise(lambda x, /: x.imag == 0 if x.dtype.kind == "c" else x == x
                      doc="Whether the imaginary part of each element is 0.")  # fmt: skip
 
 
-@op(name="close", method=False)
+@op(name="close", namespace="primitive", method=False)
 def close(x: Any, y: Any, /, rtol: float, atol: float, equal_nan: bool) -> Any:
     """Whether |x - y| <= atol + rtol * |y|, or both are equal (infinities too; NaN if `equal_nan`)."""
     equal = x == y
@@ -722,20 +722,20 @@ nan_to_num.vjp(lambda g, x: keep(g, np.isfinite(x)))
 # -- complex numbers -------------------------------------------------------------------------------------------------
 
 
-@op(promote=MOVE, view=True, method=False, linear=True, node="SelectBackward0")
+@op(promote=MOVE, view=True, namespace="primitive", method=False, linear=True, node="SelectBackward0")
 def real_part(x: Any, /) -> Any:
     """The real parts, in the memory of x."""
     return x.real
 
 
-@op(promote=MOVE, view=True, method=False, linear=True, node="SelectBackward0")
+@op(promote=MOVE, view=True, namespace="primitive", method=False, linear=True, node="SelectBackward0")
 def imag_part(x: Any, /) -> Any:
     """The imaginary parts, in the memory of x."""
     return x.imag
 
 
 real_part.vjp(lambda g: g)
-imag_part.vjp(lambda g: -1j * g)
+imag_part.vjp(lambda g: g * -1j)
 
 
 @function(method=False)

@@ -382,6 +382,9 @@ def reflected_matmul_operator(self: Any, other: Any) -> Any:
     return matmul_operator(other, self) if isinstance(other, define.Tensor) else NotImplemented
 
 
+define.Tensor.__matmul__, define.Tensor.__rmatmul__ = matmul_operator, reflected_matmul_operator
+
+
 # -- a product and a sum ---------------------------------------------------------------------------------------------
 
 
