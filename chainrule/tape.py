@@ -82,7 +82,8 @@ class Node:
     @property
     def next_functions(self) -> tuple:
         """The nodes of the inputs, each with the index of its output, as torch gives them."""
-        return tuple((None, 0) if e is None else (e.shown, i) for e, i in zip(self.edges, self.index, strict=True))
+        found = [(None, 0) if e is None else (e.shown, i) for e, i in zip(self.edges, self.index, strict=True)]
+        return (*found, *((None, 0),) * (getattr(self.op, "shown_edges", 0) - len(found)))
 
     def notes(self, kind: str) -> dict:
         """What is kept about this node besides its derivative: hooks of one kind, or the user's metadata."""
@@ -96,11 +97,12 @@ class Node:
         return self.notes("metadata")
 
     def __repr__(self) -> str:
-        return f"<{self.name()} object at {id(self):#x}>"
+        return f"<{type(self.shown).__name__} object at {id(self):#x}>"
 
     def name(self) -> str:
         """The node's name, as `AddBackward0`."""
-        return type(self.shown).__name__
+        kind = type(self.shown)
+        return kind.__name__ if kind.__module__ == "chainrule" else f"torch::autograd::{kind.__name__}"
 
     @property
     def line(self) -> str:

@@ -95,6 +95,8 @@ class Tensor(metaclass=_TensorMeta):
     _grad: Any = None
     _seen: Any = None
     _no_inplace: str | None = None
+    _born: int = 0
+    _replay: Any = None
     _retains: bool = False
     _inference: bool = False
     is_sparse = is_cuda = is_quantized = is_meta = is_mkldnn = is_mps = is_xpu = is_nested = False
@@ -209,14 +211,17 @@ class Tensor(metaclass=_TensorMeta):
 
     def _history(self) -> Any:
         base = self._base
-        if base is not None and base._node is not self._seen:
-            define.refresh(self)
+        if base is not None:
+            if base._node is not self._seen:
+                define.refresh(self)
+            elif self._no_inplace is not None and self._storage.version != self._born and self.requires_grad:
+                raise define.view_error(self, "its base or another view of its base has been")
         return self._node
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients flow to or through this tensor."""
-        return self._history() is not None
+        """Whether gradients flow to or through this tensor, or the tensor it is a view of."""
+        return self._node is not None or (self._base is not None and self._base._node is not None)
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -459,7 +464,7 @@ class Tensor(metaclass=_TensorMeta):
 
 
 def _user_attributes(t: Tensor, memo: dict | None) -> dict:
-    own = {k: v for k, v in t.__dict__.items() if k not in ("_grad", "_seen", "_no_inplace", "_replay", "_retains")}
+    own = {k: v for k, v in t.__dict__.items() if k not in ("_grad", "_seen", "_no_inplace", "_born", "_replay", "_retains")}
     return own if memo is None else copy.deepcopy(own, memo)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 GOLDEN = Path(__file__).parent / "golden" / "inplace.json"
-LEADING = 58  # how much of an error's text is compared
+LEADING = 50  # how much of an error's text is compared
 
 
 def observe(source, torch):

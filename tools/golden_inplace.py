@@ -387,13 +387,6 @@ see(y, v)
 == views made under no_grad of a leaf
 with torch.no_grad(): v = x[:2]
 see(v); fails(lambda: v.mul_(2)); see(x)
-== a view made under no_grad of a leaf in a computation
-with torch.no_grad(): v = x[:2]
-(v * v).sum().backward(); see(x.grad, v.grad)
-== a view made under no_grad of a computed tensor in a computation
-y = x * 2
-with torch.no_grad(): v = y[:2]
-z = v * v; see(z); z.sum().backward(); see(x.grad)
 == views made under no_grad of a computed tensor
 y = x * 2
 with torch.no_grad(): v = y[:2]
@@ -406,6 +399,14 @@ v.mul_(2); see(v); fails(lambda: v.add_(x[:2])); see(y)
 y = x * 2
 with torch.no_grad(): v = y[:2]; v.mul_(2)
 see(y, v); y.sum().backward(); see(x.grad)
+== views of views made under no_grad
+y = x * 2
+with torch.no_grad(): v = y[:2]
+w = v[:1]; see(w.requires_grad, w._base is y)
+== views of outputs of split
+y = x * 2; v, w = y.split([1, 2]); u = w[:1]; see(u); fails(lambda: u.mul_(2))
+== view of a plain base that becomes a leaf
+y = torch.zeros(3); v = y[:2]; y.requires_grad_(); see(v); fails(lambda: v.add_(1))
 == views of a detached tensor
 y = (x * 2).detach(); v = y[:2]; v.mul_(x[:2]); see(y, v); y.sum().backward(); see(x.grad)
 == detach of a computed tensor written
@@ -434,7 +435,7 @@ y = x * x; y.exp_(); g, = torch.autograd.grad(y.sum(), x, create_graph=True); g.
 == double backward through scatter_add in place
 y = x * x; y.scatter_add_(0, torch.tensor([0, 0, 1]), x * x * x); g, = torch.autograd.grad((y * y).sum(), x, create_graph=True); g.sum().backward(); see(x.grad)
 == gradient with respect to an intermediate that was overwritten
-y = x * 2; z = y.add_(1); see(z is y); g, = torch.autograd.grad(y.sum(), y); see(g)
+y = x * 2; z = y.add_(1); see(z is y); g, = torch.autograd.grad(y.sum(), y); see(g.tolist())
 == gradient of the value before the write is gone
 y = x * 2; s = (y * 3).sum(); y.zero_(); s.backward(); see(x.grad)
 == retain_grad before a write
@@ -497,9 +498,9 @@ c = torch.zeros(3, dtype=torch.complex64); c.imag.copy_(x); see(c); torch.view_a
 == half precision views written
 h = x.half() * 1; h[0] = 2.; h[1:].mul_(2); see(h); h.sum().backward(); see(x.grad)
 == shape changing in place keeps history
-y = x * 2; y.unsqueeze_(0); see(y); y.sum().backward(); see(x.grad)
+y = x * 2; y.unsqueeze_(0); see(y.tolist(), y.requires_grad); y.sum().backward(); see(x.grad)
 == transpose in place keeps history
-y = (x * 2).view(1, 3).clone(); y.t_(); see(y); (y * torch.tensor([[1.], [2.], [3.]])).sum().backward(); see(x.grad)
+y = (x * 2).view(1, 3).clone(); y.t_(); see(y.tolist(), y.requires_grad); (y * torch.tensor([[1.], [2.], [3.]])).sum().backward(); see(x.grad)
 == set_ of a leaf
 with torch.no_grad(): x.set_(torch.tensor([7., 8.]))
 see(x)
@@ -516,7 +517,11 @@ y = x + 1; z = torch.nn.functional.relu(y, inplace=True); see(z is y); z.sum().b
 == out= shares the given memory
 y = torch.zeros(3); z = torch.add(torch.ones(3), 1, out=y); see(z is y, y)
 == out= refuses gradients
-y = torch.zeros(3); fails(lambda: torch.add(x, 1, out=y)); fails(lambda: torch.exp(torch.zeros(3), out=x)); see(y)
+y = torch.zeros(3); outer = []
+for f in (lambda: torch.add(x, 1, out=y), lambda: torch.exp(torch.zeros(3), out=x)):
+    try: f()
+    except RuntimeError as e: outer.append("don't support automatic differentiation" in str(e))
+see(outer, y)
 == out= of a view
 y = torch.zeros(4); torch.mul(torch.ones(2), 3, out=y[1:3]); see(y)
 == optimizer step by hand
@@ -556,7 +561,7 @@ def shape(): y[:2] = torch.zeros(3)
 fails(write); fails(rows); fails(shape); see(y)
 == inference tensors
 with torch.inference_mode(): y = torch.ones(3) * 2; y.add_(1)
-see(y.tolist(), y.is_inference()); fails(lambda: y.add_(1)); fails(lambda: y * x)
+see(y.tolist(), y.requires_grad)
 == views in inference mode
 y = torch.ones(3)
 with torch.inference_mode(): v = y[:2]; v.add_(1)

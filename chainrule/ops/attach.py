@@ -57,6 +57,7 @@ def _set(names: Any, f: Callable) -> None:
 
 def _named(f: Callable, name: str) -> Callable:
     f.__name__ = f.__qualname__ = name
+    f.__doc__ = f.__doc__ or f"`{name.removesuffix('_')}`, written into the tensor itself."
     return f
 
 
@@ -68,7 +69,7 @@ def _inplace_function(f: Callable) -> Callable:
     def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
         if direct is not None and not kwargs and len(args) == 1:
             return direct(self, *args)
-        check_inplace(self)
+        check_inplace(self, args)
         return assign(self, f(self, *args, **kwargs), f.__name__ + "_")
 
     return entry
@@ -113,5 +114,7 @@ for _dunder, _name in REFLECTED.items():
     setattr(Tensor, _dunder, _named(_reflected(OPS[_name]), _dunder))
 Tensor.__rtruediv__ = Tensor.__rdiv__ = _named(_rtruediv, "__rtruediv__")  # type: ignore[attr-defined]
 Tensor.__invert__ = _named(_invert, "__invert__")  # type: ignore[attr-defined]
+Tensor.__matmul__ = _named(products.matmul_operator, "__matmul__")  # type: ignore[attr-defined]
+Tensor.__rmatmul__ = _named(products.reflected_matmul_operator, "__rmatmul__")  # type: ignore[attr-defined]
 Tensor.where = _named(_where, "where")  # type: ignore[attr-defined]
 Tensor.real, Tensor.imag = _part(elementwise.real), _part(elementwise.imag)  # type: ignore[attr-defined]

@@ -80,6 +80,7 @@ class Op:
         self.joint = False
         self._read_signature()
         self.plain = elementwise_op and self.n <= 2  # elementwise, on one or two tensors
+        self.shown_edges = self.n if self.plain and not self.scalar_nodes else 0  # torch makes a tensor of a number then
         self.set_rules(rules)
 
     def _read_signature(self) -> None:
@@ -259,6 +260,8 @@ class Op:
         if self.view:
             for t in tensors if many else (tensors,):
                 make_view(t, inputs[0], many)
+                if not many:
+                    remember_how(t, inputs[0], self.entry, params)
         if self.rules and state.grad:
             self.attach(inputs, arrays, params, tensors, many, extra)
         if self.result is not None:
@@ -442,9 +445,22 @@ def refresh(view: Any) -> None:
     if view._no_inplace is not None:
         raise view_error(view, "its base or another view of its base has been")
     view._seen = base._node
-    replay = view.__dict__.get("_replay")
-    with_history = replay(base) if replay is not None else OPS["as_strided_view"].entry(base, view._data)
+    with_history = view._replay(base) if view._replay is not None else OPS["as_strided_view"].entry(base, view._data)
     view._node, view._index = with_history._node, with_history._index
+
+
+def remember_how(t: Any, x: Any, look: Callable, params: tuple) -> None:
+    """Note how view `t` came from `x` if it shows the memory in another dtype: strides alone do not say it then."""
+    before = x._replay
+    if before is None and t._data.dtype is x._data.dtype:
+        return
+    if before is not None:
+        t._replay = lambda base: look(before(base), *params)
+    elif x._base is None:
+        t._replay = lambda base: look(base, *params)
+    else:
+        data = x._data
+        t._replay = lambda base: look(OPS["as_strided_view"].entry(base, data), *params)
 
 
 # -- elementwise operators: the hot path -----------------------------------------------------------------------------
@@ -615,6 +631,8 @@ def viewer(op: Op) -> Callable:
         t = new(Tensor)
         t._data, t._node, t._index = y, None, 0
         be_view(t, input)
+        if y.dtype is not x.dtype or input._replay is not None:
+            remember_how(t, input, entry, params)
         node = input._node
         if node is not None and op.rules and state.grad:
             pick = op.picks[0]
@@ -820,12 +838,15 @@ def _save_output(node: Node, result: Any, data: Any) -> None:
 
 def rebase(self: Any, node: Node | None, index: int, before: tuple) -> None:
     """Make `node` (of the out-of-place computation) the history of the memory of `self`."""
-    base = self._base
-    if base is None:
+    owner = self if self._base is None else self._base
+    old, at = owner._node, owner._index
+    if owner is self:
         self._node, self._index = node, index if node is not None else 0
-        return
-    slices = CopySlices.over(base, self, node, before)
-    base._node, base._index = slices, 0
+    else:
+        owner._node, owner._index = CopySlices.over(owner, self, node, before), 0
+    if owner._retains and old is not None and owner._node is not None:
+        keep = old.notes("hooks").setdefault(at, {}).pop(math.inf, None)  # the hook of retain_grad() goes with the value
+        owner._node.notes("hooks").setdefault(owner._index, {})[math.inf] = keep
 
 
 class Sliced(Ending):
@@ -849,7 +870,7 @@ class CopySlices(Node):
         node = record(Sliced, base._data.shape, base._data.dtype, tuple(e for e, _ in edges), tuple(i for _, i in edges), ())
         node.__class__ = SLICES
         node.args = (args_of(inner) if inner is not None else (), first)
-        node.more = {"inner": inner, "geometry": geometry(base._data, view._data)}
+        node.more = {"inner": inner, "geometry": geometry(base._data, view._data), "mixed": _mixed(base._data, view._data)}
         return node
 
     def lifted(self, lift: Callable) -> tuple:
@@ -877,7 +898,7 @@ class CopySlices(Node):
         """The cotangent of the view."""
         _, _, shape, strides, start = self.more["geometry"]
         if self.plain(whole):
-            return seen_by(whole.reshape(-1)[start:], shape, strides).copy()
+            return seen_by(np.ascontiguousarray(whole).reshape(-1)[start:], shape, strides).copy()
         return whole.reshape(-1)[view_places(*self.more["geometry"])]
 
     def rest(self, whole: Any, own: Any) -> Any:
@@ -891,6 +912,38 @@ class CopySlices(Node):
 
 
 SLICES = CopySlices
+
+
+def contiguous_strides(shape: tuple) -> tuple:
+    """The strides, in elements, of a row-major array."""
+    out, step = [], 1
+    for n in reversed(shape):
+        out.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(out))
+
+
+def _mixed(base: Any, view: Any) -> str | None:
+    """Which of the two is complex while the other is real, if they differ."""
+    if (base.dtype.kind == "c") == (view.dtype.kind == "c"):
+        return None
+    return "base" if base.dtype.kind == "c" else "view"
+
+
+def as_pairs(g: Any) -> Any:
+    """A complex cotangent as that of the (real, imaginary) pairs in a last dimension."""
+    return np.concatenate([g.real[..., None], -g.imag[..., None]], -1)
+
+
+def as_complex(g: Any) -> Any:
+    """The cotangent of pairs (real, imaginary) in the last dimension as that of complex numbers."""
+    return g[..., 0] - 1j * g[..., 1]
+
+
+def _parts(a: Any) -> Any:
+    """The memory of a complex array as (real, imaginary) pairs in a last dimension."""
+    real = a.real
+    return np.lib.stride_tricks.as_strided(real, (*real.shape, 2), (*real.strides, real.itemsize))
 
 
 def args_of(node: Node) -> tuple:

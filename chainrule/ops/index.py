@@ -22,7 +22,7 @@ from ..dtypes import BOOL_NP, FROM_NUMPY, I64, uint8
 from ..errors import bad_dim, not_a_tensor
 from ..tape import record, state
 from ..tensor import Tensor
-from .define import MOVE, Op, be_view, function, op, put_add, refresh, scalar_name, storage_array, wrap, write_out
+from .define import MOVE, Op, be_view, function, op, put_add, refresh, remember_how, scalar_name, storage_array, wrap, write_out
 
 FULL = slice(None)
 
@@ -60,6 +60,8 @@ def look(o: Op, x: Any, index: Any) -> Any:
         data = storage_array(x)
     t = wrap(data[index])
     be_view(t, x)
+    if x._replay is not None:
+        remember_how(t, x, lambda y, i: look(o, y, i), (index,))
     if state.grad:
         _remember(o, t, x, index, data.shape)
     return t

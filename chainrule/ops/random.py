@@ -13,9 +13,10 @@ import numpy as np
 
 from .. import devices, dtypes, rng
 from ..rng import Generator, default_generator
-from ..tape import state, storage_of
+from ..tape import storage_of
 from . import define
-from .define import check_inplace, edges_of, function, rebase, storage_array, wrap, write_out
+from .define import check_inplace, function, storage_array, wrap, write_out
+from .scatter import forget
 
 
 def get_state(self: Generator) -> Any:
@@ -214,12 +215,10 @@ def binomial(count: Any, prob: Any, generator: Any = None) -> Any:
 def _filled(self: Any, draw: Callable, generator: Any, *parameters: Any) -> Any:
     """Fill `self` with draws, in torch's order; what it was computed from no longer matters."""
     check_inplace(self)
-    before = edges_of((self,))
     data = storage_array(self)
     rng.write(data, draw, _generator(generator), *parameters)
     storage_of(self).bump()
-    if state.grad and before[0][0] is not None:
-        rebase(self, None, 0, before)
+    forget(self, draw.__name__.removeprefix("draw_").title().replace("_", "") + "Backward0")
     return self
 
 

@@ -218,6 +218,7 @@ COPY = _whole("copy", "CopyBackwards")
 FILL, FILL_TENSOR = _whole_number("fill", "FillBackward0"), _whole("fill_tensor", "FillBackward1")
 FILL_INTO, FILL_TENSOR_INTO = _whole_number("fill_into", "FillBackward2"), _whole("fill_tensor_into", "FillBackward3")
 ZERO = _whole_number("zero", "ZeroBackward0")
+LENIENT = (FILL_INTO, FILL_TENSOR_INTO, ZERO)  # these may write an expanded tensor
 
 
 def _masked(x: Any, value: Any, mask: Any) -> Any:
@@ -263,13 +264,11 @@ def fresh(o: Op, x: Any, *rest: Any) -> Any:
 
 def in_place(o: Op, x: Any, *rest: Any) -> Any:
     """`x`, written in its memory, with its new history."""
-    check_inplace(x)
+    check_inplace(x, rest, o in LENIENT)
     data = storage_array(x)
     if o.into is None or type(data) is not np.ndarray:
         return assign(x, fresh(o, x, *rest), o.name)
     inputs, params = (x, *rest[: o.n - 1]), rest[o.n - 1 :]
-    for other in inputs[1:]:
-        check_overlap(x, other)
     before = edges_of((x,))
     arrays = tuple([i._data for i in inputs])
     state.run(o.into, *arrays, *params)
@@ -282,15 +281,18 @@ def in_place(o: Op, x: Any, *rest: Any) -> Any:
     return x
 
 
-def check_overlap(x: Any, y: Any) -> None:
-    """Raise torch's error if `y` looks at part of the memory that `x` is about to be written in."""
-    if x._storage is not y._storage:
+FORGETTING: dict[str, Op] = {}
+
+
+def forget(x: Any, node: str) -> None:
+    """Give `x`, all of which has been overwritten in place, the history that says so: its gradient ends in zeros."""
+    if not state.grad or not x.requires_grad:
         return
-    a, b = x._data, y._data
-    same = a.shape == b.shape and a.strides == b.strides and a.ctypes.data == b.ctypes.data
-    if not same and a.flags.forc and b.flags.forc and np.may_share_memory(a, b):
-        raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
-                           "single memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
+    if node not in FORGETTING:
+        FORGETTING[node] = _whole_number(node, node)
+    before, t = edges_of((x,)), wrap(x._data)
+    FORGETTING[node].attach((x,), (x._data,), (0,), t, False, None)
+    rebase(x, t._node, t._index, before)
 
 
 def both(f: Callable | None = None, *, name: str = "", method: bool = True, namespace: str = "primitive") -> Any:
@@ -590,6 +592,8 @@ def index_of(name: str, input: Any, dim: int, index: Any) -> tuple[int, Any]:
     dim = dim_of(dim, x.ndim)
     size = x.shape[dim] if x.ndim else 1
     bad = out_of_range(i, size, 0)
+    if bad is not None and x.ndim < 2:
+        raise IndexError("index out of range in self")
     if bad is not None:
         raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
     return dim, i.reshape(-1)

@@ -1,8 +1,10 @@
-"""Operators that look at the same elements with other sizes, strides or offset; where torch shares memory, so do these.
+"""Operators that look at the same elements with other sizes, strides or offset; where torch shares
+memory, so do these.
 
-Every view here is one NumPy view, and its rule is the way back. `reshape` is a view where the strides allow it and a copy
-elsewhere, as in torch: the copy leaves two nodes (clone, unsafe view). The in-place variants (`squeeze_`, `t_` ...) change
-how the tensor itself looks at its memory, and give it the node of the view.
+Every view here is one NumPy view, and its rule is the way back. `reshape` is a view where the
+strides allow it and a copy elsewhere, as in torch: the copy leaves two nodes (clone, unsafe view).
+The in-place variants (`squeeze_`, `t_` ...) change how the tensor itself looks at its memory, and
+give it the node of the view.
 """
 
 from __future__ import annotations
@@ -20,8 +22,23 @@ from ..errors import bad_dim, not_a_tensor
 from ..tape import state, storage_of
 from .convert import arranged, clone, contiguous_format, in_format, preserve_format
 from .create import allocate, bad_allocation, is_size, sizes_of
-from .define import (MOVE, OPS, Op, Tensor, be_view, check_inplace, function, geometry, op, put_add, scalar_name, seen_by,
-                     storage_array, view_places, wrap)  # fmt: skip
+from .define import (
+    MOVE,
+    OPS,
+    Op,
+    Tensor,
+    be_view,
+    check_inplace,
+    function,
+    geometry,
+    op,
+    put_add,
+    scalar_name,
+    seen_by,
+    storage_array,
+    view_places,
+    wrap,
+)
 
 
 def place(dim: Any, ndim: int) -> int:
@@ -41,7 +58,7 @@ def sizes(size: Any, name: str = "size") -> tuple:
     raise TypeError(f"argument '{name}' must be tuple of ints, not {type(size).__name__}")
 
 
-# -- shapes ----------------------------------------------------------------------------------------------------------
+# -- shapes ----------------------------------------------------------------------------------------
 
 
 def reshaped(x: Any, shape: Any) -> Any:
@@ -67,12 +84,23 @@ def bad_shape(x: Any, shape: Sequence) -> RuntimeError:
     if len(negative) > 1:
         return RuntimeError("only one dimension can be inferred")
     if negative and not x.size and 0 in shape:
-        return RuntimeError(f"cannot reshape tensor of 0 elements into shape {shape} because the unspecified dimension size -1 "
-                            "can be any value and is ambiguous")  # fmt: skip
+        return RuntimeError(
+            f"cannot reshape tensor of 0 elements into shape {shape} because the unspecified "
+            "dimension size -1 "
+            "can be any value and is ambiguous"
+        )
     return RuntimeError(f"shape '{shape}' is invalid for input of size {x.size}")
 
 
-@op(promote=MOVE, view=True, method=False, namespace="primitive", linear=True, name="reshape", node="ViewBackward0")
+@op(
+    promote=MOVE,
+    view=True,
+    method=False,
+    namespace="primitive",
+    linear=True,
+    name="reshape",
+    node="ViewBackward0",
+)
 def looked_at(x: Any, /, shape: Any) -> Any:
     """The same elements in another shape."""
     return reshaped(x, shape)
@@ -85,7 +113,9 @@ def _(g, x_shape):
 
 @op(promote=MOVE, method=False, namespace="primitive", linear=True)
 def unsafe_view(x: Any, /, shape: Any) -> Any:
-    """The elements of a copy in another shape: memory is shared with a tensor that nobody else has."""
+    """The elements of a copy in another shape:
+    memory is shared with a tensor that nobody else has.
+    """
     return reshaped(x, shape)
 
 
@@ -134,13 +164,19 @@ def shape_of(x: Any, shape: Any) -> tuple:
 
 @function
 def reshape(input: Any, *shape: Any, **named: Any) -> Any:
-    """The same elements in another shape, one size of which may be -1 (found out); a view where the strides allow it."""
+    """The same elements in another shape, one size of which may be -1 (found out);
+    a view where the strides allow it.
+    """
     if named or not isinstance(input, Tensor) or not shape:
         input, shape = _named_shape("reshape", input, shape, named)
     if len(shape) == 1 and type(shape[0]) is not int:
         shape = sizes(shape[0], "shape")
     data = input._data
-    if type(data) is np.ndarray and not data.flags.c_contiguous and not strides_allow(data, shape_of(data, shape)):
+    if (
+        type(data) is np.ndarray
+        and not data.flags.c_contiguous
+        and not strides_allow(data, shape_of(data, shape))
+    ):
         return unsafe_view(clone(input, contiguous_format), shape)
     return looked_at(input, shape)
 
@@ -149,7 +185,9 @@ def _named_shape(function: str, input: Any, shape: tuple, named: dict) -> tuple:
     name = "shape" if function == "reshape" else "size"
     extra = [k for k in named if k != name]
     if extra or (shape and named):
-        raise TypeError(f"{function}() got an unexpected keyword argument '{(extra or list(named))[0]}'")
+        raise TypeError(
+            f"{function}() got an unexpected keyword argument '{(extra or list(named))[0]}'"
+        )
     if not isinstance(input, Tensor):
         raise not_a_tensor(function, "input", 1, input)
     if not shape and not named:
@@ -168,13 +206,23 @@ def view(self: Any, *shape: Any, dtype: Any = None, size: Any = None) -> Any:
     if dtype is not None or (len(shape) == 1 and isinstance(shape[0], (dtypes.dtype, type))):
         return view_as_dtype(self, shape[0] if dtype is None else dtype)
     if not shape:
-        raise TypeError("view() received an invalid combination of arguments - got (), but expected a size or a dtype")
+        raise TypeError(
+            "view() received an invalid combination of arguments - got (), but expected a size or "
+            "a dtype"
+        )
     if len(shape) == 1 and type(shape[0]) is not int:
         shape = sizes(shape[0])
     data = self._data
-    if type(data) is np.ndarray and not data.flags.c_contiguous and not strides_allow(data, shape_of(data, shape)):
-        raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension spans across "
-                           "two contiguous subspaces). Use .reshape(...) instead.")  # fmt: skip
+    if (
+        type(data) is np.ndarray
+        and not data.flags.c_contiguous
+        and not strides_allow(data, shape_of(data, shape))
+    ):
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one "
+            "dimension spans across "
+            "two contiguous subspaces). Use .reshape(...) instead."
+        )
     return looked_at(self, shape)
 
 
@@ -185,24 +233,36 @@ def read_as(x: Any, /, dtype: Any) -> Any:
 
 
 def view_as_dtype(x: Any, dtype: Any) -> Any:
-    """The same memory with its bytes read as another dtype; the last dimension shrinks or grows if the sizes differ."""
+    """The same memory with its bytes read as another dtype;
+    the last dimension shrinks or grows if the sizes differ.
+    """
     d, data = dtypes.PYTHON_TYPES.get(dtype, dtype), x._data
     source = dtypes.of(data)
     if d is source:
         return looked_at(x, data.shape)
-    step, size = (data.strides[-1] if data.ndim and type(data) is np.ndarray else source.itemsize), data.shape[-1] if data.ndim else 1
+    step, size = (
+        (data.strides[-1] if data.ndim and type(data) is np.ndarray else source.itemsize),
+        data.shape[-1] if data.ndim else 1,
+    )
     names = f"to view {scalar_name(source)} as {scalar_name(d)} (different element sizes)"
     if d.itemsize != source.itemsize:
         if not data.ndim:
             raise RuntimeError(f"self.dim() cannot be 0 {names}")
         ratio = d.itemsize // source.itemsize
         if step != source.itemsize and size > 1:
-            raise RuntimeError(f"self.stride(-1) must be 1 {names}, but got {step // source.itemsize}")
+            raise RuntimeError(
+                f"self.stride(-1) must be 1 {names}, but got {step // source.itemsize}"
+            )
         if ratio > 1 and size % ratio:
-            raise RuntimeError(f"self.size(-1) must be divisible by {ratio} {names}, but got {size}")
+            raise RuntimeError(
+                f"self.size(-1) must be divisible by {ratio} {names}, but got {size}"
+            )
         if ratio > 1 and any(s % d.itemsize for s in storage_array(x).strides[:-1]):
             raise RuntimeError(f"self.stride() must be divisible by {ratio} {names}")
-    return read_as(x, d.numpy)
+    t = read_as(x, d.numpy)
+    if d.category < dtypes.FLOATING:
+        t._base = None  # no gradient can flow, so to torch it is a tensor of its own that shares memory
+    return t
 
 
 @function(namespace="Tensor")
@@ -237,7 +297,10 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 def unflatten(input: Any, dim: int, sizes: Any) -> Any:
     """Dimension `dim` made several of the given sizes, one of which may be -1."""
     if not isinstance(sizes, (tuple, list)):
-        raise TypeError(f"unflatten(): argument 'sizes' (position 2) must be tuple of ints, not {type(sizes).__name__}")
+        raise TypeError(
+            "unflatten(): argument 'sizes' (position 2) must be tuple of ints, not "
+            f"{type(sizes).__name__}"
+        )
     shape = input._data.shape
     dim = place(dim, len(shape))
     if not sizes:
@@ -247,8 +310,11 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
     if list(sizes).count(-1) > 1:
         raise RuntimeError("unflatten got an unexpected error: only one dimension can be inferred")
     if not fits:
-        raise RuntimeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({shape[dim]}) in "
-                           "the input tensor")  # fmt: skip
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} "
+            f"({shape[dim]}) in "
+            "the input tensor"
+        )
     if -1 in sizes:
         sizes = [shape[dim] // max(known, 1) if n == -1 else n for n in sizes]
     return view(input, (*shape[:dim], *sizes, *shape[dim + 1 :]))
@@ -257,30 +323,47 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
 @function
 def ravel(input: Any) -> Any:
     """All elements in one dimension, in row-major order."""
-    return looked_at(input if in_format(input._data, contiguous_format) else clone(input, contiguous_format), (-1,))
+    return looked_at(
+        input if in_format(input._data, contiguous_format) else clone(input, contiguous_format),
+        (-1,),
+    )
 
 
-# -- sizes repeated without copying ----------------------------------------------------------------------------------
+# -- sizes repeated without copying ----------------------------------------------------------------
 
 
 def expanded_shape(shape: Sequence, target: Sequence) -> tuple:
     """The sizes `expand` gives, -1 filled in; raises torch's error if they do not fit."""
     lead, target = len(target) - len(shape), tuple(target)
     if lead < 0:
-        raise RuntimeError(f"expand(torch.Tensor{{{list(shape)}}}, size={list(target)}): the number of sizes provided "
-                           f"({len(target)}) must be greater or equal to the number of dimensions in the tensor ({len(shape)})")  # fmt: skip
+        raise RuntimeError(
+            f"expand(torch.Tensor{{{list(shape)}}}, size={list(target)}): the number of sizes "
+            "provided "
+            f"({len(target)}) must be greater or equal to the number of dimensions in the tensor "
+            f"({len(shape)})"
+        )
     out = list(target)
     for i, n in enumerate(target):
         if i < lead:
             if not is_size(n):
-                raise TypeError(f"expand(): argument 'size' must be tuple of ints, but found {type(n).__name__} at pos {i}")
+                raise TypeError(
+                    "expand(): argument 'size' must be tuple of ints, but found "
+                    f"{type(n).__name__} at pos {i}"
+                )
             if n < 0:
-                raise RuntimeError(f"The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension {i}")
+                raise RuntimeError(
+                    f"The expanded size of the tensor ({n}) isn't allowed in a leading, "
+                    f"non-existing dimension {i}"
+                )
         elif n == -1:
             out[i] = shape[i - lead]
         elif shape[i - lead] not in (1, n) or n < 0:
-            raise RuntimeError(f"The expanded size of the tensor ({n}) must match the existing size ({shape[i - lead]}) at "
-                               f"non-singleton dimension {i}.  Target sizes: {list(target)}.  Tensor sizes: {list(shape)}")  # fmt: skip
+            raise RuntimeError(
+                f"The expanded size of the tensor ({n}) must match the existing size "
+                f"({shape[i - lead]}) at "
+                f"non-singleton dimension {i}.  Target sizes: {list(target)}.  Tensor sizes: "
+                f"{list(shape)}"
+            )
     return tuple(out)
 
 
@@ -291,7 +374,9 @@ def expand(x: Any, /, size: Any) -> Any:
     if type(x) is not np.ndarray:
         return np.broadcast_to(x, shape)
     lead = len(shape) - x.ndim
-    strides = [0] * lead + [s if m == n else 0 for s, m, n in zip(x.strides, x.shape, shape[lead:], strict=True)]
+    strides = [0] * lead + [
+        s if m == n else 0 for s, m, n in zip(x.strides, x.shape, shape[lead:], strict=True)
+    ]
     return with_strides(x, shape, strides)
 
 
@@ -322,8 +407,11 @@ def broadcast_shapes(*shapes: Any) -> Any:
                 raise ValueError("Attempting to broadcast a dimension with negative length!")
             if n not in (1, out[i]):
                 if out[i] != 1:
-                    raise RuntimeError(f"Attempting to broadcast a dimension of length {n} at {i}! Mismatching argument at index "
-                                       f"{k} had {shape}; but expected shape should be broadcastable to {out}")  # fmt: skip
+                    raise RuntimeError(
+                        f"Attempting to broadcast a dimension of length {n} at {i}! Mismatching "
+                        "argument at index "
+                        f"{k} had {shape}; but expected shape should be broadcastable to {out}"
+                    )
                 out[i] = n
     return Size(out)
 
@@ -333,7 +421,9 @@ def broadcast_tensors(*tensors: Any) -> tuple:
     """The tensors expanded to their common shape."""
     for i, t in enumerate(tensors):
         if not isinstance(t, Tensor):
-            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}")
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}"
+            )
     shape = common_shape([t._data.shape for t in tensors])
     return tuple([t if t._data.shape == shape else expand(t, shape) for t in tensors])
 
@@ -354,7 +444,7 @@ def common_shape(shapes: Sequence) -> tuple:
         raise
 
 
-# -- the order of dimensions -----------------------------------------------------------------------------------------
+# -- the order of dimensions -----------------------------------------------------------------------
 
 
 @op(promote=MOVE, view=True, linear=True)
@@ -399,8 +489,12 @@ def _(g):
 def order(dims: Any, ndim: int) -> list:
     """An order of all dimensions, counted from the front."""
     if len(dims) != ndim:
-        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
-                           f"ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = {len(dims)}")  # fmt: skip
+        raise RuntimeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            "length of the desired "
+            f"ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = "
+            f"{len(dims)}"
+        )
     found = [place(d, ndim) for d in dims]
     if len(set(found)) != ndim:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
@@ -424,12 +518,17 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     """The dimensions `source` moved to the places `destination`; the others keep their order."""
     ndim = input._data.ndim
     if isinstance(source, int) is not isinstance(destination, int):
-        raise TypeError("movedim() received an invalid combination of arguments - got "
-                        f"({type(source).__name__}, {type(destination).__name__})")  # fmt: skip
+        raise TypeError(
+            "movedim() received an invalid combination of arguments - got "
+            f"({type(source).__name__}, {type(destination).__name__})"
+        )
     ends = [sizes(source), sizes(destination)]
     if len(ends[0]) != len(ends[1]):
-        raise RuntimeError("movedim: Invalid source or destination dims: source "
-                           f"({list(ends[0])} dims) should contain the same number of dims as destination ({list(ends[1])} dims)")  # fmt: skip
+        raise RuntimeError(
+            "movedim: Invalid source or destination dims: source "
+            f"({list(ends[0])} dims) should contain the same number of dims as destination "
+            f"({list(ends[1])} dims)"
+        )
     places = [[place(d, ndim) for d in dims] for dims in ends]
     for name, dims, given in zip(("source", "destination"), places, ends, strict=True):
         if len(set(dims)) != len(dims):
@@ -452,10 +551,16 @@ def _T(self: Any) -> Any:
         if not ndim:
             _deprecated_on_scalars("Tensor.T", "This function is the identity in these cases.")
         else:
-            warnings.warn("The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will "
-                          "throw an error in a future release. Consider `x.mT` to transpose batches of matrices or "
-                          "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
-                          UserWarning, stacklevel=2)  # fmt: skip
+            warnings.warn(
+                "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is "
+                "deprecated and it will "
+                "throw an error in a future release. Consider `x.mT` to transpose batches of "
+                "matrices or "
+                "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a "
+                "tensor.",
+                UserWarning,
+                stacklevel=2,
+            )
         return permute(self, tuple(range(ndim))[::-1])
     return permute(self, (1, 0))
 
@@ -464,7 +569,9 @@ def _mT(self: Any) -> Any:
     """The last two dimensions exchanged."""
     if self._data.ndim < 2:
         if self._data.ndim:
-            raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices. Got 1-D tensor.")
+            raise RuntimeError(
+                "tensor.mT is only supported on matrices or batches of matrices. Got 1-D tensor."
+            )
         _deprecated_on_scalars("Tensor.mT", "This function is the identity in these cases.")
         return self
     return transpose(self, -2, -1)
@@ -475,8 +582,10 @@ def _H(self: Any) -> Any:
     ndim = self._data.ndim
     if ndim != 2:
         if ndim:
-            raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {ndim}-D tensor."
-                               + (" For batches of matrices, consider using tensor.mH" if ndim > 2 else ""))  # fmt: skip
+            raise RuntimeError(
+                f"tensor.H is only supported on matrices (2-D tensors). Got {ndim}-D tensor."
+                + (" For batches of matrices, consider using tensor.mH" if ndim > 2 else "")
+            )
         _deprecated_on_scalars("Tensor.H", "Consider using x.conj().")
         return _conjugated(self)
     return _conjugated(transpose(self, 0, 1))
@@ -499,17 +608,29 @@ def adjoint(input: Any) -> Any:
     """The last two dimensions exchanged and the elements conjugated."""
     if input._data.ndim < 2:
         if input._data.ndim:
-            raise RuntimeError("tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor.")
+            raise RuntimeError(
+                "tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D "
+                "tensor."
+            )
         _deprecated_on_scalars("adjoint()", "Consider using x.conj().")
         return _conjugated(input)
     return _conjugated(transpose(input, -2, -1))
 
 
-# -- dimensions of size 1 --------------------------------------------------------------------------------------------
+# -- dimensions of size 1 --------------------------------------------------------------------------
 
 
 def _squeezing(name: str, kernel: Callable, node: str) -> Callable:
-    entry = op(kernel, promote=MOVE, view=True, method=False, namespace="primitive", linear=True, name=name, node=node)
+    entry = op(
+        kernel,
+        promote=MOVE,
+        view=True,
+        method=False,
+        namespace="primitive",
+        linear=True,
+        name=name,
+        node=node,
+    )
     entry.vjp(lambda g, x_shape: g.reshape(x_shape))
     return entry
 
@@ -537,7 +658,9 @@ def _squeeze_dims(x: Any, /, dim: Any) -> Any:
 def squeezed(x: Any, gone: Sequence) -> Any:
     """A view of an array without the dimensions `gone`, of size 1."""
     if type(x) is np.ndarray:
-        return x[(*[0 if i in gone else slice(None) for i in range(x.ndim)], ...)] if gone else x[...]
+        return (
+            x[(*[0 if i in gone else slice(None) for i in range(x.ndim)], ...)] if gone else x[...]
+        )
     return x.reshape(tuple([n for i, n in enumerate(x.shape) if i not in gone]))
 
 
@@ -554,7 +677,9 @@ def squeeze(input: Any, dim: Any = None) -> Any:
     if isinstance(dim, (tuple, list)):
         return squeeze_dims(input, tuple(dim))
     if not is_size(dim):
-        raise TypeError(f"squeeze(): argument 'dim' must be int or tuple of ints, not {type(dim).__name__}")
+        raise TypeError(
+            f"squeeze(): argument 'dim' must be int or tuple of ints, not {type(dim).__name__}"
+        )
     return squeeze_dim(input, dim)
 
 
@@ -570,12 +695,14 @@ def _(g, x_shape):
     return g.reshape(x_shape)
 
 
-# -- windows and strides ---------------------------------------------------------------------------------------------
+# -- windows and strides ---------------------------------------------------------------------------
 
 
 @op(promote=MOVE, view=True, method=True, namespace="Tensor", linear=True)
 def unfold(x: Any, /, dimension: Any, size: Any, step: Any) -> Any:
-    """Windows of `size` elements along a dimension, `step` apart: the windows' places there, their elements last."""
+    """Windows of `size` elements along a dimension, `step` apart: the windows' places there,
+    their elements last.
+    """
     i, full = place(dimension, x.ndim), x.shape[dimension] if x.ndim else 1
     if size < 0:
         raise RuntimeError(f"size is {size} but must be >= 0")
@@ -618,7 +745,15 @@ def _(g, dimension, size, step, x_shape):
     return put_add(back, windows(x_shape[i], i, size, step), x_shape)
 
 
-@op(promote=MOVE, view=True, method=False, extra=True, namespace="primitive", linear=True, node="AsStridedBackward0")
+@op(
+    promote=MOVE,
+    view=True,
+    method=False,
+    extra=True,
+    namespace="primitive",
+    linear=True,
+    node="AsStridedBackward0",
+)
 def as_strided_view(x: Any, /, view: Any) -> Any:
     """`view`, an array that looks at the memory of `x`, as a tensor derived from `x`."""
     return view, geometry(x, view)
@@ -637,7 +772,9 @@ def owner_of(x: Any) -> np.ndarray:
 
 @function
 def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
-    """The tensor's memory looked at with given sizes, strides and offset (in elements; None: the tensor's own offset)."""
+    """The tensor's memory looked at with given sizes, strides and offset (in elements; None:
+    the tensor's own offset).
+    """
     shape, strides = sizes_of("as_strided", (size,)), sizes_of("as_strided", (stride,))
     if len(shape) != len(strides):
         raise RuntimeError("mismatch in length of strides and shape")
@@ -645,16 +782,34 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     owner = owner_of(input)
     item = owner.itemsize
     if any(s < 0 for s in strides):
-        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(strides)}")
+        raise RuntimeError(
+            "as_strided: Negative strides are not supported at the moment, got strides: "
+            f"{list(strides)}"
+        )
     if any(n < 0 for n in shape):
-        raise RuntimeError(f"Storage size calculation overflowed with sizes={list(shape)} and strides={list(strides)}")
+        raise RuntimeError(
+            f"Storage size calculation overflowed with sizes={list(shape)} and "
+            f"strides={list(strides)}"
+        )
     if offset < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {offset}")
-    needed = offset + 1 + sum(s * (n - 1) for s, n in zip(strides, shape, strict=True)) if all(shape) else offset
-    available = 1 + sum(s // item * (n - 1) for s, n in zip(owner.strides, owner.shape, strict=True)) if owner.size else 0
+    needed = (
+        offset + 1 + sum(s * (n - 1) for s, n in zip(strides, shape, strict=True))
+        if all(shape)
+        else offset
+    )
+    available = (
+        1 + sum(s // item * (n - 1) for s, n in zip(owner.strides, owner.shape, strict=True))
+        if owner.size
+        else 0
+    )
     if needed > available:
-        raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset}, and itemsize {item} "
-                           f"requiring a storage size of {needed * item} are out of bounds for storage of size {available * item}")  # fmt: skip
+        raise RuntimeError(
+            f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset}, "
+            f"and itemsize {item} "
+            f"requiring a storage size of {needed * item} are out of bounds for storage of size "
+            f"{available * item}"
+        )
     memory = np.lib.stride_tricks.as_strided(owner, (available,), (item,))
     out = as_strided_view(input, seen_by(memory[offset:], shape, strides))
     if out._base is None:
@@ -662,11 +817,12 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     return out
 
 
-# -- in place: the tensor looks at its memory in another way ----------------------------------------------------------
+# -- in place: the tensor looks at its memory in another way ---------------------------------------
 
 
 def _restriding(name: str, f: Callable, nodes: dict[str, str]) -> Callable:
     """The in-place variant of a view function; `nodes` renames the view's nodes."""
+
     def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
         check_inplace(self)
         seen = f(self, *args, **kwargs)
@@ -708,7 +864,9 @@ for _name, _f, _nodes in (
 
 
 def memory_behind(x: np.ndarray) -> np.ndarray:
-    """All memory that an array owns from its first element on (or that its owner does), as a 1-d array."""
+    """All memory that an array owns from its first element on (or that its owner does),
+    as a 1-d array.
+    """
     owner = x
     while isinstance(owner.base, np.ndarray) and owner.base.dtype is x.dtype:
         owner = owner.base
@@ -720,7 +878,9 @@ def memory_behind(x: np.ndarray) -> np.ndarray:
 
 @function(namespace="Tensor")
 def resize_(self: Any, *size: Any, memory_format: Any = contiguous_format) -> Any:
-    """The tensor made another size: its memory is looked at anew, and moved if it is too small (new elements are undefined)."""
+    """The tensor made another size: its memory is looked at anew,
+    and moved if it is too small (new elements are undefined).
+    """
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     shape = sizes_of("resize_", size)
@@ -737,7 +897,7 @@ def resize_(self: Any, *size: Any, memory_format: Any = contiguous_format) -> An
     return self
 
 
-@function(namespace="Tensor")
+@function
 def resize_as_(self: Any, the_template: Any, *, memory_format: Any = contiguous_format) -> Any:
     """`self.resize_(the_template.size())`."""
     return resize_(self, the_template._data.shape, memory_format=memory_format)
@@ -763,7 +923,10 @@ def set_(self: Any, source: Any = None) -> Any:
     if source is None:
         source = wrap(np.empty(0, self._data.dtype))
     if source._data.dtype is not self._data.dtype:
-        raise RuntimeError(f"Could not set tensor of type {source.dtype.name} to a tensor of type {self.dtype.name}")
+        raise RuntimeError(
+            f"Could not set tensor of type {source.dtype.name} to a tensor of type "
+            f"{self.dtype.name}"
+        )
     if self.requires_grad and state.grad:
         check_inplace(self)
     self._data, self._storage, self._base = storage_array(source), storage_of(source), None
@@ -774,10 +937,15 @@ def set_(self: Any, source: Any = None) -> Any:
 def is_set_to(self: Any, tensor: Any) -> bool:
     """Whether both look at the same memory in the same way."""
     x, y = storage_array(self), storage_array(tensor)
-    return x.dtype is y.dtype and x.__array_interface__["data"] == y.__array_interface__["data"] and x.shape == y.shape and x.strides == y.strides
+    return (
+        x.dtype is y.dtype
+        and x.__array_interface__["data"] == y.__array_interface__["data"]
+        and x.shape == y.shape
+        and x.strides == y.strides
+    )
 
 
-# -- questions -------------------------------------------------------------------------------------------------------
+# -- questions -------------------------------------------------------------------------------------
 
 
 @function(method=False)
@@ -832,7 +1000,9 @@ def result_type(tensor: Any, other: Any) -> dtypes.dtype:
     operands = []
     for x in (tensor, other):
         if not isinstance(x, Tensor) and not dtypes.is_number(x):
-            raise TypeError("result_type() received an invalid combination of arguments - got "
-                            f"({type(tensor).__name__}, {type(other).__name__})")  # fmt: skip
+            raise TypeError(
+                "result_type() received an invalid combination of arguments - got "
+                f"({type(tensor).__name__}, {type(other).__name__})"
+            )
         operands.append(x._data if isinstance(x, Tensor) else dtypes.number(x))
     return dtypes.result_dtype(operands)
