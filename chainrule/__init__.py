@@ -17,7 +17,7 @@ from .ops import attach as _a  # noqa: E402
 from .ops.define import FUNCTIONS, OPS  # noqa: E402
 
 _a.attach()
-from . import nn  # noqa: E402
+from . import nn, optim  # noqa: E402
 
 
 def _put(namespace, name, f):

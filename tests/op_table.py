@@ -55,7 +55,8 @@ class Row:
     # by dtype ("gradient": finite differences), where the default is too tight
     tolerance: dict[str, float] = field(default_factory=dict)
     values: bool = True  # False: results are undefined (`empty`), only shapes and dtypes compared
-    exact_node: bool = True  # False: the grad_fn is allowed to have another name than torch's
+    # False: the grad_fn may have another name than torch's, or be there where torch has none
+    exact_node: bool = True
 
 
 def numpy_dtype(name: str) -> np.dtype:

@@ -49,7 +49,15 @@ def describe(thing, torch):
         return "(" + ", ".join(describe(t, torch) for t in thing) + ")"
     if not isinstance(thing, torch.Tensor):
         return str(thing)
-    flags = [name for name, on in (("leaf", thing.is_leaf), ("grad", thing.requires_grad), ("view", thing._base is not None)) if on]
+    flags = [
+        name
+        for name, on in (
+            ("leaf", thing.is_leaf),
+            ("grad", thing.requires_grad),
+            ("view", thing._base is not None),
+        )
+        if on
+    ]
     node = "" if thing.grad_fn is None else f" {type(thing.grad_fn).__name__}"
     kind = "" if thing.dtype is torch.float32 else f" {str(thing.dtype).split('.')[-1]}"
     return f"{rounded(thing.detach().tolist())}{kind}{node} {' '.join(flags)}".rstrip()

@@ -73,7 +73,7 @@ class Evil:
 
 
 def test_a_file_runs_no_code(capsys):
-    with pytest.raises(pickle.UnpicklingError, match="builtins.print"):
+    with pytest.raises(pickle.UnpicklingError, match="print was not an allowed"):
         through(Evil())
     assert capsys.readouterr().out == ""
     through(Evil(), weights_only=False)

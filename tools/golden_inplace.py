@@ -601,7 +601,11 @@ def main() -> int:
         return 0
     stored = json.loads(GOLDEN.read_text())["cases"]
     changed = [new["name"] for new, old in zip(cases, stored, strict=False) if new != old]
-    print(f"{len(cases)} cases now, {len(stored)} stored, {len(changed)} differ", *changed[:9], sep="\n")
+    print(
+        f"{len(cases)} cases now, {len(stored)} stored, {len(changed)} differ",
+        *changed[:9],
+        sep="\n",
+    )
     return int(cases != stored)
 
 

@@ -37,8 +37,15 @@ def run(o: Callable, input: Any, inplace: bool, *args: Any) -> Any:
 # -- rectifiers ------------------------------------------------------------------------------------------------------
 
 
-@elementwise(name="relu", promote=HALF, takes="if", inplace=False, **PRIVATE, vjp=lambda g, out: keep(g, out != 0),
-             refusal="Boolean inputs not supported for relu")
+@elementwise(
+    name="relu",
+    promote=HALF,
+    takes="if",
+    inplace=False,
+    **PRIVATE,
+    vjp=lambda g, out: keep(g, out != 0),
+    refusal="Boolean inputs not supported for relu",
+)
 def _relu(x: Any, /) -> Any:
     return np.maximum(0, x)  # in this order -0.0 stays, as in torch
 
@@ -81,13 +88,19 @@ def prelu(input: Any, weight: Any) -> Any:
     Raises RuntimeError if the number of weights is neither 1 nor the number of channels, or the dtypes differ.
     """
     if weight.dtype is not input.dtype:
-        raise RuntimeError(f"prelu: Type promoting not supported. Got {scalar_name(input.dtype)} and {scalar_name(weight.dtype)}")
+        raise RuntimeError(
+            f"prelu: Type promoting not supported. Got {scalar_name(input.dtype)} and {scalar_name(weight.dtype)}"
+        )
     if weight.dim() > 1:
-        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.dim()}")
+        raise RuntimeError(
+            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.dim()}"
+        )
     channels = input.shape[1] if input.dim() > 1 else 1
     if weight.numel() not in (1, channels):
-        raise RuntimeError("Mismatch of parameter numbers and input channel size. Found parameter numbers = "
-                           f"{weight.numel()} and channel size = {channels}.")
+        raise RuntimeError(
+            "Mismatch of parameter numbers and input channel size. Found parameter numbers = "
+            f"{weight.numel()} and channel size = {channels}."
+        )
     return _prelu(input, weight.reshape([-1 if i == 1 else 1 for i in range(input.dim())]))
 
 
@@ -143,15 +156,19 @@ hardshrink.vjp(lambda g, x, lambd: keep(g, ~((x >= -lambd) & (x <= lambd))))
 def softshrink(x: Any, /, lambd: float = 0.5) -> Any:
     """Each element moved towards 0 by `lambd`, and no further. Raises RuntimeError for a negative lambd."""
     if lambd < 0:
-        raise RuntimeError(f"lambda must be in range [0, {np.finfo(x.dtype).max:g}] for input dtype "
-                           f"{scalar_name(FROM_NUMPY[x.dtype])}, but found {lambd:g}")
+        raise RuntimeError(
+            f"lambda must be in range [0, {np.finfo(x.dtype).max:g}] for input dtype "
+            f"{scalar_name(FROM_NUMPY[x.dtype])}, but found {lambd:g}"
+        )
     return np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, x * 0))
 
 
 softshrink.vjp(lambda g, x, lambd: keep(g, ~((x >= -lambd) & (x <= lambd))))
 
 
-@elementwise(name="hardsigmoid", vjp=lambda g, x: keep(g / 6, (x > -3) & (x < 3)), takes="f", **UNARY)
+@elementwise(
+    name="hardsigmoid", vjp=lambda g, x: keep(g / 6, (x > -3) & (x < 3)), takes="f", **UNARY
+)
 def _hardsigmoid(x: Any, /) -> Any:
     return np.minimum(np.maximum(x + 3, 0), 6) / 6
 
@@ -162,7 +179,12 @@ def hardsigmoid(input: Any, inplace: bool = False) -> Any:
     return run(_hardsigmoid, input, inplace)
 
 
-@elementwise(name="hardswish", vjp=lambda g, x: keep(blend(x < 3, g * (x / 3 + 0.5), g), ~(x <= -3)), takes="f", **UNARY)
+@elementwise(
+    name="hardswish",
+    vjp=lambda g, x: keep(blend(x < 3, g * (x / 3 + 0.5), g), ~(x <= -3)),
+    takes="f",
+    **UNARY,
+)
 def _hardswish(x: Any, /) -> Any:
     return x * np.minimum(np.maximum(x + 3, 0), 6) / 6
 
@@ -268,8 +290,16 @@ def _(g, x, beta, threshold):
     return blend(z > threshold, g, g * sigmoid(z))
 
 
-@elementwise(promote=HALF, takes="f", inplace=False, method=False, name="logsigmoid", namespace="nn.functional",
-             node="LogSigmoidBackward0", vjp=lambda g, x: g * sigmoid(-x))
+@elementwise(
+    promote=HALF,
+    takes="f",
+    inplace=False,
+    method=False,
+    name="logsigmoid",
+    namespace="nn.functional",
+    node="LogSigmoidBackward0",
+    vjp=lambda g, x: g * sigmoid(-x),
+)
 def logsigmoid(x: Any, /) -> Any:
     """log(1 / (1 + exp(-input))), elementwise, without overflow."""
     return np.minimum(x, 0) - np.log1p(np.exp(-np.absolute(x)))
@@ -370,8 +400,11 @@ def _guessed_dim(name: str, dim: int | None, ndim: int) -> int:
     """The dimension that old programs leave out."""
     if dim is not None:
         return dim
-    warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
-                  UserWarning, stacklevel=3)
+    warnings.warn(
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
+        UserWarning,
+        stacklevel=3,
+    )
     return 0 if ndim in (0, 1, 3) else 1
 
 

@@ -1,9 +1,10 @@
 """From one dtype, memory order or library to another.
 
-`Tensor.to` and its relatives return the tensor itself when there is nothing to change. Numbers are converted as torch does
-on x86: a float that an integer type cannot hold becomes the type's lowest value (int32, int64) or its low bits; float64
-becomes float16 by way of float32. A copy keeps the order of the dimensions in memory unless a format is asked for. NumPy
-arrays and DLPack capsules look at the same memory as the tensor they came from, and keep it alive.
+`Tensor.to` and its relatives return the tensor itself when there is nothing to change. Numbers are
+converted as torch does on x86: a float that an integer type cannot hold becomes the type's lowest
+value (int32, int64) or its low bits; float64 becomes float16 by way of float32. A copy keeps the
+order of the dimensions in memory unless a format is asked for. NumPy arrays and DLPack capsules
+look at the same memory as the tensor they came from, and keep it alive.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from .define import MOVE, Tensor, function, op, storage_array, wrap
 F16, BF16 = dtypes.float16.numpy, dtypes.bfloat16.numpy
 Tensor.layout = strided
 
-# -- numbers ---------------------------------------------------------------------------------------------------------
+# -- numbers ---------------------------------------------------------------------------------------
 
 
 def converted(x: Any, dtype: np.dtype) -> Any:
-    """The elements of an array in a NumPy dtype, rounded and wrapped as torch does; the imaginary part is dropped."""
+    """The elements of an array in a NumPy dtype, rounded and wrapped as torch does;
+    the imaginary part is dropped.
+    """
     source = x.dtype
     if source.kind == "c" and dtype.kind not in "cb":
         x = x.real
@@ -40,12 +43,23 @@ def converted(x: Any, dtype: np.dtype) -> Any:
     return x.astype(dtype)
 
 
-CPP_NAMES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
-             "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double"}  # fmt: skip
+CPP_NAMES = {
+    "uint8": "uint8_t",
+    "int8": "int8_t",
+    "int16": "int16_t",
+    "int32": "int",
+    "int64": "int64_t",
+    "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16",
+    "float32": "float",
+    "float64": "double",
+}
 
 
 def fits(value: Any, d: dtypes.dtype) -> builtins.bool:
-    """Whether torch converts the number to the dtype without complaint: in range, or negative for an unsigned type."""
+    """Whether torch converts the number to the dtype without complaint: in range,
+    or negative for an unsigned type.
+    """
     if d.category == COMPLEX or d is dtypes.bool_:
         return True
     if isinstance(value, builtins.complex):
@@ -61,17 +75,23 @@ def fits(value: Any, d: dtypes.dtype) -> builtins.bool:
 def check_fits(value: Any, d: dtypes.dtype) -> None:
     """Raise torch's error for a number that a tensor of dtype `d` cannot be filled with."""
     if not fits(value, d):
-        raise RuntimeError(f"value cannot be converted to type {CPP_NAMES[d.name]} without overflow")
+        raise RuntimeError(
+            f"value cannot be converted to type {CPP_NAMES[d.name]} without overflow"
+        )
 
 
-# -- memory ----------------------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------
 
 CHANNELS_LAST = {channels_last: (0, 2, 3, 1), channels_last_3d: (0, 2, 3, 4, 1)}
 
 
 def order_of(x: np.ndarray) -> Any:
-    """NumPy's name for the memory order that a copy of `x` gets: its own, unless elements repeat in memory."""
-    repeats = 0 in x.strides and any(s == 0 and n > 1 for s, n in zip(x.strides, x.shape, strict=True))
+    """NumPy's name for the memory order that a copy of `x` gets: its own,
+    unless elements repeat in memory.
+    """
+    repeats = 0 in x.strides and any(
+        s == 0 and n > 1 for s, n in zip(x.strides, x.shape, strict=True)
+    )
     return "C" if repeats else "K"
 
 
@@ -117,7 +137,9 @@ def _(g):
 
 @function(namespace="Tensor")
 def contiguous(self: Any, memory_format: Any = contiguous_format) -> Any:
-    """The tensor itself if its elements lie in memory in row-major order (or the format asked for), else a copy that does."""
+    """The tensor itself if its elements lie in memory in row-major order (or the format asked
+    for), else a copy that does.
+    """
     if memory_format is preserve_format or in_format(self._data, memory_format):
         return self
     return clone(self, memory_format)
@@ -129,7 +151,7 @@ def is_contiguous(self: Any, memory_format: Any = contiguous_format) -> builtins
     return in_format(self._data, memory_format)
 
 
-# -- dtypes ----------------------------------------------------------------------------------------------------------
+# -- dtypes ----------------------------------------------------------------------------------------
 
 
 @op(promote=MOVE, namespace="primitive", linear=True, node="ToCopyBackward0")
@@ -146,31 +168,57 @@ def _(g):
 
 
 def check_dtype(function: str, d: Any) -> dtypes.dtype:
-    """The dtype given as an argument; Python's number types stand for bool, int64, float64 and complex128."""
+    """The dtype given as an argument; Python's number types stand for bool, int64,
+    float64 and complex128.
+    """
     if isinstance(d, dtypes.dtype):
         return d
     found = dtypes.PYTHON_TYPES.get(d) if isinstance(d, type) else None
     if found is None:
-        raise TypeError(f"{function}(): argument 'dtype' must be torch.dtype, not {type(d).__name__}")
+        raise TypeError(
+            f"{function}(): argument 'dtype' must be torch.dtype, not {type(d).__name__}"
+        )
     return found
 
 
-def to_dtype(x: Any, d: dtypes.dtype, copy: builtins.bool = False, memory_format: Any = None) -> Any:
-    """`x` in dtype `d`: itself where neither dtype nor memory format changes, unless a copy is asked for."""
+def to_dtype(
+    x: Any, d: dtypes.dtype, copy: builtins.bool = False, memory_format: Any = None
+) -> Any:
+    """`x` in dtype `d`: itself where neither dtype nor memory format changes,
+    unless a copy is asked for.
+    """
     data = x._data
-    if data.dtype is d.numpy and not copy and (memory_format is None or memory_format is preserve_format
-                                               or in_format(data, memory_format)):  # fmt: skip
+    if (
+        data.dtype is d.numpy
+        and not copy
+        and (
+            memory_format is None
+            or memory_format is preserve_format
+            or in_format(data, memory_format)
+        )
+    ):
         check_rank(data, memory_format)
         return x
     if data.dtype.kind == "c" and COMPLEX > d.category > dtypes.BOOL:
-        warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
+        warnings.warn(
+            "Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3
+        )
     return cast(x, d.numpy, memory_format)
 
 
 @function(namespace="Tensor")
-def to(self: Any, *args: Any, device: Any = None, dtype: Any = None, non_blocking: builtins.bool = False,
-       copy: builtins.bool = False, memory_format: Any = None) -> Any:  # fmt: skip
-    """The tensor in another dtype: `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`; itself if nothing changes."""
+def to(
+    self: Any,
+    *args: Any,
+    device: Any = None,
+    dtype: Any = None,
+    non_blocking: builtins.bool = False,
+    copy: builtins.bool = False,
+    memory_format: Any = None,
+) -> Any:
+    """The tensor in another dtype: `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`;
+    itself if nothing changes.
+    """
     if args:
         first, *rest = args
         if isinstance(first, Tensor):
@@ -182,8 +230,10 @@ def to(self: Any, *args: Any, device: Any = None, dtype: Any = None, non_blockin
             if rest and not isinstance(rest[0], builtins.bool):
                 dtype = rest.pop(0)
         if len(rest) > 2 or any(not isinstance(r, builtins.bool) for r in rest):
-            raise TypeError("to() received an invalid combination of arguments - got "
-                            f"({', '.join(type(a).__name__ for a in args)})")  # fmt: skip
+            raise TypeError(
+                "to() received an invalid combination of arguments - got "
+                f"({', '.join(type(a).__name__ for a in args)})"
+            )
         copy = rest[1] if len(rest) == 2 else copy
     if device is not None and device != "cpu":
         devices.check(device)
@@ -193,7 +243,11 @@ def to(self: Any, *args: Any, device: Any = None, dtype: Any = None, non_blockin
 
 def _conversion(name: str, d: dtypes.dtype) -> Callable:
     def entry(self: Any, memory_format: Any = None) -> Any:
-        return self if self._data.dtype is d.numpy and memory_format is None else to_dtype(self, d, False, memory_format)
+        return (
+            self
+            if self._data.dtype is d.numpy and memory_format is None
+            else to_dtype(self, d, False, memory_format)
+        )
 
     entry.__name__ = entry.__qualname__ = name
     entry.__doc__ = f"The tensor converted to {d.name}; itself if it has that dtype."
@@ -201,10 +255,19 @@ def _conversion(name: str, d: dtypes.dtype) -> Callable:
 
 
 for _name, _dtype in {
-    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16,
-    "cfloat": dtypes.complex64, "cdouble": dtypes.complex128, "bool": dtypes.bool_, "byte": dtypes.uint8,
-    "char": dtypes.int8, "short": dtypes.int16, "int": dtypes.int32, "long": dtypes.int64,
-}.items():  # fmt: skip
+    "float": dtypes.float32,
+    "double": dtypes.float64,
+    "half": dtypes.float16,
+    "bfloat16": dtypes.bfloat16,
+    "cfloat": dtypes.complex64,
+    "cdouble": dtypes.complex128,
+    "bool": dtypes.bool_,
+    "byte": dtypes.uint8,
+    "char": dtypes.int8,
+    "short": dtypes.int16,
+    "int": dtypes.int32,
+    "long": dtypes.int64,
+}.items():
     function(_conversion(_name, _dtype), namespace="Tensor")
 
 
@@ -216,7 +279,7 @@ def type_as(self: Any, other: Any) -> Any:
     return to_dtype(self, dtypes.of(other._data))
 
 
-# -- devices ---------------------------------------------------------------------------------------------------------
+# -- devices ---------------------------------------------------------------------------------------
 
 
 @function(namespace="Tensor")
@@ -226,7 +289,9 @@ def cpu(self: Any, memory_format: Any = None) -> Any:
 
 
 @function(namespace="Tensor")
-def cuda(self: Any, device: Any = None, non_blocking: builtins.bool = False, memory_format: Any = None) -> Any:
+def cuda(
+    self: Any, device: Any = None, non_blocking: builtins.bool = False, memory_format: Any = None
+) -> Any:
     """Raises: there is no CUDA here."""
     devices.check("cuda" if device is None else device)
     return self
@@ -235,8 +300,11 @@ def cuda(self: Any, device: Any = None, non_blocking: builtins.bool = False, mem
 @function(namespace="Tensor")
 def pin_memory(self: Any, device: Any = None) -> Any:
     """Raises: memory is pinned for an accelerator, and there is none."""
-    raise RuntimeError("Cannot access accelerator device when none is available: pinned memory speeds up copies to a GPU, "
-                       "and chainrule computes on the CPU only")  # fmt: skip
+    raise RuntimeError(
+        "Cannot access accelerator device when none is available: pinned memory speeds up copies "
+        "to a GPU, "
+        "and chainrule computes on the CPU only"
+    )
 
 
 @function(namespace="Tensor")
@@ -247,7 +315,9 @@ def is_pinned(self: Any, device: Any = None) -> builtins.bool:
 
 @function(namespace="Tensor")
 def share_memory_(self: Any) -> Any:
-    """The tensor itself: memory is shared among threads as it is; processes copy what they are sent."""
+    """The tensor itself: memory is shared among threads as it is;
+    processes copy what they are sent.
+    """
     return self
 
 
@@ -287,7 +357,7 @@ def is_neg(input: Any) -> builtins.bool:
     return False
 
 
-# -- DLPack ----------------------------------------------------------------------------------------------------------
+# -- DLPack ----------------------------------------------------------------------------------------
 
 
 class _Capsule:
@@ -305,12 +375,17 @@ class _Capsule:
 
 @function(method=False)
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: builtins.bool | None = None) -> Any:
-    """A tensor that looks at the memory of an array of any library that speaks DLPack, or of a DLPack capsule."""
+    """A tensor that looks at the memory of an array of any library that speaks DLPack,
+    or of a DLPack capsule.
+    """
     devices.check(device)
     if not hasattr(ext_tensor, "__dlpack__"):
         if type(ext_tensor).__name__ != "PyCapsule":
-            raise RuntimeError(f"from_dlpack received an invalid capsule: expected an object with __dlpack__ or a DLPack "
-                               f"capsule, got {type(ext_tensor).__name__}")  # fmt: skip
+            raise RuntimeError(
+                "from_dlpack received an invalid capsule: expected an object with __dlpack__ or a "
+                "DLPack "
+                f"capsule, got {type(ext_tensor).__name__}"
+            )
         ext_tensor = _Capsule(ext_tensor)
     array = np.from_dlpack(ext_tensor)
     dtypes.from_numpy(array.dtype)

@@ -1,8 +1,9 @@
 """Tensors of a given size: filled with something, or like another tensor.
 
-All constructors take torch's keywords: `out`, `dtype`, `layout`, `device`, `pin_memory`, `requires_grad`, `memory_format`.
-The options that ask for what there is not here (sparse layouts, other devices, pinned memory) raise. Sizes are checked
-after NumPy has refused them, so that the simple calls stay quick.
+All constructors take torch's keywords: `out`, `dtype`, `layout`, `device`, `pin_memory`,
+`requires_grad`, `memory_format`. The options that ask for what there is not here (sparse layouts,
+other devices, pinned memory) raise. Sizes are checked after NumPy has refused them, so that the
+simple calls stay quick.
 """
 
 from __future__ import annotations
@@ -24,19 +25,23 @@ from . import define
 from .convert import arranged, check_dtype, check_fits, converted, order_of
 from .define import MOVE, Tensor, function, op, scalar_name, wrap
 
-# -- options all constructors take -----------------------------------------------------------------------------------
+# -- options all constructors take -----------------------------------------------------------------
 
 
 def check_options(layout: Any, device: Any, pin_memory: Any) -> None:
-    """Raise for options that ask for what there is not: sparse layouts, other devices, pinned memory."""
+    """Raise for options that ask for what there is not: sparse layouts, other devices,
+    pinned memory.
+    """
     devices.check(device)
     if layout is not None and layout is not strided:
         if not isinstance(layout, layout_type):
             raise TypeError(f"argument 'layout' must be torch.layout, not {type(layout).__name__}")
         raise RuntimeError(f"tensors here are dense (torch.strided), and {layout} was asked for")
     if pin_memory:
-        raise RuntimeError("Cannot access accelerator device when none is available: pin_memory=True needs a GPU, "
-                           "and chainrule computes on the CPU only")  # fmt: skip
+        raise RuntimeError(
+            "Cannot access accelerator device when none is available: pin_memory=True needs a GPU, "
+            "and chainrule computes on the CPU only"
+        )
 
 
 def finished(a: Any, requires_grad: builtins.bool = False) -> Any:
@@ -44,7 +49,9 @@ def finished(a: Any, requires_grad: builtins.bool = False) -> Any:
     t = wrap(a if a.ndim else a[()])
     if requires_grad:
         if FROM_NUMPY[a.dtype].category < FLOATING:
-            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+            raise RuntimeError(
+                "Only Tensors of floating point and complex dtype can require gradients"
+            )
         t.requires_grad_()
     return t
 
@@ -54,15 +61,20 @@ def written(out: Any, a: Any, dtype: Any) -> Any:
     if not isinstance(out, Tensor):
         raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
     if dtype is not None and out.dtype is not dtype:
-        raise RuntimeError(f"dtype {scalar_name(dtype)} does not match dtype of out parameter ({scalar_name(out.dtype)})")
+        raise RuntimeError(
+            f"dtype {scalar_name(dtype)} does not match dtype of out parameter "
+            f"({scalar_name(out.dtype)})"
+        )
     return define.write_out(out, wrap(a))
 
 
-# -- sizes -----------------------------------------------------------------------------------------------------------
+# -- sizes -----------------------------------------------------------------------------------------
 
 
 def is_size(n: Any) -> builtins.bool:
-    """Whether `n` can be one of the sizes: an integer, but no bool; also an integer tensor of one element."""
+    """Whether `n` can be one of the sizes: an integer, but no bool;
+    also an integer tensor of one element.
+    """
     if isinstance(n, (Tensor, np.ndarray)):
         n = n._data if isinstance(n, Tensor) else n
         return n.ndim == 0 and n.dtype.kind in "iu"
@@ -70,20 +82,28 @@ def is_size(n: Any) -> builtins.bool:
 
 
 def sizes_of(function: str, sizes: Sequence) -> tuple:
-    """The shape given as `f(2, 3)` or `f((2, 3))`, checked; raises torch's TypeError for anything else."""
+    """The shape given as `f(2, 3)` or `f((2, 3))`, checked;
+    raises torch's TypeError for anything else.
+    """
     if not sizes:
         raise TypeError(f'{function}() missing 1 required positional arguments: "size"')
     first = sizes[0]
     if not is_size(first):
         if not isinstance(first, (tuple, list)):
-            raise TypeError(f"{function}(): argument 'size' (position 1) must be tuple of ints, not {type(first).__name__}")
+            raise TypeError(
+                f"{function}(): argument 'size' (position 1) must be tuple of ints, not "
+                f"{type(first).__name__}"
+            )
         if len(sizes) > 1:
             raise TypeError(f"{function}() takes 1 positional argument but {len(sizes)} were given")
         sizes = first
     for i, n in enumerate(sizes):
         if not is_size(n):
-            raise TypeError(f"{function}(): argument 'size' (position 1) must be tuple of ints, but found element of type "
-                            f"{type(n).__name__} at pos {i}")  # fmt: skip
+            raise TypeError(
+                f"{function}(): argument 'size' (position 1) must be tuple of ints, but found "
+                "element of type "
+                f"{type(n).__name__} at pos {i}"
+            )
     return tuple([operator.index(n) for n in sizes])
 
 
@@ -103,18 +123,26 @@ def bad_allocation(function: str, shape: tuple, dtype: np.dtype, e: Exception) -
     """torch's error for a shape that no array can have."""
     negative = next((n for n in shape if n < 0), None)
     if negative is not None:
-        return RuntimeError("zeros: Dimension size must be non-negative." if function == "zeros" else
-                            f"Trying to create tensor with negative dimension {negative}: {list(shape)}")  # fmt: skip
+        return RuntimeError(
+            "zeros: Dimension size must be non-negative."
+            if function == "zeros"
+            else f"Trying to create tensor with negative dimension {negative}: {list(shape)}"
+        )
     if not isinstance(e, MemoryError):
         if len(shape) > 64:
-            return ValueError(f"too many dimensions: {len(shape)} were asked for, and there can be 64")
+            return ValueError(
+                f"too many dimensions: {len(shape)} were asked for, and there can be 64"
+            )
         return RuntimeError(f"Storage size calculation overflowed with sizes={list(shape)}")
     wanted = math.prod(shape) * dtype.itemsize
-    return OutOfMemoryError(f"[enforce fail at {function}()] DefaultCPUAllocator: can't allocate memory: you tried to allocate "
-                            f"{wanted} bytes. Error code 12 (Cannot allocate memory)")  # fmt: skip
+    return OutOfMemoryError(
+        f"[enforce fail at {function}()] DefaultCPUAllocator: can't allocate memory: you tried to "
+        "allocate "
+        f"{wanted} bytes. Error code 12 (Cannot allocate memory)"
+    )
 
 
-# -- filled ----------------------------------------------------------------------------------------------------------
+# -- filled ----------------------------------------------------------------------------------------
 
 
 def _ones(shape: Any, dtype: np.dtype) -> np.ndarray:
@@ -126,8 +154,17 @@ def _ones(shape: Any, dtype: np.dtype) -> np.ndarray:
 def _constructor(name: str, make: Callable, doc: str) -> Callable:
     """The function that makes a tensor of a given size with `make(shape, dtype)`."""
 
-    def entry(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-              pin_memory: builtins.bool = False, requires_grad: builtins.bool = False, memory_format: Any = None) -> Any:  # fmt: skip
+    def entry(
+        *sizes: Any,
+        size: Any = None,
+        out: Any = None,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        pin_memory: builtins.bool = False,
+        requires_grad: builtins.bool = False,
+        memory_format: Any = None,
+    ) -> Any:
         if layout is not None or device is not None or pin_memory:
             check_options(layout, device, pin_memory)
         if size is not None:
@@ -152,17 +189,30 @@ def _constructor(name: str, make: Callable, doc: str) -> Callable:
     return entry
 
 
-zeros = function(_constructor("zeros", np.zeros, "A tensor of zeros: `zeros(2, 3)` or `zeros((2, 3))`."), method=False)
-ones = function(_constructor("ones", _ones, "A tensor of ones: `ones(2, 3)` or `ones((2, 3))`."), method=False)
-empty = function(_constructor("empty", np.empty, "A tensor whose elements are whatever was in memory."), method=False)
+zeros = function(
+    _constructor("zeros", np.zeros, "A tensor of zeros: `zeros(2, 3)` or `zeros((2, 3))`."),
+    method=False,
+)
+ones = function(
+    _constructor("ones", _ones, "A tensor of ones: `ones(2, 3)` or `ones((2, 3))`."), method=False
+)
+empty = function(
+    _constructor("empty", np.empty, "A tensor whose elements are whatever was in memory."),
+    method=False,
+)
 
 
 def fill_dtype(value: Any, dtype: Any, function: str) -> tuple[Any, dtypes.dtype]:
-    """A number to fill with (also a tensor of no dimensions), and the dtype it calls for if none is given."""
+    """A number to fill with (also a tensor of no dimensions),
+    and the dtype it calls for if none is given.
+    """
     if isinstance(value, Tensor) and not value._data.ndim:
         value = value.item()
     if not dtypes.is_number(value):
-        raise TypeError(f"{function}(): argument 'fill_value' (position 2) must be Number, not {type(value).__name__}")
+        raise TypeError(
+            f"{function}(): argument 'fill_value' (position 2) must be Number, not "
+            f"{type(value).__name__}"
+        )
     value = dtypes.number(value)
     d = dtypes.result_dtype((value,)) if dtype is None else check_dtype(function, dtype)
     check_fits(value, d)
@@ -177,30 +227,71 @@ def constant(function: str, shape: Any, value: Any, d: dtypes.dtype) -> np.ndarr
 
 
 @function(method=False)
-def full(size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-         pin_memory: builtins.bool = False, requires_grad: builtins.bool = False) -> Any:  # fmt: skip
-    """A tensor filled with a number, whose kind (bool, int, float, complex) decides the dtype if none is given."""
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: builtins.bool = False,
+    requires_grad: builtins.bool = False,
+) -> Any:
+    """A tensor filled with a number, whose kind (bool, int, float,
+    complex) decides the dtype if none is given.
+    """
     check_options(layout, device, pin_memory)
     if not isinstance(size, (tuple, list)):
-        raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    value, d = fill_dtype(fill_value, dtype if out is None or dtype is not None else out.dtype, "full")
+        raise TypeError(
+            f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}"
+        )
+    value, d = fill_dtype(
+        fill_value, dtype if out is None or dtype is not None else out.dtype, "full"
+    )
     a = constant("full", size, value, d)
-    return finished(a, requires_grad) if out is None else written(out, a, None if dtype is None else d)
+    return (
+        finished(a, requires_grad) if out is None else written(out, a, None if dtype is None else d)
+    )
 
 
 @function(method=False)
-def scalar_tensor(s: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: builtins.bool = False,
-                  requires_grad: builtins.bool = False) -> Any:  # fmt: skip
+def scalar_tensor(
+    s: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: builtins.bool = False,
+    requires_grad: builtins.bool = False,
+) -> Any:
     """A tensor of no dimensions that holds the number, in the default dtype if none is given."""
-    return full((), s, dtype=dtypes.default.real if dtype is None else dtype, layout=layout, device=device,
-                pin_memory=pin_memory, requires_grad=requires_grad)  # fmt: skip
+    return full(
+        (),
+        s,
+        dtype=dtypes.default.real if dtype is None else dtype,
+        layout=layout,
+        device=device,
+        pin_memory=pin_memory,
+        requires_grad=requires_grad,
+    )
 
 
-# -- like another tensor ---------------------------------------------------------------------------------------------
+# -- like another tensor ---------------------------------------------------------------------------
 
 
-def like(function: str, input: Any, dtype: Any, layout: Any, device: Any, pin_memory: Any, memory_format: Any) -> np.ndarray:
-    """A new array of the shape, memory order and (unless one is given) dtype of `input`, not filled."""
+def like(
+    function: str,
+    input: Any,
+    dtype: Any,
+    layout: Any,
+    device: Any,
+    pin_memory: Any,
+    memory_format: Any,
+) -> np.ndarray:
+    """A new array of the shape, memory order and (unless one is given) dtype of `input`,
+    not filled.
+    """
     if not isinstance(input, Tensor):
         raise not_a_tensor(function, "input", 1, input)
     if layout is not None or device is not None or pin_memory:
@@ -214,8 +305,16 @@ def like(function: str, input: Any, dtype: Any, layout: Any, device: Any, pin_me
 
 
 def _like(name: str, value: Any, doc: str) -> Callable:
-    def entry(input: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: builtins.bool = False,
-              requires_grad: builtins.bool = False, memory_format: Any = None) -> Any:  # fmt: skip
+    def entry(
+        input: Any,
+        *,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        pin_memory: builtins.bool = False,
+        requires_grad: builtins.bool = False,
+        memory_format: Any = None,
+    ) -> Any:
         a = like(name, input, dtype, layout, device, pin_memory, memory_format)
         if value is not None:
             a.fill(value)
@@ -226,14 +325,28 @@ def _like(name: str, value: Any, doc: str) -> Callable:
     return entry
 
 
-zeros_like = function(_like("zeros_like", 0, "Zeros in the shape and dtype of `input`."), method=False)
+zeros_like = function(
+    _like("zeros_like", 0, "Zeros in the shape and dtype of `input`."), method=False
+)
 ones_like = function(_like("ones_like", 1, "Ones in the shape and dtype of `input`."), method=False)
-empty_like = function(_like("empty_like", None, "A tensor of the shape and dtype of `input`, not filled."), method=False)
+empty_like = function(
+    _like("empty_like", None, "A tensor of the shape and dtype of `input`, not filled."),
+    method=False,
+)
 
 
 @function(method=False)
-def full_like(input: Any, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
-              pin_memory: builtins.bool = False, requires_grad: builtins.bool = False, memory_format: Any = None) -> Any:  # fmt: skip
+def full_like(
+    input: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: builtins.bool = False,
+    requires_grad: builtins.bool = False,
+    memory_format: Any = None,
+) -> Any:
     """A tensor of the shape and dtype of `input`, filled with a number."""
     a = like("full_like", input, dtype, layout, device, pin_memory, memory_format)
     value, d = fill_dtype(fill_value, FROM_NUMPY[a.dtype], "full_like")
@@ -252,64 +365,120 @@ def _new(make: Callable, name: str, doc: str) -> Callable:
     return entry
 
 
-new_zeros = function(_new(zeros, "new_zeros", "Zeros of a given size in this tensor's dtype."), namespace="Tensor")
-new_ones = function(_new(ones, "new_ones", "Ones of a given size in this tensor's dtype."), namespace="Tensor")
-new_empty = function(_new(empty, "new_empty", "A tensor of a given size in this tensor's dtype, not filled."), namespace="Tensor")
+new_zeros = function(
+    _new(zeros, "new_zeros", "Zeros of a given size in this tensor's dtype."), namespace="Tensor"
+)
+new_ones = function(
+    _new(ones, "new_ones", "Ones of a given size in this tensor's dtype."), namespace="Tensor"
+)
+new_empty = function(
+    _new(empty, "new_empty", "A tensor of a given size in this tensor's dtype, not filled."),
+    namespace="Tensor",
+)
 
 
 @function(namespace="Tensor")
 def new_full(self: Any, size: Any, fill_value: Any, *, dtype: Any = None, **options: Any) -> Any:
     """A tensor of a given size in this tensor's dtype, filled with a number."""
     if not isinstance(size, (tuple, list)):
-        raise TypeError(f"new_full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    return full(size, fill_value, dtype=dtypes.of(self._data) if dtype is None else dtype, **options)
+        raise TypeError(
+            "new_full(): argument 'size' (position 1) must be tuple of ints, not "
+            f"{type(size).__name__}"
+        )
+    return full(
+        size, fill_value, dtype=dtypes.of(self._data) if dtype is None else dtype, **options
+    )
 
 
 @function(namespace="Tensor")
-def new_empty_strided(self: Any, size: Any, stride: Any, *, dtype: Any = None, **options: Any) -> Any:
+def new_empty_strided(
+    self: Any, size: Any, stride: Any, *, dtype: Any = None, **options: Any
+) -> Any:
     """A tensor of given size and strides in this tensor's dtype, not filled."""
-    return empty_strided(size, stride, dtype=dtypes.of(self._data) if dtype is None else dtype, **options)
+    return empty_strided(
+        size, stride, dtype=dtypes.of(self._data) if dtype is None else dtype, **options
+    )
 
 
 @function(method=False)
-def empty_strided(size: Any, stride: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
-                  pin_memory: builtins.bool = False, requires_grad: builtins.bool = False) -> Any:  # fmt: skip
+def empty_strided(
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: builtins.bool = False,
+    requires_grad: builtins.bool = False,
+) -> Any:
     """A tensor of given size and strides (in elements), not filled."""
     check_options(layout, device, pin_memory)
     shape, strides = sizes_of("empty_strided", (size,)), sizes_of("empty_strided", (stride,))
     if len(shape) != len(strides):
-        raise RuntimeError(f"dimensionality of sizes ({len(shape)}) must match dimensionality of strides ({len(strides)})")
+        raise RuntimeError(
+            f"dimensionality of sizes ({len(shape)}) must match dimensionality of strides "
+            f"({len(strides)})"
+        )
     if any(s < 0 for s in strides):
-        raise RuntimeError(f"empty_strided: negative strides are not supported, got strides: {list(strides)}")
+        raise RuntimeError(
+            f"empty_strided: negative strides are not supported, got strides: {list(strides)}"
+        )
     d = (dtypes.default.real if dtype is None else check_dtype("empty_strided", dtype)).numpy
     needed = 1 + sum(s * (n - 1) for s, n in zip(strides, shape, strict=True)) if all(shape) else 0
     if any(n < 0 for n in shape):
         raise bad_allocation("empty_strided", shape, d, ValueError())
     memory = allocate("empty_strided", np.empty, (max(needed, 1),), d)
-    return finished(np.lib.stride_tricks.as_strided(memory, shape, [s * d.itemsize for s in strides]), requires_grad)
+    return finished(
+        np.lib.stride_tricks.as_strided(memory, shape, [s * d.itemsize for s in strides]),
+        requires_grad,
+    )
 
 
 @function(method=False)
-def empty_permuted(size: Any, physical_layout: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
-                   pin_memory: builtins.bool = False, requires_grad: builtins.bool = False) -> Any:  # fmt: skip
+def empty_permuted(
+    size: Any,
+    physical_layout: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: builtins.bool = False,
+    requires_grad: builtins.bool = False,
+) -> Any:
     """A tensor whose dimensions lie in memory in the given order, outermost first, not filled."""
-    shape, order = sizes_of("empty_permuted", (size,)), sizes_of("empty_permuted", (physical_layout,))
+    shape, order = (
+        sizes_of("empty_permuted", (size,)),
+        sizes_of("empty_permuted", (physical_layout,)),
+    )
     if sorted(order) != list(range(len(shape))):
-        raise RuntimeError(f"Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = "
-                           f"{len(shape)} is not equal to len(physical_layout) = {len(order)}"
-                           if len(order) != len(shape) else "Duplicate dim not allowed")  # fmt: skip
+        raise RuntimeError(
+            "Number of dimensions in size does not match the length of the physical_layout; i.e. "
+            "len(size) = "
+            f"{len(shape)} is not equal to len(physical_layout) = {len(order)}"
+            if len(order) != len(shape)
+            else "Duplicate dim not allowed"
+        )
     check_options(layout, device, pin_memory)
     d = (dtypes.default.real if dtype is None else check_dtype("empty_permuted", dtype)).numpy
     a = allocate("empty_permuted", np.empty, tuple([shape[i] for i in order]), d)
     return finished(a.transpose([order.index(i) for i in range(len(shape))]), requires_grad)
 
 
-# -- matrices and indices --------------------------------------------------------------------------------------------
+# -- matrices and indices --------------------------------------------------------------------------
 
 
 @function(method=False)
-def eye(n: Any, m: Any = None, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-        pin_memory: builtins.bool = False, requires_grad: builtins.bool = False) -> Any:  # fmt: skip
+def eye(
+    n: Any,
+    m: Any = None,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: builtins.bool = False,
+    requires_grad: builtins.bool = False,
+) -> Any:
     """The n by m matrix (m = n if not given) with ones on the diagonal and zeros elsewhere."""
     check_options(layout, device, pin_memory)
     for name, size in (("n", n), ("m", n if m is None else m)):
@@ -329,8 +498,16 @@ def eye(n: Any, m: Any = None, *, out: Any = None, dtype: Any = None, layout: An
 def _triangle(name: str, keeps: Callable, doc: str) -> Callable:
     """The function that lists the places of a triangle of a matrix."""
 
-    def entry(row: int, col: int, offset: int = 0, *, dtype: Any = dtypes.int64, device: Any = None, layout: Any = None,
-              pin_memory: builtins.bool = False) -> Any:  # fmt: skip
+    def entry(
+        row: int,
+        col: int,
+        offset: int = 0,
+        *,
+        dtype: Any = dtypes.int64,
+        device: Any = None,
+        layout: Any = None,
+        pin_memory: builtins.bool = False,
+    ) -> Any:
         check_options(layout, device, pin_memory)
         d = check_dtype(name, dtype)
         if d not in (dtypes.int64, dtypes.int32):
@@ -346,13 +523,27 @@ def _triangle(name: str, keeps: Callable, doc: str) -> Callable:
     return entry
 
 
-tril_indices = function(_triangle("tril_indices", np.less_equal, "Rows and columns of the places on and below a diagonal "
-                                  "of a row x col matrix, as a (2, n) tensor."), method=False)  # fmt: skip
-triu_indices = function(_triangle("triu_indices", np.greater_equal, "Rows and columns of the places on and above a diagonal "
-                                  "of a row x col matrix, as a (2, n) tensor."), method=False)  # fmt: skip
+tril_indices = function(
+    _triangle(
+        "tril_indices",
+        np.less_equal,
+        "Rows and columns of the places on and below a diagonal "
+        "of a row x col matrix, as a (2, n) tensor.",
+    ),
+    method=False,
+)
+triu_indices = function(
+    _triangle(
+        "triu_indices",
+        np.greater_equal,
+        "Rows and columns of the places on and above a diagonal "
+        "of a row x col matrix, as a (2, n) tensor.",
+    ),
+    method=False,
+)
 
 
-# -- complex numbers from their parts --------------------------------------------------------------------------------
+# -- complex numbers from their parts --------------------------------------------------------------
 
 
 def check_parts(x: Any, y: Any) -> None:
@@ -360,16 +551,24 @@ def check_parts(x: Any, y: Any) -> None:
     a, b = FROM_NUMPY[x.dtype], FROM_NUMPY[y.dtype]
     real = (dtypes.float32, dtypes.float64)
     if a not in real or b not in (*real, dtypes.float16):
-        raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {scalar_name(a)} and {scalar_name(b)}")
+        raise RuntimeError(
+            f"Expected both inputs to be Half, Float or Double tensors but got {scalar_name(a)} "
+            f"and {scalar_name(b)}"
+        )
     if a is not b:
-        raise RuntimeError(f"Expected object of scalar type {scalar_name(a)} but got scalar type {scalar_name(b)} for second argument")
+        raise RuntimeError(
+            f"Expected object of scalar type {scalar_name(a)} but got scalar type {scalar_name(b)} "
+            "for second argument"
+        )
 
 
 @op(promote=MOVE, name="complex", method=False)
 def complex_of_parts(real: Any, imag: Any, /) -> Any:
     """real + 1j * imag."""
     check_parts(real, imag)
-    if not isinstance(real, (np.ndarray, np.generic)) or not isinstance(imag, (np.ndarray, np.generic)):
+    if not isinstance(real, (np.ndarray, np.generic)) or not isinstance(
+        imag, (np.ndarray, np.generic)
+    ):
         return real + 1j * imag
     out = np.empty(np.broadcast_shapes(real.shape, imag.shape), dtypes.of(real).to_complex().numpy)
     out.real, out.imag = real, imag

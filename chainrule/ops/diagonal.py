@@ -92,7 +92,9 @@ def diag(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     ndim = tensor_data("diag", input).ndim
     if ndim not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {ndim}D")
-    return write_out(out, diag_embed(input, diagonal) if ndim == 1 else diagonal_copy(input, diagonal), input)
+    return write_out(
+        out, diag_embed(input, diagonal) if ndim == 1 else diagonal_copy(input, diagonal), input
+    )
 
 
 @function
@@ -147,7 +149,9 @@ def _triangle(name: str, keep: Any, doc: str) -> Any:
 
 
 tril = _triangle("tril", np.less_equal, "The matrices below (and on) a diagonal, zeros above it.")
-triu = _triangle("triu", np.greater_equal, "The matrices above (and on) a diagonal, zeros below it.")
+triu = _triangle(
+    "triu", np.greater_equal, "The matrices above (and on) a diagonal, zeros below it."
+)
 
 
 @function(namespace="primitive")
@@ -165,6 +169,8 @@ def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
     count = min(shape)
     if wrap and len(shape) == 2 and shape[0] > shape[1]:
         count = -(-shape[0] * shape[1] // (shape[1] + 1))
-    view = OPS["as_strided_view"].entry(self, np.lib.stride_tricks.as_strided(data, (count,), (step,)))
+    view = OPS["as_strided_view"].entry(
+        self, np.lib.stride_tricks.as_strided(data, (count,), (step,))
+    )
     in_place(FILL_INTO, view, fitting(fill_value, data.dtype))
     return self

@@ -17,13 +17,32 @@ from .. import dtypes
 from ..dtypes import COMPLEX, FLOATING, FROM_NUMPY
 from ..return_types import frexp as frexp_result
 from . import define
-from .define import BOOLEAN, FLOAT, FUNCTIONS, MOVE, SAME, elementwise, function, op, primitive, scalar_name, wrap
+from .define import (
+    BOOLEAN,
+    FLOAT,
+    FUNCTIONS,
+    MOVE,
+    SAME,
+    elementwise,
+    function,
+    op,
+    primitive,
+    scalar_name,
+    wrap,
+)
 
 LN2, LN10, PI = math.log(2), math.log(10), math.pi
 BITS = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
-@primitive(define=elementwise, promote=MOVE, namespace="primitive", method=False, inplace=False, linear=True)
+@primitive(
+    define=elementwise,
+    promote=MOVE,
+    namespace="primitive",
+    method=False,
+    inplace=False,
+    linear=True,
+)
 def keep(x: Any, /, mask: Any) -> Any:
     """x where the mask holds, else 0: an integer product on the bits, which neither NaN nor a sign survives."""
     bits = BITS.get(x.dtype.itemsize)
@@ -45,7 +64,9 @@ def blend(condition: Any, x: Any, y: Any) -> Any:
     bits = BITS.get(like.itemsize)
     if bits is None or any(getattr(a, "dtype", like.dtype) is not like.dtype for a in (x, y)):
         return np.where(condition, x, y)
-    first, second = (a.view(bits) if hasattr(a, "dtype") else like.dtype.type(a).view(bits) for a in (x, y))
+    first, second = (
+        a.view(bits) if hasattr(a, "dtype") else like.dtype.type(a).view(bits) for a in (x, y)
+    )
     mixed = np.multiply(np.bitwise_xor(first, second), condition)
     return np.bitwise_xor(mixed, second, out=mixed).view(like.dtype)
 
@@ -66,27 +87,72 @@ def underivable(name: str) -> Any:
 
 # -- sums, products, quotients ---------------------------------------------------------------------------------------
 
-NO_BOOLS = ("Subtraction, the `-` operator, with two bool tensors is not supported. "
-            "Use the `^` or `logical_xor()` operator instead.")
-NO_BOOL = ("Subtraction, the `-` operator, with a bool tensor is not supported. "
-           "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
-plus = elementwise(np.add, vjp=(lambda g: g, lambda g: g), name="add", method=False, inplace=False, linear=True)
-minus = elementwise(np.subtract, vjp=(lambda g: g, lambda g: -g), name="sub", method=False, inplace=False, linear=True,
-                    takes="ifc", each=NO_BOOL, refusal=NO_BOOLS)  # fmt: skip
+NO_BOOLS = (
+    "Subtraction, the `-` operator, with two bool tensors is not supported. "
+    "Use the `^` or `logical_xor()` operator instead."
+)
+NO_BOOL = (
+    "Subtraction, the `-` operator, with a bool tensor is not supported. "
+    "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+)
+plus = elementwise(
+    np.add, vjp=(lambda g: g, lambda g: g), name="add", method=False, inplace=False, linear=True
+)
+minus = elementwise(
+    np.subtract,
+    vjp=(lambda g: g, lambda g: -g),
+    name="sub",
+    method=False,
+    inplace=False,
+    linear=True,
+    takes="ifc",
+    each=NO_BOOL,
+    refusal=NO_BOOLS,
+)
 reversed_minus = elementwise(
-    lambda x, y, /: y - x, vjp=(lambda g: -g, lambda g: g), name="rsub", method=False, inplace=False, linear=True, takes="ifc", each=NO_BOOL,
-    refusal=NO_BOOLS, node="RsubBackward0", scalar_nodes="RsubBackward1",
-)  # fmt: skip
-mul = elementwise(np.multiply, vjp=(lambda g, y: g * y, lambda g, x: g * x), name="mul", alias="multiply", wide=True,
-                  doc="input * other, elementwise.")  # fmt: skip
-quotient = elementwise(np.divide, promote=FLOAT, vjp=(lambda g, y: g / y, lambda g, y, out: -g * out / y), name="div",
-                       method=False, inplace=False, wide=True)  # fmt: skip
+    lambda x, y, /: y - x,
+    vjp=(lambda g: -g, lambda g: g),
+    name="rsub",
+    method=False,
+    inplace=False,
+    linear=True,
+    takes="ifc",
+    each=NO_BOOL,
+    refusal=NO_BOOLS,
+    node="RsubBackward0",
+    scalar_nodes="RsubBackward1",
+)
+mul = elementwise(
+    np.multiply,
+    vjp=(lambda g, y: g * y, lambda g, x: g * x),
+    name="mul",
+    alias="multiply",
+    wide=True,
+    doc="input * other, elementwise.",
+)
+quotient = elementwise(
+    np.divide,
+    promote=FLOAT,
+    vjp=(lambda g, y: g / y, lambda g, y, out: -g * out / y),
+    name="div",
+    method=False,
+    inplace=False,
+    wide=True,
+)
 neg = elementwise(
-    np.negative, vjp=lambda g: -g, name="neg", alias="negative", linear=True, takes="ifc", doc="-input, elementwise.",
+    np.negative,
+    vjp=lambda g: -g,
+    name="neg",
+    alias="negative",
+    linear=True,
+    takes="ifc",
+    doc="-input, elementwise.",
     refusal="Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
-            "`logical_not()` operator instead.",
-)  # fmt: skip
-reciprocal = elementwise(np.reciprocal, promote=FLOAT, vjp=lambda g, out: -g * out * out, doc="1 / input, elementwise.")
+    "`logical_not()` operator instead.",
+)
+reciprocal = elementwise(
+    np.reciprocal, promote=FLOAT, vjp=lambda g, out: -g * out * out, doc="1 / input, elementwise."
+)
 
 
 def no_zero_divisor(x: Any, y: Any) -> None:
@@ -121,23 +187,55 @@ def _fmod(x: Any, y: Any, /) -> Any:
     return np.fmod(x, y)
 
 
-floor_quotient = elementwise(_floor_quotient, vjp=(zero, zero), name="div_floor", namespace="primitive", method=False, inplace=False, takes="if",
-                             node="DivBackward2", wide=True)  # fmt: skip
-trunc_quotient = elementwise(_trunc_quotient, vjp=(zero, zero), name="div_trunc", namespace="primitive", method=False, inplace=False, takes="if",
-                             node="DivBackward2", wide=True)  # fmt: skip
+floor_quotient = elementwise(
+    _floor_quotient,
+    vjp=(zero, zero),
+    name="div_floor",
+    namespace="primitive",
+    method=False,
+    inplace=False,
+    takes="if",
+    node="DivBackward2",
+    wide=True,
+)
+trunc_quotient = elementwise(
+    _trunc_quotient,
+    vjp=(zero, zero),
+    name="div_trunc",
+    namespace="primitive",
+    method=False,
+    inplace=False,
+    takes="if",
+    node="DivBackward2",
+    wide=True,
+)
 floor_divide = elementwise(
-    _floor_quotient, vjp=(underivable("floor_divide"),) * 2, name="floor_divide", takes="if", node="NotImplemented", wide=True,
+    _floor_quotient,
+    vjp=(underivable("floor_divide"),) * 2,
+    name="floor_divide",
+    takes="if",
+    node="NotImplemented",
+    wide=True,
     doc="The quotient rounded down, elementwise. Raises RuntimeError where integers are divided by 0.",
-)  # fmt: skip
+)
 remainder = elementwise(
-    _remainder, vjp=(lambda g: g, lambda g, x, y: -g * np.floor(x / y)), name="remainder", takes="if", node="RemainderBackward1",
+    _remainder,
+    vjp=(lambda g: g, lambda g, x, y: -g * np.floor(x / y)),
+    name="remainder",
+    takes="if",
+    node="RemainderBackward1",
     scalar_nodes="RemainderBackward0",
     doc="input - other * floor(input / other): the remainder with the sign of the divisor, as Python's %.",
-)  # fmt: skip
+)
 fmod = elementwise(
-    _fmod, vjp=(lambda g: g, lambda g, x, y: -g * np.trunc(x / y)), name="fmod", takes="if", node="FmodBackward1",
-    scalar_nodes="FmodBackward0", doc="input - other * trunc(input / other): the remainder with the sign of the dividend.",
-)  # fmt: skip
+    _fmod,
+    vjp=(lambda g: g, lambda g, x, y: -g * np.trunc(x / y)),
+    name="fmod",
+    takes="if",
+    node="FmodBackward1",
+    scalar_nodes="FmodBackward0",
+    doc="input - other * trunc(input / other): the remainder with the sign of the dividend.",
+)
 ROUNDED_QUOTIENTS = {None: quotient, "floor": floor_quotient, "trunc": trunc_quotient}
 
 
@@ -147,27 +245,39 @@ def _is_tensor(x: Any) -> bool:
 
 def _scaled(input: Any, other: Any, alpha: Any) -> Any:
     """alpha * other, after a look at whether alpha fits the dtype of the result."""
-    category = dtypes.result_dtype([x._data if _is_tensor(x) else x for x in (input, other)]).category
+    category = dtypes.result_dtype(
+        [x._data if _is_tensor(x) else x for x in (input, other)]
+    ).category
     if type(alpha) is bool and category > dtypes.BOOL:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if type(alpha) is float and category < FLOATING:
-        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
     if type(alpha) is complex and category < COMPLEX:
-        raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+        raise RuntimeError(
+            "For non-complex input tensors, argument alpha must not be a complex number."
+        )
     if category == dtypes.BOOL:
         alpha = bool(alpha)
     return other if alpha == 1 else other * alpha
 
 
 def _number_first(name: str) -> None:
-    warnings.warn(f"This overload of {name} is deprecated: pass the number by keyword, after the tensors", UserWarning, 4)
+    warnings.warn(
+        f"This overload of {name} is deprecated: pass the number by keyword, after the tensors",
+        UserWarning,
+        4,
+    )
 
 
 def _with_alpha(operator: Any, input: Any, other: Any, tensor: Any, alpha: Any, out: Any) -> Any:
     if tensor is not None:
         _number_first(operator.__name__)
         other, alpha = tensor, other
-    return operator(input, other if type(alpha) is int and alpha == 1 else _scaled(input, other, alpha), out=out)
+    return operator(
+        input, other if type(alpha) is int and alpha == 1 else _scaled(input, other, alpha), out=out
+    )
 
 
 @function(inplace="add_")
@@ -192,8 +302,10 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
 def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
     """input / other, elementwise; rounded down for `rounding_mode="floor"`, towards 0 for "trunc"."""
     if rounding_mode not in ROUNDED_QUOTIENTS:
-        raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
-                           f"'{rounding_mode}'")  # fmt: skip
+        raise RuntimeError(
+            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+            f"'{rounding_mode}'"
+        )
     return ROUNDED_QUOTIENTS[rounding_mode](input, other, out=out)
 
 
@@ -225,7 +337,9 @@ plus_quotient.vjp(lambda g, tensor2, value: g * (value / tensor2))
 plus_quotient.vjp(lambda g, tensor1, tensor2, value: -g * (value * tensor1 / (tensor2 * tensor2)))
 
 
-def _with_value(operator: Any, input: Any, tensor1: Any, tensor2: Any, tensor: Any, value: Any, out: Any) -> Any:
+def _with_value(
+    operator: Any, input: Any, tensor1: Any, tensor2: Any, tensor: Any, value: Any, out: Any
+) -> Any:
     if tensor is not None:
         _number_first(operator.__name__)
         value, tensor1, tensor2 = tensor1, tensor2, tensor
@@ -233,28 +347,47 @@ def _with_value(operator: Any, input: Any, tensor1: Any, tensor2: Any, tensor: A
 
 
 @function(inplace="addcmul_")
-def addcmul(input: Any, tensor1: Any, tensor2: Any, tensor: Any = None, *, value: Any = 1, out: Any = None) -> Any:
+def addcmul(
+    input: Any, tensor1: Any, tensor2: Any, tensor: Any = None, *, value: Any = 1, out: Any = None
+) -> Any:
     """input + value * tensor1 * tensor2, elementwise."""
     return _with_value(plus_product, input, tensor1, tensor2, tensor, value, out)
 
 
 @function(inplace="addcdiv_")
-def addcdiv(input: Any, tensor1: Any, tensor2: Any, tensor: Any = None, *, value: Any = 1, out: Any = None) -> Any:
+def addcdiv(
+    input: Any, tensor1: Any, tensor2: Any, tensor: Any = None, *, value: Any = 1, out: Any = None
+) -> Any:
     """input + value * tensor1 / tensor2, elementwise. Raises RuntimeError if both divided tensors are integers."""
-    if not any(_is_tensor(t) and FROM_NUMPY[t._data.dtype].category >= FLOATING for t in (tensor1, tensor2, tensor)):
-        raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a "
-                           "true division of tensor1 and tensor2. Divide in floating point, or use addcmul with the "
-                           "reciprocal.")  # fmt: skip
+    if not any(
+        _is_tensor(t) and FROM_NUMPY[t._data.dtype].category >= FLOATING
+        for t in (tensor1, tensor2, tensor)
+    ):
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a "
+            "true division of tensor1 and tensor2. Divide in floating point, or use addcmul with the "
+            "reciprocal."
+        )
     return _with_value(plus_quotient, input, tensor1, tensor2, tensor, value, out)
 
 
-@op(promote=SAME, name="lerp", method=False, wide=True, takes="fc", node="LerpBackward1", scalar_nodes="LerpBackward0")
+@op(
+    promote=SAME,
+    name="lerp",
+    method=False,
+    wide=True,
+    takes="fc",
+    node="LerpBackward1",
+    scalar_nodes="LerpBackward0",
+)
 def interpolate(x: Any, end: Any, weight: Any, /) -> Any:
     """x + weight * (end - x), counted from the nearer of the two ends."""
     difference = end - x
     if not hasattr(weight, "dtype"):
         return x + weight * difference if abs(weight) < 0.5 else end - difference * (1 - weight)
-    return blend(np.absolute(weight) < 0.5, x + weight * difference, end - difference * (1 - weight))
+    return blend(
+        np.absolute(weight) < 0.5, x + weight * difference, end - difference * (1 - weight)
+    )
 
 
 interpolate.vjp(lambda g, weight: g * (1 - weight))
@@ -263,7 +396,9 @@ interpolate.vjp(lambda g, x, end: g * (end - x))
 
 
 def _c_name(d: dtypes.dtype) -> str:
-    return {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}.get(d.name, d.name)
+    return {"float32": "float", "float64": "double", "int64": "long int", "int32": "int"}.get(
+        d.name, d.name
+    )
 
 
 @function(inplace="lerp_")
@@ -271,18 +406,28 @@ def lerp(input: Any, end: Any, weight: Any, *, out: Any = None) -> Any:
     """input + weight * (end - input), elementwise; `weight` is a tensor or a number."""
     for name, t in (("end", end), ("weight", weight)):
         if _is_tensor(t) and t.dtype is not input.dtype:
-            raise RuntimeError(f"expected dtype {_c_name(input.dtype)} for `{name}` but got dtype {_c_name(t.dtype)}")
+            raise RuntimeError(
+                f"expected dtype {_c_name(input.dtype)} for `{name}` but got dtype {_c_name(t.dtype)}"
+            )
     if input.dtype.category < FLOATING:
-        raise NotImplementedError(f"\"lerp_kernel\" not implemented for '{scalar_name(input.dtype)}'")
+        raise NotImplementedError(
+            f"\"lerp_kernel\" not implemented for '{scalar_name(input.dtype)}'"
+        )
     return interpolate(input, end, weight, **({} if out is None else {"out": out}))
 
 
 # -- powers and roots ------------------------------------------------------------------------------------------------
 
 SMALL_POWERS = {
-    1: lambda x: x * 1, 2: lambda x: x * x, 3: lambda x: x * x * x, 4: lambda x: (x * x) * (x * x), 0.5: np.sqrt,
-    -0.5: lambda x: 1 / np.sqrt(x), -1: np.reciprocal, -2: lambda x: 1 / (x * x),
-}  # fmt: skip
+    1: lambda x: x * 1,
+    2: lambda x: x * x,
+    3: lambda x: x * x * x,
+    4: lambda x: (x * x) * (x * x),
+    0.5: np.sqrt,
+    -0.5: lambda x: 1 / np.sqrt(x),
+    -1: np.reciprocal,
+    -2: lambda x: 1 / (x * x),
+}
 NUMBERS = (int, float, complex)
 
 
@@ -320,8 +465,16 @@ def _power_by_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
     return g * np.where((x == 0) & (y.real >= 0), 0, out * np.log(x))
 
 
-power = elementwise(_power, vjp=(_power_by_base, _power_by_exponent), name="pow", method=False, inplace=False, takes="ifc",
-                    node="PowBackward1", scalar_nodes="PowBackward0 PowBackward2")  # fmt: skip
+power = elementwise(
+    _power,
+    vjp=(_power_by_base, _power_by_exponent),
+    name="pow",
+    method=False,
+    inplace=False,
+    takes="ifc",
+    node="PowBackward1",
+    scalar_nodes="PowBackward0 PowBackward2",
+)
 
 
 @function(inplace="pow_")
@@ -331,8 +484,10 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     Raises RuntimeError for integers to a negative integer power.
     """
     if not _is_tensor(input) and not _is_tensor(exponent):
-        raise TypeError("pow() received an invalid combination of arguments - got "
-                        f"({type(input).__name__}, {type(exponent).__name__}), but expected a tensor among them")
+        raise TypeError(
+            "pow() received an invalid combination of arguments - got "
+            f"({type(input).__name__}, {type(exponent).__name__}), but expected a tensor among them"
+        )
     return power(input, exponent, out=out)
 
 
@@ -355,24 +510,66 @@ def float_power(input: Any, exponent: Any, *, out: Any = None) -> Any:
     return power(_widest(input), _widest(exponent), out=out)
 
 
-sqrt = elementwise(np.sqrt, promote=FLOAT, vjp=lambda g, out: g / (2 * out), doc="Square root of each element.")
-rsqrt = elementwise(lambda x, /: 1 / np.sqrt(x), promote=FLOAT, vjp=lambda g, out: -0.5 * g * (out * out * out), name="rsqrt",
-                    doc="1 / sqrt(input), elementwise.")  # fmt: skip
-hypot = elementwise(np.hypot, vjp=(lambda g, x, out: g * (x / out), lambda g, y, out: g * (y / out)), numbers=False, takes="f",
-                    doc="sqrt(input^2 + other^2), elementwise, without overflow.")  # fmt: skip
+sqrt = elementwise(
+    np.sqrt, promote=FLOAT, vjp=lambda g, out: g / (2 * out), doc="Square root of each element."
+)
+rsqrt = elementwise(
+    lambda x, /: 1 / np.sqrt(x),
+    promote=FLOAT,
+    vjp=lambda g, out: -0.5 * g * (out * out * out),
+    name="rsqrt",
+    doc="1 / sqrt(input), elementwise.",
+)
+hypot = elementwise(
+    np.hypot,
+    vjp=(lambda g, x, out: g * (x / out), lambda g, y, out: g * (y / out)),
+    numbers=False,
+    takes="f",
+    doc="sqrt(input^2 + other^2), elementwise, without overflow.",
+)
 
 # -- exponentials and logarithms -------------------------------------------------------------------------------------
 
-exp = elementwise(np.exp, promote=FLOAT, vjp=lambda g, out: g * out, doc="e to the power of each element.")
-exp2 = elementwise(np.exp2, promote=FLOAT, vjp=lambda g, out: g * out * LN2, alias="special.exp2",
-                   doc="2 to the power of each element.")  # fmt: skip
-expm1 = elementwise(np.expm1, promote=FLOAT, vjp=lambda g, out: g * (out + 1), alias="special.expm1",
-                    doc="exp(input) - 1, exact for small elements too.")  # fmt: skip
-log = elementwise(np.log, promote=FLOAT, vjp=lambda g, x: g / x, doc="Natural logarithm of each element.")
-log2 = elementwise(np.log2, promote=FLOAT, vjp=lambda g, x: g / (x * LN2), doc="Logarithm of each element to base 2.")
-log10 = elementwise(np.log10, promote=FLOAT, vjp=lambda g, x: g / (x * LN10), doc="Logarithm of each element to base 10.")
-log1p = elementwise(np.log1p, promote=FLOAT, vjp=lambda g, x: g / (x + 1), alias="special.log1p", node="Log1PBackward0",
-                    doc="log(1 + input), exact for small elements too.")  # fmt: skip
+exp = elementwise(
+    np.exp, promote=FLOAT, vjp=lambda g, out: g * out, doc="e to the power of each element."
+)
+exp2 = elementwise(
+    np.exp2,
+    promote=FLOAT,
+    vjp=lambda g, out: g * out * LN2,
+    alias="special.exp2",
+    doc="2 to the power of each element.",
+)
+expm1 = elementwise(
+    np.expm1,
+    promote=FLOAT,
+    vjp=lambda g, out: g * (out + 1),
+    alias="special.expm1",
+    doc="exp(input) - 1, exact for small elements too.",
+)
+log = elementwise(
+    np.log, promote=FLOAT, vjp=lambda g, x: g / x, doc="Natural logarithm of each element."
+)
+log2 = elementwise(
+    np.log2,
+    promote=FLOAT,
+    vjp=lambda g, x: g / (x * LN2),
+    doc="Logarithm of each element to base 2.",
+)
+log10 = elementwise(
+    np.log10,
+    promote=FLOAT,
+    vjp=lambda g, x: g / (x * LN10),
+    doc="Logarithm of each element to base 10.",
+)
+log1p = elementwise(
+    np.log1p,
+    promote=FLOAT,
+    vjp=lambda g, x: g / (x + 1),
+    alias="special.log1p",
+    node="Log1PBackward0",
+    doc="log(1 + input), exact for small elements too.",
+)
 
 
 def _logaddexp(x: Any, y: Any, /) -> Any:
@@ -384,20 +581,39 @@ def _logaddexp(x: Any, y: Any, /) -> Any:
 
 
 logaddexp = elementwise(
-    _logaddexp, vjp=(lambda g, x, y: g / (1 + np.exp(y - x)), lambda g, x, y: g / (1 + np.exp(x - y))), name="logaddexp",
-    numbers=False, inplace=False, takes="fc", doc="log(exp(input) + exp(other)), elementwise, without overflow.",
-)  # fmt: skip
+    _logaddexp,
+    vjp=(lambda g, x, y: g / (1 + np.exp(y - x)), lambda g, x, y: g / (1 + np.exp(x - y))),
+    name="logaddexp",
+    numbers=False,
+    inplace=False,
+    takes="fc",
+    doc="log(exp(input) + exp(other)), elementwise, without overflow.",
+)
 logaddexp2 = elementwise(
-    np.logaddexp2, vjp=(lambda g, x, y: g / (1 + np.exp2(y - x)), lambda g, x, y: g / (1 + np.exp2(x - y))), numbers=False,
-    inplace=False, takes="f", doc="log2(2^input + 2^other), elementwise, without overflow.",
-)  # fmt: skip
+    np.logaddexp2,
+    vjp=(lambda g, x, y: g / (1 + np.exp2(y - x)), lambda g, x, y: g / (1 + np.exp2(x - y))),
+    numbers=False,
+    inplace=False,
+    takes="f",
+    doc="log2(2^input + 2^other), elementwise, without overflow.",
+)
 ldexp = elementwise(
-    lambda x, y, /: x * np.exp2(y), promote=FLOAT, name="ldexp", numbers=False,
-    vjp=(lambda g, y: g * np.exp2(y), lambda g, out: g * out * LN2), doc="input * 2^other, elementwise.",
-)  # fmt: skip
+    lambda x, y, /: x * np.exp2(y),
+    promote=FLOAT,
+    name="ldexp",
+    numbers=False,
+    vjp=(lambda g, y: g * np.exp2(y), lambda g, out: g * out * LN2),
+    doc="input * 2^other, elementwise.",
+)
 
 
-@op(name="frexp", extra=True, result=frexp_result, takes="f", refusal="torch.frexp() only supports floating-point dtypes")
+@op(
+    name="frexp",
+    extra=True,
+    result=frexp_result,
+    takes="f",
+    refusal="torch.frexp() only supports floating-point dtypes",
+)
 def frexp(x: Any, /) -> Any:
     """Mantissa (of magnitude in [0.5, 1)) and int32 exponent, such that input = mantissa * 2^exponent."""
     mantissa, exponent = np.frexp(x)
@@ -411,27 +627,84 @@ def _(g, extra):
 
 # -- trigonometric and hyperbolic ------------------------------------------------------------------------------------
 
-sin = elementwise(np.sin, promote=FLOAT, vjp=lambda g, x: g * np.cos(x), doc="Sine of each element (radians).")
-cos = elementwise(np.cos, promote=FLOAT, vjp=lambda g, x: -g * np.sin(x), doc="Cosine of each element (radians).")
-tan = elementwise(np.tan, promote=FLOAT, vjp=lambda g, out: g * (1 + out * out), doc="Tangent of each element (radians).")
-asin = elementwise(np.arcsin, promote=FLOAT, vjp=lambda g, x: g / np.sqrt(1 - x * x), name="asin", alias="arcsin",
-                   doc="Inverse sine of each element, in [-pi/2, pi/2].")  # fmt: skip
-acos = elementwise(np.arccos, promote=FLOAT, vjp=lambda g, x: -g / np.sqrt(1 - x * x), name="acos", alias="arccos",
-                   doc="Inverse cosine of each element, in [0, pi].")  # fmt: skip
-atan = elementwise(np.arctan, promote=FLOAT, vjp=lambda g, x: g / (x * x + 1), name="atan", alias="arctan",
-                   doc="Inverse tangent of each element, in (-pi/2, pi/2).")  # fmt: skip
-sinh = elementwise(np.sinh, promote=FLOAT, vjp=lambda g, x: g * np.cosh(x), doc="Hyperbolic sine of each element.")
-cosh = elementwise(np.cosh, promote=FLOAT, vjp=lambda g, x: g * np.sinh(x), doc="Hyperbolic cosine of each element.")
-tanh = elementwise(np.tanh, promote=FLOAT, vjp=lambda g, out: g - g * out * out, alias="nn.functional.tanh",
-                   doc="Hyperbolic tangent of each element.")  # fmt: skip
-asinh = elementwise(np.arcsinh, promote=FLOAT, vjp=lambda g, x: g / np.sqrt(x * x + 1), name="asinh", alias="arcsinh",
-                    doc="Inverse hyperbolic sine of each element.")  # fmt: skip
+sin = elementwise(
+    np.sin, promote=FLOAT, vjp=lambda g, x: g * np.cos(x), doc="Sine of each element (radians)."
+)
+cos = elementwise(
+    np.cos, promote=FLOAT, vjp=lambda g, x: -g * np.sin(x), doc="Cosine of each element (radians)."
+)
+tan = elementwise(
+    np.tan,
+    promote=FLOAT,
+    vjp=lambda g, out: g * (1 + out * out),
+    doc="Tangent of each element (radians).",
+)
+asin = elementwise(
+    np.arcsin,
+    promote=FLOAT,
+    vjp=lambda g, x: g / np.sqrt(1 - x * x),
+    name="asin",
+    alias="arcsin",
+    doc="Inverse sine of each element, in [-pi/2, pi/2].",
+)
+acos = elementwise(
+    np.arccos,
+    promote=FLOAT,
+    vjp=lambda g, x: -g / np.sqrt(1 - x * x),
+    name="acos",
+    alias="arccos",
+    doc="Inverse cosine of each element, in [0, pi].",
+)
+atan = elementwise(
+    np.arctan,
+    promote=FLOAT,
+    vjp=lambda g, x: g / (x * x + 1),
+    name="atan",
+    alias="arctan",
+    doc="Inverse tangent of each element, in (-pi/2, pi/2).",
+)
+sinh = elementwise(
+    np.sinh, promote=FLOAT, vjp=lambda g, x: g * np.cosh(x), doc="Hyperbolic sine of each element."
+)
+cosh = elementwise(
+    np.cosh,
+    promote=FLOAT,
+    vjp=lambda g, x: g * np.sinh(x),
+    doc="Hyperbolic cosine of each element.",
+)
+tanh = elementwise(
+    np.tanh,
+    promote=FLOAT,
+    vjp=lambda g, out: g - g * out * out,
+    alias="nn.functional.tanh",
+    doc="Hyperbolic tangent of each element.",
+)
+asinh = elementwise(
+    np.arcsinh,
+    promote=FLOAT,
+    vjp=lambda g, x: g / np.sqrt(x * x + 1),
+    name="asinh",
+    alias="arcsinh",
+    doc="Inverse hyperbolic sine of each element.",
+)
 acosh = elementwise(
-    np.arccosh, promote=FLOAT, name="acosh", alias="arccosh", doc="Inverse hyperbolic cosine of each element.",
-    vjp=lambda g, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1) if x.dtype.kind == "c" else np.sqrt(x * x - 1)),
-)  # fmt: skip
-atanh = elementwise(np.arctanh, promote=FLOAT, vjp=lambda g, x: g / (1 - x * x), name="atanh", alias="arctanh",
-                    doc="Inverse hyperbolic tangent of each element.")  # fmt: skip
+    np.arccosh,
+    promote=FLOAT,
+    name="acosh",
+    alias="arccosh",
+    doc="Inverse hyperbolic cosine of each element.",
+    vjp=lambda g, x: (
+        g / (np.sqrt(x - 1) * np.sqrt(x + 1) if x.dtype.kind == "c" else np.sqrt(x * x - 1))
+    ),
+)
+atanh = elementwise(
+    np.arctanh,
+    promote=FLOAT,
+    vjp=lambda g, x: g / (1 - x * x),
+    name="atanh",
+    alias="arctanh",
+    doc="Inverse hyperbolic tangent of each element.",
+)
 
 
 def _by_square_sum(g: Any, part: Any, other: Any) -> Any:
@@ -441,16 +714,37 @@ def _by_square_sum(g: Any, part: Any, other: Any) -> Any:
 
 
 atan2 = elementwise(
-    np.arctan2, promote=FLOAT, name="atan2", alias="arctan2", numbers=False, takes="bif",
+    np.arctan2,
+    promote=FLOAT,
+    name="atan2",
+    alias="arctan2",
+    numbers=False,
+    takes="bif",
     vjp=(lambda g, x, y: _by_square_sum(g, y, x), lambda g, x, y: -_by_square_sum(g, x, y)),
     doc="The angle of the point (other, input) in the plane, in [-pi, pi].",
-)  # fmt: skip
-deg2rad = elementwise(lambda x, /: x * (PI / 180), promote=FLOAT, vjp=lambda g: g * (PI / 180), name="deg2rad", linear=True,
-                      takes="bif", refusal="deg2rad is not supported for complex tensors.", node="Deg2RadBackward0",
-                      doc="Degrees to radians: input * pi / 180.")  # fmt: skip
-rad2deg = elementwise(lambda x, /: x * (180 / PI), promote=FLOAT, vjp=lambda g: g * (180 / PI), name="rad2deg", linear=True,
-                      takes="bif", refusal="rad2deg is not supported for complex tensors.", node="Rad2DegBackward0",
-                      doc="Radians to degrees: input * 180 / pi.")  # fmt: skip
+)
+deg2rad = elementwise(
+    lambda x, /: x * (PI / 180),
+    promote=FLOAT,
+    vjp=lambda g: g * (PI / 180),
+    name="deg2rad",
+    linear=True,
+    takes="bif",
+    refusal="deg2rad is not supported for complex tensors.",
+    node="Deg2RadBackward0",
+    doc="Degrees to radians: input * pi / 180.",
+)
+rad2deg = elementwise(
+    lambda x, /: x * (180 / PI),
+    promote=FLOAT,
+    vjp=lambda g: g * (180 / PI),
+    name="rad2deg",
+    linear=True,
+    takes="bif",
+    refusal="rad2deg is not supported for complex tensors.",
+    node="Rad2DegBackward0",
+    doc="Radians to degrees: input * 180 / pi.",
+)
 
 # -- sign, size, rounding --------------------------------------------------------------------------------------------
 
@@ -473,25 +767,56 @@ def _rint(x: Any, /) -> Any:
     return x.copy() if x.dtype.kind in "iu" else np.rint(x)
 
 
-absolute = elementwise(np.absolute, vjp=lambda g, x: g * np.sign(x).conj(), name="abs", alias="absolute", takes="ifc",
-                       doc="|input|, elementwise.")  # fmt: skip
+absolute = elementwise(
+    np.absolute,
+    vjp=lambda g, x: g * np.sign(x).conj(),
+    name="abs",
+    alias="absolute",
+    takes="ifc",
+    doc="|input|, elementwise.",
+)
 sign = elementwise(
-    _sgn, vjp=zero, name="sign", takes="bif", doc="-1, 0 or 1 for each element: its sign.",
+    _sgn,
+    vjp=zero,
+    name="sign",
+    takes="bif",
+    doc="-1, 0 or 1 for each element: its sign.",
     refusal="Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead.",
-)  # fmt: skip
+)
 sgn = elementwise(_sgn, vjp=_sgn_rule, name="sgn", doc="input / |input|, elementwise, and 0 at 0.")
 copysign = elementwise(
-    np.copysign, promote=FLOAT, vjp=(lambda g, x, out: g * np.where(x == 0, 0, out / x), zero), takes="bif",
-    scalar_nodes="CopysignBackward1", doc="The magnitude of input with the sign of other, elementwise.",
-)  # fmt: skip
-ceil = elementwise(np.ceil, vjp=zero, takes="if", doc="The smallest integer not below each element.")
-floor = elementwise(np.floor, vjp=zero, takes="if", doc="The largest integer not above each element.")
-trunc = elementwise(np.trunc, vjp=zero, takes="if", alias="fix", doc="The integer part of each element.")
-frac = elementwise(lambda x, /: x - np.trunc(x), vjp=lambda g: g, name="frac", takes="f",
-                   doc="input - trunc(input): the fractional part of each element.")  # fmt: skip
+    np.copysign,
+    promote=FLOAT,
+    vjp=(lambda g, x, out: g * np.where(x == 0, 0, out / x), zero),
+    takes="bif",
+    scalar_nodes="CopysignBackward1",
+    doc="The magnitude of input with the sign of other, elementwise.",
+)
+ceil = elementwise(
+    np.ceil, vjp=zero, takes="if", doc="The smallest integer not below each element."
+)
+floor = elementwise(
+    np.floor, vjp=zero, takes="if", doc="The largest integer not above each element."
+)
+trunc = elementwise(
+    np.trunc, vjp=zero, takes="if", alias="fix", doc="The integer part of each element."
+)
+frac = elementwise(
+    lambda x, /: x - np.trunc(x),
+    vjp=lambda g: g,
+    name="frac",
+    takes="f",
+    doc="input - trunc(input): the fractional part of each element.",
+)
 rounded = elementwise(_rint, vjp=zero, name="round", method=False, inplace=False, takes="if")
-signbit = elementwise(_signbit, name="signbit", inplace=False, takes="bif", refusal="signbit is not implemented for complex tensors.",
-                      doc="Whether the sign bit of each element is set (that of -0.0 is).")  # fmt: skip
+signbit = elementwise(
+    _signbit,
+    name="signbit",
+    inplace=False,
+    takes="bif",
+    refusal="signbit is not implemented for complex tensors.",
+    doc="Whether the sign bit of each element is set (that of -0.0 is).",
+)
 
 
 @op(name="round_to", namespace="primitive", method=False, takes="f", node="RoundBackward1")
@@ -512,8 +837,14 @@ def round(input: Any, *, decimals: int | None = None, out: Any = None) -> Any:
     return rounded_to(input, decimals, **({} if out is None else {"out": out}))
 
 
-nextafter = elementwise(np.nextafter, promote=MOVE, vjp=(lambda g, x, y: keep(g, x != y), zero), numbers=False, takes="f",
-                        doc="The next floating-point number from input towards other.")  # fmt: skip
+nextafter = elementwise(
+    np.nextafter,
+    promote=MOVE,
+    vjp=(lambda g, x, y: keep(g, x != y), zero),
+    numbers=False,
+    takes="f",
+    doc="The next floating-point number from input towards other.",
+)
 
 
 def _heaviside(x: Any, values: Any, /) -> Any:
@@ -523,11 +854,20 @@ def _heaviside(x: Any, values: Any, /) -> Any:
 
 
 heaviside = elementwise(
-    _heaviside, promote=MOVE, vjp=(underivable("heaviside"),) * 2, name="heaviside", numbers=False, node="NotImplemented",
+    _heaviside,
+    promote=MOVE,
+    vjp=(underivable("heaviside"),) * 2,
+    name="heaviside",
+    numbers=False,
+    node="NotImplemented",
     doc="The step function: 0 for negative elements, 1 for positive ones, `values` at 0.",
-)  # fmt: skip
-gcd = elementwise(np.gcd, numbers=False, takes="i", doc="The greatest common divisor, elementwise, of integers.")
-lcm = elementwise(np.lcm, numbers=False, takes="i", doc="The least common multiple, elementwise, of integers.")
+)
+gcd = elementwise(
+    np.gcd, numbers=False, takes="i", doc="The greatest common divisor, elementwise, of integers."
+)
+lcm = elementwise(
+    np.lcm, numbers=False, takes="i", doc="The least common multiple, elementwise, of integers."
+)
 
 # -- larger, smaller, between ----------------------------------------------------------------------------------------
 
@@ -538,49 +878,90 @@ def _tied(g: Any, wins: Any, x: Any, y: Any) -> Any:
 
 
 maximum = elementwise(
-    np.maximum, vjp=(lambda g, x, y: _tied(g, ~(x < y), x, y), lambda g, x, y: _tied(g, ~(x > y), x, y)), numbers=False,
-    inplace=False, takes="bif", refusal="maximum not implemented for complex tensors.",
+    np.maximum,
+    vjp=(lambda g, x, y: _tied(g, ~(x < y), x, y), lambda g, x, y: _tied(g, ~(x > y), x, y)),
+    numbers=False,
+    inplace=False,
+    takes="bif",
+    refusal="maximum not implemented for complex tensors.",
     doc="The larger of two elements, or NaN if one of them is; equal elements share the gradient.",
-)  # fmt: skip
+)
 minimum = elementwise(
-    np.minimum, vjp=(lambda g, x, y: _tied(g, ~(x > y), x, y), lambda g, x, y: _tied(g, ~(x < y), x, y)), numbers=False,
-    inplace=False, takes="bif", refusal="minimum not implemented for complex tensors.",
+    np.minimum,
+    vjp=(lambda g, x, y: _tied(g, ~(x > y), x, y), lambda g, x, y: _tied(g, ~(x < y), x, y)),
+    numbers=False,
+    inplace=False,
+    takes="bif",
+    refusal="minimum not implemented for complex tensors.",
     doc="The smaller of two elements, or NaN if one of them is; equal elements share the gradient.",
-)  # fmt: skip
+)
 fmax = elementwise(
-    np.fmax, vjp=(lambda g, x, y: keep(g, (x >= y) | np.isnan(y)), lambda g, x, y: keep(g, ~((x >= y) | np.isnan(y)))),
-    numbers=False, inplace=False, takes="bif", refusal="fmax not implemented for complex tensors.",
+    np.fmax,
+    vjp=(
+        lambda g, x, y: keep(g, (x >= y) | np.isnan(y)),
+        lambda g, x, y: keep(g, ~((x >= y) | np.isnan(y))),
+    ),
+    numbers=False,
+    inplace=False,
+    takes="bif",
+    refusal="fmax not implemented for complex tensors.",
     doc="The larger of two elements; a NaN counts only if both are.",
-)  # fmt: skip
+)
 fmin = elementwise(
-    np.fmin, vjp=(lambda g, x, y: keep(g, (x <= y) | np.isnan(y)), lambda g, x, y: keep(g, ~((x <= y) | np.isnan(y)))),
-    numbers=False, inplace=False, takes="bif", refusal="fmin not implemented for complex tensors.",
+    np.fmin,
+    vjp=(
+        lambda g, x, y: keep(g, (x <= y) | np.isnan(y)),
+        lambda g, x, y: keep(g, ~((x <= y) | np.isnan(y))),
+    ),
+    numbers=False,
+    inplace=False,
+    takes="bif",
+    refusal="fmin not implemented for complex tensors.",
     doc="The smaller of two elements; a NaN counts only if both are.",
-)  # fmt: skip
+)
 NO_COMPLEX_CLAMP = "clamp is not supported for complex types"
 
 
-@elementwise(vjp=(lambda g, x, min: keep(g, x >= min), lambda g, x, min: keep(g, x < min)), node="ClampMinBackward1",
-             scalar_nodes="ClampMinBackward0", takes="bif", refusal=NO_COMPLEX_CLAMP)  # fmt: skip
+@elementwise(
+    vjp=(lambda g, x, min: keep(g, x >= min), lambda g, x, min: keep(g, x < min)),
+    node="ClampMinBackward1",
+    scalar_nodes="ClampMinBackward0",
+    takes="bif",
+    refusal=NO_COMPLEX_CLAMP,
+)
 def clamp_min(x: Any, min: Any, /) -> Any:
     """Each element, raised to `min` (a tensor or a number) if it is below."""
     return np.maximum(min, x)
 
 
-@elementwise(vjp=(lambda g, x, max: keep(g, x <= max), lambda g, x, max: keep(g, x > max)), node="ClampMaxBackward1",
-             scalar_nodes="ClampMaxBackward0", takes="bif", refusal=NO_COMPLEX_CLAMP)  # fmt: skip
+@elementwise(
+    vjp=(lambda g, x, max: keep(g, x <= max), lambda g, x, max: keep(g, x > max)),
+    node="ClampMaxBackward1",
+    scalar_nodes="ClampMaxBackward0",
+    takes="bif",
+    refusal=NO_COMPLEX_CLAMP,
+)
 def clamp_max(x: Any, max: Any, /) -> Any:
     """Each element, lowered to `max` (a tensor or a number) if it is above."""
     return np.minimum(max, x)
 
 
-@op(promote=SAME, alias="clip", inplace=True, node="ClampBackward0", scalar_nodes="ClampBackward1", takes="if",
-    refusal=NO_COMPLEX_CLAMP)  # fmt: skip
+@op(
+    promote=SAME,
+    alias="clip",
+    inplace=True,
+    node="ClampBackward0",
+    scalar_nodes="ClampBackward1",
+    takes="if",
+    refusal=NO_COMPLEX_CLAMP,
+)
 def clamp(x: Any, min: Any = None, max: Any = None, /) -> Any:
     """min(max(input, `min`), `max`), elementwise; the bounds are tensors or numbers, one of them may be missing."""
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    raised = x if min is None else np.maximum(min, x)  # in this order -0.0 stays where the bound is 0
+    raised = (
+        x if min is None else np.maximum(min, x)
+    )  # in this order -0.0 stays where the bound is 0
     return raised if max is None else np.minimum(max, raised)
 
 
@@ -603,20 +984,57 @@ def _(g, x, min, max):
 # -- comparing -------------------------------------------------------------------------------------------------------
 
 eq = elementwise(np.equal, name="eq", doc="Whether input == other, elementwise.")
-ne = elementwise(np.not_equal, name="ne", alias="not_equal", doc="Whether input != other, elementwise.")
-lt = elementwise(np.less, name="lt", alias="less", takes="bif", doc="Whether input < other, elementwise.")
-le = elementwise(np.less_equal, name="le", alias="less_equal", takes="bif", doc="Whether input <= other, elementwise.")
-gt = elementwise(np.greater, name="gt", alias="greater", takes="bif", doc="Whether input > other, elementwise.")
-ge = elementwise(np.greater_equal, name="ge", alias="greater_equal", takes="bif", doc="Whether input >= other, elementwise.")
+ne = elementwise(
+    np.not_equal, name="ne", alias="not_equal", doc="Whether input != other, elementwise."
+)
+lt = elementwise(
+    np.less, name="lt", alias="less", takes="bif", doc="Whether input < other, elementwise."
+)
+le = elementwise(
+    np.less_equal,
+    name="le",
+    alias="less_equal",
+    takes="bif",
+    doc="Whether input <= other, elementwise.",
+)
+gt = elementwise(
+    np.greater, name="gt", alias="greater", takes="bif", doc="Whether input > other, elementwise."
+)
+ge = elementwise(
+    np.greater_equal,
+    name="ge",
+    alias="greater_equal",
+    takes="bif",
+    doc="Whether input >= other, elementwise.",
+)
 isnan = elementwise(np.isnan, inplace=False, doc="Whether each element is NaN.")
 isinf = elementwise(np.isinf, inplace=False, doc="Whether each element is infinite.")
-isfinite = elementwise(np.isfinite, inplace=False, doc="Whether each element is neither infinite nor NaN.")
-isposinf = elementwise(lambda x, /: x == np.inf, name="isposinf", inplace=False, takes="bif",
-                       refusal="isposinf does not support complex inputs.", doc="Whether each element is +infinity.")  # fmt: skip
-isneginf = elementwise(lambda x, /: x == -np.inf, name="isneginf", inplace=False, takes="bif",
-                       refusal="isneginf does not support complex inputs.", doc="Whether each element is -infinity.")  # fmt: skip
-isreal = elementwise(lambda x, /: x.imag == 0 if x.dtype.kind == "c" else x == x, promote=MOVE, name="isreal", inplace=False,
-                     doc="Whether the imaginary part of each element is 0.")  # fmt: skip
+isfinite = elementwise(
+    np.isfinite, inplace=False, doc="Whether each element is neither infinite nor NaN."
+)
+isposinf = elementwise(
+    lambda x, /: x == np.inf,
+    name="isposinf",
+    inplace=False,
+    takes="bif",
+    refusal="isposinf does not support complex inputs.",
+    doc="Whether each element is +infinity.",
+)
+isneginf = elementwise(
+    lambda x, /: x == -np.inf,
+    name="isneginf",
+    inplace=False,
+    takes="bif",
+    refusal="isneginf does not support complex inputs.",
+    doc="Whether each element is -infinity.",
+)
+isreal = elementwise(
+    lambda x, /: x.imag == 0 if x.dtype.kind == "c" else x == x,
+    promote=MOVE,
+    name="isreal",
+    inplace=False,
+    doc="Whether the imaginary part of each element is 0.",
+)
 
 
 @op(name="close", namespace="primitive", method=False)
@@ -633,7 +1051,9 @@ def close(x: Any, y: Any, /, rtol: float, atol: float, equal_nan: bool) -> Any:
 
 
 @function
-def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
+def isclose(
+    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Any:
     """Whether |input - other| <= atol + rtol * |other|, elementwise, or both are equal.
 
     Raises RuntimeError for tensors of different dtypes and for negative tolerances.
@@ -642,12 +1062,16 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
         raise RuntimeError(f"{scalar_name(input.dtype)} did not match {scalar_name(other.dtype)}")
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if tolerance < 0:
-            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {tolerance:g}")
+            raise RuntimeError(
+                f"{name} must be greater than or equal to zero, but got {tolerance:g}"
+            )
     return close(input, other, rtol, atol, equal_nan)
 
 
 @function
-def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+def allclose(
+    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
     """Whether |input - other| <= atol + rtol * |other| for all elements."""
     return bool(isclose(input, other, rtol, atol, equal_nan)._data.all())
 
@@ -660,18 +1084,45 @@ def equal(input: Any, other: Any) -> bool:
 
 # -- logic and bits --------------------------------------------------------------------------------------------------
 
-logical_and = elementwise(np.logical_and, promote=BOOLEAN, numbers=False, doc="Whether both elements are nonzero.")
-logical_or = elementwise(np.logical_or, promote=BOOLEAN, numbers=False, doc="Whether one of two elements is nonzero.")
-logical_xor = elementwise(np.logical_xor, promote=BOOLEAN, numbers=False, doc="Whether just one of two elements is nonzero.")
+logical_and = elementwise(
+    np.logical_and, promote=BOOLEAN, numbers=False, doc="Whether both elements are nonzero."
+)
+logical_or = elementwise(
+    np.logical_or, promote=BOOLEAN, numbers=False, doc="Whether one of two elements is nonzero."
+)
+logical_xor = elementwise(
+    np.logical_xor,
+    promote=BOOLEAN,
+    numbers=False,
+    doc="Whether just one of two elements is nonzero.",
+)
 logical_not = elementwise(np.logical_not, promote=BOOLEAN, doc="Whether each element is 0.")
-bitwise_and = elementwise(np.bitwise_and, takes="bi", doc="The bits set in both, elementwise, of integers or bools.")
-bitwise_or = elementwise(np.bitwise_or, takes="bi", doc="The bits set in one of two, elementwise, of integers or bools.")
-bitwise_xor = elementwise(np.bitwise_xor, takes="bi", doc="The bits set in just one of two, elementwise, of integers or bools.")
-bitwise_not = elementwise(np.invert, name="bitwise_not", takes="bi", doc="The bits of each integer or bool inverted.")
-bitwise_left_shift = elementwise(np.left_shift, name="bitwise_left_shift", takes="i",
-                                 doc="input * 2^other, elementwise, of integers, with the bits that leave lost.")  # fmt: skip
-bitwise_right_shift = elementwise(np.right_shift, name="bitwise_right_shift", takes="i",
-                                  doc="floor(input / 2^other), elementwise, of integers.")  # fmt: skip
+bitwise_and = elementwise(
+    np.bitwise_and, takes="bi", doc="The bits set in both, elementwise, of integers or bools."
+)
+bitwise_or = elementwise(
+    np.bitwise_or, takes="bi", doc="The bits set in one of two, elementwise, of integers or bools."
+)
+bitwise_xor = elementwise(
+    np.bitwise_xor,
+    takes="bi",
+    doc="The bits set in just one of two, elementwise, of integers or bools.",
+)
+bitwise_not = elementwise(
+    np.invert, name="bitwise_not", takes="bi", doc="The bits of each integer or bool inverted."
+)
+bitwise_left_shift = elementwise(
+    np.left_shift,
+    name="bitwise_left_shift",
+    takes="i",
+    doc="input * 2^other, elementwise, of integers, with the bits that leave lost.",
+)
+bitwise_right_shift = elementwise(
+    np.right_shift,
+    name="bitwise_right_shift",
+    takes="i",
+    doc="floor(input / 2^other), elementwise, of integers.",
+)
 
 # -- choosing --------------------------------------------------------------------------------------------------------
 
@@ -694,26 +1145,40 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     if not _is_tensor(condition):
         raise define.not_a_tensor("where", "condition", 1, condition)
     if condition.dtype not in (dtypes.bool_, dtypes.uint8):
-        raise RuntimeError("where expected condition to be a boolean tensor, but got a tensor with dtype "
-                           f"{scalar_name(condition.dtype)}")  # fmt: skip
+        raise RuntimeError(
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{scalar_name(condition.dtype)}"
+        )
     if not _is_tensor(input) and not _is_tensor(other):
         input = wrap(np.array(input, dtypes.result_dtype((input, other)).numpy)[()])
-    return choose(input, other, condition.bool() if condition.dtype is dtypes.uint8 else condition,
-                  **({} if out is None else {"out": out}))  # fmt: skip
+    return choose(
+        input,
+        other,
+        condition.bool() if condition.dtype is dtypes.uint8 else condition,
+        **({} if out is None else {"out": out}),
+    )
 
 
 def _finite(x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
     limits = dtypes.finfo(FROM_NUMPY[x.dtype])
     high, low = limits.max if posinf is None else posinf, limits.min if neginf is None else neginf
-    replaced = np.where(np.isnan(x), 0 if nan is None else nan, np.where(x == -np.inf, low, np.where(x == np.inf, high, x)))
+    replaced = np.where(
+        np.isnan(x),
+        0 if nan is None else nan,
+        np.where(x == -np.inf, low, np.where(x == np.inf, high, x)),
+    )
     return replaced.astype(x.dtype)
 
 
 @op(promote=MOVE, inplace=True)
-def nan_to_num(x: Any, /, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Any:
+def nan_to_num(
+    x: Any, /, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Any:
     """NaN replaced by `nan` (0) and the infinities by `posinf`, `neginf` (the largest and smallest finite numbers)."""
     if x.dtype.kind == "c":
-        return (_finite(x.real, nan, posinf, neginf) + 1j * _finite(x.imag, nan, posinf, neginf)).astype(x.dtype)
+        return (
+            _finite(x.real, nan, posinf, neginf) + 1j * _finite(x.imag, nan, posinf, neginf)
+        ).astype(x.dtype)
     return x.copy() if FROM_NUMPY[x.dtype].category < FLOATING else _finite(x, nan, posinf, neginf)
 
 
@@ -722,13 +1187,27 @@ nan_to_num.vjp(lambda g, x: keep(g, np.isfinite(x)))
 # -- complex numbers -------------------------------------------------------------------------------------------------
 
 
-@op(promote=MOVE, view=True, namespace="primitive", method=False, linear=True, node="SelectBackward0")
+@op(
+    promote=MOVE,
+    view=True,
+    namespace="primitive",
+    method=False,
+    linear=True,
+    node="SelectBackward0",
+)
 def real_part(x: Any, /) -> Any:
     """The real parts, in the memory of x."""
     return x.real
 
 
-@op(promote=MOVE, view=True, namespace="primitive", method=False, linear=True, node="SelectBackward0")
+@op(
+    promote=MOVE,
+    view=True,
+    namespace="primitive",
+    method=False,
+    linear=True,
+    node="SelectBackward0",
+)
 def imag_part(x: Any, /) -> Any:
     """The imaginary parts, in the memory of x."""
     return x.imag
@@ -752,8 +1231,16 @@ def imag(input: Any) -> Any:
     return imag_part(input)
 
 
-conjugate = elementwise(np.conjugate, vjp=lambda g: g.conj(), name="conj", method=False, inplace=False)
-physical = elementwise(lambda x, /: np.conjugate(x), vjp=lambda g: g.conj(), name="conj_physical", method=False, inplace=False)
+conjugate = elementwise(
+    np.conjugate, vjp=lambda g: g.conj(), name="conj", method=False, inplace=False
+)
+physical = elementwise(
+    lambda x, /: np.conjugate(x),
+    vjp=lambda g: g.conj(),
+    name="conj_physical",
+    method=False,
+    inplace=False,
+)
 
 
 @function
@@ -798,8 +1285,14 @@ def _angle_rule(g: Any, x: Any) -> Any:
     return keep(-1j * g / np.where(x == 0, 1, x), x != 0) if x.dtype.kind == "c" else zero(g)
 
 
-angle = elementwise(_angle, promote=FLOAT, vjp=_angle_rule, name="angle", inplace=False,
-                    doc="The angle of each complex number in the plane, in [-pi, pi]; 0 or pi for real numbers.")  # fmt: skip
+angle = elementwise(
+    _angle,
+    promote=FLOAT,
+    vjp=_angle_rule,
+    name="angle",
+    inplace=False,
+    doc="The angle of each complex number in the plane, in [-pi, pi]; 0 or pi for real numbers.",
+)
 
 
 @op(promote=MOVE, view=True, linear=True, method=False)
@@ -820,8 +1313,10 @@ def view_as_complex(x: Any, /) -> Any:
     """A real tensor with a last dimension of size 2 seen as a complex one."""
     d = FROM_NUMPY[x.dtype]
     if d not in (dtypes.float32, dtypes.float64):
-        raise RuntimeError("view_as_complex is only supported for float and double tensors, but got a tensor of scalar type: "
-                           + scalar_name(d))  # fmt: skip
+        raise RuntimeError(
+            "view_as_complex is only supported for float and double tensors, but got a tensor of scalar type: "
+            + scalar_name(d)
+        )
     if not x.ndim:
         raise RuntimeError("Input tensor must have one or more dimensions")
     if x.shape[-1] != 2:

@@ -94,8 +94,17 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
 # -- bags ------------------------------------------------------------------------------------------------------------
 
 
-@op(promote=MOVE, name="bag", namespace="primitive", method=False, node="EmbeddingBagBackward0", keeps=True)
-def bags_of(x: Any, y: Any, /, index: Any, bag: Any, count: int, padding_idx: int, scale_grad_by_freq: bool) -> Any:
+@op(
+    promote=MOVE,
+    name="bag",
+    namespace="primitive",
+    method=False,
+    node="EmbeddingBagBackward0",
+    keeps=True,
+)
+def bags_of(
+    x: Any, y: Any, /, index: Any, bag: Any, count: int, padding_idx: int, scale_grad_by_freq: bool
+) -> Any:
     """Sums, over each bag, of the rows that `index` names, times `y` (one number per row, or None)."""
     rows = x[index] if y is None else x[index] * y.reshape(-1, 1)
     return put_add(rows, bag, (count, x.shape[1]))
@@ -114,7 +123,14 @@ def _(g, x, index, bag):
     return np.add.reduce(g[bag] * x[index], axis=1)
 
 
-@op(promote=MOVE, name="bag_max", namespace="primitive", method=False, node="EmbeddingBagBackward0", extra=True)
+@op(
+    promote=MOVE,
+    name="bag_max",
+    namespace="primitive",
+    method=False,
+    node="EmbeddingBagBackward0",
+    extra=True,
+)
 def largest_of_bags(x: Any, /, index: Any, starts: Any, ends: Any) -> Any:
     """For each bag and column the largest element of the rows that `index` names; zero for an empty bag."""
     out = np.zeros((len(starts), x.shape[1]), x.dtype)
@@ -146,7 +162,10 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
     A 2-d `input` has a bag in each row; a 1-d one has bags that begin at `offsets`. Indices equal to `padding_idx` are left
     out. `per_sample_weights` multiply the rows of a sum.
     """
-    index, table = tensor_data("embedding_bag", input), tensor_data("embedding_bag", weight, "weight", 2)
+    index, table = (
+        tensor_data("embedding_bag", input),
+        tensor_data("embedding_bag", weight, "weight", 2),
+    )
     if mode not in MODES:
         raise ValueError("mode has to be one of sum, mean or max")
     _check_weights(index, per_sample_weights, mode)
@@ -194,14 +213,16 @@ def _starts(index: Any, offsets: Any, include_last_offset: bool) -> Any:
         n, length = index.shape
         return np.arange(n + include_last_offset) * length
     if index.ndim != 1:
-        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {index.ndim}")
+        raise ValueError(
+            f"input has to be 1D or 2D Tensor, but got Tensor of dimension {index.ndim}"
+        )
     if offsets is None or offsets._data.ndim != 1:
-        raise ValueError("offsets has to be a 1D Tensor" + (" but got None" if offsets is None else ""))
+        raise ValueError(
+            "offsets has to be a 1D Tensor" + (" but got None" if offsets is None else "")
+        )
     starts = offsets._data
     if len(starts) and (starts[0] != 0 or starts[-1] > len(index)):
         raise RuntimeError("offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
                            f"However, got {int(starts[0])}" if starts[0] else
                            f"offsets[-1] can not be greater than input's length {len(index)}, but got {int(starts[-1])}")  # fmt: skip
     return starts
-
-

@@ -22,7 +22,20 @@ from ..dtypes import BOOL_NP, FROM_NUMPY, I64, uint8
 from ..errors import bad_dim, not_a_tensor
 from ..tape import record, state
 from ..tensor import Tensor
-from .define import MOVE, Op, be_view, function, op, put_add, refresh, remember_how, scalar_name, storage_array, wrap, write_out
+from .define import (
+    MOVE,
+    Op,
+    be_view,
+    function,
+    op,
+    put_add,
+    refresh,
+    remember_how,
+    scalar_name,
+    storage_array,
+    wrap,
+    write_out,
+)
 
 FULL = slice(None)
 
@@ -43,7 +56,9 @@ def _read_rule(g: Any, index: Any, x_shape: Any) -> Any:
     return put_add(g, index, x_shape)
 
 
-GETITEM = reader("getitem", "IndexBackward0", view=True)  # a view or a copy: what rules of other operators use
+GETITEM = reader(
+    "getitem", "IndexBackward0", view=True
+)  # a view or a copy: what rules of other operators use
 INDEX = reader("index", "IndexBackward0", keeps=True)
 ALIAS = reader("alias", "AliasBackward0", view=True)
 SELECT = reader("select", "SelectBackward0", view=True)
@@ -100,7 +115,11 @@ def getitem(self: Any, index: Any) -> Any:
                 return look(last, self, index if Ellipsis in index else (*index, ...))
         elif kind is Tensor:
             array = index._data
-            if type(array) is np.ndarray and array.ndim and (array.dtype is I64 or (array.dtype is BOOL_NP and array.size)):
+            if (
+                type(array) is np.ndarray
+                and array.ndim
+                and (array.dtype is I64 or (array.dtype is BOOL_NP and array.size))
+            ):
                 return read(INDEX, self, array)
     except IndexError:
         pass  # said in torch's words below
@@ -296,7 +315,11 @@ def index_error(e: Exception, shape: tuple, advanced: Any) -> Exception:
     if bad is not None:
         return bad
     if "broadcast" in str(e):
-        shapes = [list(i.shape) if i.dtype.kind != "b" else [int(np.count_nonzero(i))] for i in parts if i is not FULL]
+        shapes = [
+            list(i.shape) if i.dtype.kind != "b" else [int(np.count_nonzero(i))]
+            for i in parts
+            if i is not FULL
+        ]
         return IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
                           + ", ".join(map(str, shapes)))  # fmt: skip
     dim = count = 0
@@ -306,7 +329,9 @@ def index_error(e: Exception, shape: tuple, advanced: Any) -> Exception:
             if found is not None and not shape[dim]:
                 return IndexError("index is out of bounds for dimension with size 0")
             if found is not None:
-                return IndexError(f"index {found} is out of bounds for dimension {count} with size {shape[dim]}")
+                return IndexError(
+                    f"index {found} is out of bounds for dimension {count} with size {shape[dim]}"
+                )
         dim += _consumes(i)
         count += i is not FULL
     return IndexError(str(e).replace("axis", "dimension"))
@@ -359,7 +384,9 @@ def select(input: Any, dim: int, index: Any) -> Any:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     dim, index = dim_of(dim, len(shape)), index.__index__()
     if not -shape[dim] <= index < shape[dim]:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {dim}")
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {dim}"
+        )
     return look(SELECT, input, (*along(dim, index), ...))
 
 
@@ -374,7 +401,9 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     dim, start = dim_of(dim, len(shape)), start.__index__()
     size = shape[dim]
     if not -size <= start <= size:
-        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
+        raise IndexError(
+            f"start out of range (expected to be in range of [{-size}, {size}], but got {start})"
+        )
     start += size if start < 0 else 0
     if start + length > size:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
@@ -436,7 +465,9 @@ def check_along(name: str, x: Any, dim: int, index: Any) -> int:
     dim = dim_of(dim, x.ndim)
     bad = out_of_range(index, x.shape[dim] if x.ndim else 1, 0)
     if bad is not None:
-        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {x.shape[dim] if x.ndim else 1}")
+        raise RuntimeError(
+            f"index {bad} is out of bounds for dimension {dim} with size {x.shape[dim] if x.ndim else 1}"
+        )
     return dim
 
 
@@ -477,7 +508,9 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     dim = dim_of(dim, x.ndim)
     if not x.ndim and i.size != 1:
-        raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {i.size} value(s)")
+        raise RuntimeError(
+            f"index_select(): Index to scalar can have only 1 value, got {i.size} value(s)"
+        )
     if out_of_range(i, x.shape[dim] if x.ndim else 1, 0) is not None:
         raise IndexError("index out of range in self")
     place = along(dim, i.reshape(-1)) if x.ndim else ()
@@ -489,7 +522,9 @@ def take(x: Any, /, index: Any) -> Any:
     """The elements of the flattened input at `index`."""
     check_array("take", "index", 1, index)
     if index.dtype is not I64:
-        raise RuntimeError(f"take(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[index.dtype])}")
+        raise RuntimeError(
+            f"take(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[index.dtype])}"
+        )
     check_flat("take", index, x.size)
     return x.reshape(-1)[index]
 
@@ -512,13 +547,18 @@ def check_flat(name: str, index: Any, size: int) -> None:
         raise IndexError(f"{name}(): tried to {name} from an empty tensor")
     bad = out_of_range(index, size)
     if bad is not None:
-        raise IndexError(f"out of range: tried to access index {bad} on a tensor of {size} elements.")
+        raise IndexError(
+            f"out of range: tried to access index {bad} on a tensor of {size} elements."
+        )
 
 
 @function
 def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """Elements picked along `dim` by `indices`, both broadcast apart from it; from the flattened input if `dim` is None."""
-    x, i = tensor_data("take_along_dim", input), tensor_data("take_along_dim", indices, "indices", 2)
+    x, i = (
+        tensor_data("take_along_dim", input),
+        tensor_data("take_along_dim", indices, "indices", 2),
+    )
     if i.dtype is not I64:
         raise RuntimeError("torch.take_along_dim(): dtype of indices should be Long but got "
                            f"{scalar_name(FROM_NUMPY[i.dtype])}")  # fmt: skip
@@ -533,7 +573,9 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any
     if x.ndim and x.shape != (wanted := (*common[:dim], x.shape[dim], *common[dim + 1 :])):
         input = input.expand(wanted)
     if x.ndim:
-        i = np.broadcast_to(i % max(x.shape[dim], 1), (*common[:dim], i.shape[dim], *common[dim + 1 :]))
+        i = np.broadcast_to(
+            i % max(x.shape[dim], 1), (*common[:dim], i.shape[dim], *common[dim + 1 :])
+        )
     return write_out(out, gather(input, dim, wrap(i)), input)
 
 
@@ -541,7 +583,9 @@ def _broadcast_but(a: tuple, b: tuple, dim: int) -> tuple:
     """The shape two shapes of one rank broadcast to, dimension `dim` aside."""
     for k, (n, m) in enumerate(zip(a, b, strict=True)):
         if k != dim and n != m and 1 not in (n, m):
-            raise RuntimeError(f"The size of tensor a ({n}) must match the size of tensor b ({m}) at non-singleton dimension {k}")
+            raise RuntimeError(
+                f"The size of tensor a ({n}) must match the size of tensor b ({m}) at non-singleton dimension {k}"
+            )
     return tuple([m if n == 1 else n for n, m in zip(a, b, strict=True)])
 
 
@@ -581,7 +625,11 @@ def nonzero(input: Any, *, out: Any = None, as_tuple: bool = False) -> Any:
     found = places(x)
     if as_tuple:
         return tuple([wrap(i) for i in found])
-    rows = np.array(found[: x.ndim], np.int64).reshape(x.ndim, -1).T if x.ndim else np.zeros((len(found[0]), 0), np.int64)
+    rows = (
+        np.array(found[: x.ndim], np.int64).reshape(x.ndim, -1).T
+        if x.ndim
+        else np.zeros((len(found[0]), 0), np.int64)
+    )
     return write_out(out, wrap(np.ascontiguousarray(rows)), input)
 
 

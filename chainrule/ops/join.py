@@ -1,8 +1,8 @@
 """Putting tensors together, and taking them apart.
 
-`cat` and `stack` promote the dtypes of what they join; a 1-d tensor of no elements joins anything, as it did in the first
-torch. The parts of a split are views; all but those of `tensor_split` (slices, each with a node of its own) are outputs of
-one node and may not be changed in place.
+`cat` and `stack` promote the dtypes of what they join; a 1-d tensor of no elements joins anything,
+as it did in the first torch. The parts of a split are views; all but those of `tensor_split`
+(slices, each with a node of its own) are outputs of one node and may not be changed in place.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .create import is_size
 from .define import MOVE, Tensor, function, op, scalar_name
 from .shape import place, reshape, unsqueeze
 
-# -- together --------------------------------------------------------------------------------------------------------
+# -- together --------------------------------------------------------------------------------------
 
 
 def alike(arrays: Sequence) -> Sequence:
@@ -49,12 +49,16 @@ def cat(tensors: Any, /, dim: Any = 0) -> Any:
 
 
 def in_rows(x: Any) -> Any:
-    """The array in row-major order, which NumPy's joins do not give where all parts lie otherwise."""
+    """The array in row-major order,
+    which NumPy's joins do not give where all parts lie otherwise.
+    """
     return x.copy() if type(x) is np.ndarray and not x.flags.c_contiguous else x
 
 
 def _cat_uneven(tensors: Sequence, dim: int) -> Any:
-    """`cat` of arrays that NumPy would not take: without those that do not count; raises torch's errors."""
+    """`cat` of arrays that NumPy would not take: without those that do not count;
+    raises torch's errors.
+    """
     for i, x in enumerate(tensors):
         if not x.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
@@ -65,11 +69,16 @@ def _cat_uneven(tensors: Sequence, dim: int) -> Any:
         if not takes_part(x.shape):
             continue
         if x.ndim != len(first):
-            raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {x.ndim}")
+            raise RuntimeError(
+                f"Tensors must have same number of dimensions: got {len(first)} and {x.ndim}"
+            )
         wrong = next((k for k, n in enumerate(x.shape) if n != first[k] and k != dim), None)
         if wrong is not None:
-            raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {first[wrong]} but got size "
-                               f"{x.shape[wrong]} for tensor number {i} in the list.")  # fmt: skip
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {dim}. Expected size "
+                f"{first[wrong]} but got size "
+                f"{x.shape[wrong]} for tensor number {i} in the list."
+            )
     return in_rows(np.concatenate(part, dim))
 
 
@@ -95,8 +104,11 @@ def stack(tensors: Any, /, dim: Any = 0) -> Any:
     shape = tensors[0].shape
     for i, x in enumerate(tensors):
         if x.shape != shape:
-            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(x.shape)} "
-                               f"at entry {i}")  # fmt: skip
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
+                f"{list(x.shape)} "
+                f"at entry {i}"
+            )
     i = place(dim, len(shape) + 1)
     shape = (*shape[:i], 1, *shape[i:])
     return in_rows(np.concatenate([x.reshape(shape) for x in alike(tensors)], i))
@@ -114,18 +126,25 @@ def tensors_of(function: str, tensors: Any) -> list:
         tensors = tensors[0]
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
-            raise TypeError(f"{function}(): expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
+            raise TypeError(
+                f"{function}(): expected Tensor as element {i} in argument 0, but got "
+                f"{type(x).__name__}"
+            )
     return list(tensors)
 
 
 def _at_least(name: str, rank: int, raise_rank: Callable) -> Callable:
     def entry(*tensors: Any) -> Any:
         many = len(tensors) != 1 or isinstance(tensors[0], (tuple, list))
-        out = tuple([x if x._data.ndim >= rank else raise_rank(x) for x in tensors_of(name, tensors)])
+        out = tuple(
+            [x if x._data.ndim >= rank else raise_rank(x) for x in tensors_of(name, tensors)]
+        )
         return out if many else out[0]
 
     entry.__name__ = entry.__qualname__ = name
-    entry.__doc__ = f"The tensor (or each of several), with dimensions of size 1 added to make at least {rank}."
+    entry.__doc__ = (
+        f"The tensor (or each of several), with dimensions of size 1 added to make at least {rank}."
+    )
     return function(entry, method=False)
 
 
@@ -137,15 +156,20 @@ def _to_3d(x: Any) -> Any:
 
 
 atleast_1d = _at_least("atleast_1d", 1, lambda x: reshape(x, (1,)))
-atleast_2d = _at_least("atleast_2d", 2, lambda x: unsqueeze(x, 0) if x._data.ndim else reshape(x, (1, 1)))
+atleast_2d = _at_least(
+    "atleast_2d", 2, lambda x: unsqueeze(x, 0) if x._data.ndim else reshape(x, (1, 1))
+)
 atleast_3d = _at_least("atleast_3d", 3, _to_3d)
 
 
 def _joined(name: str, prepare: Callable, dim: Callable, doc: str, alias: str = "") -> Callable:
     """A function that joins tensors after it has given them the dimensions it needs."""
+
     def entry(tensors: Any, *, out: Any = None) -> Any:
         if isinstance(tensors, Tensor):
-            raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
+            raise TypeError(
+                f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"
+            )
         parts = tensors_of(name, (tensors,))
         if not parts:
             raise RuntimeError(f"{name} expects a non-empty TensorList")
@@ -157,20 +181,47 @@ def _joined(name: str, prepare: Callable, dim: Callable, doc: str, alias: str = 
     return function(entry, method=False, alias=alias)
 
 
-hstack = _joined("hstack", atleast_1d, lambda ndim: 0 if ndim == 1 else 1,
-                 "The tensors side by side: along dimension 1, or 0 for 1-d tensors.")  # fmt: skip
-vstack = _joined("vstack", atleast_2d, lambda ndim: 0, "The tensors one below the other; 1-d tensors are rows.", "row_stack")
-dstack = _joined("dstack", atleast_3d, lambda ndim: 2, "The tensors one behind the other, along dimension 2.")
-column_stack = _joined("column_stack", lambda x: x if x._data.ndim > 1 else reshape(x, (x._data.size, 1)), lambda ndim: 1,
-                       "The tensors side by side; 1-d tensors are columns.")  # fmt: skip
+hstack = _joined(
+    "hstack",
+    atleast_1d,
+    lambda ndim: 0 if ndim == 1 else 1,
+    "The tensors side by side: along dimension 1, or 0 for 1-d tensors.",
+)
+vstack = _joined(
+    "vstack",
+    atleast_2d,
+    lambda ndim: 0,
+    "The tensors one below the other; 1-d tensors are rows.",
+    "row_stack",
+)
+dstack = _joined(
+    "dstack", atleast_3d, lambda ndim: 2, "The tensors one behind the other, along dimension 2."
+)
+column_stack = _joined(
+    "column_stack",
+    lambda x: x if x._data.ndim > 1 else reshape(x, (x._data.size, 1)),
+    lambda ndim: 1,
+    "The tensors side by side; 1-d tensors are columns.",
+)
 
 
-@op(promote=MOVE, variadic=True, method=False, linear=True, name="block_diag_of", namespace="primitive", node="BlockDiagBackward0")
+@op(
+    promote=MOVE,
+    variadic=True,
+    method=False,
+    linear=True,
+    name="block_diag_of",
+    namespace="primitive",
+    node="BlockDiagBackward0",
+)
 def blocks(tensors: Any, /) -> Any:
     """Matrices along the diagonal of one, zeros elsewhere; vectors are rows."""
     for i, x in enumerate(tensors):
         if x.ndim > 2:
-            raise RuntimeError(f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {x.ndim} dimensions")
+            raise RuntimeError(
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has "
+                f"{x.ndim} dimensions"
+            )
     tensors = alike(tensors)
     rows = [x.reshape(as_block(x.shape)) for x in tensors]
     width, start, out = sum(r.shape[1] for r in rows), 0, []
@@ -203,7 +254,9 @@ def block_diag(*tensors: Any) -> Any:
     """A matrix with the given ones along its diagonal and zeros elsewhere; vectors are rows."""
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
-            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}"
+            )
     if not tensors:
         from .create import empty
 
@@ -211,7 +264,7 @@ def block_diag(*tensors: Any) -> Any:
     return blocks(tensors)
 
 
-# -- apart -----------------------------------------------------------------------------------------------------------
+# -- apart -----------------------------------------------------------------------------------------
 
 
 def parts(x: Any, lengths: Sequence, dim: int) -> tuple:
@@ -238,7 +291,9 @@ def check_split(x: Any, each: int, dim: int) -> list:
     if each < 0:
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={each}")
     if not each and size:
-        raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}")
+        raise RuntimeError(
+            f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}"
+        )
     return even(size, each)
 
 
@@ -248,11 +303,16 @@ def check_lengths(x: Any, lengths: Sequence, dim: int) -> Sequence:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     size = x.shape[place(dim, x.ndim)]
     if any(n < 0 for n in lengths):
-        raise RuntimeError("split_with_sizes expects split_sizes have only non-negative entries, but got "
-                           f"split_sizes={list(lengths)}")  # fmt: skip
+        raise RuntimeError(
+            "split_with_sizes expects split_sizes have only non-negative entries, but got "
+            f"split_sizes={list(lengths)}"
+        )
     if sum(lengths) != size:
-        raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {dim}), "
-                           f"but got split_sizes={list(lengths)}")  # fmt: skip
+        raise RuntimeError(
+            f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size "
+            f"at dimension {dim}), "
+            f"but got split_sizes={list(lengths)}"
+        )
     return lengths
 
 
@@ -261,7 +321,16 @@ def _joining_rule(g, dim):
     return np.concatenate(g, dim)
 
 
-@op(promote=MOVE, view=True, outputs=0, method=False, namespace="primitive", linear=True, name="split_evenly", node="SplitBackward0")
+@op(
+    promote=MOVE,
+    view=True,
+    outputs=0,
+    method=False,
+    namespace="primitive",
+    linear=True,
+    name="split_evenly",
+    node="SplitBackward0",
+)
 def split_evenly(x: Any, /, split_size: Any, dim: Any = 0) -> Any:
     """Parts of `split_size` along `dim`, the last one smaller if need be."""
     return parts(x, check_split(x, split_size, dim), dim % x.ndim)
@@ -291,21 +360,31 @@ for _split in (split_evenly, split_with_sizes, unsafe_split, unsafe_split_with_s
 
 @function(method=False)
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
-    """Views of a tensor along `dim`: parts of one size (the last may be smaller), or of the sizes listed."""
+    """Views of a tensor along `dim`: parts of one size (the last may be smaller),
+    or of the sizes listed.
+    """
     if is_size(split_size_or_sections):
         return split_evenly(tensor, operator.index(split_size_or_sections), dim)
     sections = split_size_or_sections
     if not isinstance(sections, (tuple, list)):
-        raise TypeError(f"split_with_sizes(): argument 'split_sizes' (position 2) must be tuple of ints, not {type(sections).__name__}")
+        raise TypeError(
+            "split_with_sizes(): argument 'split_sizes' (position 2) must be tuple of ints, not "
+            f"{type(sections).__name__}"
+        )
     wrong = next((i for i, n in enumerate(sections) if not is_size(n)), None)
     if wrong is not None:
-        raise TypeError("split_with_sizes(): argument 'split_sizes' (position 2) must be tuple of ints, but found element of type "
-                        f"{type(sections[wrong]).__name__} at pos {wrong}")  # fmt: skip
+        raise TypeError(
+            "split_with_sizes(): argument 'split_sizes' (position 2) must be tuple of ints, but "
+            "found element of type "
+            f"{type(sections[wrong]).__name__} at pos {wrong}"
+        )
     return split_with_sizes(tensor, tuple([operator.index(n) for n in sections]), dim)
 
 
 def _split_method(self: Any, split_size: Any, dim: int = 0) -> tuple:
-    """Views of the tensor along `dim`: parts of one size (the last may be smaller), or of the sizes listed."""
+    """Views of the tensor along `dim`: parts of one size (the last may be smaller),
+    or of the sizes listed.
+    """
     return split(self, split_size, dim)
 
 
@@ -333,15 +412,21 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
 def unsafe_chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
     """`chunk`, whose parts may be changed in place."""
     each = chunk_size(input, chunks, dim)
-    return unsafe_split(input, each, dim) if each else unsafe_split_with_sizes(input, (0,) * chunks, dim)
+    return (
+        unsafe_split(input, each, dim)
+        if each
+        else unsafe_split_with_sizes(input, (0,) * chunks, dim)
+    )
 
 
 def cuts_of(size: int, sections: Any) -> list:
     """The places where `tensor_split` cuts: evenly for a number of sections, else where told."""
     if isinstance(sections, Tensor):
         if sections.dtype is not dtypes.int64:
-            raise RuntimeError("tensor_split expected tensor_indices_or_sections to have dtype of long, but got "
-                               f"{scalar_name(sections.dtype)}")  # fmt: skip
+            raise RuntimeError(
+                "tensor_split expected tensor_indices_or_sections to have dtype of long, but got "
+                f"{scalar_name(sections.dtype)}"
+            )
         sections = sections.tolist()
     if not isinstance(sections, (tuple, list)):
         if sections <= 0:
@@ -352,31 +437,56 @@ def cuts_of(size: int, sections: Any) -> list:
 
 
 @function
-def tensor_split(input: Any, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None, sections: Any = None,
-                 tensor_indices_or_sections: Any = None) -> tuple:  # fmt: skip
+def tensor_split(
+    input: Any,
+    indices_or_sections: Any = None,
+    dim: int = 0,
+    *,
+    indices: Any = None,
+    sections: Any = None,
+    tensor_indices_or_sections: Any = None,
+) -> tuple:
     """Views along `dim`: a number of them, as even as can be, or cut at the given places."""
     x = input._data
     if not x.ndim:
-        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
-    given = [a for a in (indices_or_sections, indices, sections, tensor_indices_or_sections) if a is not None]
+        raise RuntimeError(
+            "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
+        )
+    given = [
+        a
+        for a in (indices_or_sections, indices, sections, tensor_indices_or_sections)
+        if a is not None
+    ]
     if len(given) != 1:
-        raise TypeError(f"tensor_split() takes one of indices and sections, but {len(given)} were given")
+        raise TypeError(
+            f"tensor_split() takes one of indices and sections, but {len(given)} were given"
+        )
     i = place(dim, x.ndim)
     bounds = [0, *cuts_of(x.shape[i], given[0]), None]
     before = (slice(None),) * i
-    return tuple([input[(*before, slice(a, b))] for a, b in zip(bounds[:-1], bounds[1:], strict=True)])
+    return tuple(
+        [input[(*before, slice(a, b))] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    )
 
 
 def _split_along(name: str, ndim: int, dim: Callable, doc: str) -> Callable:
-    def entry(input: Any, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None) -> tuple:
+    def entry(
+        input: Any, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None
+    ) -> tuple:
         rank = input._data.ndim
         if rank < ndim:
-            raise RuntimeError(f"torch.{name} requires a tensor with at least {ndim} dimension, but got a tensor with {rank} dimensions!")
+            raise RuntimeError(
+                f"torch.{name} requires a tensor with at least {ndim} dimension, but got a tensor "
+                f"with {rank} dimensions!"
+            )
         where = next((a for a in (indices_or_sections, indices, sections) if a is not None), None)
         axis = dim(rank)
         if isinstance(where, int) and (where <= 0 or input._data.shape[axis] % where):
-            raise RuntimeError(f"torch.{name} attempted to split along dimension {axis}, but the size of the dimension "
-                               f"{input._data.shape[axis]} is not divisible by the split_size {where}!")  # fmt: skip
+            raise RuntimeError(
+                f"torch.{name} attempted to split along dimension {axis}, but the size of the "
+                "dimension "
+                f"{input._data.shape[axis]} is not divisible by the split_size {where}!"
+            )
         return tensor_split(input, where, axis)
 
     entry.__name__ = entry.__qualname__ = name
@@ -384,6 +494,11 @@ def _split_along(name: str, ndim: int, dim: Callable, doc: str) -> Callable:
     return function(entry)
 
 
-hsplit = _split_along("hsplit", 1, lambda ndim: 0 if ndim == 1 else 1, "Views cut along dimension 1 (0 for 1-d tensors).")
+hsplit = _split_along(
+    "hsplit",
+    1,
+    lambda ndim: 0 if ndim == 1 else 1,
+    "Views cut along dimension 1 (0 for 1-d tensors).",
+)
 vsplit = _split_along("vsplit", 2, lambda ndim: 0, "Views cut along dimension 0.")
 dsplit = _split_along("dsplit", 3, lambda ndim: 2, "Views cut along dimension 2.")

@@ -1,7 +1,8 @@
 """Tensor types: torch's first way to name a dtype, as `FloatTensor`.
 
-A tensor type makes tensors of its dtype, from sizes or from data, and `isinstance` asks it about the dtype; it has no
-instances of its own. `Tensor(...)` does the same in the default dtype, and `x.new(...)` in that of `x`.
+A tensor type makes tensors of its dtype, from sizes or from data, and `isinstance` asks it about
+the dtype; it has no instances of its own. `Tensor(...)` does the same in the default dtype, and
+`x.new(...)` in that of `x`.
 """
 
 from __future__ import annotations
@@ -33,14 +34,23 @@ class TensorType(type):
 
 
 def legacy(args: tuple, d: dtypes.dtype, device: Any = None) -> Any:
-    """What torch's old constructors make of their arguments: sizes, data, or another tensor to look at."""
+    """What torch's old constructors make of their arguments: sizes, data,
+    or another tensor to look at.
+    """
     devices.check(device)
-    if len(args) == 1 and (isinstance(args[0], Tensor) or not is_size(args[0])) and type(args[0]).__name__ != "Size":
+    if (
+        len(args) == 1
+        and (isinstance(args[0], Tensor) or not is_size(args[0]))
+        and type(args[0]).__name__ != "Size"
+    ):
         data = args[0]
         if isinstance(data, Tensor):
             if data.dtype is not d:
-                raise TypeError(f"expected a tensor of dtype {d.name} (got {data.dtype.name}): the old constructors do not convert; "
-                                "use .to(dtype)")  # fmt: skip
+                raise TypeError(
+                    f"expected a tensor of dtype {d.name} (got {data.dtype.name}): the old "
+                    "constructors do not convert; "
+                    "use .to(dtype)"
+                )
             return data.detach()
         if isinstance(data, np.ndarray) or is_sequence(data):
             return tensor(data, dtype=d)
@@ -50,8 +60,10 @@ def legacy(args: tuple, d: dtypes.dtype, device: Any = None) -> Any:
     return empty(*(args or (0,)), dtype=d)
 
 
-TYPES = {name: TensorType(f"{cpp}Tensor", (), {"__module__": "torch", "dtype": dtypes.BY_NAME[name]})
-         for name, cpp in SCALAR_NAMES.items()}  # fmt: skip
+TYPES = {
+    name: TensorType(f"{cpp}Tensor", (), {"__module__": "torch", "dtype": dtypes.BY_NAME[name]})
+    for name, cpp in SCALAR_NAMES.items()
+}
 NAMED_TYPES = {f"torch.{t.__name__}": dtypes.BY_NAME[name] for name, t in TYPES.items()}
 for _tensor_type in TYPES.values():
     _tensor_type.facets = (False, "", (), "torch")
@@ -65,7 +77,9 @@ def new(self: Any, *args: Any, size: Any = None, device: Any = None) -> Any:
 
 
 def _type(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
-    """The name of the tensor's type, as 'torch.FloatTensor'; or the tensor converted to a dtype, tensor type or name of one."""
+    """The name of the tensor's type, as 'torch.FloatTensor'; or the tensor converted to a dtype,
+    tensor type or name of one.
+    """
     if dtype is None:
         return f"torch.{scalar_name(self.dtype)}Tensor"
     return to_dtype(self, type_dtype(dtype))

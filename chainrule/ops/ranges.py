@@ -1,8 +1,8 @@
 """Evenly spaced numbers, the same to the last bit as torch's on a CPU with AVX2.
 
-torch computes a range in vectors of 32 bytes: a vector starts at start + step * k, rounded to the dtype, and its other
-elements are start of the vector + step * j; what does not fill two vectors is computed one by one. Products and sums are
-fused, which a wider type stands in for here.
+torch computes a range in vectors of 32 bytes: a vector starts at start + step * k, rounded to the
+dtype, and its other elements are start of the vector + step * j; what does not fill two vectors is
+computed one by one. Products and sums are fused, which a wider type stands in for here.
 """
 
 from __future__ import annotations
@@ -30,37 +30,62 @@ def plain_number(function: str, name: str, position: int, x: Any) -> Any:
     if isinstance(x, Tensor) and not x._data.ndim:
         x = x._data[()]
     if not dtypes.is_number(x):
-        raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Number, not {type(x).__name__}")
+        raise TypeError(
+            f"{function}(): argument '{name}' (position {position}) must be Number, not "
+            f"{type(x).__name__}"
+        )
     return dtypes.number(x)
 
 
 def _arguments(args: tuple, named: dict) -> list:
-    """start, end, step of `arange(end)`, `arange(start, end)`, `arange(start, end, step)`, any of them by name."""
+    """start, end, step of `arange(end)`, `arange(start, end)`, `arange(start, end, step)`,
+    any of them by name.
+    """
     named = {k: v for k, v in named.items() if v is not None}
     alone = len(args) == 1 and "end" not in named
     names = ("end",) if alone else ("start", "end", "step")
     if len(args) > 3 or named.keys() & set(names[: len(args)]) or (alone and named):
-        given = [type(a).__name__ for a in args] + [f"{k}={type(v).__name__}" for k, v in named.items()]
-        raise TypeError(f"arange() received an invalid combination of arguments - got ({', '.join(given)})")
+        given = [type(a).__name__ for a in args] + [
+            f"{k}={type(v).__name__}" for k, v in named.items()
+        ]
+        raise TypeError(
+            f"arange() received an invalid combination of arguments - got ({', '.join(given)})"
+        )
     values = {**dict(zip(names, args, strict=False)), **named}
     if "end" not in values:
         raise TypeError('arange() missing 1 required positional arguments: "end"')
     order = ("end",) if alone else ("start", "end", "step")
-    numbers = {k: plain_number("arange", k, i, values[k]) for i, k in enumerate(order, 1) if k in values}
+    numbers = {
+        k: plain_number("arange", k, i, values[k]) for i, k in enumerate(order, 1) if k in values
+    }
     return [numbers.get("start", 0), numbers["end"], numbers.get("step", 1)]
 
 
 @function(method=False)
-def arange(*args: Any, start: Any = None, end: Any = None, step: Any = None, out: Any = None, dtype: Any = None,
-           layout: Any = None, device: Any = None, pin_memory: builtins.bool = False,
-           requires_grad: builtins.bool = False) -> Any:  # fmt: skip
+def arange(
+    *args: Any,
+    start: Any = None,
+    end: Any = None,
+    step: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: builtins.bool = False,
+    requires_grad: builtins.bool = False,
+) -> Any:
     """start, start + step, ... below end: ceil((end - start) / step) numbers; int64 if all three are integers.
 
     Raises RuntimeError for a step of zero or one that leads away from the end.
     """
     if layout is not None or device is not None or pin_memory:
         check_options(layout, device, pin_memory)
-    if len(args) == 1 and type(args[0]) is int and start is end is step is dtype is out and args[0] >= 0:
+    if (
+        len(args) == 1
+        and type(args[0]) is int
+        and start is end is step is dtype is out
+        and args[0] >= 0
+    ):
         return finished(counted(args[0]), requires_grad)
     numbers = _arguments(args, {"start": start, "end": end, "step": step})
     d = None if dtype is None else check_dtype("arange", dtype)
@@ -99,12 +124,15 @@ def steps(start: Any, end: Any, step: Any, d: dtypes.dtype) -> np.ndarray:
     check_direction(start, end, step)
     if d.category in (dtypes.BOOL, COMPLEX):
         raise NotImplementedError(f"\"arange_cpu\" not implemented for '{scalar_name(d)}'")
+    count = math.ceil((end - start) / step)
     if d.category != INTEGER:
-        return in_vectors(counted(math.ceil((end - start) / step)), start, step, d)
+        return in_vectors(counted(count), start, step, d)
     start, end, step = int(start), int(end), int(step)
     if not step:
         raise ValueError("step must be nonzero")
-    return (counted(-((start - end) // step)) * step + start).astype(d.numpy)
+    if d is dtypes.int64:
+        count = -((start - end) // step)
+    return (counted(count) * step + start).astype(d.numpy)
 
 
 def in_vectors(i: np.ndarray, start: Any, step: Any, d: dtypes.dtype) -> np.ndarray:
@@ -127,17 +155,35 @@ def rounded(a: np.ndarray, d: dtypes.dtype) -> np.ndarray:
     return converted(a.astype(F32) if d.numpy in HALVES else a, d.numpy)
 
 
-def closed_range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, layout: Any = None, device: Any = None,
-                 pin_memory: builtins.bool = False, requires_grad: builtins.bool = False) -> Any:  # fmt: skip
-    """Deprecated: start, start + step, ... up to and including end; use `arange`, whose end is excluded as Python's is."""
-    warnings.warn("torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with "
-                  "Python's range builtin. Instead, use torch.arange, which produces values in [start, end).",
-                  UserWarning, stacklevel=2)  # fmt: skip
+def closed_range(
+    start: Any = 0,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: builtins.bool = False,
+    requires_grad: builtins.bool = False,
+) -> Any:
+    """Deprecated: start, start + step, ... up to and including end; use `arange`,
+    whose end is excluded as Python's is.
+    """
+    warnings.warn(
+        "torch.range is deprecated and will be removed in a future release because its behavior is "
+        "inconsistent with "
+        "Python's range builtin. Instead, use torch.arange, which produces values in [start, end).",
+        UserWarning,
+        stacklevel=2,
+    )
     check_options(layout, device, pin_memory)
     start, end, step = _arguments((start, end, step), {})
     d = dtypes.default.real if dtype is None else check_dtype("range", dtype)
     check_direction(start, end, step)
-    return finished(converted(np.arange(math.floor((end - start) / step) + 1) * step + start, d.numpy), requires_grad)
+    return finished(
+        converted(np.arange(math.floor((end - start) / step) + 1) * step + start, d.numpy),
+        requires_grad,
+    )
 
 
 closed_range.__name__ = "range"
@@ -149,17 +195,26 @@ def _ends(function: str, start: Any, end: Any, count: Any, out: Any, dtype: Any)
     ends = []
     for name, x in (("start", start), ("end", end)):
         if isinstance(x, Tensor) and x._data.ndim:
-            raise RuntimeError(f"{function} only supports 0-dimensional start and end tensors, but got {name} with "
-                               f"{x._data.ndim} dimension(s).")  # fmt: skip
+            raise RuntimeError(
+                f"{function} only supports 0-dimensional start and end tensors, but got {name} "
+                "with "
+                f"{x._data.ndim} dimension(s)."
+            )
         ends.append(plain_number(function, name, len(ends) + 1, x))
     if not is_size(count):
-        raise TypeError(f"{function}(): argument 'steps' (position 3) must be int, not {type(count).__name__}")
+        raise TypeError(
+            f"{function}(): argument 'steps' (position 3) must be int, not {type(count).__name__}"
+        )
     if count < 0:
         raise RuntimeError("number of steps must be non-negative")
     if dtype is not None:
         d = check_dtype(function, dtype)
     else:
-        kind = dtypes.default.complex if any(isinstance(x, complex) for x in ends) else dtypes.default.real
+        kind = (
+            dtypes.default.complex
+            if any(isinstance(x, complex) for x in ends)
+            else dtypes.default.real
+        )
         d = kind if out is None else out.dtype
     if d is dtypes.bool_:
         raise NotImplementedError(f"\"{function}_cpu\" not implemented for 'Bool'")
@@ -169,11 +224,16 @@ def _ends(function: str, start: Any, end: Any, count: Any, out: Any, dtype: Any)
 
 
 def line(start: Any, end: Any, count: int, d: dtypes.dtype) -> np.ndarray:
-    """`count` numbers from start to end, the second half counted back from the end, in a type wider than `d`."""
+    """`count` numbers from start to end, the second half counted back from the end,
+    in a type wider than `d`.
+    """
     if d.category == INTEGER:
         start, end, unit, work = int(start), int(end), np.float64, F64
     else:
-        unit, work = HALVES.get(d.numpy, d.numpy).type, WIDER.get(HALVES.get(d.numpy, d.numpy), d.numpy)
+        unit, work = (
+            HALVES.get(d.numpy, d.numpy).type,
+            WIDER.get(HALVES.get(d.numpy, d.numpy), d.numpy),
+        )
     low, high = (rounded(np.array(x), d) if d.numpy in HALVES else unit(x) for x in (start, end))
     i = counted(count)
     if d.numpy in HALVES:
@@ -185,6 +245,7 @@ def line(start: Any, end: Any, count: int, d: dtypes.dtype) -> np.ndarray:
 
 def _line_of_halves(low: Any, high: Any, i: np.ndarray, d: dtypes.dtype) -> np.ndarray:
     """The same, each operation rounded to the half type."""
+
     def each(x: Any) -> Any:
         return rounded(x, d).astype(F32)
 
@@ -195,23 +256,52 @@ def _line_of_halves(low: Any, high: Any, i: np.ndarray, d: dtypes.dtype) -> np.n
 
 
 @function(method=False)
-def linspace(start: Any, end: Any, steps: Any, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-             pin_memory: builtins.bool = False, requires_grad: builtins.bool = False) -> Any:  # fmt: skip
+def linspace(
+    start: Any,
+    end: Any,
+    steps: Any,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: builtins.bool = False,
+    requires_grad: builtins.bool = False,
+) -> Any:
     """`steps` evenly spaced numbers from start to end, both included."""
     check_options(layout, device, pin_memory)
     low, high, count, d = _ends("linspace", start, end, steps, out, dtype)
     with np.errstate(all="ignore"):
         a = rounded(line(low, high, count, d), d)
-    return finished(a, requires_grad) if out is None else written(out, a, d if dtype is not None else None)
+    return (
+        finished(a, requires_grad)
+        if out is None
+        else written(out, a, d if dtype is not None else None)
+    )
 
 
 @function(method=False)
-def logspace(start: Any, end: Any, steps: Any, base: float = 10.0, *, out: Any = None, dtype: Any = None, layout: Any = None,
-             device: Any = None, pin_memory: builtins.bool = False, requires_grad: builtins.bool = False) -> Any:  # fmt: skip
+def logspace(
+    start: Any,
+    end: Any,
+    steps: Any,
+    base: float = 10.0,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: builtins.bool = False,
+    requires_grad: builtins.bool = False,
+) -> Any:
     """base to the power of `steps` evenly spaced exponents from start to end."""
     check_options(layout, device, pin_memory)
     low, high, count, d = _ends("logspace", start, end, steps, out, dtype)
     with np.errstate(all="ignore"):
         exponents = line(low, high, count, d)
-        a = rounded(np.power(float(base), np.trunc(exponents) if d.category == INTEGER else exponents), d)
-    return finished(a, requires_grad) if out is None else written(out, a, d if dtype is not None else None)
+        a = rounded(np.power(float(base), exponents), d)
+    return (
+        finished(a, requires_grad)
+        if out is None
+        else written(out, a, d if dtype is not None else None)
+    )

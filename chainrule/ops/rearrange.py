@@ -1,9 +1,10 @@
-"""The same elements repeated, reversed, shifted or combined: copies, whose rules go back the same way."""
+"""The same elements repeated, reversed, shifted or combined: copies, whose rules go back the same
+way.
+"""
 
 from __future__ import annotations
 
 import itertools
-import math
 import operator
 import warnings
 from collections.abc import Sequence
@@ -18,11 +19,13 @@ from .define import MOVE, Tensor, function, op, scalar_name, wrap
 from .join import cat, stack, tensors_of
 from .shape import expand, flatten, place, reshape, sizes, transpose, unsqueeze
 
-# -- repeated --------------------------------------------------------------------------------------------------------
+# -- repeated --------------------------------------------------------------------------------------
 
 
 def blocked(shape: Sequence, repeats: Sequence) -> tuple[list, list]:
-    """A shape with a dimension of size 1 before each, and the same with those of the repeats' sizes."""
+    """A shape with a dimension of size 1 before each,
+    and the same with those of the repeats' sizes.
+    """
     shape = (*(1,) * (len(repeats) - len(shape)), *shape)
     single = [n for size in shape for n in (1, size)]
     return single, [n for k, size in zip(repeats, shape, strict=True) for n in (k, size)]
@@ -33,7 +36,10 @@ def repeat(x: Any, /, repeats: Any) -> Any:
     """The tensor repeated `repeats[i]` times along each dimension; new dimensions come in front."""
     repeats = sizes(repeats, "repeats")
     if len(repeats) < x.ndim:
-        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            "tensor"
+        )
     single, repeated = blocked(x.shape, repeats)
     target = tuple([k * n for k, n in zip(repeated[::2], repeated[1::2], strict=True)])
     if any(n < 0 for n in repeats):
@@ -44,19 +50,27 @@ def repeat(x: Any, /, repeats: Any) -> Any:
 @repeat.vjp
 def _(g, repeats, x_shape):
     _, repeated = blocked(x_shape, sizes(repeats))
-    summed = np.add.reduce(g.reshape(tuple(repeated)), axis=tuple(range(0, len(repeated), 2))) if repeated else g
+    summed = (
+        np.add.reduce(g.reshape(tuple(repeated)), axis=tuple(range(0, len(repeated), 2)))
+        if repeated
+        else g
+    )
     return summed.reshape(x_shape)
 
 
 @function
 def tile(input: Any, *repeats: Any, dims: Any = None) -> Any:
     """The tensor repeated along each dimension; missing repeats in front count as 1."""
-    repeats = sizes(dims if dims is not None else repeats[0] if len(repeats) == 1 else repeats, "dims")
+    repeats = sizes(
+        dims if dims is not None else repeats[0] if len(repeats) == 1 else repeats, "dims"
+    )
     return repeat(input, (1,) * (input._data.ndim - len(repeats)) + repeats)
 
 
 @function
-def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Any:
+def repeat_interleave(
+    input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Any:
     """Each element (or slice along `dim`) repeated: all as often, or each as `repeats` (a tensor) says.
 
     `repeat_interleave(repeats)` alone gives each place as often as its number says.
@@ -64,8 +78,11 @@ def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *
     if repeats is None:
         return wrap(np.repeat(np.arange(input._data.size), counts(input, output_size)))
     if not is_size(repeats) and not isinstance(repeats, Tensor):
-        raise TypeError("repeat_interleave() received an invalid combination of arguments: repeats must be an int or a Tensor, "
-                        f"not {type(repeats).__name__}")  # fmt: skip
+        raise TypeError(
+            "repeat_interleave() received an invalid combination of arguments: repeats must be an "
+            "int or a Tensor, "
+            f"not {type(repeats).__name__}"
+        )
     if dim is None:
         input, dim = flatten(input), 0
     dim = place(dim, input._data.ndim)
@@ -81,7 +98,10 @@ def _all_repeated(x: Any, times: int, dim: int, output_size: int | None) -> Any:
         raise RuntimeError("Repeats must be non-negative")
     shape = x._data.shape
     if output_size is not None and output_size != shape[dim] * times:
-        raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {shape[dim] * times} but got {output_size}")
+        raise RuntimeError(
+            f"repeat_interleave: Invalid output_size, expected {shape[dim] * times} but got "
+            f"{output_size}"
+        )
     repeated = expand(unsqueeze(x, dim + 1), (*shape[: dim + 1], times, *shape[dim + 1 :]))
     return flatten(clone(repeated, contiguous_format), dim, dim + 1)
 
@@ -93,8 +113,11 @@ def _each_repeated(x: Any, repeats: Any, dim: int, output_size: int | None) -> A
         times = np.broadcast_to(times.reshape(-1), (size,))
     check_total(times, output_size)
     if len(times) != size:
-        raise RuntimeError(f"repeats must have the same size as input along dim, but got repeats.size(0) = {len(times)} and "
-                           f"input.size({dim}) = {size}")  # fmt: skip
+        raise RuntimeError(
+            "repeats must have the same size as input along dim, but got repeats.size(0) = "
+            f"{len(times)} and "
+            f"input.size({dim}) = {size}"
+        )
     return x.index_select(dim, wrap(np.repeat(np.arange(size), times)))
 
 
@@ -104,7 +127,9 @@ def counts(repeats: Any, output_size: int | None) -> np.ndarray:
     if times.ndim > 1:
         raise RuntimeError("repeats must be 0-dim or 1-dim tensor")
     if times.dtype not in (dtypes.int64.numpy, dtypes.int32.numpy):
-        raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{scalar_name(repeats.dtype)}'")
+        raise NotImplementedError(
+            f"\"repeat_interleave_cpu\" not implemented for '{scalar_name(repeats.dtype)}'"
+        )
     if (times < 0).any():
         raise RuntimeError("repeats can not be negative")
     check_total(times, output_size)
@@ -117,7 +142,7 @@ def check_total(times: np.ndarray, output_size: int | None) -> None:
         raise RuntimeError("allocated size does not match required size")
 
 
-# -- reversed and shifted --------------------------------------------------------------------------------------------
+# -- reversed and shifted --------------------------------------------------------------------------
 
 
 def distinct(dims: Any, ndim: int) -> list:
@@ -178,7 +203,9 @@ def rolls(shifts: Any, dims: Any, ndim: int) -> tuple[tuple, list]:
     if not shifts:
         raise RuntimeError("`shifts` required")
     if len(shifts) != len(dims):
-        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}")
+        raise RuntimeError(
+            f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}"
+        )
     if not ndim:
         raise IndexError(f"Dimension specified as {dims[0]} but tensor has no dimensions")
     return shifts, [place(d, ndim) for d in dims]
@@ -186,7 +213,9 @@ def rolls(shifts: Any, dims: Any, ndim: int) -> tuple[tuple, list]:
 
 @op(promote=MOVE, linear=True)
 def roll(x: Any, /, shifts: Any, dims: Any = ()) -> Any:
-    """The elements moved by `shifts` along `dims` (of the flattened tensor if none are given), wrapping around."""
+    """The elements moved by `shifts` along `dims` (of the flattened tensor if none are given),
+    wrapping around.
+    """
     if dims == () and (not isinstance(shifts, (tuple, list)) or len(shifts) == 1):
         return rolled(x.reshape(-1), sizes(shifts), (0,)).reshape(x.shape).copy()
     return rolled(x, *rolls(shifts, dims, x.ndim)).copy()
@@ -212,13 +241,17 @@ def turned(x: Any, k: int, dims: Sequence) -> Any:
 
 @op(promote=MOVE, linear=True)
 def rot90(x: Any, /, k: Any = 1, dims: Any = (0, 1)) -> Any:
-    """The tensor turned k times by 90 degrees in the plane of two dimensions, from the first towards the second."""
+    """The tensor turned k times by 90 degrees in the plane of two dimensions,
+    from the first towards the second.
+    """
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
     if x.ndim < 2:
         raise RuntimeError(f"expected total dims >= 2, but got total dims = {x.ndim}")
     if place(dims[0], x.ndim) == place(dims[1], x.ndim):
-        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
+        raise RuntimeError(
+            f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"
+        )
     return arranged(turned(x, k, dims), None)
 
 
@@ -227,30 +260,43 @@ def _(g, k, dims):
     return turned(g, -k, dims)
 
 
-# -- grids and combinations ------------------------------------------------------------------------------------------
+# -- grids and combinations ------------------------------------------------------------------------
 
 
 @function(method=False)
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
-    """The coordinates of a grid: tensor i repeated along all dimensions but i; 'xy' exchanges the first two dimensions."""
+    """The coordinates of a grid: tensor i repeated along all dimensions but i;
+    'xy' exchanges the first two dimensions.
+    """
     if indexing is None:
-        warnings.warn("torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.",
-                      UserWarning, stacklevel=2)  # fmt: skip
+        warnings.warn(
+            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing "
+            "argument.",
+            UserWarning,
+            stacklevel=2,
+        )
     axes = tensors_of("meshgrid", tensors)
     if not axes:
         raise RuntimeError("meshgrid expects a non-empty TensorList")
     for x in axes:
         if x._data.ndim > 1:
-            raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {x}")
+            raise RuntimeError(
+                f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {x}"
+            )
     if any(x.dtype is not axes[0].dtype for x in axes):
         raise RuntimeError("meshgrid expects all tensors to have the same dtype")
     if indexing not in (None, "ij", "xy"):
-        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+        raise RuntimeError(
+            f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
+        )
     swapped = indexing == "xy" and len(axes) > 1
     if swapped:
         axes[:2] = axes[1::-1]
     shape = tuple([x._data.size for x in axes])
-    grids = [expand(reshape(x, (*(1,) * i, -1, *(1,) * (len(axes) - i - 1))), shape) for i, x in enumerate(axes)]
+    grids = [
+        expand(reshape(x, (*(1,) * i, -1, *(1,) * (len(axes) - i - 1))), shape)
+        for i, x in enumerate(axes)
+    ]
     if swapped:
         grids[:2] = grids[1::-1]
     return tuple(grids)
@@ -287,34 +333,16 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
 
 @function(method=False)
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
-    """The powers of a vector's elements as columns, from the highest to 0 (or up, if increasing)."""
+    """The powers of a vector's elements as columns, from the highest to 0 (or up,
+    if increasing).
+    """
     if x._data.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
     count = x._data.size if N is None else N
     if count < 0:
         raise RuntimeError("N must be non-negative.")
-    powers = powers_of(x, count)
+    dtype = x._data.dtype if x.dtype.category >= dtypes.FLOATING else dtypes.I64
+    powers = wrap(np.ones((x._data.size, min(count, 1)), dtype))
+    if count > 1:
+        powers = cat([powers, expand(unsqueeze(x, -1), (-1, count - 1)).cumprod(-1)], -1)
     return powers if increasing else flip(powers, (-1,))
-
-
-def powers_of(x: Any, count: int) -> Any:
-    """x**0 ... x**(count - 1) along a new last dimension."""
-    shape, dtype = x._data.shape, x._data.dtype
-    dtype = dtype if dtypes.FROM_NUMPY[dtype].category >= dtypes.FLOATING else dtypes.I64
-    ones = wrap(np.ones((*shape, min(count, 1)), dtype))
-    if count < 2:
-        return ones
-    return cat([ones, expand(unsqueeze(x, -1), (*shape, count - 1)).cumprod(-1)], -1)
-
-
-def _vander(x: Any, *, N: int | None = None) -> Any:
-    """The powers 0 ... N - 1 of the elements along a new last dimension (N: as many as there are along the last)."""
-    count = (x._data.shape[-1] if x._data.ndim else 1) if N is None else N
-    if count <= 1:
-        raise RuntimeError("N must be greater than 1.")
-    return powers_of(x, count)
-
-
-_vander.__name__ = "vander"
-function(_vander, namespace="linalg", method=False)
-_ = math

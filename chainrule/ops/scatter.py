@@ -71,16 +71,39 @@ def _nothing(g: Any) -> Any:
     return np.zeros((), g.dtype)
 
 
-def writer(name: str, node: str, kernel: Callable, into: Callable | None, *rules: Callable, keeps: bool = True) -> Op:
+def writer(
+    name: str,
+    node: str,
+    kernel: Callable,
+    into: Callable | None,
+    *rules: Callable,
+    keeps: bool = True,
+) -> Op:
     """An operator that writes, under the name of a node; `kernel` takes as many tensors as there are rules."""
-    entry = op(kernel, promote=MOVE, method=False, namespace="primitive", name=name, node=node, into=into, keeps=keeps)
+    entry = op(
+        kernel,
+        promote=MOVE,
+        method=False,
+        namespace="primitive",
+        name=name,
+        node=node,
+        into=into,
+        keeps=keeps,
+    )
     entry.op.set_rules(rules)
     return entry.op
 
 
 def putter(name: str, node: str) -> Op:
     """Overwrite the places of an index with a tensor."""
-    return writer(name, node, lambda x, y, /, index: put(x, y, index), _overwrite, _cleared, lambda g, index: g[index])
+    return writer(
+        name,
+        node,
+        lambda x, y, /, index: put(x, y, index),
+        _overwrite,
+        _cleared,
+        lambda g, index: g[index],
+    )
 
 
 def filler(name: str, node: str) -> Op:
@@ -90,18 +113,34 @@ def filler(name: str, node: str) -> Op:
 
 def adder(name: str, node: str) -> Op:
     """Add a tensor at the places of an index."""
-    return writer(name, node, lambda x, y, /, index: add_at(x, y, index), add_into, lambda g: g, lambda g, index: g[index])
+    return writer(
+        name,
+        node,
+        lambda x, y, /, index: add_at(x, y, index),
+        add_into,
+        lambda g: g,
+        lambda g, index: g[index],
+    )
 
 
 PUT = putter("index_put", "IndexPutBackward0")
 PUT_ADD = adder("index_put_accumulate", "IndexPutBackward0")
-SCATTER, SCATTER_NUMBER = putter("scatter", "ScatterBackward0"), filler("scatter_number", "ScatterBackward1")
+SCATTER, SCATTER_NUMBER = (
+    putter("scatter", "ScatterBackward0"),
+    filler("scatter_number", "ScatterBackward1"),
+)
 SCATTER_ADD = adder("scatter_add", "ScatterAddBackward0")
-INDEX_ADD, INDEX_COPY = adder("index_add", "IndexAddBackward0"), putter("index_copy", "IndexCopyBackward0")
+INDEX_ADD, INDEX_COPY = (
+    adder("index_add", "IndexAddBackward0"),
+    putter("index_copy", "IndexCopyBackward0"),
+)
 INDEX_FILL = filler("index_fill", "IndexFillBackward0")
 INDEX_FILL_TENSOR = writer("index_fill_tensor", "IndexFillBackward1", lambda x, y, /, index: put(x, y, index), _overwrite, _cleared,
                            lambda g, index: np.where(put(np.zeros(g.shape, bool), True, index), g, g.dtype.type(0)))  # fmt: skip
-FLAT_PUT, FLAT_ADD = putter("put_flat", "PutBackward0"), adder("put_flat_accumulate", "PutBackward0")
+FLAT_PUT, FLAT_ADD = (
+    putter("put_flat", "PutBackward0"),
+    adder("put_flat_accumulate", "PutBackward0"),
+)
 SELECT_SCATTER = putter("select_scatter", "SelectScatterBackward0")
 SLICE_SCATTER = putter("slice_scatter", "SliceScatterBackward0")
 
@@ -127,7 +166,9 @@ def _(g, x, y, index, out):
     zero = y == 0
     lonely = zero & (add_at(np.zeros(x.shape, np.int64), zero.astype(np.int64), index)[index] == 1)
     without = multiply_at(x, np.where(lonely, y.dtype.type(1), y), index)
-    return np.where(lonely, (g * without)[index], (g * out)[index] / np.where(zero, y.dtype.type(1), y))
+    return np.where(
+        lonely, (g * without)[index], (g * out)[index] / np.where(zero, y.dtype.type(1), y)
+    )
 
 
 def _extreme(x: Any, how: str) -> Any:
@@ -150,7 +191,13 @@ def _meet(x: Any, y: Any, index: Any, how: str, include_self: bool) -> Any:
     if x.dtype in HALVES:
         return _meet(x.astype(F32), y.astype(F32), index, how, include_self).astype(x.dtype)
     if not include_self:
-        x = put(x, x.dtype.type({"sum": 0, "mean": 0, "prod": 1}.get(how) if how[0] != "a" else _extreme(x, how)), index)
+        x = put(
+            x,
+            x.dtype.type(
+                {"sum": 0, "mean": 0, "prod": 1}.get(how) if how[0] != "a" else _extreme(x, how)
+            ),
+            index,
+        )
     if how == "prod":
         return multiply_at(x, y, index)
     if how[0] == "a":
@@ -161,7 +208,11 @@ def _meet(x: Any, y: Any, index: Any, how: str, include_self: bool) -> Any:
     if how == "sum":
         return total
     count = _count(x, y, index, include_self)
-    return total // count.astype(x.dtype) if x.dtype.kind in "biu" else total / count.astype(x.real.dtype)
+    return (
+        total // count.astype(x.dtype)
+        if x.dtype.kind in "biu"
+        else total / count.astype(x.real.dtype)
+    )
 
 
 def _meet_self(g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_self: bool) -> Any:
@@ -206,17 +257,33 @@ INDEX_REDUCE = meeting("index_reduce", "IndexReduceBackward0")
 
 def _whole(name: str, node: str) -> Op:
     """Overwrite everything with a tensor."""
-    return writer(name, node, lambda x, y, /: put(x, y, ...), lambda out, y: _overwrite(out, y, ...), _nothing, lambda g: g)
+    return writer(
+        name,
+        node,
+        lambda x, y, /: put(x, y, ...),
+        lambda out, y: _overwrite(out, y, ...),
+        _nothing,
+        lambda g: g,
+    )
 
 
 def _whole_number(name: str, node: str) -> Op:
     """Overwrite everything with a number."""
-    return writer(name, node, lambda x, /, value: put(x, value, ...), lambda out, value: out.fill(value), _nothing)
+    return writer(
+        name,
+        node,
+        lambda x, /, value: put(x, value, ...),
+        lambda out, value: out.fill(value),
+        _nothing,
+    )
 
 
 COPY = _whole("copy", "CopyBackwards")
 FILL, FILL_TENSOR = _whole_number("fill", "FillBackward0"), _whole("fill_tensor", "FillBackward1")
-FILL_INTO, FILL_TENSOR_INTO = _whole_number("fill_into", "FillBackward2"), _whole("fill_tensor_into", "FillBackward3")
+FILL_INTO, FILL_TENSOR_INTO = (
+    _whole_number("fill_into", "FillBackward2"),
+    _whole("fill_tensor_into", "FillBackward3"),
+)
 ZERO = _whole_number("zero", "ZeroBackward0")
 LENIENT = (FILL_INTO, FILL_TENSOR_INTO, ZERO)  # these may write an expanded tensor
 
@@ -295,7 +362,9 @@ def forget(x: Any, node: str) -> None:
     rebase(x, t._node, t._index, before)
 
 
-def both(f: Callable | None = None, *, name: str = "", method: bool = True, namespace: str = "primitive") -> Any:
+def both(
+    f: Callable | None = None, *, name: str = "", method: bool = True, namespace: str = "primitive"
+) -> Any:
     """Register `f(do, input, ...)` under its name, with `out=`, and as the method with `_`, which writes in place."""
     if f is None:
         return lambda f: both(f, name=name, method=method, namespace=namespace)
@@ -327,18 +396,28 @@ CPP_NAMES = {"bool": "bool", "uint8": "uint8_t", "int8": "int8_t", "int16": "int
 def fitting(value: Any, dtype: np.dtype) -> Any:
     """The number `value` as a scalar of `dtype`; torch's error if it does not fit."""
     kind = type(value)
-    if kind is float and (dtype is F64 or (dtype is F32 and -3.4028234e38 <= value <= 3.4028234e38)):
+    if kind is float and (
+        dtype is F64 or (dtype is F32 and -3.4028234e38 <= value <= 3.4028234e38)
+    ):
         return dtype.type(value)
     d = FROM_NUMPY[dtype]
     value = dtypes.number(value)
-    if d.category < COMPLEX and isinstance(value, complex) and (value.imag == 0 or d.name == "bool"):
+    if (
+        d.category < COMPLEX
+        and isinstance(value, complex)
+        and (value.imag == 0 or d.name == "bool")
+    ):
         value = value.real if value.imag == 0 else 1
     if isinstance(value, complex):
-        fits = d.category == COMPLEX and all(_in_range(p, d.to_real()) for p in (value.real, value.imag))
+        fits = d.category == COMPLEX and all(
+            _in_range(p, d.to_real()) for p in (value.real, value.imag)
+        )
     else:
         fits = _in_range(value, d.to_real())
     if not fits:
-        raise RuntimeError(f"value cannot be converted to type {CPP_NAMES[d.name]} without overflow")
+        raise RuntimeError(
+            f"value cannot be converted to type {CPP_NAMES[d.name]} without overflow"
+        )
     if d.category == dtypes.INTEGER:
         value = int(value) % 256 if d.name == "uint8" else int(value)
     return dtype.type(value)
@@ -356,7 +435,9 @@ def _in_range(value: float, d: dtypes.dtype) -> bool:
 def same_dtype(x: Any, y: Any, text: str) -> None:
     """Raise `text`, with the names of the two dtypes in its `{0}` and `{1}`, if they differ."""
     if x.dtype is not y.dtype:
-        raise RuntimeError(text.format(scalar_name(FROM_NUMPY[x.dtype]), scalar_name(FROM_NUMPY[y.dtype])))
+        raise RuntimeError(
+            text.format(scalar_name(FROM_NUMPY[x.dtype]), scalar_name(FROM_NUMPY[y.dtype]))
+        )
 
 
 # -- x[index] = value ------------------------------------------------------------------------------------------------
@@ -407,7 +488,11 @@ def _plain_place(index: Any) -> Any:
         return index if index.step is None else None
     if kind is Tensor:
         array = index._data
-        if type(array) is np.ndarray and array.ndim and (array.dtype is I64 or (array.dtype is BOOL_NP and array.size)):
+        if (
+            type(array) is np.ndarray
+            and array.ndim
+            and (array.dtype is I64 or (array.dtype is BOOL_NP and array.size))
+        ):
             return array
     return index if index is Ellipsis else None
 
@@ -417,7 +502,9 @@ def _setitem(self: Any, index: Any, value: Any) -> None:
     tensor = isinstance(value, Tensor)
     if not tensor:
         if not dtypes.is_number(value):
-            raise TypeError(f"can't assign a {type_name(value)} to a torch.{scalar_name(self.dtype)}Tensor")
+            raise TypeError(
+                f"can't assign a {type_name(value)} to a torch.{scalar_name(self.dtype)}Tensor"
+            )
         dtype = self._data.dtype
         number = fitting(value, F64 if dtype in HALVES else dtype)
         value = wrap(number if number.dtype is dtype else state.run(number.astype, dtype))
@@ -430,7 +517,11 @@ def _setitem(self: Any, index: Any, value: Any) -> None:
 
 
 def _everything(index: Any) -> bool:
-    return index is Ellipsis or (type(index) is tuple and not index) or (type(index) is slice and index == FULL)
+    return (
+        index is Ellipsis
+        or (type(index) is tuple and not index)
+        or (type(index) is slice and index == FULL)
+    )
 
 
 def _copy(self: Any, value: Any, o: Op) -> None:
@@ -462,7 +553,9 @@ def converted(value: Any, dtype: np.dtype) -> Any:
     if value._data.dtype is dtype:
         return value
     if value._data.dtype.kind == "c" and dtype.kind not in "cb":
-        warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=5)
+        warnings.warn(
+            "Casting complex values to real discards the imaginary part", UserWarning, stacklevel=5
+        )
         value = value.real
     return OPS["cast"].entry(value, dtype)
 
@@ -497,9 +590,13 @@ def index_put(do: Callable, input: Any, indices: Any, values: Any, accumulate: b
     tensor_data("index_put", values, "values", 2)
     for k, i in enumerate(indices):
         if not isinstance(i, Tensor):
-            raise TypeError(f"expected Tensor as element {k} in argument 0, but got {type(i).__name__}")
+            raise TypeError(
+                f"expected Tensor as element {k} in argument 0, but got {type(i).__name__}"
+            )
     if len(indices) > input._data.ndim:
-        raise IndexError(f"too many indices for tensor of dimension {input._data.ndim} (got {len(indices)})")
+        raise IndexError(
+            f"too many indices for tensor of dimension {input._data.ndim} (got {len(indices)})"
+        )
     place = split(input, tuple(indices))[1]
     if not accumulate:
         return put_tensor(do, input, place, values, PUT)
@@ -509,11 +606,17 @@ def index_put(do: Callable, input: Any, indices: Any, values: Any, accumulate: b
 # -- along one dimension ---------------------------------------------------------------------------------------------
 
 
-def scattered(do: Callable, name: str, input: Any, dim: int, index: Any, src: Any, write: Callable) -> Any:
+def scattered(
+    do: Callable, name: str, input: Any, dim: int, index: Any, src: Any, write: Callable
+) -> Any:
     """`write(input, place, src)` with the NumPy index that a scatter writes at, and `src` (if any) cut to its size."""
     x, i = input._data, tensor_data(name, index, "index", 2)
     if src is not None:
-        same_dtype(x, tensor_data(name, src, "src", 3), "scatter(): Expected self.dtype to be equal to src.dtype")
+        same_dtype(
+            x,
+            tensor_data(name, src, "src", 3),
+            "scatter(): Expected self.dtype to be equal to src.dtype",
+        )
     dim = dim_of(dim, x.ndim)
     check_along("scatter", x, dim, i)
     if not x.ndim:
@@ -535,17 +638,35 @@ def _cut(x_shape: tuple, shape: tuple, dim: int, src: Any) -> Any:
     have = shape if src is None else src._data.shape
     if len(shape) != len(have):
         raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
-    if any([(n > m and k != dim) or n > s for k, (n, m, s) in enumerate(zip(shape, x_shape, have, strict=True))]):
+    if any(
+        [
+            (n > m and k != dim) or n > s
+            for k, (n, m, s) in enumerate(zip(shape, x_shape, have, strict=True))
+        ]
+    ):
         tail = "" if src is None else f" and to be no larger size than src {list(have)}"
-        raise RuntimeError(f"Expected index {list(shape)} to be no larger than self {list(x_shape)} apart from dimension {dim}{tail}")
+        raise RuntimeError(
+            f"Expected index {list(shape)} to be no larger than self {list(x_shape)} apart from dimension {dim}{tail}"
+        )
     return src if have == shape else look(SLICE, src, (*[slice(n) for n in shape], ...))
 
 
 @both
-def scatter(do: Callable, input: Any, dim: int, index: Any, src: Any = None, value: Any = None, *, reduce: Any = None) -> Any:
+def scatter(
+    do: Callable,
+    input: Any,
+    dim: int,
+    index: Any,
+    src: Any = None,
+    value: Any = None,
+    *,
+    reduce: Any = None,
+) -> Any:
     """`input` with out[index[i][j]][j] = src[i][j] for dim 0, and so on; or a number; or added or multiplied (`reduce`)."""
     if src is None and value is None:
-        raise TypeError("scatter() received an invalid combination of arguments: give src (a Tensor) or value (a number)")
+        raise TypeError(
+            "scatter() received an invalid combination of arguments: give src (a Tensor) or value (a number)"
+        )
     if reduce not in (None, "add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
     number = value if src is None else src
@@ -553,10 +674,20 @@ def scatter(do: Callable, input: Any, dim: int, index: Any, src: Any = None, val
         if reduce == "multiply":
             return scatter_reduce(do, input, dim, index, number, "prod")
         how = SCATTER if reduce is None else SCATTER_ADD
-        return scattered(do, "scatter", input, dim, index, number, lambda x, place, y: do(how, x, y, place))
+        return scattered(
+            do, "scatter", input, dim, index, number, lambda x, place, y: do(how, x, y, place)
+        )
     number = fitting(number, input._data.dtype)
     if reduce is None:
-        return scattered(do, "scatter", input, dim, index, None, lambda x, place, _: do(SCATTER_NUMBER, x, number, place))
+        return scattered(
+            do,
+            "scatter",
+            input,
+            dim,
+            index,
+            None,
+            lambda x, place, _: do(SCATTER_NUMBER, x, number, place),
+        )
     return scatter(do, input, dim, index, wrap(np.full(index.shape, number)), reduce=reduce)
 
 
@@ -564,17 +695,30 @@ def scatter(do: Callable, input: Any, dim: int, index: Any, src: Any = None, val
 def scatter_add(do: Callable, input: Any, dim: int, index: Any, src: Any) -> Any:
     """`input` with src[i][j] added to out[index[i][j]][j] for dim 0, and so on."""
     tensor_data("scatter_add", src, "src", 3)
-    return scattered(do, "scatter_add", input, dim, index, src, lambda x, place, y: do(SCATTER_ADD, x, y, place))
+    return scattered(
+        do, "scatter_add", input, dim, index, src, lambda x, place, y: do(SCATTER_ADD, x, y, place)
+    )
 
 
 @both
-def scatter_reduce(do: Callable, input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
+def scatter_reduce(
+    do: Callable,
+    input: Any,
+    dim: int,
+    index: Any,
+    src: Any,
+    reduce: str,
+    *,
+    include_self: bool = True,
+) -> Any:
     """`input` with sum, prod, mean, amax or amin of what src[i][j] sends to out[index[i][j]][j] for dim 0, and so on.
 
     With `include_self` the value that was there takes part.
     """
     if reduce not in ("sum", *MEETINGS):
-        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+        raise RuntimeError(
+            f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}"
+        )
     tensor_data("scatter_reduce", src, "src", 3)
     return scattered(do, "scatter_reduce", input, dim, index, src,
                      lambda x, place, y: do(SCATTER_REDUCE, x, y, place, reduce, include_self))  # fmt: skip
@@ -585,9 +729,13 @@ def index_of(name: str, input: Any, dim: int, index: Any) -> tuple[int, Any]:
     i = tensor_data(name, index, "index", 2)
     if i.ndim > 1:
         size, kind = list(i.shape), scalar_name(FROM_NUMPY[i.dtype])
-        raise IndexError(f"{name}_(): Index is supposed to be a vector, but got dim: {i.ndim} with type: {kind} and size: {size}")
+        raise IndexError(
+            f"{name}_(): Index is supposed to be a vector, but got dim: {i.ndim} with type: {kind} and size: {size}"
+        )
     if i.dtype.kind != "i" or i.dtype.itemsize < 4:
-        raise RuntimeError(f"{name}_(): Expected dtype int32/int64 for index but got: {scalar_name(FROM_NUMPY[i.dtype])}")
+        raise RuntimeError(
+            f"{name}_(): Expected dtype int32/int64 for index but got: {scalar_name(FROM_NUMPY[i.dtype])}"
+        )
     x = input._data
     dim = dim_of(dim, x.ndim)
     size = x.shape[dim] if x.ndim else 1
@@ -605,20 +753,35 @@ def check_source(name: str, x: Any, dim: int, index: Any, source: Any) -> None:
     same_dtype(x, y, name + "_(): self ({0}) and source ({1}) must have the same scalar type")
     have = y.shape[dim] if dim < y.ndim else 1
     if index.size != have:
-        raise RuntimeError(f"{name}_(): Number of indices ({index.size}) should be equal to source.size(dim): ({have}), for dim: {dim}")
-    if x.ndim != y.ndim or any(n != m for k, (n, m) in enumerate(zip(x.shape, y.shape, strict=True)) if k != dim):
+        raise RuntimeError(
+            f"{name}_(): Number of indices ({index.size}) should be equal to source.size(dim): ({have}), for dim: {dim}"
+        )
+    if x.ndim != y.ndim or any(
+        n != m for k, (n, m) in enumerate(zip(x.shape, y.shape, strict=True)) if k != dim
+    ):
         raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
                            f"{list(x.shape)} source.shape = {list(y.shape)}")  # fmt: skip
 
 
-def _at_least_1d(do: Callable, f: Callable, input: Any, dim: int, index: Any, source: Any, *rest: Any) -> Any:
+def _at_least_1d(
+    do: Callable, f: Callable, input: Any, dim: int, index: Any, source: Any, *rest: Any
+) -> Any:
     """The function on a 0-d input, done on its only element."""
-    done = f(do, input.reshape(1), dim, index, source.reshape(-1) if isinstance(source, Tensor) else source, *rest)
+    done = f(
+        do,
+        input.reshape(1),
+        dim,
+        index,
+        source.reshape(-1) if isinstance(source, Tensor) else source,
+        *rest,
+    )
     return input if do is in_place else done.reshape(())
 
 
 @both
-def index_add(do: Callable, input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
+def index_add(
+    do: Callable, input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1
+) -> Any:
     """`input` with alpha times the slices of `source` added to the slices of dimension `dim` that `index` names."""
     return _index_add(do, input, dim, index, source, alpha)
 
@@ -632,14 +795,27 @@ def _index_add(do: Callable, input: Any, dim: int, index: Any, source: Any, alph
 
 
 @both
-def index_reduce(do: Callable, input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True) -> Any:
+def index_reduce(
+    do: Callable,
+    input: Any,
+    dim: int,
+    index: Any,
+    source: Any,
+    reduce: str,
+    *,
+    include_self: bool = True,
+) -> Any:
     """`input` with prod, mean, amax or amin of the slices of `source` sent to the slices that `index` names along `dim`."""
     if reduce not in MEETINGS:
-        raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+        raise RuntimeError(
+            f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
+        )
     return _index_reduce(do, input, dim, index, source, reduce, include_self)
 
 
-def _index_reduce(do: Callable, input: Any, dim: int, index: Any, source: Any, reduce: str, include_self: bool) -> Any:
+def _index_reduce(
+    do: Callable, input: Any, dim: int, index: Any, source: Any, reduce: str, include_self: bool
+) -> Any:
     if not input._data.ndim:
         return _at_least_1d(do, _index_reduce, input, dim, index, source, reduce, include_self)
     dim, i = index_of("index_reduce", input, dim, index)
@@ -666,11 +842,19 @@ def _check_index_copy(x: Any, y: Any, dim: int, i: Any) -> None:
         raise IndexError("index_copy_(): When source and destination are not scalars, their dimensionality must match. Source "
                          f"dimensionality ({y.ndim}), destination dimensionality ({x.ndim})")  # fmt: skip
     if i.dtype is not I64:
-        raise RuntimeError(f"index_copy_(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[i.dtype])}")
-    same_dtype(x, y, "index_copy_(): self and source expected to have the same dtype, but got (self) {0} and (source) {1}")
+        raise RuntimeError(
+            f"index_copy_(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[i.dtype])}"
+        )
+    same_dtype(
+        x,
+        y,
+        "index_copy_(): self and source expected to have the same dtype, but got (self) {0} and (source) {1}",
+    )
     have = y.shape[dim] if y.ndim else 1
     if i.size != have:
-        raise IndexError(f"index_copy_(): Number of indices ({i.size}) should be equal to source.size(dim) ({have})")
+        raise IndexError(
+            f"index_copy_(): Number of indices ({i.size}) should be equal to source.size(dim) ({have})"
+        )
     mine, theirs = [s.shape[:dim] + s.shape[dim + 1 :] for s in (x, y)]
     if mine != theirs:
         k = next((k for k, (n, m) in enumerate(zip(mine, theirs, strict=False)) if n != m), 0)
@@ -680,7 +864,9 @@ def _check_index_copy(x: Any, y: Any, dim: int, i: Any) -> None:
     size = x.shape[dim] if x.ndim else 1
     bad = out_of_range(i, size, 0)
     if bad is not None:
-        raise IndexError(f"index_copy_(): index {bad} is out of bounds for dimension {dim} with size {size}")
+        raise IndexError(
+            f"index_copy_(): index {bad} is out of bounds for dimension {dim} with size {size}"
+        )
 
 
 @both
@@ -701,23 +887,37 @@ def index_fill(do: Callable, input: Any, dim: int, index: Any, value: Any) -> An
         check_scalar("index_fill_", value)
         return do(INDEX_FILL_TENSOR, input, converted(value, x.dtype), place)
     if isinstance(value, complex) and x.dtype.kind != "c":
-        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
+        raise RuntimeError(
+            "index_fill_(): Converting complex Scalar to non-complex type is not supported"
+        )
     return do(INDEX_FILL, input, fitting(value, x.dtype), place)
 
 
 def check_scalar(name: str, value: Any) -> None:
     """Raise unless a value given as a tensor is 0-d."""
     if value._data.ndim:
-        raise RuntimeError(f"{name} only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} dimension(s).")
+        raise RuntimeError(
+            f"{name} only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} dimension(s)."
+        )
 
 
 @both(name="put")
 def put_flat(do: Callable, input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     """`input` with the elements of `source` at (or, accumulating, added at) `index` in its flattened form."""
-    x, i, y = input._data, tensor_data("put", index, "index", 2), tensor_data("put", source, "source", 3)
+    x, i, y = (
+        input._data,
+        tensor_data("put", index, "index", 2),
+        tensor_data("put", source, "source", 3),
+    )
     if i.dtype is not I64:
-        raise RuntimeError(f"put_(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[i.dtype])}")
-    same_dtype(x, y, "put_(): self and source expected to have the same dtype, but got self.dtype = {0} and source.dtype = {1}")
+        raise RuntimeError(
+            f"put_(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[i.dtype])}"
+        )
+    same_dtype(
+        x,
+        y,
+        "put_(): self and source expected to have the same dtype, but got self.dtype = {0} and source.dtype = {1}",
+    )
     if i.size != y.size:
         raise IndexError("put_(): Expected source and index to have the same number of elements, but got source.numel() = "
                          f"{y.size}, index.numel() = {i.size}")  # fmt: skip
@@ -738,7 +938,9 @@ def masked_fill(do: Callable, input: Any, mask: Any, value: Any) -> Any:
     """`input` with `value`, a number or 0-d tensor, where `mask` (broadcast) is True."""
     x, m = input._data, tensor_data("masked_fill", mask, "mask", 2)
     if m.dtype is not BOOL_NP:
-        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {SPOKEN[FROM_NUMPY[m.dtype].name]}")
+        raise RuntimeError(
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {SPOKEN[FROM_NUMPY[m.dtype].name]}"
+        )
     if m.shape != x.shape:
         check_mask(do, x.shape, m.shape)
     if isinstance(value, Tensor):
@@ -756,7 +958,9 @@ def check_mask(do: Callable, shape: tuple, mask: tuple) -> None:
     """Raise unless `mask` broadcasts with `shape`; in place it may not be larger."""
     common = broadcast_shapes(mask, shape)
     if do is in_place and common != shape:
-        raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}")
+        raise RuntimeError(
+            f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}"
+        )
 
 
 @both
@@ -764,7 +968,9 @@ def masked_scatter(do: Callable, input: Any, mask: Any, source: Any) -> Any:
     """`input` with the elements of `source`, in order, where `mask` (broadcast) is True."""
     x, m = input._data, tensor_data("masked_scatter", mask, "mask", 2)
     y = tensor_data("masked_scatter", source, "source", 2)
-    same_dtype(x, y, "masked_scatter: expected self and source to have same dtypes but got{0} and {1}")
+    same_dtype(
+        x, y, "masked_scatter: expected self and source to have same dtypes but got{0} and {1}"
+    )
     if m.dtype is not BOOL_NP:
         raise RuntimeError("masked_scatter_ only supports boolean masks, but got mask with dtype "
                            f"{scalar_name(FROM_NUMPY[m.dtype])}")  # fmt: skip
@@ -785,7 +991,11 @@ def masked_scatter(do: Callable, input: Any, mask: Any, source: Any) -> Any:
 def _scatter_slice(o: Op, input: Any, src: Any, place: tuple) -> Any:
     """`input` with `src` at a basic index, of whose slice it must have the shape."""
     y = tensor_data(o.name, src, "src", 2)
-    same_dtype(input._data, y, o.name + "(): expected self and src to have the same dtype, but got {0} and {1}")
+    same_dtype(
+        input._data,
+        y,
+        o.name + "(): expected self and src to have the same dtype, but got {0} and {1}",
+    )
     shape = wrap(input._data)._data[(*place, ...)].shape
     if y.shape != shape:
         raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(y.shape)}, "
@@ -799,17 +1009,23 @@ def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
     shape = tensor_data("select_scatter", input).shape
     dim = dim_of(dim, len(shape))
     if not -shape[dim] <= index < shape[dim]:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {dim}")
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {dim}"
+        )
     return _scatter_slice(SELECT_SCATTER, input, src, along(dim, index))
 
 
 @function
-def slice_scatter(input: Any, src: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+def slice_scatter(
+    input: Any, src: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> Any:
     """`input` with `src` in place of a slice of dimension `dim`."""
     shape = tensor_data("slice_scatter", input).shape
     if step <= 0:
         raise RuntimeError("slice step must be positive")
-    return _scatter_slice(SLICE_SCATTER, input, src, along(dim_of(dim, len(shape)), slice(start, end, step)))
+    return _scatter_slice(
+        SLICE_SCATTER, input, src, along(dim_of(dim, len(shape)), slice(start, end, step))
+    )
 
 
 # -- everything ------------------------------------------------------------------------------------------------------
@@ -821,8 +1037,14 @@ def fill(do: Callable, input: Any, value: Any) -> Any:
     if not isinstance(value, Tensor):
         return do(FILL_INTO if do is in_place else FILL, input, fitting(value, input._data.dtype))
     if value._data.ndim:
-        raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value._data.ndim} dimensions.")
-    return do(FILL_TENSOR_INTO if do is in_place else FILL_TENSOR, input, converted(value, input._data.dtype))
+        raise RuntimeError(
+            f"fill_ only supports 0-dimension value tensor but got tensor with {value._data.ndim} dimensions."
+        )
+    return do(
+        FILL_TENSOR_INTO if do is in_place else FILL_TENSOR,
+        input,
+        converted(value, input._data.dtype),
+    )
 
 
 @function(method=True)
@@ -840,7 +1062,9 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
         raise not_a_tensor("copy_", "other", 1, src)
     shape, source = self._data.shape, src._data.shape
     if source != shape and (common := broadcast_shapes(shape, source)) != shape:
-        raise RuntimeError(f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}")
+        raise RuntimeError(
+            f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}"
+        )
     return in_place(COPY, self, converted(src, self._data.dtype))
 
 
@@ -853,7 +1077,9 @@ def set_(self: Any, source: Any = None) -> Any:
     y = tensor_data("set_", source, "source", 1)
     same_dtype(self._data, y, "Could not set tensor of type {1} to a tensor of type {0}")
     if state.grad and self.requires_grad:
-        raise RuntimeError("set_() of a tensor that requires grad: use no_grad(), or write its data with copy_()")
+        raise RuntimeError(
+            "set_() of a tensor that requires grad: use no_grad(), or write its data with copy_()"
+        )
     self._data = storage_array(source)
     self._storage = storage_of(source)
     return self

@@ -8,7 +8,6 @@ names.
 from __future__ import annotations
 
 import collections
-import importlib
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -126,10 +125,7 @@ class _TrustingUnpickler(_Unpickler):
             return found
         if module == "torch" or module.startswith("torch."):
             module = "chainrule" + module[len("torch") :]
-        here: Any = importlib.import_module(module)
-        for part in name.split("."):
-            here = getattr(here, part)
-        return here
+        return pickle.Unpickler.find_class(self, module, name)
 
 
 def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool = True, mmap: Any = None,
