@@ -71,6 +71,16 @@ class Node:
     """
 
     __slots__ = ("args", "code", "dtype", "edges", "index", "lasti", "more", "op", "seq", "shape")
+    op: Any
+    edges: tuple
+    index: tuple
+    args: Any
+    shape: tuple
+    dtype: Any
+    seq: int
+    code: Any
+    lasti: int
+    more: Any
 
     @property
     def shown(self) -> Node:

@@ -91,6 +91,11 @@ class Tensor(metaclass=_TensorMeta):
     """An n-dimensional array that remembers how it was computed, so that gradients can flow back."""
 
     __slots__ = ("__dict__", "__weakref__", "_base", "_data", "_index", "_node", "_storage")
+    _data: Any
+    _node: Any
+    _index: int
+    _storage: Any
+    _base: Any
     __array_priority__ = 1000
     _grad: Any = None
     _seen: Any = None
