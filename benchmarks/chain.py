@@ -9,6 +9,7 @@ the growth of the process divided by the number of nodes, the saved values (NumP
 from __future__ import annotations
 
 import gc
+import itertools
 import resource
 import subprocess
 import sys
@@ -47,20 +48,21 @@ def measure(length: int) -> None:
     times.append(time.perf_counter())
     del y
     times.append(time.perf_counter())
-    build, backward, delete = (
-        1e9 * (b - a) / length for a, b in zip(times, times[1:], strict=False)
-    )
-    print(f"{length:>9,} {build:>12.0f} {backward:>12.0f} {delete:>12.0f} {build + backward + delete:>12.0f} "
-          f"{(peak - start) / length:>12.0f} {(resident() - start) / 2**20:>12.1f}")  # fmt: skip
+    parts = [1e9 * (b - a) / length for a, b in itertools.pairwise(times)]
+    memory, left = (peak - start) / length, (resident() - start) / 2**20
+    row(f"{length:,}", *(f"{t:.0f}" for t in (*parts, sum(parts), memory)), f"{left:.1f}")
+
+
+def row(*cells: str) -> None:
+    """Print a line of the table."""
+    print("".join(f"{c:>14}" for c in cells), flush=True)
 
 
 def main() -> None:
     if len(sys.argv) > 1:
         measure(int(sys.argv[1]))
         return
-    print(
-        f"{'nodes':>9} {'build ns':>12} {'backward ns':>12} {'delete ns':>12} {'all ns':>12} {'bytes a node':>12} {'MB left':>12}"
-    )
+    row("nodes", "build ns", "backward ns", "delete ns", "all ns", "bytes a node", "MB left")
     for length in (10_000, 100_000, 1_000_000):
         subprocess.run([sys.executable, __file__, str(length)], check=True)
 

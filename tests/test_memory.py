@@ -126,7 +126,7 @@ def test_a_thousand_training_steps(traced: Callable):
     assert len(gc.get_objects()) - objects < 50
 
 
-# -- graphs of every kind die with the last tensor that leads to them -------------------------------
+# -- graphs of every kind die with the last tensor that leads to them ------------------------------
 
 
 def through_function(x):
