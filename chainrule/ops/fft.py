@@ -1,0 +1,313 @@
+"""Discrete Fourier transforms.
+
+Three primitives: complex to complex, real to half of a complex spectrum, and back; each takes the sizes to cut or
+pad to, so that `fft(x, n)` is one operator. The matrix of a transform is symmetric, and rules in the engine's
+convention are plain transposes: the cotangent of a transform is the same transform of the cotangent, not its
+inverse. For the half spectra the weights of the missing half enter: each inner frequency counts twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import FLOATING, HALVES, default
+from . import define
+from .define import FUNCTIONS, bad_dim, function, op, primitive, scalar_name
+
+SWAPPED = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
+Sizes = tuple[int, ...]
+
+
+# -- transforms of arrays --------------------------------------------------------------------------
+
+
+@primitive
+def resized(x: Any, /, dims: Sizes, sizes: Sizes) -> Any:
+    """x cut, or padded with zeros at the end, to `sizes` in `dims`."""
+    shape = list(x.shape)
+    for d, n in zip(dims, sizes, strict=True):
+        shape[d] = n
+    if tuple(shape) == x.shape:
+        return x
+    part = tuple([slice(0, min(m, n)) for m, n in zip(x.shape, shape, strict=True)])
+    out = np.zeros(shape, x.dtype)
+    out[part] = x[part]
+    return out
+
+
+@resized.vjp
+def _(g, x_shape, dims):
+    return resized(g, dims, _sizes_at(x_shape, dims))
+
+
+def _sizes_at(shape: tuple, dims: Sizes) -> Sizes:
+    return tuple([shape[d] for d in dims])
+
+
+def _transform(x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
+    """Transform of complex or real arrays along `dims`."""
+    from scipy import fft
+
+    return (fft.fftn if forward else fft.ifftn)(x, sizes, dims, norm)
+
+
+def _transform_rule(g, x_shape, dims, forward, norm):
+    return resized(c2c(g, dims, _sizes_at(g.shape, dims), forward, norm), dims, _sizes_at(x_shape, dims))
+
+
+@primitive(define=op, name="fft_c2c", namespace="primitive", node="FftC2CBackward0", linear=True)
+def c2c(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
+    """Transform of complex arrays along `dims`."""
+    return _transform(x, dims, sizes, forward, norm)
+
+
+c2c.vjp(_transform_rule)
+
+
+@op(name="fft_r2c_whole", namespace="primitive", node="FftR2CBackward0", linear=True)
+def whole(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
+    """Transform of real arrays along `dims`, with the redundant half of the spectrum."""
+    return _transform(x, dims, sizes, forward, norm)
+
+
+whole.vjp(_transform_rule)
+
+
+@primitive(define=op, name="fft_r2c", namespace="primitive", node="FftR2CBackward0", linear=True)
+def r2c(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
+    """Transform of real arrays along `dims`; of the last of them only frequencies up to half of the rate."""
+    from scipy import fft
+
+    if forward:
+        return fft.rfftn(x, sizes, dims, norm)
+    return fft.rfftn(x, sizes, dims, SWAPPED[norm]).conj()
+
+
+@r2c.vjp
+def _(g, x_shape, dims, sizes, forward, norm):
+    g = g * _weights(g, dims, sizes, 0.5)
+    return resized(c2r(g.conj() if forward else g, dims, sizes, False, SWAPPED[norm] if forward else norm),
+                   dims, _sizes_at(x_shape, dims))  # fmt: skip
+
+
+@primitive(define=op, name="fft_c2r", namespace="primitive", node="FftC2RBackward0", linear=True)
+def c2r(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
+    """Transform along `dims` of half spectra of real arrays; `sizes` are those of the result."""
+    from scipy import fft
+
+    if forward:
+        return fft.irfftn(x.conj(), sizes, dims, SWAPPED[norm])
+    return fft.irfftn(x, sizes, dims, norm)
+
+
+@c2r.vjp
+def _(g, x_shape, dims, sizes, forward, norm):
+    g = r2c(g, dims, sizes, True, norm if forward else SWAPPED[norm])
+    g = g * _weights(g, dims, sizes, 2)
+    return resized(g if forward else g.conj(), dims, _sizes_at(x_shape, dims))
+
+
+def _weights(g: Any, dims: Sizes, sizes: Sizes, inner: float) -> Any:
+    """1 for the frequencies of a half spectrum that stand alone (zero, half of the rate), `inner` for the others."""
+    n, d = sizes[-1], dims[-1]
+    weights = np.full(n // 2 + 1, inner, g.real.dtype)
+    weights[0] = 1
+    if n % 2 == 0:
+        weights[-1] = 1
+    return weights.reshape([-1 if i == d else 1 for i in range(g.ndim)])
+
+
+# -- what the caller asked for ---------------------------------------------------------------------
+
+
+def _floating(x: Any) -> Any:
+    """A tensor to transform: integers become the default float; half types are refused."""
+    dtype = x.dtype
+    if dtype.numpy in HALVES:
+        raise RuntimeError(f"Unsupported dtype {scalar_name(dtype)}")
+    return x if dtype.category >= FLOATING else x.to(default.real)
+
+
+def _complex(x: Any) -> Any:
+    """A tensor to transform, as a complex one."""
+    x = _floating(x)
+    return x if x.is_complex() else x.to(x.dtype.to_complex())
+
+
+def _norm(norm: Any) -> str:
+    if norm is None:
+        return "backward"
+    if norm not in SWAPPED:
+        raise RuntimeError(f'Invalid normalization mode: "{norm}"')
+    return norm
+
+
+def _check_sizes(sizes: Sizes) -> None:
+    for n in sizes:
+        if n < 1:
+            raise RuntimeError(f"Invalid number of data points ({n}) specified")
+
+
+def _axis(dim: int, ndim: int) -> int:
+    if not ndim:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    if not -ndim <= dim < ndim:
+        raise bad_dim(dim, ndim)
+    return dim % ndim
+
+
+def _one(x: Any, n: int | None, dim: int) -> tuple[Sizes, Sizes]:
+    """The dimension of a one-dimensional transform and its size."""
+    d = _axis(dim, x.ndim)
+    return (d,), (x.shape[d] if n is None else n,)
+
+
+def _several(x: Any, s: Any, dim: Any) -> tuple[Sizes, Sizes]:
+    """The dimensions of a transform and their sizes."""
+    ndim = x.ndim
+    s = (s,) if isinstance(s, int) else s
+    if dim is not None:
+        dims = tuple([_axis(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim)])
+        if len(set(dims)) != len(dims):
+            raise RuntimeError("FFT dims must be unique")
+        if s is not None and len(s) != len(dims):
+            raise RuntimeError("When given, dim and shape arguments must have the same length")
+    elif s is not None:
+        if len(s) > ndim:
+            raise RuntimeError(f"Got shape with {len(s)} values but input tensor only has {ndim} dimensions.")
+        dims = tuple(range(ndim - len(s), ndim))
+    else:
+        dims = tuple(range(ndim))
+    given = (-1,) * len(dims) if s is None else s
+    return dims, tuple([x.shape[d] if n == -1 else n for d, n in zip(dims, given, strict=True)])
+
+
+def _last_of_half(x: Any, dims: Sizes, sizes: Sizes, n: int | None) -> Sizes:
+    """Sizes of a real result: by default the last is twice that of the half spectrum, without its ends."""
+    return (*sizes[:-1], 2 * (x.shape[dims[-1]] - 1) if n is None else sizes[-1])
+
+
+def _to_complex(x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: Any, out: Any) -> Any:
+    x = _floating(x)
+    _check_sizes(sizes)
+    run = c2c.op.entry if x.is_complex() else whole
+    return define.write_out(out, run(x, dims, sizes, forward, _norm(norm)) if dims else _complex(x))
+
+
+def _to_half(name: str, x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: Any, out: Any) -> Any:
+    if x.is_complex():
+        raise RuntimeError(f"{name} expects a real input tensor, but got {scalar_name(x.dtype)}")
+    if not dims:
+        raise RuntimeError(f"{name} must transform at least one axis")
+    _check_sizes(sizes)
+    return define.write_out(out, r2c.op.entry(_floating(x), dims, sizes, forward, _norm(norm)))
+
+
+def _to_real(name: str, x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: Any, out: Any) -> Any:
+    if not dims:
+        raise RuntimeError(f"{name} must transform at least one axis")
+    _check_sizes(sizes)
+    return define.write_out(out, c2r.op.entry(_complex(x), dims, sizes, forward, _norm(norm)))
+
+
+def _last_given(s: Any) -> int | None:
+    """The last size asked for, None for the default."""
+    last = s if s is None or isinstance(s, int) else s[-1] if len(s) else None
+    return None if last == -1 else last
+
+
+# -- torch.fft -------------------------------------------------------------------------------------
+
+DOCS = {
+    "fft": "Transform along `dim`, cut or padded to `n`: sum of input[j] exp(-2 pi i j k / n).",
+    "ifft": "Inverse transform along `dim`, cut or padded to `n`.",
+    "rfft": "Transform of a real tensor along `dim`: the n // 2 + 1 frequencies up to half of the rate.",
+    "irfft": "Real inverse of `rfft`; `n` is the size of the result, by default 2 (size - 1).",
+    "hfft": "Real transform of the half of a Hermitian signal; `n` is the size of the result, by default 2 (size - 1).",
+    "ihfft": "Inverse of `hfft`: the first n // 2 + 1 values.",
+}
+FORWARD = {"fft": True, "ifft": False, "rfft": True, "irfft": False, "hfft": True, "ihfft": False}
+
+
+def _run(name: str, x: Any, dims: Sizes, sizes: Sizes, n: int | None, norm: Any, out: Any, shown: str) -> Any:
+    """The transform `name` over given dimensions."""
+    if name in ("fft", "ifft"):
+        return _to_complex(x, dims, sizes, FORWARD[name], norm, out)
+    if name in ("rfft", "ihfft"):
+        return _to_half(shown, x, dims, sizes, FORWARD[name], norm, out)
+    return _to_real(shown, x, dims, _last_of_half(x, dims, sizes, n) if dims else (), FORWARD[name], norm, out)
+
+
+def _define(name: str) -> None:
+    """The transform `name` over one, two and any number of dimensions."""
+
+    def one(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Any:
+        return _run(name, input, *_one(input, n, dim), n, norm, out, name)
+
+    def two(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Any:
+        return _run(name, input, *_several(input, s, dim), _last_given(s), norm, out, name + "n")
+
+    def many(input: Any, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Any:
+        return _run(name, input, *_several(input, s, dim), _last_given(s), norm, out, name + "n")
+
+    for f, suffix, where in ((one, "", ""), (two, "2", " Over two dimensions."), (many, "n", " Over several dimensions.")):
+        f.__name__ = f.__qualname__ = name + suffix
+        f.__doc__ = DOCS[name] + where
+        function(method=False, namespace="fft")(f)
+
+
+for _name in DOCS:
+    _define(_name)
+
+
+def _shift_dims(x: Any, dim: Any) -> Sizes:
+    dims = range(x.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
+    dims = tuple([_axis(d, x.ndim) for d in dims])
+    if not dims:
+        raise RuntimeError("`shifts` required")
+    return dims
+
+
+def _rolled(x: Any, shifts: list[int], dims: Sizes) -> Any:
+    f = FUNCTIONS.get("roll") or define.OPS["roll"].entry
+    return f(x, shifts, dims)
+
+
+@function(method=False, namespace="fft")
+def fftshift(input: Any, dim: Any = None) -> Any:
+    """The zero frequency moved to the middle of `dim` (of all dimensions by default)."""
+    dims = _shift_dims(input, dim)
+    return _rolled(input, [input.shape[d] // 2 for d in dims], dims)
+
+
+@function(method=False, namespace="fft")
+def ifftshift(input: Any, dim: Any = None) -> Any:
+    """Inverse of `fftshift`."""
+    dims = _shift_dims(input, dim)
+    return _rolled(input, [-(input.shape[d] // 2) for d in dims], dims)
+
+
+def _frequencies(name: str, numbers: Any, n: int, d: float, dtype: Any, requires_grad: bool, out: Any) -> Any:
+    dtype = default.real if dtype is None else dtype
+    if dtype.category < FLOATING:
+        raise RuntimeError(f"{name} requires a floating point or complex dtype")
+    made = define.wrap((numbers * (1.0 / (n * d) if n else 1.0)).astype(dtype.numpy))
+    made = define.write_out(out, made)
+    return made.requires_grad_() if requires_grad else made
+
+
+@function(method=False, namespace="fft")
+def fftfreq(n: int, d: float = 1.0, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+            requires_grad: bool = False) -> Any:  # fmt: skip
+    """The frequencies of `fft` over n points at distance d, in cycles per unit of d: those of the second half negative."""
+    numbers = np.concatenate([np.arange((n + 1) // 2), np.arange(-(n // 2), 0)])
+    return _frequencies("fftfreq", numbers, n, d, dtype, requires_grad, out)
+
+
+@function(method=False, namespace="fft")
+def rfftfreq(n: int, d: float = 1.0, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+             requires_grad: bool = False) -> Any:  # fmt: skip
+    """The frequencies of `rfft` over n points at distance d, in cycles per unit of d."""
+    return _frequencies("rfftfreq", np.arange(n // 2 + 1), n, d, dtype, requires_grad, out)
