@@ -1,0 +1,420 @@
+"""Normalization: groups of elements shifted and scaled to mean 0 and variance 1, then scaled and shifted per channel.
+
+Batch, layer, group and instance norm are one operator, `standardized`, under different names: they differ in how the input is
+viewed (`view`), over which axes of that view a group extends (`axes`), and along which ones `weight` and `bias` lie
+(`scales`, the view's shape with 1 elsewhere). Mean and scale are those of the forward pass as long as the backward pass
+runs on plain arrays; where its own derivative is wanted they are computed again, as functions of the input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import FROM_NUMPY
+from .define import HALF, function, op, scalar_name, state, wrap
+from .padding import pad
+from .pool import avg_pool2d
+
+
+def statistics(y: Any, axes: tuple) -> tuple[Any, Any]:
+    """Mean and variance over `axes`."""
+    n = math.prod(y.shape[a] for a in axes)
+    mean = np.add.reduce(y, axis=axes, keepdims=True) / n
+    centered = y - mean
+    centered *= centered
+    return mean, np.add.reduce(centered, axis=axes, keepdims=True) / n
+
+
+def moments(y: Any, axes: tuple, eps: float, known: tuple) -> tuple[Any, Any]:
+    """Mean and 1 / sqrt(variance + eps): the `known` ones where `y` is a plain array."""
+    if type(y) is np.ndarray:
+        return known
+    mean, variance = statistics(y, axes)
+    return mean, 1 / np.sqrt(variance + eps)
+
+
+def standardized(x: Any, weight: Any, bias: Any, /, view: tuple, axes: tuple, scales: tuple, eps: float,
+                 heard: Callable | None = None) -> Any:  # fmt: skip
+    """The normalized input; `heard` is told the mean and the variance of each group."""
+    y = x.reshape(view)
+    mean, variance = statistics(y, axes)
+    if heard is not None:
+        heard(mean, variance)
+    scale = 1 / np.sqrt(variance + eps)
+    y = y - mean
+    y *= scale
+    return affine(y, weight, bias, scales).reshape(x.shape), (mean, scale)
+
+
+def affine(y: Any, weight: Any, bias: Any, scales: tuple) -> Any:
+    """y * weight + bias, either of them missing perhaps."""
+    if weight is not None:
+        y = y * weight.reshape(scales)
+    return y if bias is None else y + bias.reshape(scales)
+
+
+def affine_back(g: Any, z: Any, needs: tuple, scales: tuple, weight_shape: tuple, bias_shape: tuple) -> tuple[Any, Any]:
+    """The cotangents of weight and bias."""
+    over = tuple([i for i, n in enumerate(scales) if n == 1 and g.shape[i] != 1])
+    along_weight = over_groups(g * z, over).reshape(weight_shape) if needs[1] else None
+    return along_weight, over_groups(g, over).reshape(bias_shape) if needs[2] else None
+
+
+def over_groups(g: Any, axes: tuple) -> Any:
+    """The sum over axes, if there are any."""
+    return np.add.reduce(g, axis=axes) if axes else g
+
+
+def standardized_back(g, x, weight, extra, needs, view, axes, scales, eps, weight_shape, bias_shape):  # type: ignore[no-untyped-def]
+    """The cotangents of input, weight and bias."""
+    y, g = x.reshape(view), g.reshape(view)
+    mean, scale = moments(y, axes, eps, extra)
+    z = (y - mean) * scale
+    along_weight, along_bias = affine_back(g, z, needs, scales, weight_shape, bias_shape)
+    if not needs[0]:
+        return None, along_weight, along_bias
+    n = math.prod(view[a] for a in axes)
+    h = g if weight is None else g * weight.reshape(scales)
+    h_mean = np.add.reduce(h, axis=axes, keepdims=True) / n
+    h_slope = np.add.reduce(h * z, axis=axes, keepdims=True) / n
+    return ((h - h_mean - z * h_slope) * scale).reshape(x.shape), along_weight, along_bias
+
+
+def _norm_op(name: str) -> Callable:
+    node = "Native" + "".join(w.title() for w in name.split("_")) + "Backward0"
+    entry = op(standardized, name=name, promote=HALF, namespace="primitive", method=False, extra=True, node=node)
+    entry.vjp_all(standardized_back)
+    return entry
+
+
+BATCH, LAYER, GROUP = _norm_op("batch_norm"), _norm_op("layer_norm"), _norm_op("group_norm")
+
+
+@op(namespace="primitive", method=False, node="NativeBatchNormBackward0")
+def shifted_and_scaled(x: Any, weight: Any, bias: Any, /, mean: Any, variance: Any, view: tuple, eps: float) -> Any:
+    """(x - mean) / sqrt(variance + eps) * weight + bias, by channel, for statistics known before."""
+    mean, scale = _known(x, mean, variance, eps)
+    return affine((x.reshape(view) - mean) * scale, weight, bias, mean.shape).reshape(x.shape)
+
+
+def _known(x: Any, mean: Any, variance: Any, eps: float) -> tuple[Any, Any]:
+    """Running statistics as `moments` gives those of the input."""
+    scales = (1, mean.size, 1)
+    scale = 1 / np.sqrt(variance.astype(x.dtype) + x.dtype.type(eps))
+    return mean.astype(x.dtype).reshape(scales), scale.reshape(scales)
+
+
+@shifted_and_scaled.vjp_all
+def _(g, x, weight, needs, mean, variance, view, eps, weight_shape, bias_shape):
+    mean, scale = _known(x, mean, variance, eps)
+    g = g.reshape(view)
+    z = (x.reshape(view) - mean) * scale
+    along_weight, along_bias = affine_back(g, z, needs, mean.shape, weight_shape, bias_shape)
+    h = g * (scale if weight is None else scale * weight.reshape(mean.shape))
+    return h.reshape(x.shape), along_weight, along_bias
+
+
+def _check_floating(x: Any, name: str) -> None:
+    d = FROM_NUMPY[x._data.dtype]
+    if not d.is_floating_point:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{scalar_name(d)}'")
+
+
+def _check_mixed(x: Any, parameters: Sequence) -> None:
+    """Raise torch's error for parameters in another dtype (float32 ones may go with a half input)."""
+    d = FROM_NUMPY[x._data.dtype]
+    half = d.itemsize == 2
+    for p in parameters:
+        if p is None or p.dtype is d or (half and str(p.dtype) == "torch.float32"):
+            continue
+        if d.itemsize > p.dtype.itemsize or half:
+            raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
+        raise RuntimeError(f"mixed dtype (CPU): expect parameter to have scalar type of {scalar_name(d)}")
+
+
+# -- batch norm ------------------------------------------------------------------------------------------------------
+
+
+def _check_batch_norm(x: Any, parameters: dict, training: bool) -> None:
+    channels = x.shape[1] if x.ndim > 1 else 0
+    for name, p in parameters.items():
+        if p is not None and p.numel() != channels:
+            raise RuntimeError(f"{name} should contain {channels} elements not {p.numel()}")
+        if p is not None and "running" in name and state.grad and p.requires_grad:
+            raise RuntimeError(f"The function 'native_batch_norm' is not differentiable with respect to argument '{name}'. This "
+                               "input cannot have requires_grad True.")  # fmt: skip
+    for name in ("running_mean", "running_var"):
+        if not training and parameters[name] is None:
+            raise RuntimeError(f"{name} must be defined in evaluation mode")
+    _check_floating(x, "batch_norm")
+    _check_mixed(x, list(parameters.values()))
+
+
+def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
+                eps: float, heard: Callable | None = None) -> Any:  # fmt: skip
+    """The normalized input; in training the running statistics follow those of the batch."""
+    named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    _check_batch_norm(x, named, training)
+    view = (x.shape[0], x.shape[1] if x.ndim > 1 else 0, math.prod(x.shape[2:]))
+    if not training:
+        return shifted_and_scaled(x, weight, bias, running_mean, running_var, view, eps)
+    n = view[0] * view[2]
+
+    def follow(mean: Any, variance: Any) -> None:
+        if running_mean is not None and n:
+            _follow(running_mean, mean, momentum)
+            _follow(running_var, variance * (n / max(n - 1, 1)), momentum)
+        if heard is not None:
+            heard(mean, variance)
+
+    return BATCH(x, weight, bias, view, (0, 2), (1, view[1], 1), eps, follow)
+
+
+def _follow(running: Any, new: Any, momentum: float) -> None:
+    """running = (1 - momentum) * running + momentum * new, in place; unrecorded and no new version, as in torch."""
+    old = running._data
+    old[...] = (1 - momentum) * old + momentum * new.reshape(old.shape)
+
+
+@function(method=False, namespace="nn.functional")
+def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
+               momentum: float = 0.1, eps: float = 1e-5) -> Any:  # fmt: skip
+    """(input - mean) / sqrt(variance + eps) * weight + bias, with statistics by channel (dimension 1).
+
+    When `training` they are those of the batch, and the running ones move towards them by `momentum` (the variance by its
+    unbiased estimate); else they are the running ones.
+    """
+    shape = tuple(input.shape)
+    if training:
+        if (running_mean is None) != (running_var is None):
+            raise ValueError("running_mean and running_var must either both be None or neither be None")
+        if shape[0] * math.prod(shape[2:]) == 1:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
+    return _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
+
+
+def named(name: str) -> Callable:
+    """Decorator that registers the torch.* form of a function whose nn.functional form has other arguments."""
+
+    def register(f: Callable) -> Callable:
+        f.__name__ = f.__qualname__ = name
+        return function(f, method=False)
+
+    return register
+
+
+@named("batch_norm")
+def torch_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
+                     eps: float, cudnn_enabled: bool = True) -> Any:  # fmt: skip
+    """`nn.functional.batch_norm` with all arguments given."""
+    return _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
+
+
+class _Heard:
+    """Keeps the statistics that a kernel tells."""
+
+    def __call__(self, mean: Any, variance: Any) -> None:
+        self.mean, self.variance = mean, variance
+
+    def tensors(self, shape: tuple, dtype: Any, eps: float) -> tuple:
+        """Mean and 1 / sqrt(variance + eps)."""
+        return tuple(wrap(a.reshape(shape).astype(dtype)) for a in (self.mean, 1 / np.sqrt(self.variance + eps)))
+
+
+@function(method=False)
+def native_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool,
+                      momentum: float, eps: float) -> tuple:  # fmt: skip
+    """`batch_norm`, and the batch's mean and 1 / sqrt(variance + eps) by channel (empty in evaluation)."""
+    heard = _Heard()
+    out = _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, heard)
+    wide = next((p for p in (weight, bias, running_mean) if p is not None), input)._data.dtype
+    if not training:
+        return out, wrap(np.zeros(0, wide)), wrap(np.zeros(0, wide))
+    return out, *heard.tensors((input.shape[1],), wide, eps)
+
+
+@function(method=False, namespace="nn.functional")
+def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
+                  use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> Any:  # fmt: skip
+    """Each channel of each example normalized by itself: (input - mean) / sqrt(variance + eps) * weight + bias.
+
+    With `use_input_stats` False the running statistics serve all examples; else they follow the mean of the examples'.
+    """
+    if use_input_stats and math.prod(input.shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
+    if not use_input_stats and (running_mean is None or running_var is None):
+        raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
+    shape = tuple(input.shape)
+    n, channels = shape[:2]
+    rows = input.contiguous().view(1, n * channels, *shape[2:])
+    weight, bias = [None if p is None else p.repeat(n) for p in (weight, bias)]
+    means, variances = [None if p is None else p.repeat(n) for p in (running_mean, running_var)]
+    out = _batch_norm(rows, weight, bias, means, variances, use_input_stats, momentum, eps)
+    for running, each in ((running_mean, means), (running_var, variances)):
+        if running is not None and use_input_stats:
+            running.copy_(wrap(np.add.reduce(each._data.reshape(n, channels), axis=0) / n))
+    return out.view(shape)
+
+
+@named("instance_norm")
+def torch_instance_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: bool,
+                        momentum: float, eps: float, cudnn_enabled: bool = True) -> Any:  # fmt: skip
+    """`nn.functional.instance_norm` with all arguments given."""
+    return instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
+
+
+# -- layer norm and its kin ------------------------------------------------------------------------------------------
+
+
+def _check_layer(x: Any, shape: Any, parameters: dict, star: str = "*, ") -> tuple:
+    """The checked shape that a norm over the last dimensions extends over."""
+    if not isinstance(shape, (tuple, list)):
+        raise TypeError(f"layer_norm(): argument 'normalized_shape' (position 2) must be tuple of ints, not {type(shape).__name__}")
+    shape = [int(n) for n in shape]
+    if not shape:
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but "
+                           "got normalized_shape = []")  # fmt: skip
+    for name, p in parameters.items():
+        if p is not None and list(p.shape) != shape:
+            raise RuntimeError(f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape {list(p.shape)} "
+                               f"and normalized_shape = {shape}")  # fmt: skip
+    if list(x.shape[-len(shape) :]) != shape:
+        raise RuntimeError(f"Given normalized_shape={shape}, expected input with shape [{star}{', '.join(map(str, shape))}], but "
+                           f"got input of size{list(x.shape)}")  # fmt: skip
+    return tuple(shape)
+
+
+def _layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float, heard: Callable | None = None) -> Any:
+    shape = _check_layer(input, normalized_shape, {"weight": weight, "bias": bias})
+    _check_floating(input, "LayerNormKernelImpl")
+    _check_mixed(input, (weight, bias))
+    n = math.prod(shape)
+    view = (math.prod(input.shape[: input.ndim - len(shape)]), n)
+    return LAYER(input, weight, bias, view, (1,), (1, n), eps, heard)
+
+
+@function(method=False, namespace="nn.functional")
+def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """(input - mean) / sqrt(variance + eps) * weight + bias, over the last dimensions, whose shape is given."""
+    return _layer_norm(input, normalized_shape, weight, bias, eps)
+
+
+@named("layer_norm")
+def torch_layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5,
+                     cudnn_enable: bool = True) -> Any:  # fmt: skip
+    """`nn.functional.layer_norm`."""
+    return _layer_norm(input, normalized_shape, weight, bias, eps)
+
+
+@function(method=False)
+def native_layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> tuple:
+    """`layer_norm`, and the mean and 1 / sqrt(variance + eps) of each group."""
+    heard = _Heard()
+    out = _layer_norm(input, normalized_shape, weight, bias, eps, heard)
+    k = len(normalized_shape)
+    return out, *heard.tensors((*input.shape[: input.ndim - k], *(1,) * k), input._data.dtype, eps)
+
+
+def _group_norm(input: Any, groups: int, weight: Any, bias: Any, eps: float) -> Any:
+    _check_floating(input, "GroupNormKernelImpl")
+    _check_mixed(input, (weight, bias))
+    n, channels = input.shape[:2]
+    per = channels // groups
+    view = (n, groups, per, math.prod(input.shape[2:]))
+    return GROUP(input, weight, bias, view, (2, 3), (1, groups, per, 1), eps)
+
+
+def _check_group_norm(input: Any, groups: int, weight: Any, bias: Any) -> None:
+    shape = list(input.shape)
+    if input.ndim < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+    if shape[0] * (shape[1] // groups) * math.prod(shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
+    if groups <= 0:
+        raise RuntimeError(f"Expected num groups to be greater than 0, got {groups}")
+    if shape[1] % groups:
+        raise RuntimeError("Expected number of channels in input to be divisible by num_groups, but got input of shape "
+                           f"{shape} and num_groups={groups}")  # fmt: skip
+    for name, p in (("weight", weight), ("bias", bias)):
+        if p is not None and list(p.shape) != shape[1:2]:
+            raise RuntimeError(f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} "
+                               f"of shape {list(p.shape)} and input of shape {shape}")  # fmt: skip
+
+
+@function(method=False, namespace="nn.functional")
+def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """(input - mean) / sqrt(variance + eps) * weight + bias, over groups of neighbouring channels of each example."""
+    _check_group_norm(input, num_groups, weight, bias)
+    return _group_norm(input, num_groups, weight, bias, eps)
+
+
+@named("group_norm")
+def torch_group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5,
+                     cudnn_enabled: bool = True) -> Any:  # fmt: skip
+    """`nn.functional.group_norm`."""
+    return group_norm(input, num_groups, weight, bias, eps)
+
+
+@function(method=False)
+def native_group_norm(input: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float) -> tuple:
+    """`group_norm`, and the mean and 1 / sqrt(variance + eps) of each group."""
+    rows = input.reshape(N, group, C // group * HxW)
+    mean = rows.mean(-1)
+    variance = ((rows - mean.unsqueeze(-1)) ** 2).mean(-1)
+    return _group_norm(input, group, weight, bias, eps), mean, (variance + eps).rsqrt()
+
+
+@op(namespace="primitive", method=False, extra=True, node="MulBackward0")
+def scaled_by_mean_square(x: Any, weight: Any, /, axes: tuple, eps: float) -> Any:
+    """x / sqrt(mean of x^2 over `axes` + eps) * weight."""
+    scale = _mean_square_scale(x, axes, eps)
+    y = x * scale
+    return (y if weight is None else y * weight), scale
+
+
+def _mean_square_scale(x: Any, axes: tuple, eps: float) -> Any:
+    n = math.prod(x.shape[a] for a in axes)
+    return 1 / np.sqrt(np.add.reduce(x * x, axis=axes, keepdims=True) / n + eps)
+
+
+@scaled_by_mean_square.vjp_all
+def _(g, x, weight, extra, needs, axes, eps):
+    scale = extra if type(x) is np.ndarray else _mean_square_scale(x, axes, eps)
+    z = x * scale
+    along_weight = g * z if needs[1] else None
+    if not needs[0]:
+        return None, along_weight
+    h = g if weight is None else g * weight
+    n = math.prod(x.shape[a] for a in axes)
+    return (h - z * (np.add.reduce(h * z, axis=axes, keepdims=True) / n)) * scale, along_weight
+
+
+@function(method=False, namespace="nn.functional", alias="torch.rms_norm")
+def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
+    """input / sqrt(mean of input^2 + eps) * weight, over the last dimensions; `eps` is the dtype's by default."""
+    shape = _check_layer(input, normalized_shape, {"weight": weight}, "*")
+    d = FROM_NUMPY[input._data.dtype]
+    if not (d.is_floating_point or d.is_complex):
+        raise NotImplementedError(f"\"rms_norm\" not implemented for '{scalar_name(d)}'")
+    if eps is None:
+        eps = float(np.finfo(np.float64 if d.name in ("float64", "complex128") else np.float32).eps)
+    if weight is not None and weight.dtype is not d:
+        weight = weight.to(d)
+    return scaled_by_mean_square(input, weight, tuple(range(-len(shape), 0)), eps)
+
+
+@function(method=False, namespace="nn.functional")
+def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
+    """input / (k + alpha * mean of the squares of `size` neighbouring channels) ** beta."""
+    if input.ndim < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {input.ndim} dimensions)")
+    if not input.numel():
+        return input
+    shape = tuple(input.shape)
+    squares = (input * input).view(shape[0], 1, shape[1], -1)
+    mean = avg_pool2d(pad(squares, (0, 0, size // 2, (size - 1) // 2)), (size, 1), stride=1)
+    return input / (mean.view(shape) * alpha + k) ** beta
