@@ -6,7 +6,7 @@ import types
 from . import dtypes, tensor  # noqa: F401
 from .tensor import Size, Tensor  # noqa: F401
 
-for _m in ("elementwise", "special", "activation", "reduce", "scan", "sort", "statistics", "distance", "convert", "create", "data", "ranges", "legacy", "shape", "join", "rearrange", "index", "scatter", "diagonal", "linalg", "fft", "padding",
+for _m in ("elementwise", "compare", "complexes", "special", "activation", "reduce", "scan", "sort", "statistics", "distance", "convert", "create", "data", "ranges", "legacy", "shape", "join", "rearrange", "index", "scatter", "diagonal", "linalg", "fft", "padding",
            "conv", "pool", "resample", "loss", "norm", "attention", "embed", "random"):
     try:
         importlib.import_module(f".ops.{_m}", __name__)

@@ -1,8 +1,8 @@
-"""Activations and softmax: one operator each where torch has one node, with its closed-form derivative.
+"""Activations and softmax: one operator each where torch has one node, with its closed-form rule.
 
-At kinks the derivatives are torch's: those of a rectifier are 0 at 0, those of the "hard" family 0 at both ends. NaN goes
-through. A name with an underscore is the operator; the public function beside it adds the `inplace=` of
-`torch.nn.functional`.
+At kinks the derivatives are torch's: those of a rectifier are 0 at 0, those of the "hard" family 0
+at both ends. NaN goes through. A name with an underscore is the operator; the public function
+beside it adds the `inplace=` of `torch.nn.functional`.
 """
 
 from __future__ import annotations
@@ -34,18 +34,13 @@ def run(o: Callable, input: Any, inplace: bool, *args: Any) -> Any:
     return assign(input, o(input, *args), f"{o.__name__}_")
 
 
-# -- rectifiers ------------------------------------------------------------------------------------------------------
+# -- rectifiers ------------------------------------------------------------------------------------
 
 
 @elementwise(
-    name="relu",
-    promote=HALF,
-    takes="if",
-    inplace=False,
-    **PRIVATE,
-    vjp=lambda g, out: keep(g, out != 0),
-    refusal="Boolean inputs not supported for relu",
-)
+    name="relu", promote=HALF, takes="if", inplace=False, **PRIVATE,
+    vjp=lambda g, out: keep(g, out != 0), refusal="Boolean inputs not supported for relu",
+)  # fmt: skip
 def _relu(x: Any, /) -> Any:
     return np.maximum(0, x)  # in this order -0.0 stays, as in torch
 
@@ -83,13 +78,15 @@ _prelu.vjp(lambda g, x: keep(g * x, ~(x > 0)))
 
 @function(alias="nn.functional.prelu")
 def prelu(input: Any, weight: Any) -> Any:
-    """The positive elements; `weight` times the others, with one weight for all or one for each channel (dimension 1).
+    """The positive elements; `weight` times the others.
 
-    Raises RuntimeError if the number of weights is neither 1 nor the number of channels, or the dtypes differ.
+    There is one weight for all, or one for each channel (dimension 1). Raises RuntimeError for
+    another number of weights, and if the dtypes differ.
     """
     if weight.dtype is not input.dtype:
         raise RuntimeError(
-            f"prelu: Type promoting not supported. Got {scalar_name(input.dtype)} and {scalar_name(weight.dtype)}"
+            "prelu: Type promoting not supported. "
+            f"Got {scalar_name(input.dtype)} and {scalar_name(weight.dtype)}"
         )
     if weight.dim() > 1:
         raise RuntimeError(
@@ -131,7 +128,10 @@ def _(g, x, min_val, max_val):
 
 @function(method=False, namespace="nn.functional")
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
-    """Each element brought into [min_val, max_val]; the derivative is 0 at both ends. Raises ValueError for bounds out of order."""
+    """Each element brought into [min_val, max_val]; the derivative is 0 at both ends.
+
+    Raises ValueError if min_val > max_val.
+    """
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
     return run(_hardtanh, input, inplace, min_val, max_val)
@@ -154,7 +154,10 @@ hardshrink.vjp(lambda g, x, lambd: keep(g, ~((x >= -lambd) & (x <= lambd))))
 
 @op(takes="f", namespace="nn.functional")
 def softshrink(x: Any, /, lambd: float = 0.5) -> Any:
-    """Each element moved towards 0 by `lambd`, and no further. Raises RuntimeError for a negative lambd."""
+    """Each element moved towards 0 by `lambd`, and no further.
+
+    Raises RuntimeError for a negative `lambd`.
+    """
     if lambd < 0:
         raise RuntimeError(
             f"lambda must be in range [0, {np.finfo(x.dtype).max:g}] for input dtype "
@@ -180,11 +183,9 @@ def hardsigmoid(input: Any, inplace: bool = False) -> Any:
 
 
 @elementwise(
-    name="hardswish",
-    vjp=lambda g, x: keep(blend(x < 3, g * (x / 3 + 0.5), g), ~(x <= -3)),
-    takes="f",
-    **UNARY,
-)
+    name="hardswish", vjp=lambda g, x: keep(blend(x < 3, g * (x / 3 + 0.5), g), ~(x <= -3)),
+    takes="f", **UNARY,
+)  # fmt: skip
 def _hardswish(x: Any, /) -> Any:
     return x * np.minimum(np.maximum(x + 3, 0), 6) / 6
 
@@ -195,7 +196,7 @@ def hardswish(input: Any, inplace: bool = False) -> Any:
     return run(_hardswish, input, inplace)
 
 
-# -- exponential units -----------------------------------------------------------------------------------------------
+# -- exponential units -----------------------------------------------------------------------------
 
 
 @op(name="elu", takes="f", **PRIVATE)
@@ -233,7 +234,10 @@ _celu.vjp(lambda g, x, alpha: g * np.exp(keep(x, x <= 0) / alpha))
 
 @function(method=False, namespace="nn.functional", alias="torch.celu")
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
-    """max(0, input) + min(0, alpha * (exp(input / alpha) - 1)), elementwise. Raises RuntimeError if alpha is 0."""
+    """max(0, input) + min(0, alpha * (exp(input / alpha) - 1)), elementwise.
+
+    Raises RuntimeError if alpha is 0.
+    """
     return run(_celu, input, inplace, alpha)
 
 
@@ -279,7 +283,7 @@ def mish(input: Any, inplace: bool = False) -> Any:
 
 @op(takes="f", namespace="nn.functional")
 def softplus(x: Any, /, beta: float = 1, threshold: float = 20) -> Any:
-    """log(1 + exp(beta * input)) / beta, elementwise; the input itself where beta * input > threshold."""
+    """log(1 + exp(beta * input)) / beta; the input itself where beta * input > threshold."""
     z = x * beta
     return blend(z > threshold, x, np.log1p(np.exp(z)) / beta)
 
@@ -291,15 +295,9 @@ def _(g, x, beta, threshold):
 
 
 @elementwise(
-    promote=HALF,
-    takes="f",
-    inplace=False,
-    method=False,
-    name="logsigmoid",
-    namespace="nn.functional",
-    node="LogSigmoidBackward0",
-    vjp=lambda g, x: g * sigmoid(-x),
-)
+    promote=HALF, takes="f", inplace=False, method=False, name="logsigmoid",
+    namespace="nn.functional", node="LogSigmoidBackward0", vjp=lambda g, x: g * sigmoid(-x),
+)  # fmt: skip
 def logsigmoid(x: Any, /) -> Any:
     """log(1 / (1 + exp(-input))), elementwise, without overflow."""
     return np.minimum(x, 0) - np.log1p(np.exp(-np.absolute(x)))
@@ -307,9 +305,10 @@ def logsigmoid(x: Any, /) -> Any:
 
 @op(takes="f", namespace="nn.functional")
 def gelu(x: Any, /, approximate: str = "none") -> Any:
-    """input times the normal distribution function of input; `approximate="tanh"`: by a formula with tanh.
+    """input times the standard normal distribution function of input, elementwise.
 
-    Raises RuntimeError for another `approximate`.
+    `approximate="tanh"` takes a formula with tanh for that function. Raises RuntimeError for
+    another `approximate`.
     """
     if approximate == "none":
         return x * 0.5 * (1 + erf(x * SQRT_HALF))
@@ -326,7 +325,7 @@ def _(g, x, approximate):
     return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * (SQRT_2_PI * (1 + 3 * 0.044715 * (x * x))))
 
 
-# -- gates -----------------------------------------------------------------------------------------------------------
+# -- gates -----------------------------------------------------------------------------------------
 
 
 def _halves(x: Any, dim: int) -> tuple:
@@ -356,7 +355,7 @@ def _(g, x, dim):
     return np.concatenate([by_first, by_first * (1 - gate) * x[first]], axes_of(dim, x.ndim)[0])
 
 
-# -- softmax ---------------------------------------------------------------------------------------------------------
+# -- softmax ---------------------------------------------------------------------------------------
 
 
 def _less_peak(x: Any, axes: tuple) -> Any:
@@ -401,7 +400,8 @@ def _guessed_dim(name: str, dim: int | None, ndim: int) -> int:
     if dim is not None:
         return dim
     warnings.warn(
-        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
+        f"Implicit dimension choice for {name} has been deprecated. "
+        "Change the call to include dim=X as an argument.",
         UserWarning,
         stacklevel=3,
     )
@@ -416,7 +416,7 @@ def softmax(input: Any, dim: int, dtype: Any = None, *, out: Any = None) -> Any:
 
 @function(alias="special.log_softmax")
 def log_softmax(input: Any, dim: int, dtype: Any = None, *, out: Any = None) -> Any:
-    """log(softmax(input, dim)), computed in one step, without overflow, in `dtype` if one is given."""
+    """log(softmax(input, dim)) without overflow, computed in `dtype` if one is given."""
     return normalized(_in_dtype(input, dtype), dim, **({} if out is None else {"out": out}))
 
 
@@ -439,7 +439,7 @@ _functional("softmax", softmax)
 _functional("log_softmax", log_softmax)
 _functional("softmin", _softmin)
 
-# -- compositions ----------------------------------------------------------------------------------------------------
+# -- compositions ----------------------------------------------------------------------------------
 
 
 @function(method=False, namespace="nn.functional")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..dtypes import INTEGER, is_number
 from ..tensor import Tensor
-from . import elementwise, products
+from . import compare, complexes, elementwise, products
 from .define import FUNCTIONS, OPS, Op, assign, binary, check_inplace, inplace
 
 BINARY_OPERATORS = {
@@ -96,12 +96,12 @@ def _rtruediv(self: Any, other: Any) -> Any:
 def _invert(self: Any) -> Any:
     if self.dtype.category > INTEGER:
         raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
-    return elementwise.bitwise_not(self)
+    return compare.bitwise_not(self)
 
 
 def _where(self: Any, condition: Any, other: Any) -> Any:
     """The elements of this tensor where the condition holds, else those of `other`."""
-    return elementwise.where(condition, self, other)
+    return compare.where(condition, self, other)
 
 
 def _part(get: Callable) -> property:
@@ -117,4 +117,4 @@ Tensor.__invert__ = _named(_invert, "__invert__")  # type: ignore[attr-defined]
 Tensor.__matmul__ = _named(products.matmul_operator, "__matmul__")  # type: ignore[attr-defined]
 Tensor.__rmatmul__ = _named(products.reflected_matmul_operator, "__rmatmul__")  # type: ignore[attr-defined]
 Tensor.where = _named(_where, "where")  # type: ignore[attr-defined]
-Tensor.real, Tensor.imag = _part(elementwise.real), _part(elementwise.imag)  # type: ignore[attr-defined]
+Tensor.real, Tensor.imag = _part(complexes.real), _part(complexes.imag)  # type: ignore[attr-defined]

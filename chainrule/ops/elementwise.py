@@ -1,8 +1,9 @@
 """Arithmetic and elementary functions: each entry is the NumPy function and its derivative.
 
-Rules are plain transposes in `g`. Where a function is not holomorphic (abs, conj, real ...) the rule is the transpose over
-the reals: a cotangent g stands for the linear map dx -> Re(g * dx). Where torch picks a subgradient (abs at 0, ties of
-maximum, the bounds of clamp), so do these. `keep` is how rules mask: it gives 0 where the mask fails, whatever was there.
+Rules are plain transposes in `g`. Where a function is not holomorphic (abs, sgn ...) the rule is
+the transpose over the reals: a cotangent g stands for the linear map dx -> Re(g * dx). Where torch
+picks a subgradient (0 for abs at 0), so do these. `keep` is how rules mask: it gives 0 where the
+mask fails, whatever was there.
 """
 
 from __future__ import annotations
@@ -18,9 +19,7 @@ from ..dtypes import COMPLEX, FLOATING, FROM_NUMPY
 from ..return_types import frexp as frexp_result
 from . import define
 from .define import (
-    BOOLEAN,
     FLOAT,
-    FUNCTIONS,
     MOVE,
     SAME,
     elementwise,
@@ -28,7 +27,6 @@ from .define import (
     op,
     primitive,
     scalar_name,
-    wrap,
 )
 
 LN2, LN10, PI = math.log(2), math.log(10), math.pi
@@ -36,15 +34,11 @@ BITS = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
 @primitive(
-    define=elementwise,
-    promote=MOVE,
-    namespace="primitive",
-    method=False,
-    inplace=False,
+    define=elementwise, promote=MOVE, namespace="primitive", method=False, inplace=False,
     linear=True,
-)
+)  # fmt: skip
 def keep(x: Any, /, mask: Any) -> Any:
-    """x where the mask holds, else 0: an integer product on the bits, which neither NaN nor a sign survives."""
+    """x where the mask holds, else 0 (for NaN too): an integer product on the bits."""
     bits = BITS.get(x.dtype.itemsize)
     if bits is None:
         return np.where(mask, x, x.dtype.type(0))
@@ -57,7 +51,7 @@ def _(g, mask):
 
 
 def blend(condition: Any, x: Any, y: Any) -> Any:
-    """np.where; on large arrays by arithmetic on the bits, five times as fast as branches on a mixed mask."""
+    """np.where; large arrays by arithmetic on bits, 5 times as fast where masks are mixed."""
     like = x if type(x) is np.ndarray else y
     if type(condition) is not np.ndarray or condition.size < 8192 or type(like) is not np.ndarray:
         return np.where(condition, x, y)
@@ -85,7 +79,7 @@ def underivable(name: str) -> Any:
     return rule
 
 
-# -- sums, products, quotients ---------------------------------------------------------------------------------------
+# -- sums, products, quotients ---------------------------------------------------------------------
 
 NO_BOOLS = (
     "Subtraction, the `-` operator, with two bool tensors is not supported. "
@@ -99,57 +93,28 @@ plus = elementwise(
     np.add, vjp=(lambda g: g, lambda g: g), name="add", method=False, inplace=False, linear=True
 )
 minus = elementwise(
-    np.subtract,
-    vjp=(lambda g: g, lambda g: -g),
-    name="sub",
-    method=False,
-    inplace=False,
-    linear=True,
-    takes="ifc",
-    each=NO_BOOL,
-    refusal=NO_BOOLS,
-)
+    np.subtract, vjp=(lambda g: g, lambda g: -g), name="sub", method=False, inplace=False,
+    linear=True, takes="ifc", each=NO_BOOL, refusal=NO_BOOLS,
+)  # fmt: skip
 reversed_minus = elementwise(
-    lambda x, y, /: y - x,
-    vjp=(lambda g: -g, lambda g: g),
-    name="rsub",
-    method=False,
-    inplace=False,
-    linear=True,
-    takes="ifc",
-    each=NO_BOOL,
-    refusal=NO_BOOLS,
-    node="RsubBackward0",
+    lambda x, y, /: y - x, vjp=(lambda g: -g, lambda g: g), name="rsub", method=False,
+    inplace=False, linear=True, takes="ifc", each=NO_BOOL, refusal=NO_BOOLS, node="RsubBackward0",
     scalar_nodes="RsubBackward1",
-)
+)  # fmt: skip
 mul = elementwise(
-    np.multiply,
-    vjp=(lambda g, y: g * y, lambda g, x: g * x),
-    name="mul",
-    alias="multiply",
-    wide=True,
-    doc="input * other, elementwise.",
-)
+    np.multiply, vjp=(lambda g, y: g * y, lambda g, x: g * x), name="mul", alias="multiply",
+    wide=True, doc="input * other, elementwise.",
+)  # fmt: skip
 quotient = elementwise(
-    np.divide,
-    promote=FLOAT,
-    vjp=(lambda g, y: g / y, lambda g, y, out: -g * out / y),
-    name="div",
-    method=False,
-    inplace=False,
-    wide=True,
-)
+    np.divide, promote=FLOAT, vjp=(lambda g, y: g / y, lambda g, y, out: -g * out / y), name="div",
+    method=False, inplace=False, wide=True,
+)  # fmt: skip
 neg = elementwise(
-    np.negative,
-    vjp=lambda g: -g,
-    name="neg",
-    alias="negative",
-    linear=True,
-    takes="ifc",
+    np.negative, vjp=lambda g: -g, name="neg", alias="negative", linear=True, takes="ifc",
+    refusal="Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+            "invert a mask, use the `~` or `logical_not()` operator instead.",
     doc="-input, elementwise.",
-    refusal="Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
-    "`logical_not()` operator instead.",
-)
+)  # fmt: skip
 reciprocal = elementwise(
     np.reciprocal, promote=FLOAT, vjp=lambda g, out: -g * out * out, doc="1 / input, elementwise."
 )
@@ -188,65 +153,40 @@ def _fmod(x: Any, y: Any, /) -> Any:
 
 
 floor_quotient = elementwise(
-    _floor_quotient,
-    vjp=(zero, zero),
-    name="div_floor",
-    namespace="primitive",
-    method=False,
-    inplace=False,
-    takes="if",
-    node="DivBackward2",
-    wide=True,
-)
+    _floor_quotient, vjp=(zero, zero), name="div_floor", namespace="primitive", method=False,
+    inplace=False, takes="if", node="DivBackward2", wide=True,
+)  # fmt: skip
 trunc_quotient = elementwise(
-    _trunc_quotient,
-    vjp=(zero, zero),
-    name="div_trunc",
-    namespace="primitive",
-    method=False,
-    inplace=False,
-    takes="if",
-    node="DivBackward2",
-    wide=True,
-)
+    _trunc_quotient, vjp=(zero, zero), name="div_trunc", namespace="primitive", method=False,
+    inplace=False, takes="if", node="DivBackward2", wide=True,
+)  # fmt: skip
 floor_divide = elementwise(
-    _floor_quotient,
-    vjp=(underivable("floor_divide"),) * 2,
-    name="floor_divide",
-    takes="if",
-    node="NotImplemented",
-    wide=True,
-    doc="The quotient rounded down, elementwise. Raises RuntimeError where integers are divided by 0.",
-)
+    _floor_quotient, vjp=(underivable("floor_divide"),) * 2, name="floor_divide", takes="if",
+    node="NotImplemented", wide=True,
+    doc="The quotient rounded down, elementwise. Raises RuntimeError for integers divided by 0.",
+)  # fmt: skip
 remainder = elementwise(
-    _remainder,
-    vjp=(lambda g: g, lambda g, x, y: -g * np.floor(x / y)),
-    name="remainder",
-    takes="if",
-    node="RemainderBackward1",
-    scalar_nodes="RemainderBackward0",
-    doc="input - other * floor(input / other): the remainder with the sign of the divisor, as Python's %.",
-)
+    _remainder, vjp=(lambda g: g, lambda g, x, y: -g * np.floor(x / y)), name="remainder",
+    takes="if", node="RemainderBackward1", scalar_nodes="RemainderBackward0",
+    doc="input - other * floor(input / other): the remainder with the sign of the divisor.",
+)  # fmt: skip
 fmod = elementwise(
-    _fmod,
-    vjp=(lambda g: g, lambda g, x, y: -g * np.trunc(x / y)),
-    name="fmod",
-    takes="if",
-    node="FmodBackward1",
-    scalar_nodes="FmodBackward0",
+    _fmod, vjp=(lambda g: g, lambda g, x, y: -g * np.trunc(x / y)), name="fmod", takes="if",
+    node="FmodBackward1", scalar_nodes="FmodBackward0",
     doc="input - other * trunc(input / other): the remainder with the sign of the dividend.",
-)
+)  # fmt: skip
 ROUNDED_QUOTIENTS = {None: quotient, "floor": floor_quotient, "trunc": trunc_quotient}
 
 
-def _is_tensor(x: Any) -> bool:
+def is_tensor(x: Any) -> bool:
+    """Whether x is a tensor, not a number."""
     return isinstance(x, define.Tensor)
 
 
 def _scaled(input: Any, other: Any, alpha: Any) -> Any:
     """alpha * other, after a look at whether alpha fits the dtype of the result."""
     category = dtypes.result_dtype(
-        [x._data if _is_tensor(x) else x for x in (input, other)]
+        [x._data if is_tensor(x) else x for x in (input, other)]
     ).category
     if type(alpha) is bool and category > dtypes.BOOL:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
@@ -300,7 +240,7 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
 
 @function(inplace="div_", alias="divide")
 def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
-    """input / other, elementwise; rounded down for `rounding_mode="floor"`, towards 0 for "trunc"."""
+    """input / other, elementwise; `rounding_mode` "floor" rounds it down, "trunc" towards 0."""
     if rounding_mode not in ROUNDED_QUOTIENTS:
         raise RuntimeError(
             "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
@@ -358,28 +298,26 @@ def addcmul(
 def addcdiv(
     input: Any, tensor1: Any, tensor2: Any, tensor: Any = None, *, value: Any = 1, out: Any = None
 ) -> Any:
-    """input + value * tensor1 / tensor2, elementwise. Raises RuntimeError if both divided tensors are integers."""
+    """input + value * tensor1 / tensor2, elementwise.
+
+    Raises RuntimeError if both tensors that are divided hold integers.
+    """
     if not any(
-        _is_tensor(t) and FROM_NUMPY[t._data.dtype].category >= FLOATING
+        is_tensor(t) and FROM_NUMPY[t._data.dtype].category >= FLOATING
         for t in (tensor1, tensor2, tensor)
     ):
         raise RuntimeError(
-            "Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a "
-            "true division of tensor1 and tensor2. Divide in floating point, or use addcmul with the "
-            "reciprocal."
+            "Integer division with addcdiv is no longer supported, and in a future release "
+            "addcdiv will perform a true division of tensor1 and tensor2. Convert one of them to a "
+            "floating point dtype."
         )
     return _with_value(plus_quotient, input, tensor1, tensor2, tensor, value, out)
 
 
 @op(
-    promote=SAME,
-    name="lerp",
-    method=False,
-    wide=True,
-    takes="fc",
-    node="LerpBackward1",
+    promote=SAME, name="lerp", method=False, wide=True, takes="fc", node="LerpBackward1",
     scalar_nodes="LerpBackward0",
-)
+)  # fmt: skip
 def interpolate(x: Any, end: Any, weight: Any, /) -> Any:
     """x + weight * (end - x), counted from the nearer of the two ends."""
     difference = end - x
@@ -405,10 +343,9 @@ def _c_name(d: dtypes.dtype) -> str:
 def lerp(input: Any, end: Any, weight: Any, *, out: Any = None) -> Any:
     """input + weight * (end - input), elementwise; `weight` is a tensor or a number."""
     for name, t in (("end", end), ("weight", weight)):
-        if _is_tensor(t) and t.dtype is not input.dtype:
-            raise RuntimeError(
-                f"expected dtype {_c_name(input.dtype)} for `{name}` but got dtype {_c_name(t.dtype)}"
-            )
+        if is_tensor(t) and t.dtype is not input.dtype:
+            expected, got = _c_name(input.dtype), _c_name(t.dtype)
+            raise RuntimeError(f"expected dtype {expected} for `{name}` but got dtype {got}")
     if input.dtype.category < FLOATING:
         raise NotImplementedError(
             f"\"lerp_kernel\" not implemented for '{scalar_name(input.dtype)}'"
@@ -416,7 +353,15 @@ def lerp(input: Any, end: Any, weight: Any, *, out: Any = None) -> Any:
     return interpolate(input, end, weight, **({} if out is None else {"out": out}))
 
 
-# -- powers and roots ------------------------------------------------------------------------------------------------
+@function
+def positive(input: Any) -> Any:
+    """The tensor itself. Raises RuntimeError for bools."""
+    if input.dtype is dtypes.bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+# -- powers and roots ------------------------------------------------------------------------------
 
 SMALL_POWERS = {
     1: lambda x: x * 1,
@@ -444,7 +389,7 @@ def _power(x: Any, y: Any, /) -> Any:
 
 
 def _negative_power(x: Any, y: Any) -> Any:
-    """Integer powers rounded towards 0 where the exponent is negative: only those of 1 and -1 are left."""
+    """Integer powers, rounded towards 0 where the exponent is negative: 1 and -1 keep theirs."""
     unit = np.where(x == 1, 1, np.where(x == -1, 1 - 2 * (y & 1), 0))
     return np.where(y < 0, unit, np.power(x, np.maximum(y, 0))).astype(y.dtype)
 
@@ -466,15 +411,9 @@ def _power_by_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
 
 
 power = elementwise(
-    _power,
-    vjp=(_power_by_base, _power_by_exponent),
-    name="pow",
-    method=False,
-    inplace=False,
-    takes="ifc",
-    node="PowBackward1",
-    scalar_nodes="PowBackward0 PowBackward2",
-)
+    _power, vjp=(_power_by_base, _power_by_exponent), name="pow", method=False, inplace=False,
+    takes="ifc", node="PowBackward1", scalar_nodes="PowBackward0 PowBackward2",
+)  # fmt: skip
 
 
 @function(inplace="pow_")
@@ -483,7 +422,7 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
 
     Raises RuntimeError for integers to a negative integer power.
     """
-    if not _is_tensor(input) and not _is_tensor(exponent):
+    if not is_tensor(input) and not is_tensor(exponent):
         raise TypeError(
             "pow() received an invalid combination of arguments - got "
             f"({type(input).__name__}, {type(exponent).__name__}), but expected a tensor among them"
@@ -499,14 +438,14 @@ def square(input: Any, *, out: Any = None) -> Any:
 
 def _widest(x: Any) -> Any:
     """A tensor in float64 or complex128, or a number as float or complex."""
-    if _is_tensor(x):
+    if is_tensor(x):
         return x.to(dtypes.complex128 if x.dtype.is_complex else dtypes.float64)
     return x if isinstance(x, complex) else float(x)
 
 
 @function(inplace="float_power_")
 def float_power(input: Any, exponent: Any, *, out: Any = None) -> Any:
-    """input to the power of exponent, computed in float64 (complex128 if one of them is complex)."""
+    """input to the power of exponent, computed in float64 (complex128 if one is complex)."""
     return power(_widest(input), _widest(exponent), out=out)
 
 
@@ -514,62 +453,42 @@ sqrt = elementwise(
     np.sqrt, promote=FLOAT, vjp=lambda g, out: g / (2 * out), doc="Square root of each element."
 )
 rsqrt = elementwise(
-    lambda x, /: 1 / np.sqrt(x),
-    promote=FLOAT,
-    vjp=lambda g, out: -0.5 * g * (out * out * out),
-    name="rsqrt",
-    doc="1 / sqrt(input), elementwise.",
-)
+    lambda x, /: 1 / np.sqrt(x), promote=FLOAT, vjp=lambda g, out: -0.5 * g * (out * out * out),
+    name="rsqrt", doc="1 / sqrt(input), elementwise.",
+)  # fmt: skip
 hypot = elementwise(
-    np.hypot,
-    vjp=(lambda g, x, out: g * (x / out), lambda g, y, out: g * (y / out)),
-    numbers=False,
-    takes="f",
-    doc="sqrt(input^2 + other^2), elementwise, without overflow.",
-)
+    np.hypot, vjp=(lambda g, x, out: g * (x / out), lambda g, y, out: g * (y / out)), numbers=False,
+    takes="f", doc="sqrt(input^2 + other^2), elementwise, without overflow.",
+)  # fmt: skip
 
-# -- exponentials and logarithms -------------------------------------------------------------------------------------
+# -- exponentials and logarithms -------------------------------------------------------------------
 
 exp = elementwise(
     np.exp, promote=FLOAT, vjp=lambda g, out: g * out, doc="e to the power of each element."
 )
 exp2 = elementwise(
-    np.exp2,
-    promote=FLOAT,
-    vjp=lambda g, out: g * out * LN2,
-    alias="special.exp2",
+    np.exp2, promote=FLOAT, vjp=lambda g, out: g * out * LN2, alias="special.exp2",
     doc="2 to the power of each element.",
-)
+)  # fmt: skip
 expm1 = elementwise(
-    np.expm1,
-    promote=FLOAT,
-    vjp=lambda g, out: g * (out + 1),
-    alias="special.expm1",
+    np.expm1, promote=FLOAT, vjp=lambda g, out: g * (out + 1), alias="special.expm1",
     doc="exp(input) - 1, exact for small elements too.",
-)
+)  # fmt: skip
 log = elementwise(
     np.log, promote=FLOAT, vjp=lambda g, x: g / x, doc="Natural logarithm of each element."
 )
 log2 = elementwise(
-    np.log2,
-    promote=FLOAT,
-    vjp=lambda g, x: g / (x * LN2),
+    np.log2, promote=FLOAT, vjp=lambda g, x: g / (x * LN2),
     doc="Logarithm of each element to base 2.",
-)
+)  # fmt: skip
 log10 = elementwise(
-    np.log10,
-    promote=FLOAT,
-    vjp=lambda g, x: g / (x * LN10),
+    np.log10, promote=FLOAT, vjp=lambda g, x: g / (x * LN10),
     doc="Logarithm of each element to base 10.",
-)
+)  # fmt: skip
 log1p = elementwise(
-    np.log1p,
-    promote=FLOAT,
-    vjp=lambda g, x: g / (x + 1),
-    alias="special.log1p",
-    node="Log1PBackward0",
-    doc="log(1 + input), exact for small elements too.",
-)
+    np.log1p, promote=FLOAT, vjp=lambda g, x: g / (x + 1), alias="special.log1p",
+    node="Log1PBackward0", doc="log(1 + input), exact for small elements too.",
+)  # fmt: skip
 
 
 def _logaddexp(x: Any, y: Any, /) -> Any:
@@ -583,39 +502,28 @@ def _logaddexp(x: Any, y: Any, /) -> Any:
 logaddexp = elementwise(
     _logaddexp,
     vjp=(lambda g, x, y: g / (1 + np.exp(y - x)), lambda g, x, y: g / (1 + np.exp(x - y))),
-    name="logaddexp",
-    numbers=False,
-    inplace=False,
-    takes="fc",
+    name="logaddexp", numbers=False, inplace=False, takes="fc",
     doc="log(exp(input) + exp(other)), elementwise, without overflow.",
-)
+)  # fmt: skip
 logaddexp2 = elementwise(
     np.logaddexp2,
     vjp=(lambda g, x, y: g / (1 + np.exp2(y - x)), lambda g, x, y: g / (1 + np.exp2(x - y))),
-    numbers=False,
-    inplace=False,
-    takes="f",
+    numbers=False, inplace=False, takes="f",
     doc="log2(2^input + 2^other), elementwise, without overflow.",
-)
+)  # fmt: skip
 ldexp = elementwise(
-    lambda x, y, /: x * np.exp2(y),
-    promote=FLOAT,
-    name="ldexp",
-    numbers=False,
+    lambda x, y, /: x * np.exp2(y), promote=FLOAT, name="ldexp", numbers=False,
     vjp=(lambda g, y: g * np.exp2(y), lambda g, out: g * out * LN2),
     doc="input * 2^other, elementwise.",
-)
+)  # fmt: skip
 
 
 @op(
-    name="frexp",
-    extra=True,
-    result=frexp_result,
-    takes="f",
+    name="frexp", extra=True, result=frexp_result, takes="f",
     refusal="torch.frexp() only supports floating-point dtypes",
-)
+)  # fmt: skip
 def frexp(x: Any, /) -> Any:
-    """Mantissa (of magnitude in [0.5, 1)) and int32 exponent, such that input = mantissa * 2^exponent."""
+    """Mantissa and int32 exponent: input = mantissa * 2^exponent, 0.5 <= |mantissa| < 1."""
     mantissa, exponent = np.frexp(x)
     return (mantissa, exponent), exponent
 
@@ -625,7 +533,7 @@ def _(g, extra):
     return g * np.exp2(-extra.astype(g.dtype))
 
 
-# -- trigonometric and hyperbolic ------------------------------------------------------------------------------------
+# -- trigonometric and hyperbolic ------------------------------------------------------------------
 
 sin = elementwise(
     np.sin, promote=FLOAT, vjp=lambda g, x: g * np.cos(x), doc="Sine of each element (radians)."
@@ -634,77 +542,52 @@ cos = elementwise(
     np.cos, promote=FLOAT, vjp=lambda g, x: -g * np.sin(x), doc="Cosine of each element (radians)."
 )
 tan = elementwise(
-    np.tan,
-    promote=FLOAT,
-    vjp=lambda g, out: g * (1 + out * out),
+    np.tan, promote=FLOAT, vjp=lambda g, out: g * (1 + out * out),
     doc="Tangent of each element (radians).",
-)
+)  # fmt: skip
 asin = elementwise(
-    np.arcsin,
-    promote=FLOAT,
-    vjp=lambda g, x: g / np.sqrt(1 - x * x),
-    name="asin",
-    alias="arcsin",
+    np.arcsin, promote=FLOAT, vjp=lambda g, x: g / np.sqrt(1 - x * x), name="asin", alias="arcsin",
     doc="Inverse sine of each element, in [-pi/2, pi/2].",
-)
+)  # fmt: skip
 acos = elementwise(
-    np.arccos,
-    promote=FLOAT,
-    vjp=lambda g, x: -g / np.sqrt(1 - x * x),
-    name="acos",
-    alias="arccos",
+    np.arccos, promote=FLOAT, vjp=lambda g, x: -g / np.sqrt(1 - x * x), name="acos", alias="arccos",
     doc="Inverse cosine of each element, in [0, pi].",
-)
+)  # fmt: skip
 atan = elementwise(
-    np.arctan,
-    promote=FLOAT,
-    vjp=lambda g, x: g / (x * x + 1),
-    name="atan",
-    alias="arctan",
+    np.arctan, promote=FLOAT, vjp=lambda g, x: g / (x * x + 1), name="atan", alias="arctan",
     doc="Inverse tangent of each element, in (-pi/2, pi/2).",
-)
+)  # fmt: skip
 sinh = elementwise(
     np.sinh, promote=FLOAT, vjp=lambda g, x: g * np.cosh(x), doc="Hyperbolic sine of each element."
 )
 cosh = elementwise(
-    np.cosh,
-    promote=FLOAT,
-    vjp=lambda g, x: g * np.sinh(x),
+    np.cosh, promote=FLOAT, vjp=lambda g, x: g * np.sinh(x),
     doc="Hyperbolic cosine of each element.",
-)
+)  # fmt: skip
 tanh = elementwise(
-    np.tanh,
-    promote=FLOAT,
-    vjp=lambda g, out: g - g * out * out,
-    alias="nn.functional.tanh",
+    np.tanh, promote=FLOAT, vjp=lambda g, out: g - g * out * out, alias="nn.functional.tanh",
     doc="Hyperbolic tangent of each element.",
-)
+)  # fmt: skip
+
+
+def _acosh_slope(x: Any) -> Any:
+    """sqrt(x^2 - 1), on the branch of acosh for complex numbers."""
+    return np.sqrt(x - 1) * np.sqrt(x + 1) if x.dtype.kind == "c" else np.sqrt(x * x - 1)
+
+
 asinh = elementwise(
-    np.arcsinh,
-    promote=FLOAT,
-    vjp=lambda g, x: g / np.sqrt(x * x + 1),
-    name="asinh",
-    alias="arcsinh",
-    doc="Inverse hyperbolic sine of each element.",
-)
+    np.arcsinh, promote=FLOAT, vjp=lambda g, x: g / np.sqrt(x * x + 1), name="asinh",
+    alias="arcsinh", doc="Inverse hyperbolic sine of each element.",
+)  # fmt: skip
 acosh = elementwise(
-    np.arccosh,
-    promote=FLOAT,
-    name="acosh",
-    alias="arccosh",
+    np.arccosh, promote=FLOAT, name="acosh", alias="arccosh",
+    vjp=lambda g, x: g / _acosh_slope(x),
     doc="Inverse hyperbolic cosine of each element.",
-    vjp=lambda g, x: (
-        g / (np.sqrt(x - 1) * np.sqrt(x + 1) if x.dtype.kind == "c" else np.sqrt(x * x - 1))
-    ),
-)
+)  # fmt: skip
 atanh = elementwise(
-    np.arctanh,
-    promote=FLOAT,
-    vjp=lambda g, x: g / (1 - x * x),
-    name="atanh",
-    alias="arctanh",
+    np.arctanh, promote=FLOAT, vjp=lambda g, x: g / (1 - x * x), name="atanh", alias="arctanh",
     doc="Inverse hyperbolic tangent of each element.",
-)
+)  # fmt: skip
 
 
 def _by_square_sum(g: Any, part: Any, other: Any) -> Any:
@@ -714,39 +597,22 @@ def _by_square_sum(g: Any, part: Any, other: Any) -> Any:
 
 
 atan2 = elementwise(
-    np.arctan2,
-    promote=FLOAT,
-    name="atan2",
-    alias="arctan2",
-    numbers=False,
-    takes="bif",
+    np.arctan2, promote=FLOAT, name="atan2", alias="arctan2", numbers=False, takes="bif",
     vjp=(lambda g, x, y: _by_square_sum(g, y, x), lambda g, x, y: -_by_square_sum(g, x, y)),
     doc="The angle of the point (other, input) in the plane, in [-pi, pi].",
-)
+)  # fmt: skip
 deg2rad = elementwise(
-    lambda x, /: x * (PI / 180),
-    promote=FLOAT,
-    vjp=lambda g: g * (PI / 180),
-    name="deg2rad",
-    linear=True,
-    takes="bif",
-    refusal="deg2rad is not supported for complex tensors.",
-    node="Deg2RadBackward0",
-    doc="Degrees to radians: input * pi / 180.",
-)
+    lambda x, /: x * (PI / 180), promote=FLOAT, vjp=lambda g: g * (PI / 180), name="deg2rad",
+    linear=True, takes="bif", refusal="deg2rad is not supported for complex tensors.",
+    node="Deg2RadBackward0", doc="Degrees to radians: input * pi / 180.",
+)  # fmt: skip
 rad2deg = elementwise(
-    lambda x, /: x * (180 / PI),
-    promote=FLOAT,
-    vjp=lambda g: g * (180 / PI),
-    name="rad2deg",
-    linear=True,
-    takes="bif",
-    refusal="rad2deg is not supported for complex tensors.",
-    node="Rad2DegBackward0",
-    doc="Radians to degrees: input * 180 / pi.",
-)
+    lambda x, /: x * (180 / PI), promote=FLOAT, vjp=lambda g: g * (180 / PI), name="rad2deg",
+    linear=True, takes="bif", refusal="rad2deg is not supported for complex tensors.",
+    node="Rad2DegBackward0", doc="Radians to degrees: input * 180 / pi.",
+)  # fmt: skip
 
-# -- sign, size, rounding --------------------------------------------------------------------------------------------
+# -- sign, size, rounding --------------------------------------------------------------------------
 
 
 def _sgn_rule(g: Any, x: Any, out: Any) -> Any:
@@ -768,30 +634,21 @@ def _rint(x: Any, /) -> Any:
 
 
 absolute = elementwise(
-    np.absolute,
-    vjp=lambda g, x: g * np.sign(x).conj(),
-    name="abs",
-    alias="absolute",
-    takes="ifc",
+    np.absolute, vjp=lambda g, x: g * np.sign(x).conj(), name="abs", alias="absolute", takes="ifc",
     doc="|input|, elementwise.",
-)
+)  # fmt: skip
 sign = elementwise(
-    _sgn,
-    vjp=zero,
-    name="sign",
-    takes="bif",
+    _sgn, vjp=zero, name="sign", takes="bif",
+    refusal="Unlike NumPy, torch.sign is not intended to support complex numbers. "
+            "Please use torch.sgn instead.",
     doc="-1, 0 or 1 for each element: its sign.",
-    refusal="Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead.",
-)
+)  # fmt: skip
 sgn = elementwise(_sgn, vjp=_sgn_rule, name="sgn", doc="input / |input|, elementwise, and 0 at 0.")
 copysign = elementwise(
-    np.copysign,
-    promote=FLOAT,
-    vjp=(lambda g, x, out: g * np.where(x == 0, 0, out / x), zero),
-    takes="bif",
-    scalar_nodes="CopysignBackward1",
+    np.copysign, promote=FLOAT, vjp=(lambda g, x, out: g * np.where(x == 0, 0, out / x), zero),
+    takes="bif", scalar_nodes="CopysignBackward1",
     doc="The magnitude of input with the sign of other, elementwise.",
-)
+)  # fmt: skip
 ceil = elementwise(
     np.ceil, vjp=zero, takes="if", doc="The smallest integer not below each element."
 )
@@ -802,21 +659,15 @@ trunc = elementwise(
     np.trunc, vjp=zero, takes="if", alias="fix", doc="The integer part of each element."
 )
 frac = elementwise(
-    lambda x, /: x - np.trunc(x),
-    vjp=lambda g: g,
-    name="frac",
-    takes="f",
+    lambda x, /: x - np.trunc(x), vjp=lambda g: g, name="frac", takes="f",
     doc="input - trunc(input): the fractional part of each element.",
-)
+)  # fmt: skip
 rounded = elementwise(_rint, vjp=zero, name="round", method=False, inplace=False, takes="if")
 signbit = elementwise(
-    _signbit,
-    name="signbit",
-    inplace=False,
-    takes="bif",
+    _signbit, name="signbit", inplace=False, takes="bif",
     refusal="signbit is not implemented for complex tensors.",
     doc="Whether the sign bit of each element is set (that of -0.0 is).",
-)
+)  # fmt: skip
 
 
 @op(name="round_to", namespace="primitive", method=False, takes="f", node="RoundBackward1")
@@ -831,20 +682,16 @@ rounded_to.vjp(zero)
 
 @function(inplace="round_", alias="special.round")
 def round(input: Any, *, decimals: int | None = None, out: Any = None) -> Any:
-    """Each element rounded to the nearest integer, halves to even; or to `decimals` places after the point."""
+    """Each element rounded to the nearest integer, halves to even; or to `decimals` places."""
     if decimals is None:
         return rounded(input, out=out)
     return rounded_to(input, decimals, **({} if out is None else {"out": out}))
 
 
 nextafter = elementwise(
-    np.nextafter,
-    promote=MOVE,
-    vjp=(lambda g, x, y: keep(g, x != y), zero),
-    numbers=False,
-    takes="f",
-    doc="The next floating-point number from input towards other.",
-)
+    np.nextafter, promote=MOVE, vjp=(lambda g, x, y: keep(g, x != y), zero), numbers=False,
+    takes="f", doc="The next floating-point number from input towards other.",
+)  # fmt: skip
 
 
 def _heaviside(x: Any, values: Any, /) -> Any:
@@ -854,478 +701,13 @@ def _heaviside(x: Any, values: Any, /) -> Any:
 
 
 heaviside = elementwise(
-    _heaviside,
-    promote=MOVE,
-    vjp=(underivable("heaviside"),) * 2,
-    name="heaviside",
-    numbers=False,
+    _heaviside, promote=MOVE, vjp=(underivable("heaviside"),) * 2, name="heaviside", numbers=False,
     node="NotImplemented",
     doc="The step function: 0 for negative elements, 1 for positive ones, `values` at 0.",
-)
+)  # fmt: skip
 gcd = elementwise(
     np.gcd, numbers=False, takes="i", doc="The greatest common divisor, elementwise, of integers."
 )
 lcm = elementwise(
     np.lcm, numbers=False, takes="i", doc="The least common multiple, elementwise, of integers."
 )
-
-# -- larger, smaller, between ----------------------------------------------------------------------------------------
-
-
-def _tied(g: Any, wins: Any, x: Any, y: Any) -> Any:
-    """g where an input wins, half of it where both are equal; NaN wins on both sides."""
-    return blend(x == y, g / 2, keep(g, wins))
-
-
-maximum = elementwise(
-    np.maximum,
-    vjp=(lambda g, x, y: _tied(g, ~(x < y), x, y), lambda g, x, y: _tied(g, ~(x > y), x, y)),
-    numbers=False,
-    inplace=False,
-    takes="bif",
-    refusal="maximum not implemented for complex tensors.",
-    doc="The larger of two elements, or NaN if one of them is; equal elements share the gradient.",
-)
-minimum = elementwise(
-    np.minimum,
-    vjp=(lambda g, x, y: _tied(g, ~(x > y), x, y), lambda g, x, y: _tied(g, ~(x < y), x, y)),
-    numbers=False,
-    inplace=False,
-    takes="bif",
-    refusal="minimum not implemented for complex tensors.",
-    doc="The smaller of two elements, or NaN if one of them is; equal elements share the gradient.",
-)
-fmax = elementwise(
-    np.fmax,
-    vjp=(
-        lambda g, x, y: keep(g, (x >= y) | np.isnan(y)),
-        lambda g, x, y: keep(g, ~((x >= y) | np.isnan(y))),
-    ),
-    numbers=False,
-    inplace=False,
-    takes="bif",
-    refusal="fmax not implemented for complex tensors.",
-    doc="The larger of two elements; a NaN counts only if both are.",
-)
-fmin = elementwise(
-    np.fmin,
-    vjp=(
-        lambda g, x, y: keep(g, (x <= y) | np.isnan(y)),
-        lambda g, x, y: keep(g, ~((x <= y) | np.isnan(y))),
-    ),
-    numbers=False,
-    inplace=False,
-    takes="bif",
-    refusal="fmin not implemented for complex tensors.",
-    doc="The smaller of two elements; a NaN counts only if both are.",
-)
-NO_COMPLEX_CLAMP = "clamp is not supported for complex types"
-
-
-@elementwise(
-    vjp=(lambda g, x, min: keep(g, x >= min), lambda g, x, min: keep(g, x < min)),
-    node="ClampMinBackward1",
-    scalar_nodes="ClampMinBackward0",
-    takes="bif",
-    refusal=NO_COMPLEX_CLAMP,
-)
-def clamp_min(x: Any, min: Any, /) -> Any:
-    """Each element, raised to `min` (a tensor or a number) if it is below."""
-    return np.maximum(min, x)
-
-
-@elementwise(
-    vjp=(lambda g, x, max: keep(g, x <= max), lambda g, x, max: keep(g, x > max)),
-    node="ClampMaxBackward1",
-    scalar_nodes="ClampMaxBackward0",
-    takes="bif",
-    refusal=NO_COMPLEX_CLAMP,
-)
-def clamp_max(x: Any, max: Any, /) -> Any:
-    """Each element, lowered to `max` (a tensor or a number) if it is above."""
-    return np.minimum(max, x)
-
-
-@op(
-    promote=SAME,
-    alias="clip",
-    inplace=True,
-    node="ClampBackward0",
-    scalar_nodes="ClampBackward1",
-    takes="if",
-    refusal=NO_COMPLEX_CLAMP,
-)
-def clamp(x: Any, min: Any = None, max: Any = None, /) -> Any:
-    """min(max(input, `min`), `max`), elementwise; the bounds are tensors or numbers, one of them may be missing."""
-    if min is None and max is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    raised = (
-        x if min is None else np.maximum(min, x)
-    )  # in this order -0.0 stays where the bound is 0
-    return raised if max is None else np.minimum(max, raised)
-
-
-@clamp.vjp
-def _(g, x, min, max):
-    inside = x <= max if min is None else x >= min if max is None else (x >= min) & (x <= max)
-    return keep(g, inside)
-
-
-@clamp.vjp
-def _(g, x, min, max):
-    return keep(g, x < min if max is None else (x < min) & (min < max))
-
-
-@clamp.vjp
-def _(g, x, min, max):
-    return keep(g, x > max if min is None else (x > max) | (max < min))
-
-
-# -- comparing -------------------------------------------------------------------------------------------------------
-
-eq = elementwise(np.equal, name="eq", doc="Whether input == other, elementwise.")
-ne = elementwise(
-    np.not_equal, name="ne", alias="not_equal", doc="Whether input != other, elementwise."
-)
-lt = elementwise(
-    np.less, name="lt", alias="less", takes="bif", doc="Whether input < other, elementwise."
-)
-le = elementwise(
-    np.less_equal,
-    name="le",
-    alias="less_equal",
-    takes="bif",
-    doc="Whether input <= other, elementwise.",
-)
-gt = elementwise(
-    np.greater, name="gt", alias="greater", takes="bif", doc="Whether input > other, elementwise."
-)
-ge = elementwise(
-    np.greater_equal,
-    name="ge",
-    alias="greater_equal",
-    takes="bif",
-    doc="Whether input >= other, elementwise.",
-)
-isnan = elementwise(np.isnan, inplace=False, doc="Whether each element is NaN.")
-isinf = elementwise(np.isinf, inplace=False, doc="Whether each element is infinite.")
-isfinite = elementwise(
-    np.isfinite, inplace=False, doc="Whether each element is neither infinite nor NaN."
-)
-isposinf = elementwise(
-    lambda x, /: x == np.inf,
-    name="isposinf",
-    inplace=False,
-    takes="bif",
-    refusal="isposinf does not support complex inputs.",
-    doc="Whether each element is +infinity.",
-)
-isneginf = elementwise(
-    lambda x, /: x == -np.inf,
-    name="isneginf",
-    inplace=False,
-    takes="bif",
-    refusal="isneginf does not support complex inputs.",
-    doc="Whether each element is -infinity.",
-)
-isreal = elementwise(
-    lambda x, /: x.imag == 0 if x.dtype.kind == "c" else x == x,
-    promote=MOVE,
-    name="isreal",
-    inplace=False,
-    doc="Whether the imaginary part of each element is 0.",
-)
-
-
-@op(name="close", namespace="primitive", method=False)
-def close(x: Any, y: Any, /, rtol: float, atol: float, equal_nan: bool) -> Any:
-    """Whether |x - y| <= atol + rtol * |y|, or both are equal (infinities too; NaN if `equal_nan`)."""
-    equal = x == y
-    if equal_nan:
-        equal = equal | (np.isnan(x) & np.isnan(y))
-    if rtol == 0 and atol == 0:
-        return equal
-    x, y = (x, y) if x.dtype.kind in "fc" else (x.astype(np.float64), y.astype(np.float64))
-    apart = np.absolute(x - y)
-    return equal | (np.isfinite(apart) & (apart <= atol + np.absolute(rtol * y)))
-
-
-@function
-def isclose(
-    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> Any:
-    """Whether |input - other| <= atol + rtol * |other|, elementwise, or both are equal.
-
-    Raises RuntimeError for tensors of different dtypes and for negative tolerances.
-    """
-    if input.dtype is not other.dtype:
-        raise RuntimeError(f"{scalar_name(input.dtype)} did not match {scalar_name(other.dtype)}")
-    for name, tolerance in (("rtol", rtol), ("atol", atol)):
-        if tolerance < 0:
-            raise RuntimeError(
-                f"{name} must be greater than or equal to zero, but got {tolerance:g}"
-            )
-    return close(input, other, rtol, atol, equal_nan)
-
-
-@function
-def allclose(
-    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> bool:
-    """Whether |input - other| <= atol + rtol * |other| for all elements."""
-    return bool(isclose(input, other, rtol, atol, equal_nan)._data.all())
-
-
-@function
-def equal(input: Any, other: Any) -> bool:
-    """Whether two tensors have the same shape and the same elements."""
-    return input.shape == other.shape and bool(eq(input, other)._data.all())
-
-
-# -- logic and bits --------------------------------------------------------------------------------------------------
-
-logical_and = elementwise(
-    np.logical_and, promote=BOOLEAN, numbers=False, doc="Whether both elements are nonzero."
-)
-logical_or = elementwise(
-    np.logical_or, promote=BOOLEAN, numbers=False, doc="Whether one of two elements is nonzero."
-)
-logical_xor = elementwise(
-    np.logical_xor,
-    promote=BOOLEAN,
-    numbers=False,
-    doc="Whether just one of two elements is nonzero.",
-)
-logical_not = elementwise(np.logical_not, promote=BOOLEAN, doc="Whether each element is 0.")
-bitwise_and = elementwise(
-    np.bitwise_and, takes="bi", doc="The bits set in both, elementwise, of integers or bools."
-)
-bitwise_or = elementwise(
-    np.bitwise_or, takes="bi", doc="The bits set in one of two, elementwise, of integers or bools."
-)
-bitwise_xor = elementwise(
-    np.bitwise_xor,
-    takes="bi",
-    doc="The bits set in just one of two, elementwise, of integers or bools.",
-)
-bitwise_not = elementwise(
-    np.invert, name="bitwise_not", takes="bi", doc="The bits of each integer or bool inverted."
-)
-bitwise_left_shift = elementwise(
-    np.left_shift,
-    name="bitwise_left_shift",
-    takes="i",
-    doc="input * 2^other, elementwise, of integers, with the bits that leave lost.",
-)
-bitwise_right_shift = elementwise(
-    np.right_shift,
-    name="bitwise_right_shift",
-    takes="i",
-    doc="floor(input / 2^other), elementwise, of integers.",
-)
-
-# -- choosing --------------------------------------------------------------------------------------------------------
-
-
-@op(promote=SAME, name="where", method=False)
-def choose(x: Any, y: Any, /, condition: Any) -> Any:
-    """x where the condition holds, else y."""
-    return blend(condition, x, y)
-
-
-choose.vjp(lambda g, condition: keep(g, condition))
-choose.vjp(lambda g, condition: keep(g, np.logical_not(condition)))
-
-
-@function(method=False)
-def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
-    """`input` where the condition (bool) holds, else `other`, broadcast; of the condition alone: the places where it holds."""
-    if input is None and other is None:
-        return FUNCTIONS["nonzero"](condition, as_tuple=True)
-    if not _is_tensor(condition):
-        raise define.not_a_tensor("where", "condition", 1, condition)
-    if condition.dtype not in (dtypes.bool_, dtypes.uint8):
-        raise RuntimeError(
-            "where expected condition to be a boolean tensor, but got a tensor with dtype "
-            f"{scalar_name(condition.dtype)}"
-        )
-    if not _is_tensor(input) and not _is_tensor(other):
-        input = wrap(np.array(input, dtypes.result_dtype((input, other)).numpy)[()])
-    return choose(
-        input,
-        other,
-        condition.bool() if condition.dtype is dtypes.uint8 else condition,
-        **({} if out is None else {"out": out}),
-    )
-
-
-def _finite(x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
-    limits = dtypes.finfo(FROM_NUMPY[x.dtype])
-    high, low = limits.max if posinf is None else posinf, limits.min if neginf is None else neginf
-    replaced = np.where(
-        np.isnan(x),
-        0 if nan is None else nan,
-        np.where(x == -np.inf, low, np.where(x == np.inf, high, x)),
-    )
-    return replaced.astype(x.dtype)
-
-
-@op(promote=MOVE, inplace=True)
-def nan_to_num(
-    x: Any, /, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
-) -> Any:
-    """NaN replaced by `nan` (0) and the infinities by `posinf`, `neginf` (the largest and smallest finite numbers)."""
-    if x.dtype.kind == "c":
-        return (
-            _finite(x.real, nan, posinf, neginf) + 1j * _finite(x.imag, nan, posinf, neginf)
-        ).astype(x.dtype)
-    return x.copy() if FROM_NUMPY[x.dtype].category < FLOATING else _finite(x, nan, posinf, neginf)
-
-
-nan_to_num.vjp(lambda g, x: keep(g, np.isfinite(x)))
-
-# -- complex numbers -------------------------------------------------------------------------------------------------
-
-
-@op(
-    promote=MOVE,
-    view=True,
-    namespace="primitive",
-    method=False,
-    linear=True,
-    node="SelectBackward0",
-)
-def real_part(x: Any, /) -> Any:
-    """The real parts, in the memory of x."""
-    return x.real
-
-
-@op(
-    promote=MOVE,
-    view=True,
-    namespace="primitive",
-    method=False,
-    linear=True,
-    node="SelectBackward0",
-)
-def imag_part(x: Any, /) -> Any:
-    """The imaginary parts, in the memory of x."""
-    return x.imag
-
-
-real_part.vjp(lambda g: g)
-imag_part.vjp(lambda g: g * -1j)
-
-
-@function(method=False)
-def real(input: Any) -> Any:
-    """The real part of each element: a view, or a real tensor itself."""
-    return real_part(input) if input.dtype.is_complex else input
-
-
-@function(method=False)
-def imag(input: Any) -> Any:
-    """The imaginary part of each element: a view. Raises RuntimeError for a real tensor."""
-    if not input.dtype.is_complex:
-        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return imag_part(input)
-
-
-conjugate = elementwise(
-    np.conjugate, vjp=lambda g: g.conj(), name="conj", method=False, inplace=False
-)
-physical = elementwise(
-    lambda x, /: np.conjugate(x),
-    vjp=lambda g: g.conj(),
-    name="conj_physical",
-    method=False,
-    inplace=False,
-)
-
-
-@function
-def conj(input: Any) -> Any:
-    """The complex conjugate of each element; a real tensor itself."""
-    return conjugate(input) if input.dtype.is_complex else input
-
-
-@function(inplace="conj_physical_")
-def conj_physical(input: Any, *, out: Any = None) -> Any:
-    """The complex conjugate of each element, in memory of its own; a real tensor itself."""
-    return physical(input, out=out) if input.dtype.is_complex or out is not None else input
-
-
-@function(alias="resolve_neg")
-def resolve_conj(input: Any) -> Any:
-    """The tensor itself: conjugates are never put off here."""
-    return input
-
-
-@function(alias="is_neg")
-def is_conj(input: Any) -> bool:
-    """False: conjugates are never put off here."""
-    return False
-
-
-@function
-def positive(input: Any) -> Any:
-    """The tensor itself. Raises RuntimeError for bools."""
-    if input.dtype is dtypes.bool_:
-        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
-    return input
-
-
-def _angle(x: Any, /) -> Any:
-    if x.dtype.kind == "c":
-        return np.arctan2(x.imag, x.real)
-    return np.where(np.isnan(x), x, (x < 0) * x.dtype.type(PI))
-
-
-def _angle_rule(g: Any, x: Any) -> Any:
-    return keep(-1j * g / np.where(x == 0, 1, x), x != 0) if x.dtype.kind == "c" else zero(g)
-
-
-angle = elementwise(
-    _angle,
-    promote=FLOAT,
-    vjp=_angle_rule,
-    name="angle",
-    inplace=False,
-    doc="The angle of each complex number in the plane, in [-pi, pi]; 0 or pi for real numbers.",
-)
-
-
-@op(promote=MOVE, view=True, linear=True, method=False)
-def view_as_real(x: Any, /) -> Any:
-    """A complex tensor seen as a real one with a last dimension of size 2."""
-    if x.dtype.kind != "c":
-        raise RuntimeError("view_as_real is only supported for complex tensors")
-    return x[..., None].view(x.real.dtype)
-
-
-@view_as_real.vjp
-def _(g):
-    return g[..., 0] - 1j * g[..., 1]
-
-
-@op(promote=MOVE, view=True, linear=True, method=False)
-def view_as_complex(x: Any, /) -> Any:
-    """A real tensor with a last dimension of size 2 seen as a complex one."""
-    d = FROM_NUMPY[x.dtype]
-    if d not in (dtypes.float32, dtypes.float64):
-        raise RuntimeError(
-            "view_as_complex is only supported for float and double tensors, but got a tensor of scalar type: "
-            + scalar_name(d)
-        )
-    if not x.ndim:
-        raise RuntimeError("Input tensor must have one or more dimensions")
-    if x.shape[-1] != 2:
-        raise RuntimeError("Tensor must have a last dimension of size 2")
-    if x.strides[-1] != x.itemsize:
-        raise RuntimeError("Tensor must have a last dimension with stride 1")
-    return x.view(d.to_complex().numpy)[..., 0]
-
-
-@view_as_complex.vjp
-def _(g):
-    return np.concatenate([g.real[..., None], -g.imag[..., None]], -1)

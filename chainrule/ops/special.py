@@ -1,7 +1,8 @@
 """Special functions: what SciPy computes, with its derivatives, under torch's names.
 
-Each is a primitive (an array function that other array types can answer to) as well as a public operator, because the
-derivatives of one are written with the others. SciPy is imported when the first of them is called.
+Each is a primitive (an array function that other array types can answer to) as well as a public
+operator, because the derivatives of one are written with the others. SciPy is imported when the
+first of them is called.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def scipy_special() -> Any:
 
 
 def from_scipy(name: str, vjp: Any, scipy_name: str = "", **facets: Any) -> Callable:
-    """The function of one array that SciPy calls `scipy_name`, as a primitive and a public operator."""
+    """What SciPy calls `scipy_name`, a function of one array, as a primitive and an operator."""
     ufunc = scipy_name or name
 
     def kernel(x: Any, /) -> Any:
@@ -49,15 +50,13 @@ def away_from_zero(x: Any) -> Any:
     return np.where(x == 0, 1, x)
 
 
-# -- the logistic function -------------------------------------------------------------------------------------------
+# -- the logistic function -------------------------------------------------------------------------
 
 
 @primitive(
-    define=elementwise,
-    promote=FLOAT,
-    alias="special.expit nn.functional.sigmoid",
+    define=elementwise, promote=FLOAT, alias="special.expit nn.functional.sigmoid",
     vjp=lambda g, out: g * out * (1 - out),
-)
+)  # fmt: skip
 def sigmoid(x: Any, /) -> Any:
     """1 / (1 + exp(-input)), elementwise."""
     e = np.exp(-x)
@@ -67,7 +66,10 @@ def sigmoid(x: Any, /) -> Any:
 
 @op(promote=FLOAT, alias="special.logit", inplace=True, takes="bif")
 def logit(x: Any, /, eps: float | None = None) -> Any:
-    """log(input / (1 - input)), the inverse of sigmoid, of elements first brought into [eps, 1 - eps] if `eps` is given."""
+    """log(input / (1 - input)), the inverse of sigmoid.
+
+    The elements are first brought into [eps, 1 - eps] if `eps` is given.
+    """
     z = x if eps is None else np.minimum(np.maximum(x, eps), 1 - eps)
     return np.log(z / (1 - z))
 
@@ -80,94 +82,63 @@ def _(g, x, eps):
     return np.where(inside, slope, np.nan) if eps is None else keep(slope, inside)
 
 
-# -- error functions and the normal distribution ---------------------------------------------------------------------
+# -- error functions and the normal distribution ---------------------------------------------------
 
 erf = from_scipy(
-    "erf",
-    lambda g, x: g * (2 / SQRT_PI * np.exp(-x * x)),
-    alias="special.erf",
+    "erf", lambda g, x: g * (2 / SQRT_PI * np.exp(-x * x)), alias="special.erf",
     doc="The error function: 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to input.",
-)
+)  # fmt: skip
 erfc = from_scipy(
-    "erfc",
-    lambda g, x: g * (-2 / SQRT_PI * np.exp(-x * x)),
-    alias="special.erfc",
+    "erfc", lambda g, x: g * (-2 / SQRT_PI * np.exp(-x * x)), alias="special.erfc",
     doc="1 - erf(input), exact for large elements too.",
-)
+)  # fmt: skip
 erfcx = from_scipy(
-    "erfcx",
-    lambda g, x, out: g * (2 * x * out - 2 / SQRT_PI),
-    **ONLY_SPECIAL,
+    "erfcx", lambda g, x, out: g * (2 * x * out - 2 / SQRT_PI), **ONLY_SPECIAL,
     doc="exp(input^2) * erfc(input), without overflow.",
-)
+)  # fmt: skip
 erfinv = from_scipy(
-    "erfinv",
-    lambda g, out: g * (SQRT_PI / 2 * np.exp(out * out)),
-    alias="special.erfinv",
+    "erfinv", lambda g, out: g * (SQRT_PI / 2 * np.exp(out * out)), alias="special.erfinv",
     doc="The inverse of erf.",
-)
+)  # fmt: skip
 ndtr = from_scipy(
-    "ndtr",
-    lambda g, x: g * (np.exp(x * x / -2) / math.sqrt(2 * PI)),
-    **ONLY_SPECIAL,
-    node="MulBackward1",
-    doc="The distribution function of the standard normal distribution.",
-)
+    "ndtr", lambda g, x: g * (np.exp(x * x / -2) / math.sqrt(2 * PI)), **ONLY_SPECIAL,
+    node="MulBackward1", doc="The distribution function of the standard normal distribution.",
+)  # fmt: skip
 ndtri = from_scipy(
-    "ndtri",
-    lambda g, out: g * (math.sqrt(2 * PI) * np.exp(out * out / 2)),
-    **ONLY_SPECIAL,
+    "ndtri", lambda g, out: g * (math.sqrt(2 * PI) * np.exp(out * out / 2)), **ONLY_SPECIAL,
     doc="The inverse of ndtr: quantiles of the standard normal distribution.",
-)
+)  # fmt: skip
 log_ndtr = from_scipy(
-    "log_ndtr",
-    lambda g, x: g * (math.sqrt(2 / PI) / erfcx(x / -SQRT2)),
-    **ONLY_SPECIAL,
+    "log_ndtr", lambda g, x: g * (math.sqrt(2 / PI) / erfcx(x / -SQRT2)), **ONLY_SPECIAL,
     doc="The logarithm of ndtr, exact for very negative elements too.",
-)
+)  # fmt: skip
 
-# -- gamma functions -------------------------------------------------------------------------------------------------
+# -- gamma functions -------------------------------------------------------------------------------
 
 lgamma = from_scipy(
-    "lgamma",
-    lambda g, x: g * digamma(x),
-    "gammaln",
-    alias="special.gammaln",
+    "lgamma", lambda g, x: g * digamma(x), "gammaln", alias="special.gammaln",
     doc="The logarithm of the absolute value of the gamma function.",
-)
+)  # fmt: skip
 digamma = from_scipy(
-    "digamma",
-    lambda g, x: g * derived_digamma(x, 1),
-    "psi",
-    alias="special.digamma special.psi",
+    "digamma", lambda g, x: g * derived_digamma(x, 1), "psi", alias="special.digamma special.psi",
     doc="The derivative of lgamma.",
-)
+)  # fmt: skip
 
 
 @primitive(
-    define=elementwise,
-    promote=FLOAT,
-    namespace="special",
-    method=False,
-    inplace=False,
-    takes="bif",
-    vjp=(underivable("special_zeta"), lambda g, x, y: -g * x * zeta(x + 1, y)),
+    define=elementwise, promote=FLOAT, namespace="special", method=False, inplace=False,
+    takes="bif", vjp=(underivable("special_zeta"), lambda g, x, y: -g * x * zeta(x + 1, y)),
     node="SpecialZetaBackward0",
-)
+)  # fmt: skip
 def zeta(x: Any, y: Any, /) -> Any:
     """The Hurwitz zeta function: the sum of (k + other)^-input over k = 0, 1, 2 ..."""
     return scipy_special().zeta(x, y)
 
 
 @primitive(
-    define=elementwise,
-    promote=FLOAT,
-    name="polygamma",
-    method=False,
-    inplace=False,
-    takes="bif",
+    define=elementwise, promote=FLOAT, name="polygamma", method=False, inplace=False, takes="bif",
     vjp=lambda g, x, n: g * derived_digamma(x, n + 1),
-)
+)  # fmt: skip
 def derived_digamma(x: Any, /, n: int) -> Any:
     """The n-th derivative of digamma."""
     if n < 0:
@@ -204,27 +175,20 @@ def _gamma_density(g: Any, x: Any, y: Any) -> Any:
 
 
 igamma = elementwise(
-    lambda x, y, /: scipy_special().gammainc(x, y),
-    promote=FLOAT,
-    name="igamma",
-    alias="special.gammainc",
-    numbers=False,
-    vjp=(underivable("igamma: input"), _gamma_density),
+    lambda x, y, /: scipy_special().gammainc(x, y), promote=FLOAT, name="igamma",
+    alias="special.gammainc", numbers=False, vjp=(underivable("igamma: input"), _gamma_density),
     takes="f",
-    doc="The lower incomplete gamma function of other, regularised: the distribution function of Gamma(input, 1).",
-)
+    doc="The lower incomplete gamma function, regularised: the distribution function of "
+        "Gamma(input, 1) at other.",
+)  # fmt: skip
 igammac = elementwise(
-    lambda x, y, /: scipy_special().gammaincc(x, y),
-    promote=FLOAT,
-    name="igammac",
-    alias="special.gammaincc",
-    numbers=False,
-    vjp=(underivable("igammac: input"), lambda g, x, y: -_gamma_density(g, x, y)),
-    takes="f",
-    doc="The upper incomplete gamma function of other, regularised: 1 - igamma(input, other).",
-)
+    lambda x, y, /: scipy_special().gammaincc(x, y), promote=FLOAT, name="igammac",
+    alias="special.gammaincc", numbers=False,
+    vjp=(underivable("igammac: input"), lambda g, x, y: -_gamma_density(g, x, y)), takes="f",
+    doc="The upper incomplete gamma function, regularised: 1 - igamma(input, other).",
+)  # fmt: skip
 
-# -- products with logarithms ----------------------------------------------------------------------------------------
+# -- products with logarithms ----------------------------------------------------------------------
 
 
 def _typed(x: Any, like: Any) -> Any:
@@ -243,253 +207,156 @@ def _xlog1py(x: Any, y: Any, /) -> Any:
 
 
 xlogy = elementwise(
-    _xlogy,
-    promote=FLOAT,
-    name="xlogy",
-    alias="special.xlogy",
-    takes="bif",
+    _xlogy, promote=FLOAT, name="xlogy", alias="special.xlogy", takes="bif",
     scalar_nodes="XlogyBackward2 XlogyBackward1",
     vjp=(lambda g, x, y: keep(g * np.log(y), ~((x == 0) & (y <= 0))), lambda g, x, y: g * x / y),
     doc="input * log(other), elementwise, and 0 where input is 0.",
-)
+)  # fmt: skip
 xlog1py = elementwise(
-    _xlog1py,
-    promote=FLOAT,
-    name="xlog1py",
-    takes="bif",
-    node="SpecialXlog1PyBackward0",
-    **ONLY_SPECIAL,
-    scalar_nodes="SpecialXlog1PyBackward2 SpecialXlog1PyBackward1",
+    _xlog1py, promote=FLOAT, name="xlog1py", takes="bif", node="SpecialXlog1PyBackward0",
+    **ONLY_SPECIAL, scalar_nodes="SpecialXlog1PyBackward2 SpecialXlog1PyBackward1",
     vjp=(
         lambda g, x, y: keep(g * np.log1p(y), ~((x == 0) & (y <= -1))),
         lambda g, x, y: g * x / (y + 1),
     ),
     doc="input * log(1 + other), elementwise, and 0 where input is 0.",
-)
+)  # fmt: skip
 entr = elementwise(
-    lambda x, /: np.where(x < 0, -np.inf, -_xlogy(x, x)),
-    promote=FLOAT,
-    name="entr",
-    takes="bif",
-    node="SpecialEntrBackward0",
-    **ONLY_SPECIAL,
-    vjp=lambda g, x: g * (-np.log(x) - 1),
+    lambda x, /: np.where(x < 0, -np.inf, -_xlogy(x, x)), promote=FLOAT, name="entr", takes="bif",
+    node="SpecialEntrBackward0", **ONLY_SPECIAL, vjp=lambda g, x: g * (-np.log(x) - 1),
     doc="-input * log(input), elementwise: 0 at 0, -inf below.",
-)
-sinc = elementwise(
-    lambda x, /: np.where(x == 0, 1, np.sin(PI * x) / (PI * away_from_zero(x))),
-    promote=FLOAT,
-    name="sinc",
-    alias="special.sinc",
-    vjp=lambda g, x: (
-        g * keep((PI * x * np.cos(PI * x) - np.sin(PI * x)) / (PI * away_from_zero(x * x)), x != 0)
-    ),
-    doc="sin(pi * input) / (pi * input), elementwise, and 1 at 0.",
-)
+)  # fmt: skip
 
-# -- Bessel functions ------------------------------------------------------------------------------------------------
+
+def _sine_ratio(x: Any) -> Any:
+    """sin(x) / x, and 1 at 0."""
+    return np.where(x == 0, 1, np.sin(x) / away_from_zero(x))
+
+
+def _sine_ratio_slope(x: Any) -> Any:
+    """The derivative of sin(x) / x, and 0 at 0."""
+    return keep((x * np.cos(x) - np.sin(x)) / away_from_zero(x * x), x != 0)
+
+
+sinc = elementwise(
+    lambda x, /: _sine_ratio(PI * x), vjp=lambda g, x: g * (PI * _sine_ratio_slope(PI * x)),
+    promote=FLOAT, name="sinc", alias="special.sinc",
+    doc="sin(pi * input) / (pi * input), elementwise, and 1 at 0.",
+)  # fmt: skip
+
+# -- Bessel functions ------------------------------------------------------------------------------
 
 
 def by_order_zero(g: Any, zeroth: Any, x: Any, out: Any) -> Any:
-    """The rule of a function f of order 1 from that of order 0: f' = zeroth - f / x, which is 1/2 at 0."""
+    """The rule of f, of order 1, with the function of order 0: f' = zeroth - f / x, 1/2 at 0."""
     return g * np.where(x == 0, 0.5, zeroth - out / away_from_zero(x))
 
 
 i0 = from_scipy(
-    "i0",
-    lambda g, x: g * i1(x),
-    alias="special.i0",
+    "i0", lambda g, x: g * i1(x), alias="special.i0",
     doc="The modified Bessel function of the first kind of order 0.",
-)
+)  # fmt: skip
 i0e = from_scipy(
-    "i0e",
-    lambda g, x, out: g * (i1e(x) - np.sign(x) * out),
-    **ONLY_SPECIAL,
-    node="SpecialI0EBackward0",
-    doc="exp(-|input|) * i0(input), without overflow.",
-)
+    "i0e", lambda g, x, out: g * (i1e(x) - np.sign(x) * out), **ONLY_SPECIAL,
+    node="SpecialI0EBackward0", doc="exp(-|input|) * i0(input), without overflow.",
+)  # fmt: skip
 i1 = from_scipy(
-    "i1",
-    lambda g, x, out: by_order_zero(g, i0(x), x, out),
-    **ONLY_SPECIAL,
+    "i1", lambda g, x, out: by_order_zero(g, i0(x), x, out), **ONLY_SPECIAL,
     doc="The modified Bessel function of the first kind of order 1.",
-)
+)  # fmt: skip
 i1e = from_scipy(
-    "i1e",
-    lambda g, x, out: (
-        g * np.where(x == 0, 0.5, i0e(x) - out * (np.sign(x) + 1 / away_from_zero(x)))
-    ),
-    **ONLY_SPECIAL,
-    node="SpecialI1EBackward0",
-    doc="exp(-|input|) * i1(input), without overflow.",
-)
+    "i1e", lambda g, x, out: by_order_zero(g, i0e(x) - np.sign(x) * out, x, out), **ONLY_SPECIAL,
+     node="SpecialI1EBackward0", doc="exp(-|input|) * i1(input), without overflow.",
+)  # fmt: skip
 bessel_j0 = from_scipy(
-    "bessel_j0",
-    lambda g, x: -g * bessel_j1(x),
-    "j0",
-    **ONLY_SPECIAL,
+    "bessel_j0", lambda g, x: -g * bessel_j1(x), "j0", **ONLY_SPECIAL,
     doc="The Bessel function of the first kind of order 0.",
-)
+)  # fmt: skip
 bessel_j1 = from_scipy(
-    "bessel_j1",
-    lambda g, x, out: by_order_zero(g, bessel_j0(x), x, out),
-    "j1",
-    **ONLY_SPECIAL,
+    "bessel_j1", lambda g, x, out: by_order_zero(g, bessel_j0(x), x, out), "j1", **ONLY_SPECIAL,
     doc="The Bessel function of the first kind of order 1.",
-)
+)  # fmt: skip
 bessel_y0 = from_scipy(
-    "bessel_y0",
-    lambda g, x: -g * bessel_y1(x),
-    "y0",
-    **ONLY_SPECIAL,
+    "bessel_y0", lambda g, x: -g * bessel_y1(x), "y0", **ONLY_SPECIAL,
     doc="The Bessel function of the second kind of order 0.",
-)
+)  # fmt: skip
 bessel_y1 = from_scipy(
-    "bessel_y1",
-    lambda g, x, out: g * (bessel_y0(x) - out / x),
-    "y1",
-    **ONLY_SPECIAL,
+    "bessel_y1", lambda g, x, out: g * (bessel_y0(x) - out / x), "y1", **ONLY_SPECIAL,
     doc="The Bessel function of the second kind of order 1.",
-)
+)  # fmt: skip
 modified_bessel_i0 = from_scipy(
-    "modified_bessel_i0",
-    lambda g, x: g * i1(x),
-    "i0",
-    **ONLY_SPECIAL,
+    "modified_bessel_i0", lambda g, x: g * i1(x), "i0", **ONLY_SPECIAL,
     doc="The modified Bessel function of the first kind of order 0.",
-)
+)  # fmt: skip
 modified_bessel_i1 = from_scipy(
-    "modified_bessel_i1",
-    lambda g, x, out: by_order_zero(g, i0(x), x, out),
-    "i1",
-    **ONLY_SPECIAL,
+    "modified_bessel_i1", lambda g, x, out: by_order_zero(g, i0(x), x, out), "i1", **ONLY_SPECIAL,
     doc="The modified Bessel function of the first kind of order 1.",
-)
+)  # fmt: skip
 modified_bessel_k0 = from_scipy(
-    "modified_bessel_k0",
-    lambda g, x: -g * modified_bessel_k1(x),
-    "k0",
-    **ONLY_SPECIAL,
+    "modified_bessel_k0", lambda g, x: -g * modified_bessel_k1(x), "k0", **ONLY_SPECIAL,
     doc="The modified Bessel function of the second kind of order 0.",
-)
+)  # fmt: skip
 modified_bessel_k1 = from_scipy(
-    "modified_bessel_k1",
-    lambda g, x, out: -g * (modified_bessel_k0(x) + out / x),
-    "k1",
-    **ONLY_SPECIAL,
-    doc="The modified Bessel function of the second kind of order 1.",
-)
+    "modified_bessel_k1", lambda g, x, out: -g * (modified_bessel_k0(x) + out / x), "k1",
+    **ONLY_SPECIAL, doc="The modified Bessel function of the second kind of order 1.",
+)  # fmt: skip
 scaled_modified_bessel_k0 = from_scipy(
-    "scaled_modified_bessel_k0",
-    lambda g, x, out: g * (out - scaled_modified_bessel_k1(x)),
-    "k0e",
+    "scaled_modified_bessel_k0", lambda g, x, out: g * (out - scaled_modified_bessel_k1(x)), "k0e",
     **ONLY_SPECIAL,
     doc="exp(input) times the modified Bessel function of the second kind of order 0.",
-)
+)  # fmt: skip
 scaled_modified_bessel_k1 = from_scipy(
     "scaled_modified_bessel_k1",
-    lambda g, x, out: g * (out - out / x - scaled_modified_bessel_k0(x)),
-    "k1e",
-    **ONLY_SPECIAL,
+    lambda g, x, out: g * (out - out / x - scaled_modified_bessel_k0(x)), "k1e", **ONLY_SPECIAL,
     doc="exp(input) times the modified Bessel function of the second kind of order 1.",
-)
+)  # fmt: skip
 spherical_bessel_j0 = elementwise(
-    lambda x, /: np.where(x == 0, 1, np.sin(x) / away_from_zero(x)),
-    promote=FLOAT,
-    name="spherical_bessel_j0",
-    takes="bif",
-    vjp=lambda g, x: g * keep((x * np.cos(x) - np.sin(x)) / away_from_zero(x * x), x != 0),
-    **ONLY_SPECIAL,
+    lambda x, /: _sine_ratio(x), vjp=lambda g, x: g * _sine_ratio_slope(x), promote=FLOAT,
+    name="spherical_bessel_j0", takes="bif", **ONLY_SPECIAL,
     doc="The spherical Bessel function of the first kind of order 0: sin(input) / input.",
-)
+)  # fmt: skip
 airy_ai = elementwise(
-    lambda x, /: scipy_special().airy(x)[0],
-    promote=FLOAT,
-    name="airy_ai",
-    takes="bif",
-    **ONLY_SPECIAL,
-    doc="The Airy function Ai.",
-)
+    lambda x, /: scipy_special().airy(x)[0], promote=FLOAT, name="airy_ai", takes="bif",
+    **ONLY_SPECIAL, doc="The Airy function Ai.",
+)  # fmt: skip
 
-# -- orthogonal polynomials ------------------------------------------------------------------------------------------
+# -- orthogonal polynomials ------------------------------------------------------------------------
 
 
-def _shifted(x: Any) -> Any:
-    return 2 * x - 1
+def _chebyshev(k: int, x: Any, p: Any, q: Any) -> Any:
+    return 2 * x * p - q
 
 
-def _plain(x: Any) -> Any:
-    return x
-
-
-# name: (change of variable, polynomial of degree 1, polynomial of degree k + 1 from those of degrees k and k - 1, in words)
-FAMILIES: dict[str, tuple[Callable, Callable, Callable, str]] = {
+# name: (polynomial of degree 1; that of degree k + 1 from p of degree k, q of degree k - 1; words)
+FAMILIES: dict[str, tuple[Callable, Callable, str]] = {
     "chebyshev_polynomial_t": (
-        _plain,
-        lambda x: x,
-        lambda k, x, p, q: 2 * x * p - q,
-        "Chebyshev polynomial of the first kind",
-    ),
+        lambda x: x, _chebyshev, "Chebyshev polynomial of the first kind"),
     "chebyshev_polynomial_u": (
-        _plain,
-        lambda x: 2 * x,
-        lambda k, x, p, q: 2 * x * p - q,
-        "Chebyshev polynomial of the second kind",
-    ),
+        lambda x: 2 * x, _chebyshev, "Chebyshev polynomial of the second kind"),
     "chebyshev_polynomial_v": (
-        _plain,
-        lambda x: 2 * x - 1,
-        lambda k, x, p, q: 2 * x * p - q,
-        "Chebyshev polynomial of the third kind",
-    ),
+        lambda x: 2 * x - 1, _chebyshev, "Chebyshev polynomial of the third kind"),
     "chebyshev_polynomial_w": (
-        _plain,
-        lambda x: 2 * x + 1,
-        lambda k, x, p, q: 2 * x * p - q,
-        "Chebyshev polynomial of the fourth kind",
-    ),
+        lambda x: 2 * x + 1, _chebyshev, "Chebyshev polynomial of the fourth kind"),
     "hermite_polynomial_h": (
-        _plain,
-        lambda x: 2 * x,
-        lambda k, x, p, q: 2 * (x * p - k * q),
-        "physicist's Hermite polynomial",
-    ),
+        lambda x: 2 * x, lambda k, x, p, q: 2 * (x * p - k * q), "physicist's Hermite polynomial"),
     "hermite_polynomial_he": (
-        _plain,
-        lambda x: x,
-        lambda k, x, p, q: x * p - k * q,
-        "probabilist's Hermite polynomial",
-    ),
+        lambda x: x, lambda k, x, p, q: x * p - k * q, "probabilist's Hermite polynomial"),
     "laguerre_polynomial_l": (
-        _plain,
-        lambda x: 1 - x,
-        lambda k, x, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1),
-        "Laguerre polynomial",
-    ),
+        lambda x: 1 - x, lambda k, x, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1),
+        "Laguerre polynomial"),
     "legendre_polynomial_p": (
-        _plain,
-        lambda x: x,
-        lambda k, x, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1),
-        "Legendre polynomial",
-    ),
-}
-for _kind in "tuvw":
-    _, _first, _next, _words = FAMILIES[f"chebyshev_polynomial_{_kind}"]
-    FAMILIES[f"shifted_chebyshev_polynomial_{_kind}"] = (
-        _shifted,
-        _first,
-        _next,
-        f"{_words}, at 2 * input - 1",
-    )
+        lambda x: x, lambda k, x, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1),
+        "Legendre polynomial"),
+}  # fmt: skip
 
 
-def _polynomial(
-    name: str, variable: Callable, first: Callable, following: Callable, words: str
-) -> Callable:
+def _polynomial(name: str, first: Callable, following: Callable, words: str) -> Callable:
     """The operator for one family, by its recurrence up to the largest degree asked for."""
+    shifted = name.startswith("shifted_")
 
     def kernel(x: Any, n: Any, /) -> Any:
-        x, n = np.broadcast_arrays(variable(_typed(x, n)), np.trunc(_typed(n, x)))
+        x, n = np.broadcast_arrays(_typed(x, n), np.trunc(_typed(n, x)))
+        x = 2 * x - 1 if shifted else x
         before, now = np.ones_like(x), first(x)
         out = np.where(n == 0, before, np.where(n == 1, now, x.dtype.type(0)))
         for k in range(1, int(n.max(initial=0))):
@@ -498,14 +365,14 @@ def _polynomial(
         return out
 
     return elementwise(
-        kernel,
-        name=name,
-        promote=FLOAT,
-        takes="bif",
-        **ONLY_SPECIAL,
+        kernel, name=name, promote=FLOAT, takes="bif", **ONLY_SPECIAL,
         doc=f"The {words} of degree n, elementwise; 0 for negative n.",
-    )
+    )  # fmt: skip
 
 
-for _name, _family in FAMILIES.items():
-    globals()[_name] = _polynomial(_name, *_family)
+for _name, (_first, _following, _words) in FAMILIES.items():
+    globals()[_name] = _polynomial(_name, _first, _following, _words)
+    if _name.startswith("chebyshev"):
+        globals()[f"shifted_{_name}"] = _polynomial(
+            f"shifted_{_name}", _first, _following, f"{_words}, at 2 * input - 1,"
+        )
