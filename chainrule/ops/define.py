@@ -38,6 +38,7 @@ FAST = {np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.m
         np.greater_equal: operator.ge}  # fmt: skip
 INTEGER_LIMITS = {d: (np.iinfo(d).min, np.iinfo(d).max) for d in FROM_NUMPY if d.kind in "iu"}
 DERIVED = ("names", "shapes", "picks", "saving", "simple", "right", "left", "_node")
+MISSING = object()
 OPS: dict[str, Op] = {}
 Tensor: Any = None
 
@@ -94,6 +95,12 @@ class Op:
             self.defaults = self.kernel.__defaults__ or ()
         self.public = tuple(PUBLIC.get(p, p) for p in self.params)
         self.total = len(self.params)
+        self.required = self.total - len(self.defaults)
+        self.blank = (*(MISSING,) * self.required, *self.defaults)
+        self.places = {public: i for i, public in enumerate(self.public)}
+        for name, public in SYNONYMS.items():
+            if public in self.places:
+                self.places.setdefault(name, self.places[public])
 
     def set_rules(self, rules: Sequence, joint: bool = False) -> None:
         """Give the operator its derivative; `joint`: one rule that returns every input's cotangent."""
@@ -144,39 +151,27 @@ class Op:
         if self.star and len(args) > self.n and not isinstance(args[self.n], (tuple, list)):
             args = (*args[: self.n], args[self.n :])
         count = len(args)
-        if kwargs or count < self.total:
-            args = self._complete(args, dict(kwargs))
+        if kwargs or count < self.required:
+            args = self._by_name(args, kwargs)
+        elif count < self.total:
+            args += self.blank[count:]
         elif count > self.total:
             raise TypeError(f"{self.name}() takes {self.total} positional arguments but {count} were given")
         n = self.n
         return args[:n], args[n:]
 
-    def _complete(self, args: tuple, kwargs: dict) -> tuple:
-        values, missing = list(args), []
-        first_default = self.total - len(self.defaults)
-        for i in range(len(args), self.total):
-            name = self.public[i]
-            if name in kwargs:
-                values.append(kwargs.pop(name))
-            elif i >= first_default:
-                values.append(self.defaults[i - first_default])
-            else:
-                values.append(None)
-                missing.append((i, name))
-        if kwargs:
-            return self._synonyms(args, kwargs, dict(zip(self.public, values, strict=True)), missing)
+    def _by_name(self, args: tuple, kwargs: dict) -> tuple:
+        values = [*args, *self.blank[len(args) :]]
+        for name, value in kwargs.items():
+            i = self.places.get(name, -1)
+            if i < len(args):
+                trouble = "an unexpected keyword argument" if i < 0 else "multiple values for argument"
+                raise TypeError(f"{self.name}() got {trouble} '{name}'")
+            values[i] = value
+        missing = [f'"{self.public[i]}"' for i in range(len(args), self.required) if values[i] is MISSING]
         if missing:
-            raise TypeError(f"{self.name}() missing {len(missing)} required positional arguments: "
-                            + ", ".join(f'"{name}"' for _, name in missing))  # fmt: skip
+            raise TypeError(f"{self.name}() missing {len(missing)} required positional arguments: {', '.join(missing)}")
         return tuple(values)
-
-    def _synonyms(self, args: tuple, kwargs: dict, values: dict, missing: list) -> tuple:
-        for key in list(kwargs):
-            name = SYNONYMS.get(key)
-            if name is None or name not in self.public[len(args) :]:
-                raise TypeError(f"{self.name}() got an unexpected keyword argument '{key}'")
-            values[name] = kwargs.pop(key)
-        return self._complete((), values) if not [m for m in missing if values[m[1]] is None] else self._complete(args, {})
 
     def call(self, inputs: Sequence, params: tuple) -> Any:
         """Run the operator on bound arguments and record its node."""
@@ -416,9 +411,10 @@ def be_view(t: Any, x: Any, many: bool = False) -> None:
     t._storage = x._storage
     t._base = base = x if x._base is None else x._base
     t._seen = base._node
-    flaw = "multi" if many else x._no_inplace if state.grad else "no_grad"
-    if flaw is not None:
-        t._no_inplace, t._born = flaw, x._storage.version
+    if many or x._no_inplace is not None or not state.mode[1]:
+        t._no_inplace = "multi" if many else x._no_inplace if state.mode[1] else "no_grad"
+        if x._storage.version:
+            t._born = x._storage.version
 
 
 def edges_of(inputs: Sequence) -> tuple[tuple, tuple]:
@@ -469,6 +465,7 @@ def remember_how(t: Any, x: Any, look: Callable, params: tuple) -> None:
 SINGLES: dict[Any, Any] = {}
 DOUBLES: dict[Any, Any] = {}
 FIRST, FIRSTS = (0,), (0, 0)
+PLAIN = frozenset((int, float, bool, str, tuple, type(None)))  # types of arguments that hold no tensor
 
 
 def constant(number: Any, dtype: np.dtype, known: dict) -> Any:
@@ -639,6 +636,73 @@ def viewer(op: Op) -> Callable:
             args = () if pick is None else pick((x, y, None, (True,), *params, x.shape))
             t._node = record(op, y.shape, y.dtype, (node,), (input._index,), args)
         return t
+
+    return entry
+
+
+def parametric(op: Op) -> Callable:
+    """The public function of an operator of one tensor and other arguments that makes new arrays."""
+    kernel, total, star, extra = op.kernel, op.total, op.star, op.extra
+    anything, floats = op.promote is MOVE, "f" in (op.takes or "f")
+
+    def entry(*args: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None) if kwargs else None
+        if kwargs or len(args) != total or (star and type(args[1]) not in (tuple, list)):
+            inputs, args = op.bind(args, kwargs)
+            args = (*inputs, *args)
+        input, params = args[0], args[1:]
+        try:
+            x = input._data
+            dtype = x.dtype
+        except AttributeError:
+            raise not_a_tensor(op.name, op.public[0], 1, input) from None
+        if out is not None or not (anything or (floats and (dtype is F32 or dtype is F64))) or not PLAIN.issuperset(map(type, params)):
+            return write_out(out, op.call((input,), params), input)
+        run, grad = state.mode
+        try:
+            y = run(kernel, x, *params)
+        except (ValueError, RuntimeError, MemoryError, UFuncTypeError):
+            return op.call((input,), params)
+        constants = None
+        if extra:
+            y, constants = y
+        if type(y) is tuple:
+            return op.finish((input,), (x,), params, y, constants)
+        t = new(Tensor)
+        t._data, t._node, t._index, t._storage, t._base = y, None, 0, None, None
+        if grad and op.rules:
+            base = input._base
+            if base is not None and base._node is not input._seen:
+                refresh(input)
+            node = input._node
+            if node is not None and (y.dtype is dtype or _can_require(t)):
+                pick = op.picks[0]
+                args = () if pick is None else pick((x, y, constants, (True,), *params, x.shape))
+                t._node = record(op, y.shape, y.dtype, (node,), (input._index,), args)
+        return t
+
+    return entry
+
+
+def lister(op: Op) -> Callable:
+    """The public function of an operator that moves the elements of a list of tensors."""
+    kernel = op.kernel
+
+    def entry(*args: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None) if kwargs else None
+        inputs, params = op.bind(args, kwargs)
+        inputs = inputs[0]
+        if not isinstance(inputs, (list, tuple)):
+            raise TypeError(f"{op.name}(): argument '{op.public[0]}' (position 1) must be tuple of Tensors, not {type(inputs).__name__}")
+        try:
+            arrays = [x._data for x in inputs]
+            y = state.run(kernel, arrays, *params)
+        except (AttributeError, ValueError, RuntimeError, MemoryError):
+            return write_out(out, op.call((inputs,), params), *inputs)
+        t = wrap(y)
+        if op.rules and state.grad and any([x._node is not None or x._base is not None for x in inputs]):
+            op.attach(inputs, arrays, params, t, False, None)
+        return t if out is None else write_out(out, t, *inputs)
 
     return entry
 
@@ -865,7 +929,7 @@ class CopySlices(Node):
         """The node that says: `base` is as before, but where `view` looks it is what `inner` computed."""
         others = list(zip(inner.edges, inner.index, strict=False)) if inner is not None else []
         own = (before[0][0], before[1][0])
-        first = others.index(own) if own[0] is not None and own in others else None
+        first = others.index(own) if own in others else None
         edges = [(base._node, base._index), *(o for k, o in enumerate(others) if k != first)]
         node = record(Sliced, base._data.shape, base._data.dtype, tuple(e for e, _ in edges), tuple(i for _, i in edges), ())
         node.__class__ = SLICES
@@ -1002,6 +1066,8 @@ def template(o: Op) -> Callable:
     """Which of the three forms of a public function serves an operator."""
     if o.view and o.n == o.outputs == 1 and not (o.extra or o.variadic or o.joint or o.result):
         return viewer
+    if o.n == 1 and not o.view and (o.promote is MOVE or (o.total > 1 and not o.variadic and o.promote is not BOOLEAN)):
+        return lister if o.variadic else parametric
     if o.total != o.n or o.extra or o.variadic or o.view or o.outputs != 1 or o.result is not None:
         return general
     return {1: unary, 2: binary}.get(o.n, general)
