@@ -23,6 +23,10 @@ class DeviceError(AssertionError, RuntimeError):
         )
 
 
+class NothingGivenError(ValueError, RuntimeError):
+    """A list of tensors was empty."""
+
+
 class FreedGraphError(RuntimeError):
     """A graph was walked backward a second time, after the first walk freed what it had saved."""
 

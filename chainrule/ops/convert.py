@@ -15,10 +15,11 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from .. import devices, dtypes
-from ..dtypes import COMPLEX, F32, F64, FLOATING
+from ..dtypes import COMPLEX, F32, F64, FLOATING, INTEGER
 from ..errors import not_a_tensor
 from ..namespace import channels_last, channels_last_3d, contiguous_format, preserve_format, strided
 from .define import MOVE, Tensor, function, op, storage_array, wrap
@@ -56,6 +57,14 @@ CPP_NAMES = {
 }
 
 
+FLOAT_LIMITS = {d: float(ml_dtypes.finfo(d.numpy).max) for d in dtypes.ALL if d.category == FLOATING}
+INTEGER_LIMITS = {
+    d: (int(np.iinfo(d.numpy).min) or -int(np.iinfo(d.numpy).max), int(np.iinfo(d.numpy).max))
+    for d in dtypes.ALL
+    if d.category == INTEGER
+}
+
+
 def fits(value: Any, d: dtypes.dtype) -> builtins.bool:
     """Whether torch converts the number to the dtype without complaint: in range,
     or negative for an unsigned type.
@@ -67,9 +76,9 @@ def fits(value: Any, d: dtypes.dtype) -> builtins.bool:
             return False
         value = value.real
     if d.category == FLOATING:
-        return not math.isfinite(value) or abs(value) <= dtypes.finfo(d).max
-    info = np.iinfo(d.numpy)
-    return math.isfinite(value) and (info.min or -info.max) <= value <= info.max
+        return not math.isfinite(value) or abs(value) <= FLOAT_LIMITS[d]
+    low, high = INTEGER_LIMITS[d]
+    return math.isfinite(value) and low <= value <= high
 
 
 def check_fits(value: Any, d: dtypes.dtype) -> None:
@@ -98,7 +107,9 @@ def order_of(x: np.ndarray) -> Any:
 def arranged(x: Any, memory_format: Any) -> Any:
     """A copy of an array, in a memory format (None: in the order it has)."""
     if memory_format is None or memory_format is preserve_format:
-        return x.copy(order_of(x)) if type(x) is np.ndarray else x.copy()
+        if type(x) is not np.ndarray or x.flags.c_contiguous:
+            return x.copy()
+        return x.copy(order_of(x))
     axes = CHANNELS_LAST.get(memory_format)
     if axes is None:
         return x.copy()
@@ -124,15 +135,21 @@ def in_format(x: Any, memory_format: Any) -> builtins.bool:
     return x.ndim == len(axes) and x.transpose(axes).flags.c_contiguous
 
 
-@op(promote=MOVE, linear=True)
-def clone(x: Any, /, memory_format: Any = None) -> Any:
+@op(promote=MOVE, method=False, linear=True, name="clone")
+def copied(x: Any, /, memory_format: Any = None) -> Any:
     """A copy in memory of its own."""
     return arranged(x, memory_format)
 
 
-@clone.vjp
+@copied.vjp
 def _(g):
     return g
+
+
+@function
+def clone(input: Any, *, memory_format: Any = None) -> Any:
+    """A copy in memory of its own, with the dimensions in memory in the order they have or the format asked for."""
+    return copied(input, memory_format)
 
 
 @function(namespace="Tensor")
@@ -142,7 +159,7 @@ def contiguous(self: Any, memory_format: Any = contiguous_format) -> Any:
     """
     if memory_format is preserve_format or in_format(self._data, memory_format):
         return self
-    return clone(self, memory_format)
+    return copied(self, memory_format)
 
 
 @function(namespace="Tensor")

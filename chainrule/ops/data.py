@@ -77,7 +77,11 @@ def array_of(data: Any, d: dtypes.dtype | None) -> Any:
         return state.run(dtypes.default.real.numpy.type, data)
     if kind in PYTHON_TYPES:
         return numbers([data], {kind}, d)[0]
-    if kind is not list and kind is not tuple:
+    if kind is list or kind is tuple:
+        quick = plain(data) if d is None else None
+        if quick is not None:
+            return quick
+    else:
         if isinstance(data, np.ndarray):
             a = native(data)
             return (
@@ -92,6 +96,28 @@ def array_of(data: Any, d: dtypes.dtype | None) -> Any:
             return array_of(np.asarray(data), d)
     shape, leaves, kinds = leaves_of(data)
     return numbers(leaves, kinds, d).reshape(shape)
+
+
+FLOATS, INTS, LISTS = {float}, {int}, {list}
+
+
+def plain(data: Any) -> Any:
+    """The array of a list, or a list of lists, of nothing but floats or ints; None for anything else."""
+    kinds = set(map(type, data))
+    if kinds == LISTS:
+        kinds = set(map(type, itertools.chain.from_iterable(data)))
+    if kinds == FLOATS:
+        target = dtypes.default.real.numpy
+        if target in HALVES:
+            return None
+    elif kinds == INTS:
+        target = I64
+    else:
+        return None
+    try:
+        return state.run(np.array, data, target)
+    except (ValueError, OverflowError):
+        return None
 
 
 def is_sequence(x: Any) -> builtins.bool:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..errors import NothingGivenError
 from .convert import converted
 from .create import is_size
 from .define import MOVE, Tensor, function, op, scalar_name
@@ -40,7 +41,7 @@ def takes_part(shape: tuple) -> bool:
 def cat(tensors: Any, /, dim: Any = 0) -> Any:
     """The tensors one after the other along `dim`; their other sizes must agree."""
     if not tensors:
-        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+        raise NothingGivenError("torch.cat(): expected a non-empty list of Tensors")
     tensors = alike(tensors)
     try:
         return in_rows(np.concatenate(tensors, dim))

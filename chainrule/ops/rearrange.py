@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from .convert import arranged, clone, contiguous_format
+from .convert import arranged, contiguous_format, copied
 from .create import bad_allocation, is_size
 from .define import MOVE, Tensor, function, op, scalar_name, wrap
 from .join import cat, stack, tensors_of
@@ -103,7 +103,7 @@ def _all_repeated(x: Any, times: int, dim: int, output_size: int | None) -> Any:
             f"{output_size}"
         )
     repeated = expand(unsqueeze(x, dim + 1), (*shape[: dim + 1], times, *shape[dim + 1 :]))
-    return flatten(clone(repeated, contiguous_format), dim, dim + 1)
+    return flatten(copied(repeated, contiguous_format), dim, dim + 1)
 
 
 def _each_repeated(x: Any, repeats: Any, dim: int, output_size: int | None) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 from .. import dtypes
 from ..errors import bad_dim, not_a_tensor
 from ..tape import state, storage_of
-from .convert import arranged, clone, contiguous_format, in_format, preserve_format
+from .convert import arranged, contiguous_format, copied, in_format, preserve_format
 from .create import allocate, bad_allocation, is_size, sizes_of
 from .define import (
     MOVE,
@@ -177,7 +177,7 @@ def reshape(input: Any, *shape: Any, **named: Any) -> Any:
         and not data.flags.c_contiguous
         and not strides_allow(data, shape_of(data, shape))
     ):
-        return unsafe_view(clone(input, contiguous_format), shape)
+        return unsafe_view(copied(input, contiguous_format), shape)
     return looked_at(input, shape)
 
 
@@ -324,7 +324,7 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
 def ravel(input: Any) -> Any:
     """All elements in one dimension, in row-major order."""
     return looked_at(
-        input if in_format(input._data, contiguous_format) else clone(input, contiguous_format),
+        input if in_format(input._data, contiguous_format) else copied(input, contiguous_format),
         (-1,),
     )
 
@@ -370,13 +370,21 @@ def expanded_shape(shape: Sequence, target: Sequence) -> tuple:
 @op(promote=MOVE, star=True, view=True, linear=True, alias="broadcast_to")
 def expand(x: Any, /, size: Any) -> Any:
     """Dimensions of size 1 (and new ones in front) repeated without copying; -1 keeps a size."""
-    shape = expanded_shape(x.shape, sizes(size))
     if type(x) is not np.ndarray:
-        return np.broadcast_to(x, shape)
+        return np.broadcast_to(x, expanded_shape(x.shape, sizes(size)))
+    shape = list(sizes(size))
     lead = len(shape) - x.ndim
-    strides = [0] * lead + [
-        s if m == n else 0 for s, m, n in zip(x.strides, x.shape, shape[lead:], strict=True)
-    ]
+    strides = [0] * lead
+    if lead < 0 or (lead and min(shape[:lead]) < 0):
+        expanded_shape(x.shape, shape)
+    for i, (n, step) in enumerate(zip(x.shape, x.strides, strict=True), lead):
+        if shape[i] == n or shape[i] == -1:
+            shape[i] = n
+            strides.append(step)
+        elif n == 1 and shape[i] >= 0:
+            strides.append(0)
+        else:
+            expanded_shape(x.shape, shape)
     return with_strides(x, shape, strides)
 
 
@@ -504,7 +512,10 @@ def order(dims: Any, ndim: int) -> list:
 @op(promote=MOVE, star=True, view=True, linear=True)
 def permute(x: Any, /, dims: Any) -> Any:
     """The dimensions in another order."""
-    return x.transpose(order(dims, x.ndim))
+    try:
+        return x.transpose(dims)
+    except ValueError:
+        return x.transpose(order(dims, x.ndim))
 
 
 @permute.vjp
@@ -637,7 +648,7 @@ def _squeezing(name: str, kernel: Callable, node: str) -> Callable:
 
 def _squeeze_all(x: Any, /) -> Any:
     """All dimensions of size 1 taken away."""
-    return squeezed(x, [i for i, n in enumerate(x.shape) if n == 1])
+    return x.reshape(tuple([n for n in x.shape if n != 1]))
 
 
 def _squeeze_dim(x: Any, /, dim: Any) -> Any:
@@ -657,10 +668,6 @@ def _squeeze_dims(x: Any, /, dim: Any) -> Any:
 
 def squeezed(x: Any, gone: Sequence) -> Any:
     """A view of an array without the dimensions `gone`, of size 1."""
-    if type(x) is np.ndarray:
-        return (
-            x[(*[0 if i in gone else slice(None) for i in range(x.ndim)], ...)] if gone else x[...]
-        )
     return x.reshape(tuple([n for i, n in enumerate(x.shape) if i not in gone]))
 
 
@@ -687,7 +694,9 @@ def squeeze(input: Any, dim: Any = None) -> Any:
 def unsqueeze(x: Any, /, dim: Any) -> Any:
     """A dimension of size 1 put in before `dim`."""
     i = place(dim, x.ndim + 1)
-    return x[None] if i == 0 else x[(*(slice(None),) * i, None)]
+    if i == 0:
+        return x[None]
+    return x[..., None] if i == x.ndim else x[(*(slice(None),) * i, None)]
 
 
 @unsqueeze.vjp
