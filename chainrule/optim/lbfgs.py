@@ -39,10 +39,11 @@ class Point:
 class Search:
     """A line search that meets the strong Wolfe conditions: first a bracket, then a zoom into it (Nocedal and Wright, 3.5, 3.6)."""
 
-    c1, c2, tolerance, most = 1e-4, 0.9, 1e-9, 25
+    c1, c2 = 1e-4, 0.9
+    tolerance = 1e-9
 
-    def __init__(self, at: Callable[[float], tuple], direction: Any) -> None:
-        self.at, self.direction, self.calls = at, direction, 0
+    def __init__(self, at: Callable[[float], tuple], direction: Any, most: int) -> None:
+        self.at, self.direction, self.most, self.calls = at, direction, most, 0
 
     def look(self, t: float) -> Point:
         """The point at step length t."""
@@ -50,10 +51,9 @@ class Search:
         self.calls += 1
         return Point(t, f, g, float(np.dot(g, self.direction)))
 
-    def run(self, start: Point, t: float, change: float) -> Point:
+    def run(self, start: Point, t: float) -> Point:
         """The point to step to, beginning with a step of length t."""
         self.start = start
-        self.tolerance = change
         bracket, iterations = self.bracket(t)
         return bracket[0] if len(bracket) == 1 else self.zoom(bracket, iterations)
 
@@ -82,7 +82,7 @@ class Search:
 
     def zoom(self, bracket: list[Point], iterations: int) -> Point:
         """An acceptable point between two."""
-        size, slow = max(float(abs(self.direction).max(initial=0)), 0.0), False
+        size, slow = float(abs(self.direction).max(initial=0)), False
         low, high = (0, 1) if bracket[0].f <= bracket[1].f else (1, 0)
         while iterations < self.most:
             a, b = bracket
@@ -186,14 +186,15 @@ class LBFGS(Optimizer):
             direction = memory.direction(g, group["history_size"], own["n_iter"] == 1, own.get("al"))
             memory.g, memory.loss = g.copy(), loss
             lr = float(group["lr"])
-            t = min(1.0, 1.0 / float(np.add.reduce(np.abs(g)))) * lr if own["n_iter"] == 1 else lr
+            t = min(1.0, 1.0 / float(np.add.reduce(np.abs(g)))) * lr if own["n_iter"] == 1 else group["lr"]
             slope = float(np.dot(g, direction))
             memory.t = t
             if slope > -change:
                 break
             calls = 0
             if group["line_search_fn"] is not None:
-                point, calls = self._search(closure, group, direction, Point(0.0, loss, g, slope), t)
+                point, calls = self._search(closure, group, direction, Point(0, loss, g, slope), t,
+                                            group["max_eval"] - evaluations)  # fmt: skip
                 loss, g, t = point.f, point.g, point.t
                 self._move(direction, t)
                 converged = float(abs(g).max(initial=0)) <= group["tolerance_grad"]
@@ -212,7 +213,8 @@ class LBFGS(Optimizer):
                 break
         memory.keep(own)
 
-    def _search(self, closure: Callable, group: dict, direction: Any, start: Point, t: float) -> tuple[Point, int]:
+    def _search(self, closure: Callable, group: dict, direction: Any, start: Point, t: float,
+                most: int) -> tuple[Point, int]:  # fmt: skip
         if group["line_search_fn"] != "strong_wolfe":
             raise RuntimeError("only 'strong_wolfe' is supported")
         initial = [piece.copy() for piece in self._pieces()]
@@ -224,9 +226,8 @@ class LBFGS(Optimizer):
             self._put(initial)
             return loss, g
 
-        search = Search(at, direction)
-        point = search.run(start, t, group["tolerance_change"])
-        return point, search.calls
+        search = Search(at, direction, most)
+        return search.run(start, t), search.calls
 
 
 class _Memory:

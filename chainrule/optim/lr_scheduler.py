@@ -106,6 +106,9 @@ class LRScheduler:
         self._step_count += 1
         if epoch is not None:
             warnings.warn(EPOCH_WARNING, UserWarning, stacklevel=2)
+        self._update_lr(epoch)
+
+    def _update_lr(self, epoch: int | None = None) -> None:
         self._get_lr_called_within_step = True
         try:
             if epoch is None:
@@ -479,9 +482,7 @@ class SequentialLR(_Several):
         scheduler = self._schedulers[k]
         if k and self._milestones[k - 1] == self.last_epoch:
             scheduler._is_initial = True
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)
-                scheduler.step(0)
+            scheduler._update_lr(0)
             scheduler._is_initial = False
         else:
             scheduler.step()

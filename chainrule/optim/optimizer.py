@@ -50,14 +50,14 @@ def _with_hooks(step: Callable) -> Callable:
         if not own.get(HOOKS[0]) and not own.get(HOOKS[1]):
             return step(self, *args, **kwargs)
         for hook in list(own[HOOKS[0]].values()):
-            result = hook(self, args, kwargs)
+            result = hook(self, (self, *args), kwargs)
             if result is not None:
                 if not (isinstance(result, tuple) and len(result) == 2):
                     raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
-                args, kwargs = result
+                args, kwargs = result[0][1:], result[1]
         out = step(self, *args, **kwargs)
         for hook in list(own[HOOKS[1]].values()):
-            hook(self, args, kwargs)
+            hook(self, (self, *args), kwargs)
         return out
 
     hooked.hooked = True  # type: ignore[attr-defined]
@@ -248,7 +248,7 @@ class Optimizer:
 
 def _names_apart(given: list) -> tuple[list, list]:
     """Parameters and their names, from parameters or from (name, parameter) pairs."""
-    named = [isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str) for p in given]
+    named = [isinstance(p, tuple) for p in given]
     if any(named) and not all(named):
         raise ValueError("all optimizer params should be with/without names. Some param names are missing")
     if given and all(named):
