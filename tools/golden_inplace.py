@@ -473,6 +473,8 @@ y = x * 1; y.add_(1); see(y.grad_fn.name()); y[0] = 2.; see(y.grad_fn.name()); y
 y = x * 2; y.mul_(3); see([type(n[0]).__name__ for n in y.grad_fn.next_functions])
 == edges of copy slices
 y = x * 2; y[0] = x[1]; see([type(n[0]).__name__ for n in y.grad_fn.next_functions])
+== edges of copy slices of a plain base
+y = torch.zeros(3); y[0] = x[1]; see([type(n[0]).__name__ for n in y.grad_fn.next_functions])
 == edges of copy slices without a source
 y = x * 2; y[0] = 1.; see([type(n[0]).__name__ for n in y.grad_fn.next_functions])
 == grad is not touched by later writes to it

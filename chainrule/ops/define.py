@@ -54,6 +54,8 @@ class Op:
 
     def __init__(self, kernel: Callable, *, name: str, promote: str, rules: Sequence = (), **facets: Any) -> None:
         self.kernel, self.name, self.promote = kernel, name, promote
+        self.source: Callable = facets.pop("source", kernel)  # whose signature counts
+        self.ufunc: np.ufunc | None = facets.pop("ufunc", kernel if isinstance(kernel, np.ufunc) else None)
         self.view: bool = facets.pop("view", False)
         self.outputs: int = facets.pop("outputs", 1)
         self.result: type | None = facets.pop("result", None)
@@ -85,14 +87,14 @@ class Op:
         self.set_rules(rules)
 
     def _read_signature(self) -> None:
-        code = getattr(self.kernel, "__code__", None)
+        code = getattr(self.source, "__code__", None)
         if code is None:
             self.n, count = self.kernel.nin, self.kernel.nin
             self.params, self.defaults = ("x", "y", "z")[:count], ()
         else:
             self.n = code.co_posonlyargcount
             self.params = code.co_varnames[: code.co_argcount]
-            self.defaults = self.kernel.__defaults__ or ()
+            self.defaults = self.source.__defaults__ or ()
         self.public = tuple(PUBLIC.get(p, p) for p in self.params)
         self.total = len(self.params)
         self.required = self.total - len(self.defaults)
@@ -465,7 +467,7 @@ def remember_how(t: Any, x: Any, look: Callable, params: tuple) -> None:
 SINGLES: dict[Any, Any] = {}
 DOUBLES: dict[Any, Any] = {}
 FIRST, FIRSTS = (0,), (0, 0)
-PLAIN = frozenset((int, float, bool, str, tuple, type(None)))  # types of arguments that hold no tensor
+PLAIN = frozenset((int, float, bool, str, tuple, type(None), *(type(d.numpy) for d in dtypes.ALL)))  # types of arguments that hold no tensor
 
 
 def constant(number: Any, dtype: np.dtype, known: dict) -> Any:
@@ -603,7 +605,9 @@ def viewer(op: Op) -> Callable:
     kernel, total, star = op.kernel, op.total, op.star
 
     def entry(*args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) != total or (star and type(args[1]) not in (tuple, list)):
+        if star and not kwargs and len(args) > 1 and type(args[1]) is int:
+            args = (args[0], args[1:])
+        elif kwargs or len(args) != total or (star and type(args[1]) not in (tuple, list)):
             inputs, args = op.bind(args, kwargs)
             args = (*inputs, *args)
         input, params = args[0], args[1:]
@@ -643,7 +647,7 @@ def viewer(op: Op) -> Callable:
 def parametric(op: Op) -> Callable:
     """The public function of an operator of one tensor and other arguments that makes new arrays."""
     kernel, total, star, extra = op.kernel, op.total, op.star, op.extra
-    anything, floats = op.promote is MOVE, "f" in (op.takes or "f")
+    anything, floats, result = op.promote is MOVE, "f" in (op.takes or "f"), op.result
 
     def entry(*args: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", None) if kwargs else None
@@ -666,8 +670,11 @@ def parametric(op: Op) -> Callable:
         constants = None
         if extra:
             y, constants = y
-        if type(y) is tuple:
-            return op.finish((input,), (x,), params, y, constants)
+        several = type(y) is tuple
+        if several:
+            if op.outputs != 1:
+                return op.finish((input,), (x,), params, y, constants)
+            rest, y = y[1:], y[0]
         t = new(Tensor)
         t._data, t._node, t._index, t._storage, t._base = y, None, 0, None, None
         if grad and op.rules:
@@ -679,9 +686,15 @@ def parametric(op: Op) -> Callable:
                 pick = op.picks[0]
                 args = () if pick is None else pick((x, y, constants, (True,), *params, x.shape))
                 t._node = record(op, y.shape, y.dtype, (node,), (input._index,), args)
+        if several:
+            return (result or _together)(t, *map(wrap, rest))
         return t
 
     return entry
+
+
+def _together(*results: Any) -> tuple:
+    return results
 
 
 def lister(op: Op) -> Callable:
@@ -780,10 +793,14 @@ def _read_only(data: Any) -> None:
 
 def _check_overlap(a: Any, b: Any) -> None:
     """Raise if `b` looks at a part of the memory `a` is about to be written in (all of it, the same way, is fine)."""
-    same = a is b or (a.shape == b.shape and a.strides == b.strides and address(a) == address(b))
-    if not same and a.flags.forc and b.flags.forc and np.may_share_memory(a, b):
+    if not same_memory(a, b) and a.flags.forc and b.flags.forc and np.may_share_memory(a, b):
         raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
                            "single memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
+
+
+def same_memory(a: Any, b: Any) -> bool:
+    """Whether two arrays look at the same memory in the same way."""
+    return a is b or (a.shape == b.shape and a.strides == b.strides and address(a) == address(b))
 
 
 def address(a: Any) -> int:
@@ -960,19 +977,23 @@ class CopySlices(Node):
 
     def part(self, whole: Any) -> Any:
         """The cotangent of the view."""
-        _, _, shape, strides, start = self.more["geometry"]
         if self.plain(whole):
-            return seen_by(np.ascontiguousarray(whole).reshape(-1)[start:], shape, strides).copy()
+            return self.seen(np.ascontiguousarray(whole)).copy()
         return whole.reshape(-1)[view_places(*self.more["geometry"])]
 
     def rest(self, whole: Any, own: Any) -> Any:
         """The cotangent of the base before the write: `own` where the view looks."""
-        _, _, shape, strides, start = self.more["geometry"]
         if self.plain(whole) and not isinstance(own, Duck):
             out = whole.copy()
-            seen_by(out.reshape(-1)[start:], shape, strides)[...] = own
+            self.seen(out)[...] = own
             return out
         return put(whole.reshape(-1), own, view_places(*self.more["geometry"])).reshape(whole.shape)
+
+    def seen(self, whole: Any) -> Any:
+        """A row-major array like the base, looked at as the view looks at the base."""
+        _, _, shape, strides, start = self.more["geometry"]
+        size = whole.itemsize
+        return ndarray(shape, whole.dtype, whole, start * size, [s * size for s in strides])
 
 
 SLICES = CopySlices
@@ -1133,7 +1154,6 @@ def primitive(kernel: Callable | None = None, *, define: Callable | None = None,
     name = kernel.__name__
     if define is None:
         facets = {"promote": MOVE, "namespace": "primitive", "method": False, **facets}
-    entry = (define or op)(kernel, name=facets.pop("name", name), **facets)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         for a in args:
@@ -1141,7 +1161,9 @@ def primitive(kernel: Callable | None = None, *, define: Callable | None = None,
                 return highest(args).call(name, args, kwargs)
         return kernel(*args, **kwargs)
 
-    call.__name__, call.__doc__, call.op = name, kernel.__doc__, entry.op  # type: ignore[attr-defined]
+    call.__name__, call.__doc__ = name, kernel.__doc__
+    entry = (define or op)(call, name=facets.pop("name", name), source=kernel, **facets)
+    call.op = entry.op  # type: ignore[attr-defined]
     call.vjp, call.vjp_all = entry.vjp, entry.vjp_all  # type: ignore[attr-defined]
     PRIMITIVES[name] = call
     return call

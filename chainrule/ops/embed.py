@@ -9,6 +9,7 @@ import numpy as np
 from ..dtypes import FROM_NUMPY, I64
 from .define import MOVE, function, op, put_add, scalar_name, storage_array, wrap
 from .index import out_of_range, tensor_data
+from .scatter import fresh
 
 F = "nn.functional"
 
@@ -51,7 +52,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm:
     check_rows("embedding", index, table)
     if max_norm is not None:
         renormalize(weight, index, max_norm, norm_type)
-    return rows_of(weight, index, padding_idx, scale_grad_by_freq)
+    return fresh(rows_of.op, weight, index, padding_idx, scale_grad_by_freq)
 
 
 def _padding(what: str, padding_idx: int | None, table: Any) -> int:

@@ -12,15 +12,17 @@ put in torch's words where it arises.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from ..arrays.duck import Duck
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64, uint8
 from ..errors import bad_dim, not_a_tensor
-from ..tape import record, state
+from ..tape import new, record, state
 from ..tensor import Tensor
 from .define import (
     MOVE,
@@ -65,39 +67,44 @@ SELECT = reader("select", "SelectBackward0", view=True)
 SLICE = reader("slice", "SliceBackward0", view=True)
 UNSQUEEZE = reader("newaxis", "UnsqueezeBackward0", view=True)
 INDEX_SELECT = reader("index_select", "IndexSelectBackward0", keeps=True)
+GATHER = reader("gather", "GatherBackward0", keeps=True)
 MASKED_SELECT = reader("masked_select", "MaskedSelectBackward0", keeps=True)
 
 
 def look(o: Op, x: Any, index: Any) -> Any:
     """The view `x[index]`, for a basic index that gives an array (`(i, ...)` rather than `i`)."""
     data = x._data
-    if x._storage is None or type(data) is not np.ndarray:
+    if x._storage is None or type(data) is not ndarray:
         data = storage_array(x)
-    t = wrap(data[index])
+    t = new(Tensor)
+    t._data, t._node, t._index = data[index], None, 0
     be_view(t, x)
     if x._replay is not None:
         remember_how(t, x, lambda y, i: look(o, y, i), (index,))
-    if state.grad:
-        _remember(o, t, x, index, data.shape)
+    if state.mode[1]:
+        base = x._base
+        if base is not None and base._node is not x._seen:
+            refresh(x)
+        node = x._node
+        if node is not None:
+            y = t._data
+            t._node = record(o, y.shape, y.dtype, (node,), (x._index,), (index, data.shape))
     return t
 
 
 def read(o: Op, x: Any, index: Any) -> Any:
     """The copy `x[index]`, for an index with arrays or masks."""
     data = x._data
-    t = wrap(data[index])
-    if state.grad:
-        _remember(o, t, x, index, data.shape)
+    y = data[index]
+    t = wrap(y)
+    if state.mode[1]:
+        base = x._base
+        if base is not None and base._node is not x._seen:
+            refresh(x)
+        node = x._node
+        if node is not None:
+            t._node = record(o, y.shape, y.dtype, (node,), (x._index,), (index, data.shape))
     return t
-
-
-def _remember(o: Op, t: Any, x: Any, index: Any, shape: tuple) -> None:
-    base = x._base
-    if base is not None and base._node is not x._seen:
-        refresh(x)
-    node = x._node
-    if node is not None:
-        t._node = record(o, t._data.shape, t._data.dtype, (node,), (x._index,), (index, shape))
 
 
 # -- x[index] --------------------------------------------------------------------------------------------------------
@@ -113,6 +120,9 @@ def getitem(self: Any, index: Any) -> Any:
             last = last_step(index)
             if last is not None:
                 return look(last, self, index if Ellipsis in index else (*index, ...))
+        elif kind is slice:
+            if index.step is None:
+                return look(SLICE, self, index)
         elif kind is Tensor:
             array = index._data
             if (
@@ -351,11 +361,16 @@ def mask_error(shape: tuple, parts: tuple) -> IndexError | None:
 
 
 def out_of_range(index: Any, size: int, lowest: int | None = None) -> int | None:
-    """The first entry of an integer index that is not in [lowest, size) (lowest: -size), if there is one."""
+    """The first entry of an integer index not in [lowest, size) (lowest: -size), if there is one."""
     if isinstance(index, Duck) or not index.size:
         return None
     low = -size if lowest is None else lowest
-    if np.minimum.reduce(index, axis=None) >= low and np.maximum.reduce(index, axis=None) < size:
+    if index.size < 32:
+        entries = index.ravel().tolist()
+        bottom, top = min(entries), max(entries)
+    else:
+        bottom, top = np.minimum.reduce(index, None), np.maximum.reduce(index, None)
+    if bottom >= low and top < size:
         return None
     return int(index[(index < low) | (index >= size)].ravel()[0])
 
@@ -410,20 +425,43 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     return look(SLICE, input, (*along(dim, slice(start, start + length)), ...))
 
 
-@op(promote=MOVE, view=True, outputs=0, linear=True)
-def unbind(x: Any, /, dim: int = 0) -> Any:
-    """The slices of dimension `dim`, as a tuple of views without that dimension."""
-    if not x.ndim:
-        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    dim = dim_of(dim, x.ndim)
+@op(
+    promote=MOVE,
+    view=True,
+    outputs=0,
+    linear=True,
+    method=False,
+    namespace="primitive",
+    node="UnbindBackward0",
+)
+def unbind_views(x: Any, /, dim: int) -> Any:
+    """The slices of dimension `dim`, as views."""
     head = (FULL,) * dim
     return tuple([x[*head, i, ...] for i in range(x.shape[dim])])
 
 
-@unbind.vjp
-def _(g, x_shape, dim):
-    dim = dim_of(dim, len(x_shape))
+@unbind_views.vjp
+def _(g, dim):
     return np.concatenate([gi[along(dim, None)] for gi in g], dim)
+
+
+@function
+def unbind(input: Any, dim: int = 0) -> Any:
+    """The slices of dimension `dim`, as a tuple of views without that dimension."""
+    shape = tensor_data("unbind", input).shape
+    if not shape:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    dim = dim_of(dim, len(shape))
+    if not shape[dim]:
+        return ()
+    if state.mode[1] and input.requires_grad:
+        return unbind_views(input, dim)
+    data, head, views = storage_array(input), (FULL,) * dim, []
+    for i in range(shape[dim]):
+        t = wrap(data[*head, i, ...])
+        be_view(t, input, many=True)
+        views.append(t)
+    return tuple(views)
 
 
 # -- copies of chosen elements ---------------------------------------------------------------------------------------
@@ -437,14 +475,21 @@ def tensor_data(name: str, x: Any, argument: str = "input", position: int = 1) -
 
 
 def grid(index: Any, axis: int) -> tuple:
-    """The NumPy index of all elements that `index` picks along `axis`, the other places being its own."""
+    """The NumPy index of what `index` picks along `axis`, the other places being its own."""
     shape, ndim = index.shape, index.ndim
     if ndim == 1:
         return (index,)
-    out: list = []
-    for k, n in enumerate(shape):
-        out.append(index if k == axis else np.arange(n).reshape((n,) + (1,) * (ndim - 1 - k)))
-    return tuple(out)
+    return tuple(
+        [index if k == axis else steps(n, ndim - 1 - k) for k, n in enumerate(shape)]
+    )
+
+
+@functools.lru_cache(256)
+def steps(n: int, behind: int) -> Any:
+    """0, 1, ... n - 1 along an axis with `behind` axes of size 1 behind it."""
+    out = np.arange(n).reshape((n,) + (1,) * behind)
+    out.flags.writeable = False
+    return out
 
 
 def add_along(g: Any, index: Any, axis: int, shape: tuple) -> Any:
@@ -471,31 +516,28 @@ def check_along(name: str, x: Any, dim: int, index: Any) -> int:
     return dim
 
 
-@op(promote=MOVE, linear=True, keeps=True)
-def gather(x: Any, /, dim: int, index: Any, sparse_grad: bool = False) -> Any:
-    """out[i][j] = input[index[i][j]][j] for dim 0, and so on: elements picked along `dim`."""
-    check_array("gather", "index", 2, index)
-    if max(x.ndim, 1) != max(index.ndim, 1) and index.size:
-        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
-    dim = check_along("gather", x, dim, index)
-    if not index.size:
-        return np.zeros(index.shape, x.dtype)
-    if not x.ndim or not index.ndim:
-        return x.reshape(-1)[index]
-    for k, (n, m) in enumerate(zip(index.shape, x.shape, strict=True)):
+@function
+def gather(
+    input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: Any = None
+) -> Any:
+    """Elements picked along `dim`: out[i][j] = input[index[i][j]][j] for dim 0, and so on."""
+    x, i = tensor_data("gather", input), tensor_data("gather", index, "index", 2)
+    if i.size and max(x.ndim, 1) != max(i.ndim, 1):
+        raise RuntimeError(
+            "Index tensor must have the same number of dimensions as input tensor"
+        )
+    dim = check_along("gather", x, dim, i)
+    if not i.size:
+        return write_out(out, read(GATHER, input.reshape(-1), np.zeros(i.shape, np.intp)), input)
+    if not x.ndim or not i.ndim:
+        return write_out(out, read(GATHER, input if x.ndim else input.reshape(1), i), input)
+    for k, (n, m) in enumerate(zip(i.shape, x.shape, strict=True)):
         if n > m and k != dim:
-            raise RuntimeError(f"Size does not match at dimension {k} expected index {list(index.shape)} to be no larger than "
-                               f"self {list(x.shape)} apart from dimension {dim}")  # fmt: skip
-    return x[grid(index, dim)]
-
-
-@gather.vjp
-def _(g, dim, index, x_shape):
-    if not index.size:
-        return np.zeros(x_shape, g.dtype)
-    if not x_shape or not index.ndim:
-        return put_add(g.reshape(-1), index.reshape(-1), (1,)).reshape(x_shape)
-    return put_add(g, grid(index, dim_of(dim, len(x_shape))), x_shape)
+            raise RuntimeError(
+                f"Size does not match at dimension {k} expected index {list(i.shape)} to be no "
+                f"larger than self {list(x.shape)} apart from dimension {dim}"
+            )
+    return write_out(out, read(GATHER, input, grid(i, dim)), input)
 
 
 @function

@@ -23,7 +23,7 @@ from ..dtypes import BOOL_NP, COMPLEX, F32, F64, FROM_NUMPY, HALVES, I64
 from ..errors import not_a_tensor
 from ..tape import state, storage_of
 from ..tensor import Tensor
-from .define import (MOVE, OPS, Op, add_places, assign, check_inplace, edges_of, function, op, primitive, put, put_add, rebase, scalar_name,
+from .define import (MOVE, OPS, Op, add_places, assign, check_inplace, edges_of, function, op, primitive, put, put_add, rebase, same_memory, scalar_name,
                      storage_array, wrap, write_out)  # fmt: skip
 from .index import (FULL, SLICE, along, broadcast_shapes, check_along, check_flat, dim_of, grid, index_error, last_step, look,
                     out_of_range, split, tensor_data, type_name)  # fmt: skip
@@ -324,7 +324,7 @@ def fresh(o: Op, x: Any, *rest: Any) -> Any:
     inputs, params = (x, *rest[: o.n - 1]), rest[o.n - 1 :]
     arrays = tuple([i._data for i in inputs])
     t = wrap(state.run(o.kernel, *arrays, *params))
-    if state.grad:
+    if state.mode[1]:
         o.attach(inputs, arrays, params, t, False, None)
     return t
 
@@ -335,17 +335,22 @@ def in_place(o: Op, x: Any, *rest: Any) -> Any:
     data = storage_array(x)
     if o.into is None or type(data) is not np.ndarray:
         return assign(x, fresh(o, x, *rest), o.name)
-    inputs, params = (x, *rest[: o.n - 1]), rest[o.n - 1 :]
-    before = edges_of((x,))
-    arrays = tuple([i._data for i in inputs])
+    others, params = rest[: o.n - 1], rest[o.n - 1 :]
+    arrays = [data, *[y._data for y in others]]
     state.run(o.into, *arrays, *params)
     x._storage.bump()
-    if state.grad:
-        t = wrap(data)
+    if state.mode[1] and (recorded(x) or any([recorded(y) for y in others])):
+        inputs = (x, *others)
+        before, t = edges_of((x,)), wrap(data)
         o.attach(inputs, arrays, params, t, False, None)
         if t._node is not None:
             rebase(x, t._node, t._index, before)
     return x
+
+
+def recorded(x: Any) -> bool:
+    """Whether `x`, or the tensor it is a view of, has a history or is a leaf that wants a gradient."""
+    return x._node is not None or (x._base is not None and x._base._node is not None)
 
 
 FORGETTING: dict[str, Op] = {}
@@ -353,7 +358,7 @@ FORGETTING: dict[str, Op] = {}
 
 def forget(x: Any, node: str) -> None:
     """Give `x`, all of which has been overwritten in place, the history that says so: its gradient ends in zeros."""
-    if not state.grad or not x.requires_grad:
+    if not state.mode[1] or not x.requires_grad:
         return
     if node not in FORGETTING:
         FORGETTING[node] = _whole_number(node, node)
@@ -445,10 +450,13 @@ def same_dtype(x: Any, y: Any, text: str) -> None:
 
 def setitem(self: Any, index: Any, value: Any) -> None:
     """`self[index] = value`: a number, or a tensor that broadcasts to what the index looks at."""
-    data = self._data
-    source = _plain_source(self, data, value)
-    place = None if source is None else _plain_place(index)
-    if place is not None:
+    data, place = self._data, _plain_place(index)
+    if place is not None and type(value) is Tensor and _is_already_there(self, data, place, value):
+        check_inplace(value)
+        self._storage.bump()
+        return
+    source = None if place is None else _plain_source(self, data, value)
+    if source is not None:
         try:
             data[place] = source
         except (IndexError, ValueError, OverflowError):
@@ -459,22 +467,28 @@ def setitem(self: Any, index: Any, value: Any) -> None:
     _setitem(self, index, value)
 
 
+def _is_already_there(self: Any, data: Any, place: Any, value: Any) -> bool:
+    """Whether `value` looks at just the place it is assigned to, as after the `+=` of `x[0] += 1`."""
+    if value._storage is None or value._storage is not self._storage or type(data) is not np.ndarray:
+        return False
+    try:
+        return same_memory(data[place], value._data)
+    except IndexError:
+        return False
+
+
 def _plain_source(self: Any, data: Any, value: Any) -> Any:
     """What an assignment that nobody records, converts or has to check may write; else None."""
-    if type(data) is not np.ndarray or 0 in data.strides or (state.grad and _recorded(self)):
+    if type(data) is not np.ndarray or 0 in data.strides or (state.mode[1] and recorded(self)):
         return None
     kind, dtype = type(value), data.dtype
     if kind is float or kind is int:
         if dtype is F32 or dtype is F64:
             return value if -1e38 < value < 1e38 else None
         return value if dtype is I64 and kind is int else None
-    if kind is not Tensor or value._data.dtype is not dtype or (state.grad and _recorded(value)):
+    if kind is not Tensor or value._data.dtype is not dtype or (state.mode[1] and recorded(value)):
         return None
     return None if value._storage is not None and value._storage is self._storage else value._data
-
-
-def _recorded(x: Any) -> bool:
-    return x._node is not None or (x._base is not None and x._base._node is not None)
 
 
 def _plain_place(index: Any) -> Any:
@@ -1076,7 +1090,7 @@ def set_(self: Any, source: Any = None) -> Any:
         return self
     y = tensor_data("set_", source, "source", 1)
     same_dtype(self._data, y, "Could not set tensor of type {1} to a tensor of type {0}")
-    if state.grad and self.requires_grad:
+    if state.mode[1] and self.requires_grad:
         raise RuntimeError(
             "set_() of a tensor that requires grad: use no_grad(), or write its data with copy_()"
         )
