@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ops import define
 from .duck import Duck
 
 
@@ -32,10 +33,10 @@ class BatchArray(Duck):
         rule = RULES.get(name)
         if rule is not None:
             return rule(level, *args, **kwargs)
-        ufunc = getattr(np, name, None)
-        if not isinstance(ufunc, np.ufunc):
+        f = define.PRIMITIVES.get(name) or getattr(np, name, None)
+        if not isinstance(f, np.ufunc) and not (hasattr(f, "op") and f.op.plain):
             raise TypeError(f"vmap has no rule for {name!r}; call the function outside of vmap, or in a loop")
-        return elementwise(level, ufunc, args, kwargs)
+        return elementwise(level, f, args, kwargs)
 
 
 def _flat(args: Any) -> list:
@@ -88,6 +89,20 @@ def _reduction(ufunc: Any) -> Callable:
 
 def _accumulate(ufunc: Any) -> Callable:
     return lambda level, x, axis=0: BatchArray(ufunc.accumulate(x.array, axis=axis % x.ndim + 1), level)
+
+
+def _along(f: Callable) -> Callable:
+    """The rule of a function along one axis, or (axis None) over the flat array."""
+
+    def rule(level: int, x: Any, axis: int | None = -1, keepdims: bool = False, **kwargs: Any) -> Any:
+        if axis is None:
+            out = f(x.array.reshape(x.array.shape[0], -1), axis=1, **kwargs)
+            return BatchArray(out.reshape(-1, *(1,) * x.ndim) if keepdims else out, level)
+        if keepdims:
+            kwargs["keepdims"] = True
+        return BatchArray(f(x.array, axis=axis % x.ndim + 1, **kwargs), level)
+
+    return rule
 
 
 def _reshape(level: int, x: Any, shape: tuple) -> Any:
@@ -155,6 +170,10 @@ RULES: dict[str, Callable] = {
     "minimum.reduce": _reduction(np.minimum),
     "logical_and.reduce": _reduction(np.logical_and),
     "logical_or.reduce": _reduction(np.logical_or),
+    "argmax": _along(np.argmax),
+    "argmin": _along(np.argmin),
+    "argsort": _along(np.argsort),
+    "sort": _along(np.sort),
     "add.accumulate": _accumulate(np.add),
     "multiply.accumulate": _accumulate(np.multiply),
     "maximum.accumulate": _accumulate(np.maximum),

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..ops import define
 from .duck import Duck
+from .grad import CONSTANT
 
 
 class DualArray(Duck):
@@ -45,19 +46,21 @@ def split(a: Any, level: int) -> tuple[Any, Any]:
 
 def _elementwise(name: str) -> Callable:
     """The rule of an elementwise ufunc, from the vjp of the operator defined with it."""
-    o = next((o for o in define.OPS.values() if o.plain and getattr(o.kernel, "__name__", "") == name), None)
-    ufunc = getattr(np, name, None)
-    if o is None or not o.rules or ufunc is None:
-        if isinstance(ufunc, np.ufunc):
-            return lambda level, *args: ufunc(*[split(a, level)[0] for a in args])
+    f = define.PRIMITIVES.get(name) or getattr(np, name, None)
+    o = getattr(f, "op", None) or next((o for o in define.OPS.values() if o.plain and o.rules and o.ufunc is f), None)
+    if f in CONSTANT:
+        return lambda level, *args: f(*[split(a, level)[0] for a in args])
+    if o is None or not o.rules or not o.plain:
         raise TypeError(f"forward mode has no rule for {name!r}")
 
     def rule(level: int, *args: Any) -> Any:
         pairs = [split(a, level) for a in args]
         values = [v for v, _ in pairs]
-        out = ufunc(*values)
+        out = f(*values)
         given = {"out": out, **dict(zip(o.params, values, strict=True))}
-        parts = [r(t, *[given[n] for n in names]) for r, names, (_, t) in zip(o.rules, o.names, pairs, strict=True) if t is not None]
+        parts = [r(t, *[given[n] for n in names]) for r, names, (_, t) in zip(o.rules, o.names, pairs, strict=False) if t is not None]
+        if not parts:
+            return out
         tangent = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         return DualArray(out, tangent, level)
 

@@ -96,6 +96,12 @@ class Duck:
     def copy(self) -> Any:
         return self.call("copy", (self,), {})
 
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Any:
+        return self.call("argmax", (self,), {"axis": axis, "keepdims": keepdims})
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Any:
+        return self.call("argmin", (self,), {"axis": axis, "keepdims": keepdims})
+
     def ravel(self) -> Any:
         return self.reshape(-1)
 

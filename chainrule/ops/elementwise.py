@@ -111,8 +111,7 @@ quotient = elementwise(
 )  # fmt: skip
 neg = elementwise(
     np.negative, vjp=lambda g: -g, name="neg", alias="negative", linear=True, takes="ifc",
-    refusal="Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
-            "invert a mask, use the `~` or `logical_not()` operator instead.",
+    refusal="Negation, the `-` operator, on a bool tensor is not supported. If you are trying to " "invert a mask, use the `~` or `logical_not()` operator instead.",
     doc="-input, elementwise.",
 )  # fmt: skip
 reciprocal = elementwise(
@@ -166,13 +165,13 @@ floor_divide = elementwise(
     doc="The quotient rounded down, elementwise. Raises RuntimeError for integers divided by 0.",
 )  # fmt: skip
 remainder = elementwise(
-    _remainder, vjp=(lambda g: g, lambda g, x, y: -g * np.floor(x / y)), name="remainder",
-    takes="if", node="RemainderBackward1", scalar_nodes="RemainderBackward0",
+    _remainder, ufunc=np.remainder, name="remainder", takes="if",
+    vjp=(lambda g: g, lambda g, x, y: -g * np.floor(x / y)), node="RemainderBackward1", scalar_nodes="RemainderBackward0",
     doc="input - other * floor(input / other): the remainder with the sign of the divisor.",
 )  # fmt: skip
 fmod = elementwise(
-    _fmod, vjp=(lambda g: g, lambda g, x, y: -g * np.trunc(x / y)), name="fmod", takes="if",
-    node="FmodBackward1", scalar_nodes="FmodBackward0",
+    _fmod, ufunc=np.fmod, name="fmod", takes="if",
+    vjp=(lambda g: g, lambda g, x, y: -g * np.trunc(x / y)), node="FmodBackward1", scalar_nodes="FmodBackward0",
     doc="input - other * trunc(input / other): the remainder with the sign of the dividend.",
 )  # fmt: skip
 ROUNDED_QUOTIENTS = {None: quotient, "floor": floor_quotient, "trunc": trunc_quotient}
@@ -411,8 +410,8 @@ def _power_by_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
 
 
 power = elementwise(
-    _power, vjp=(_power_by_base, _power_by_exponent), name="pow", method=False, inplace=False,
-    takes="ifc", node="PowBackward1", scalar_nodes="PowBackward0 PowBackward2",
+    _power, ufunc=np.power, name="pow", vjp=(_power_by_base, _power_by_exponent), takes="ifc",
+    method=False, inplace=False, node="PowBackward1", scalar_nodes="PowBackward0 PowBackward2",
 )  # fmt: skip
 
 
@@ -500,7 +499,7 @@ def _logaddexp(x: Any, y: Any, /) -> Any:
 
 
 logaddexp = elementwise(
-    _logaddexp,
+    _logaddexp, ufunc=np.logaddexp,
     vjp=(lambda g, x, y: g / (1 + np.exp(y - x)), lambda g, x, y: g / (1 + np.exp(x - y))),
     name="logaddexp", numbers=False, inplace=False, takes="fc",
     doc="log(exp(input) + exp(other)), elementwise, without overflow.",
@@ -580,8 +579,7 @@ asinh = elementwise(
     alias="arcsinh", doc="Inverse hyperbolic sine of each element.",
 )  # fmt: skip
 acosh = elementwise(
-    np.arccosh, promote=FLOAT, name="acosh", alias="arccosh",
-    vjp=lambda g, x: g / _acosh_slope(x),
+    np.arccosh, promote=FLOAT, name="acosh", alias="arccosh", vjp=lambda g, x: g / _acosh_slope(x),
     doc="Inverse hyperbolic cosine of each element.",
 )  # fmt: skip
 atanh = elementwise(
@@ -639,11 +637,12 @@ absolute = elementwise(
 )  # fmt: skip
 sign = elementwise(
     _sgn, vjp=zero, name="sign", takes="bif",
-    refusal="Unlike NumPy, torch.sign is not intended to support complex numbers. "
-            "Please use torch.sgn instead.",
+    refusal="Unlike NumPy, torch.sign is not intended to support complex numbers. " "Please use torch.sgn instead.",
     doc="-1, 0 or 1 for each element: its sign.",
 )  # fmt: skip
-sgn = elementwise(_sgn, vjp=_sgn_rule, name="sgn", doc="input / |input|, elementwise, and 0 at 0.")
+sgn = elementwise(
+    _sgn, ufunc=np.sign, vjp=_sgn_rule, name="sgn", doc="input / |input|, elementwise, and 0 at 0."
+)
 copysign = elementwise(
     np.copysign, promote=FLOAT, vjp=(lambda g, x, out: g * np.where(x == 0, 0, out / x), zero),
     takes="bif", scalar_nodes="CopysignBackward1",

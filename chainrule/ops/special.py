@@ -174,15 +174,23 @@ def _gamma_density(g: Any, x: Any, y: Any) -> Any:
     return g * np.exp((x - 1) * np.log(y) - y - lgamma(x))
 
 
-igamma = elementwise(
-    lambda x, y, /: scipy_special().gammainc(x, y), promote=FLOAT, name="igamma",
+def _igamma(x: Any, y: Any, /) -> Any:
+    return scipy_special().gammainc(x, y)
+
+
+def _igammac(x: Any, y: Any, /) -> Any:
+    return scipy_special().gammaincc(x, y)
+
+
+igamma = primitive(
+    _igamma, define=elementwise, promote=FLOAT, name="igamma",
     alias="special.gammainc", numbers=False, vjp=(underivable("igamma: input"), _gamma_density),
     takes="f",
     doc="The lower incomplete gamma function, regularised: the distribution function of "
         "Gamma(input, 1) at other.",
 )  # fmt: skip
-igammac = elementwise(
-    lambda x, y, /: scipy_special().gammaincc(x, y), promote=FLOAT, name="igammac",
+igammac = primitive(
+    _igammac, define=elementwise, promote=FLOAT, name="igammac",
     alias="special.gammaincc", numbers=False,
     vjp=(underivable("igammac: input"), lambda g, x, y: -_gamma_density(g, x, y)), takes="f",
     doc="The upper incomplete gamma function, regularised: 1 - igamma(input, other).",
@@ -315,8 +323,14 @@ spherical_bessel_j0 = elementwise(
     name="spherical_bessel_j0", takes="bif", **ONLY_SPECIAL,
     doc="The spherical Bessel function of the first kind of order 0: sin(input) / input.",
 )  # fmt: skip
-airy_ai = elementwise(
-    lambda x, /: scipy_special().airy(x)[0], promote=FLOAT, name="airy_ai", takes="bif",
+
+
+def _airy(x: Any, /) -> Any:
+    return scipy_special().airy(x)[0]
+
+
+airy_ai = primitive(
+    _airy, define=elementwise, promote=FLOAT, name="airy_ai", takes="bif",
     **ONLY_SPECIAL, doc="The Airy function Ai.",
 )  # fmt: skip
 
@@ -364,8 +378,9 @@ def _polynomial(name: str, first: Callable, following: Callable, words: str) -> 
             out = np.where(n == k + 1, now, out)
         return out
 
-    return elementwise(
-        kernel, name=name, promote=FLOAT, takes="bif", **ONLY_SPECIAL,
+    kernel.__name__ = name
+    return primitive(
+        kernel, define=elementwise, promote=FLOAT, takes="bif", **ONLY_SPECIAL,
         doc=f"The {words} of degree n, elementwise; 0 for negative n.",
     )  # fmt: skip
 
