@@ -79,13 +79,13 @@ def refuse_complex(kernel: str, x: Any) -> None:
 
 def refuse_integers(text: str, x: Any) -> None:
     """Raise `text` (with the dtype in place of {}) for integer and bool arrays."""
-    if FROM_NUMPY[x.dtype].category < FLOATING:
+    if x.dtype.kind in "biu":
         raise RuntimeError(text.format(scalar_name(FROM_NUMPY[x.dtype])))
 
 
 def wide(x: Any) -> Any:
     """The dtype in which sums and products of `x` are formed: int64 for integers and bools."""
-    return I64 if FROM_NUMPY[x.dtype].category < FLOATING else x.dtype
+    return I64 if x.dtype.kind in "biu" else x.dtype
 
 
 # -- sums and means --------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def _(g, x_shape, dim, keepdim):
     return spread(g, dim, keepdim, len(x_shape)) / count(x_shape, axes)
 
 
-@op(name="sum_all", linear=True, method=False, node="SumBackward0")
+@op(name="sum_all", linear=True, namespace="primitive", node="SumBackward0")
 def total_all(x: Any, /) -> Any:
     """Sum of all elements."""
     return np.add.reduce(x, axis=None, dtype=wide(x))
@@ -134,7 +134,7 @@ def _(g):
     return g
 
 
-@op(name="mean_all", linear=True, method=False, node="MeanBackward0")
+@op(name="mean_all", linear=True, namespace="primitive", node="MeanBackward0")
 def average_all(x: Any, /) -> Any:
     """Mean of all elements."""
     refuse_integers(MEAN_OF_INTEGERS, x)
@@ -166,7 +166,10 @@ def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = Non
     """Sum of the elements, of all or along `dim`, computed in `dtype` if one is given."""
     if dim is None and not keepdim and dtype is None and out is None and not names:
         return total_all(input)
-    dim, keepdim = by_numpy_names("sum", names, dim, keepdim)
+    if names:
+        dim, keepdim = by_numpy_names("sum", names, dim, keepdim)
+    if dtype is None and out is None:
+        return total(input, dim, keepdim)
     if dim is None and not keepdim:
         return in_dtype(total_all, input, dtype, out)
     return in_dtype(total, input, dtype, out, dim, keepdim)
@@ -183,7 +186,8 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = No
             "mean(): could not infer output dtype. Optional dtype must be either a floating point "
             f"or complex dtype. Got: {scalar_name(dtype)}"
         )
-    dim, keepdim = by_numpy_names("mean", names, dim, keepdim)
+    if names:
+        dim, keepdim = by_numpy_names("mean", names, dim, keepdim)
     x = input if dtype is None else input.to(dtype)
     whole = dim is None and not keepdim
     return write_out(out, average_all(x) if whole else average(x, dim, keepdim), input)
@@ -255,7 +259,7 @@ def _(g, x, dim, keepdim):
     return spread(g, dim, keepdim, x.ndim) * product_of_others(x, dim_of(dim, x.ndim))
 
 
-@op(name="prod_all", method=False, node="ProdBackward0")
+@op(name="prod_all", namespace="primitive", node="ProdBackward0")
 def product_all(x: Any, /) -> Any:
     """Product of all elements."""
     return np.multiply.reduce(x, axis=None, dtype=wide(x))

@@ -85,11 +85,14 @@ def extreme_along(name: str, x: Any, dim: int, keepdim: bool) -> tuple:
     if not x.ndim:
         return itself(x)
     reduce, find = EXTREMES[name]
-    places = find(x, axis=axis, keepdims=keepdim)
+    places = find(x, axis, keepdim)
     return (reduce(x, axis=axis, keepdims=keepdim), places), places
 
 
-EXTREMES = {"max": (np.maximum.reduce, np.argmax), "min": (np.minimum.reduce, np.argmin)}
+EXTREMES: dict[str, tuple] = {
+    "max": (np.maximum.reduce, lambda x, axis, keep: x.argmax(axis, keepdims=keep)),
+    "min": (np.minimum.reduce, lambda x, axis, keep: x.argmin(axis, keepdims=keep)),
+}
 
 
 @op(name="max", extra=True, result=return_types.max, node="MaxBackward0", method=False)
@@ -158,7 +161,7 @@ def place_of(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
     check_not_empty(f"arg{name}", x, axis)
     if not x.ndim:
         return ZERO
-    return EXTREMES[name][1](x, axis=axis, keepdims=keepdim)
+    return EXTREMES[name][1](x, axis, keepdim)
 
 
 @op
