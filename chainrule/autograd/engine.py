@@ -133,7 +133,7 @@ class Walk:
                     node.check()
                 if not retain:
                     node.args = None
-            if not plain and g.shape != node.shape:
+            if g.shape != node.shape and (not plain or broadcast(node)):
                 g = expand(g, node.shape)
             if len(node.edges) == 1:
                 todo = ((args, rules[0], node.edges[0], node.index[0]),)
