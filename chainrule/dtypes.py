@@ -140,11 +140,18 @@ for _a in ALL:
 
 def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype that holds both, by torch's table."""
-    return _PROMOTED[type1, type2]
+    found = _PROMOTED.get((type1, type2))
+    if found is None:
+        i, d = (2, type2) if isinstance(type1, dtype) else (1, type1)
+        raise TypeError(f"promote_types(): argument 'type{i}' (position {i}) must be torch.dtype, not {type(d).__name__}")
+    return found
 
 
 def can_cast(from_: dtype, to: dtype) -> bool:
     """Whether torch lets a result of type `from_` be written into a tensor of type `to`."""
+    for i, (name, d) in enumerate((("from_", from_), ("to", to)), 1):
+        if not isinstance(d, dtype):
+            raise TypeError(f"can_cast(): argument '{name}' (position {i}) must be torch.dtype, not {type(d).__name__}")
     return from_.category <= to.category
 
 

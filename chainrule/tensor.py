@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -174,7 +175,11 @@ class Tensor(metaclass=_TensorMeta):
             strides = _contiguous_strides(data.shape)
         else:
             strides = tuple(s // size for s in data.strides)
-        return strides if dim is None else strides[dim]
+        if dim is None:
+            return strides
+        if not -len(strides) <= dim < len(strides):
+            raise errors.bad_dim(dim, len(strides))
+        return strides[dim]
 
     def storage_offset(self) -> int:
         """Where in its memory the tensor begins, in elements."""
@@ -361,10 +366,11 @@ class Tensor(metaclass=_TensorMeta):
 
     def item(self) -> Any:
         """The only element as a Python number."""
-        if self._data.size != 1:
-            raise RuntimeError(f"a Tensor with {self._data.size} elements cannot be converted to Scalar")
-        value = self._data.item() if self._data.dtype.kind != "V" else float(self._data.reshape(())[()])
-        return value if isinstance(value, (bool, int, float, complex)) else float(value)
+        data = self._data
+        if data.size != 1:
+            raise RuntimeError(f"a Tensor with {data.size} elements cannot be converted to Scalar")
+        value = data.item()
+        return value if type(value) in NUMBERS else float(value)
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
@@ -420,14 +426,23 @@ class Tensor(metaclass=_TensorMeta):
                                else "more than one value is ambiguous"))  # fmt: skip
         return bool(self._data.reshape(()) if isinstance(self._data, np.ndarray) else self._data)
 
+    def _only(self) -> Any:
+        """The only element, for Python's conversions."""
+        if self._data.size != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        if self.requires_grad:
+            warnings.warn("Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n"
+                          "Consider using tensor.detach() first.", UserWarning, stacklevel=3)  # fmt: skip
+        return self.item()
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(_real(self._only()))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(_real(self._only()))
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._only())
 
     def __index__(self) -> int:
         if self._data.dtype.kind not in "iu" or self._data.size != 1:
@@ -466,6 +481,18 @@ class Tensor(metaclass=_TensorMeta):
         if not self.is_leaf:
             raise RuntimeError("only leaf tensors can be pickled; call detach() on a computed one first")
         return _rebuild, (type(self), define.storage_array(self), self.requires_grad, _user_attributes(self, None))
+
+
+NUMBERS = frozenset((bool, int, float, complex))
+
+
+def _real(value: Any) -> Any:
+    """A number without imaginary part as a real one."""
+    if not isinstance(value, complex):
+        return value
+    if value.imag:
+        raise RuntimeError("value cannot be converted to type double without overflow")
+    return value.real
 
 
 def _user_attributes(t: Tensor, memo: dict | None) -> dict:

@@ -61,19 +61,6 @@ def sizes(size: Any, name: str = "size") -> tuple:
 # -- shapes ----------------------------------------------------------------------------------------
 
 
-def reshaped(x: Any, shape: Any) -> Any:
-    """`x.reshape(shape)`, with torch's errors."""
-    if type(shape) not in (tuple, list):
-        shape = sizes(shape, "shape")
-    try:
-        y = x.reshape(shape)
-    except ValueError:
-        raise bad_shape(x, shape) from None
-    if y.shape != shape and any(n < -1 for n in shape):
-        raise bad_shape(x, shape)
-    return y
-
-
 def bad_shape(x: Any, shape: Sequence) -> RuntimeError:
     """torch's error for a shape that does not fit."""
     shape = [int(n) for n in shape]
@@ -103,7 +90,15 @@ def bad_shape(x: Any, shape: Sequence) -> RuntimeError:
 )
 def looked_at(x: Any, /, shape: Any) -> Any:
     """The same elements in another shape."""
-    return reshaped(x, shape)
+    if type(shape) not in (tuple, list):
+        shape = sizes(shape, "shape")
+    try:
+        y = x.reshape(shape)
+    except ValueError:
+        raise bad_shape(x, shape) from None
+    if y.shape != shape and any([n < -1 for n in shape]):
+        raise bad_shape(x, shape)
+    return y
 
 
 @looked_at.vjp
@@ -116,7 +111,7 @@ def unsafe_view(x: Any, /, shape: Any) -> Any:
     """The elements of a copy in another shape:
     memory is shared with a tensor that nobody else has.
     """
-    return reshaped(x, shape)
+    return looked_at.op.kernel(x, shape)
 
 
 @unsafe_view.vjp
@@ -249,7 +244,7 @@ def view_as_dtype(x: Any, dtype: Any) -> Any:
         if not data.ndim:
             raise RuntimeError(f"self.dim() cannot be 0 {names}")
         ratio = d.itemsize // source.itemsize
-        if step != source.itemsize and size > 1:
+        if step != source.itemsize and size > 1 and data.size:
             raise RuntimeError(
                 f"self.stride(-1) must be 1 {names}, but got {step // source.itemsize}"
             )
@@ -730,7 +725,7 @@ def unfold(x: Any, /, dimension: Any, size: Any, step: Any) -> Any:
 
 def with_strides(x: np.ndarray, shape: Sequence, strides: Sequence) -> np.ndarray:
     """The array's memory from its first element on, with other sizes and strides (in bytes)."""
-    if x.flags.c_contiguous and x.flags.writeable and x.dtype.kind != "V" and x.size:
+    if x.flags.c_contiguous and x.flags.writeable and x.dtype.kind != "V":
         return np.ndarray(shape, x.dtype, x, 0, strides)
     return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=x.flags.writeable)
 
