@@ -92,6 +92,8 @@ def prelu(input: Any, weight: Any) -> Any:
         raise RuntimeError(
             f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.dim()}"
         )
+    if not input.dim() and weight.numel() != 1:
+        raise RuntimeError("Not allow zero-dim input tensor.")
     channels = input.shape[1] if input.dim() > 1 else 1
     if weight.numel() not in (1, channels):
         raise RuntimeError(

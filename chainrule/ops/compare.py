@@ -173,6 +173,9 @@ def isclose(
 
     Raises RuntimeError for tensors of different dtypes and for negative tolerances.
     """
+    for position, (name, x) in enumerate((("input", input), ("other", other)), 1):
+        if not is_tensor(x):
+            raise define.not_a_tensor("isclose", name, position, x)
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{scalar_name(input.dtype)} did not match {scalar_name(other.dtype)}")
     for name, tolerance in (("rtol", rtol), ("atol", atol)):

@@ -39,6 +39,7 @@ FAST = {np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.m
 INTEGER_LIMITS = {d: (np.iinfo(d).min, np.iinfo(d).max) for d in FROM_NUMPY if d.kind in "iu"}
 DERIVED = ("names", "shapes", "picks", "saving", "simple", "right", "left", "_node")
 MISSING = object()
+OF_NUMBERS = ("add", "sub", "mul", "div")  # elementwise operators that take two numbers, too
 OPS: dict[str, Op] = {}
 Tensor: Any = None
 
@@ -70,6 +71,7 @@ class Op:
         self.doc: str = facets.pop("doc", kernel.__doc__ or "")
         self.numbers: bool = facets.pop("numbers", promote in (SAME, FLOAT, BOOLEAN))
         self.linear: bool = facets.pop("linear", False)
+        public: dict[str, str] = facets.pop("public", {})  # names outside that are not PUBLIC's
         self.partial: bool = facets.pop("partial", False)  # the rule takes None for outputs that received no gradient
         self.takes: str = facets.pop("takes", "")
         self.refusal: str = facets.pop("refusal", "")
@@ -81,12 +83,12 @@ class Op:
         elementwise_op: bool = facets.pop("plain", False)
         assert not facets, facets
         self.joint = False
-        self._read_signature()
+        self._read_signature(PUBLIC | public)
         self.plain = elementwise_op and self.n <= 2  # elementwise, on one or two tensors
         self.shown_edges = self.n if self.plain and not self.scalar_nodes else 0  # torch makes a tensor of a number then
         self.set_rules(rules)
 
-    def _read_signature(self) -> None:
+    def _read_signature(self, public: dict[str, str]) -> None:
         code = getattr(self.source, "__code__", None)
         if code is None:
             self.n, count = self.kernel.nin, self.kernel.nin
@@ -95,7 +97,7 @@ class Op:
             self.n = code.co_posonlyargcount
             self.params = code.co_varnames[: code.co_argcount]
             self.defaults = self.source.__defaults__ or ()
-        self.public = tuple(PUBLIC.get(p, p) for p in self.params)
+        self.public = tuple(public.get(p, p) for p in self.params)
         self.total = len(self.params)
         self.required = self.total - len(self.defaults)
         self.blank = (*(MISSING,) * self.required, *self.defaults)
@@ -218,6 +220,8 @@ class Op:
             else:
                 name = "tensors" if self.variadic else self.public[i]
                 raise not_a_tensor(self.name, name, i + 1, x)
+        if self.plain and self.name not in OF_NUMBERS and not any(isinstance(x, Tensor) for x in inputs):
+            raise not_a_tensor(self.name, self.public[0], 1, inputs[0])
         return out
 
     def promoted(self, arrays: list) -> tuple[list, Any]:
