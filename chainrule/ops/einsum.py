@@ -63,6 +63,11 @@ def _(g, x, xs, ys, outs):
     return contract(g, x, outs, xs, ys)
 
 
+outer_product = op(contract.op.kernel, source=contract.op.source, name="outer_product", namespace="primitive",
+                   node="MulBackward0", rules=contract.op.rules)  # fmt: skip
+outer_product.__doc__ = "`contract` where nothing is summed, under the name that torch gives its node."
+
+
 def _outer_product(x: Any, y: Any, batch: int, left: int, right: int) -> Any:
     if x.dtype is not y.dtype:
         dtype = promote_types(FROM_NUMPY[x.dtype], FROM_NUMPY[y.dtype]).numpy
@@ -212,12 +217,14 @@ def plan(equation: str, shapes: tuple) -> tuple:
         (i, xs), (j, ys) = live[a], live[b]
         others = [t for n, (_, t) in enumerate(live) if n not in (a, b)]
         outs = tuple(output) if not others else _kept(xs, ys, [*others, output])
-        steps.append((contract.op.entry, (i, j), (xs, ys, outs)))
+        product = contract.op.entry if set(xs + ys) > set(outs) else outer_product
+        steps.append((product, (i, j), (xs, ys, outs)))
         live = [t for n, t in enumerate(live) if n not in (a, b)] + [(count, outs)]
         count += 1
     if len(terms) == 1:
-        number, labels = live[0]
-        steps.append((_op("permute"), (number,), ([labels.index(k) for k in output],)))
+        order = [live[0][1].index(k) for k in output]
+        if not steps or order != sorted(order) or steps[-1][0] is not _op("sum"):
+            steps.append((_op("permute"), (0,), (order,)))
     return tuple(steps)
 
 

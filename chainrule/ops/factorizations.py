@@ -24,6 +24,8 @@ from .matrices import (check_equation, check_matrix, check_sides, check_square, 
 from .products import type_name
 from .solvers import solve, solve_triangular
 
+INPUT = {"A": "input"}
+
 # -- Cholesky --------------------------------------------------------------------------------------
 
 
@@ -47,7 +49,7 @@ def old_cholesky(x: Any, /, upper: bool = False) -> Any:
     return _cholesky("cholesky", x, upper)
 
 
-@op(namespace="linalg", node="LinalgCholeskyExBackward0")
+@op(namespace="linalg", node="LinalgCholeskyExBackward0", public=INPUT)
 def cholesky(A: Any, /, upper: bool = False) -> Any:
     """Lower triangular L of A = L L^H (upper triangular of A = L^H L with `upper`) for positive-definite A (..., n, n).
 
@@ -57,7 +59,7 @@ def cholesky(A: Any, /, upper: bool = False) -> Any:
     return _cholesky("linalg.cholesky", A, upper)
 
 
-@op(namespace="linalg", result=return_types.linalg_cholesky_ex, node="LinalgCholeskyExBackward0")
+@op(namespace="linalg", result=return_types.linalg_cholesky_ex, node="LinalgCholeskyExBackward0", public=INPUT)
 def cholesky_ex(A: Any, /, upper: bool = False, check_errors: bool = False) -> Any:
     """Cholesky factors, and for each 0 or the order of the leading minor that is not positive-definite."""
     check_square("linalg.cholesky_ex", A)
@@ -433,7 +435,8 @@ def _stubborn(name: str) -> LinAlgError:
                        "many repeated eigenvalues (error code: 1).")  # fmt: skip
 
 
-@op(namespace="linalg", name="eigh", outputs=2, partial=True, node="LinalgEighBackward0", result=return_types.linalg_eigh)
+@op(namespace="linalg", name="eigh", outputs=2, partial=True, node="LinalgEighBackward0", result=return_types.linalg_eigh,
+    public=INPUT)  # fmt: skip
 def hermitian_eigenvectors(A: Any, /, UPLO: str = "L") -> Any:
     """Eigenvalues (ascending) and orthonormal eigenvectors of Hermitian matrices (..., n, n), of which one triangle is read.
 
@@ -468,9 +471,9 @@ def only_hermitian_eigenvalues(A: Any, /, UPLO: str) -> Any:
 
 
 @function(method=False, namespace="linalg")
-def eigvalsh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
+def eigvalsh(input: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     """Eigenvalues of Hermitian matrices (..., n, n), ascending; one triangle is read, "L" or "U"."""
-    made = hermitian_eigenvectors(A, UPLO)[0] if _differentiated(A) else only_hermitian_eigenvalues(A, UPLO)
+    made = hermitian_eigenvectors(input, UPLO)[0] if _differentiated(input) else only_hermitian_eigenvalues(input, UPLO)
     return define.write_out(out, made)
 
 
@@ -484,7 +487,8 @@ def _complex_of(x: Any) -> Any:
     return np.dtype(np.complex64 if x.dtype.itemsize // (2 if x.dtype.kind == "c" else 1) == 4 else np.complex128)
 
 
-@op(namespace="linalg", name="eig", outputs=2, partial=True, node="LinalgEigBackward0", result=return_types.linalg_eig)
+@op(namespace="linalg", name="eig", outputs=2, partial=True, node="LinalgEigBackward0", result=return_types.linalg_eig,
+    public=INPUT)  # fmt: skip
 def eigenvectors(A: Any, /) -> Any:
     """Eigenvalues and eigenvectors (of length 1), complex, of square matrices (..., n, n)."""
     _check_eig(A)
@@ -515,15 +519,15 @@ def only_eigenvalues(A: Any, /) -> Any:
 
 
 @function(method=False, namespace="linalg")
-def eigvals(A: Any, *, out: Any = None) -> Any:
+def eigvals(input: Any, *, out: Any = None) -> Any:
     """Eigenvalues, complex, of square matrices (..., n, n)."""
-    return define.write_out(out, eigenvectors(A)[0] if _differentiated(A) else only_eigenvalues(A))
+    return define.write_out(out, eigenvectors(input)[0] if _differentiated(input) else only_eigenvalues(input))
 
 
 # -- LDL -------------------------------------------------------------------------------------------
 
 
-@op(namespace="linalg", result=return_types.linalg_ldl_factor_ex)
+@op(namespace="linalg", result=return_types.linalg_ldl_factor_ex, outputs=1, node="NotImplemented", public=INPUT)
 def ldl_factor_ex(A: Any, /, hermitian: bool = False, check_errors: bool = False) -> Any:
     """Factors of A = L D L^T (or L^H with `hermitian`) in one array, pivots, and LAPACK's verdicts. Not differentiable."""
     check_matrix("torch.linalg.ldl_factor_ex", A)
@@ -536,17 +540,29 @@ def ldl_factor_ex(A: Any, /, hermitian: bool = False, check_errors: bool = False
     return made
 
 
+@ldl_factor_ex.vjp
+def _(g):
+    raise RuntimeError("derivative for aten::linalg_ldl_factor_ex is not implemented")
+
+
 @function(method=False, namespace="linalg")
-def ldl_factor(A: Any, *, hermitian: bool = False, out: Any = None) -> Any:
+def ldl_factor(input: Any, *, hermitian: bool = False, out: Any = None) -> Any:
     """Factors of A = L D L^T (or L^H with `hermitian`) in one array, and pivots. Not differentiable."""
-    LD, pivots, _ = ldl_factor_ex(A, hermitian)
+    LD, pivots, _ = ldl_factor_ex(input, hermitian)
     return define.write_out(out, return_types.linalg_ldl_factor(LD, pivots))
 
 
-@op(namespace="primitive")
+@op(namespace="primitive", node="NotImplemented")
 def solve_ldl(LD: Any, B: Any, /, pivots: Any, hermitian: bool) -> Any:
     """X of A X = B, from the LDL factors of A."""
+    if B.ndim < 2:
+        raise define.bad_dim(-2, B.ndim)
     return lapack.ldl_solution(LD, pivots, B, hermitian)
+
+
+@solve_ldl.vjp_all
+def _(g):
+    raise RuntimeError("derivative for aten::linalg_ldl_solve is not implemented")
 
 
 @function(method=False, namespace="linalg")
@@ -570,7 +586,7 @@ def _(g):
     raise NotImplementedError("the derivative for 'geqrf' is not implemented.")
 
 
-@op(namespace="linalg", node="LinalgHouseholderProductBackward0")
+@op(namespace="linalg", node="LinalgHouseholderProductBackward0", public=INPUT)
 def householder_product(A: Any, tau: Any, /) -> Any:
     """First n columns of the product of reflections 1 - tau_i v_i v_i^H, for v_i below the diagonal of A (..., m, n)."""
     name = "torch.linalg.householder_product"
@@ -615,11 +631,12 @@ def _(g, A, tau):
 
 
 @function
-def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False, *, out: Any = None) -> Any:
-    """Q @ other for the whole (m, m) product Q of reflections; `transpose`: Q^H, `left=False`: other @ Q."""
+def ormqr(input: Any, input2: Any, input3: Any, left: bool = True, transpose: bool = False, *, out: Any = None) -> Any:
+    """Q @ input3 for the (m, m) product Q of the reflections that `input` (vectors below its diagonal) and `input2`
+    (their factors tau) describe; `transpose` takes Q^H, `left=False` multiplies from the right."""
     m, n = input.shape[-2:]
     pad = define.wrap(np.zeros((*input.shape[:-1], max(m - n, 0)), input._data.dtype))
-    Q = householder_product(define.OPS["cat"].entry((input, pad), -1) if m > n else input[..., :m], tau)
+    Q = householder_product(define.OPS["cat"].entry((input, pad), -1) if m > n else input[..., :m], input2)
     Q = Q.mH if transpose else Q
-    return define.write_out(out, Q @ other if left else other @ Q)
+    return define.write_out(out, Q @ input3 if left else input3 @ Q)
 

@@ -192,13 +192,13 @@ def _last_of_half(x: Any, dims: Sizes, sizes: Sizes, n: int | None) -> Sizes:
 def _to_complex(x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: Any, out: Any) -> Any:
     x = _floating(x)
     _check_sizes(sizes)
-    run = c2c.op.entry if x.is_complex() else whole
+    run = c2c.op.entry if x.is_complex() or len(dims) > 1 else whole
     return define.write_out(out, run(x, dims, sizes, forward, _norm(norm)) if dims else _complex(x))
 
 
 def _to_half(name: str, x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: Any, out: Any) -> Any:
     if x.is_complex():
-        raise RuntimeError(f"{name} expects a real input tensor, but got {scalar_name(x.dtype)}")
+        raise RuntimeError(f"{name} {REAL_ONLY[name]} {scalar_name(x.dtype)}")
     if not dims:
         raise RuntimeError(f"{name} must transform at least one axis")
     _check_sizes(sizes)
@@ -229,6 +229,11 @@ DOCS = {
     "ihfft": "Inverse of `hfft`: the first n // 2 + 1 values.",
 }
 FORWARD = {"fft": True, "ifft": False, "rfft": True, "irfft": False, "hfft": True, "ihfft": False}
+
+
+REAL_ONLY = {"rfft": "expects a real input tensor, but got", "rfftn": "expects a real-valued input tensor, but got",
+             "ihfft": "expects a real input tensor, but got",
+             "ihfftn": "only supports floating-point dtypes, but found:"}  # fmt: skip
 
 
 def _run(name: str, x: Any, dims: Sizes, sizes: Sizes, n: int | None, norm: Any, out: Any, shown: str) -> Any:

@@ -63,6 +63,12 @@ def logdet(input: Any) -> Any:
 
 
 @function
+def det(input: Any) -> Any:
+    """Determinants of square matrices (..., n, n)."""
+    return solvers.determinant(input)
+
+
+@function
 def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
     """Cholesky factor of positive-definite matrices; `linalg.cholesky` is the newer name."""
     return factorizations.old_cholesky(input, upper, **_out(out))
@@ -78,7 +84,9 @@ def lu_solve(input: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> An
 def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
     """L and U in one array, and pivots; with `get_infos` also LAPACK's verdicts."""
     LU, pivots, info = factorizations.lu_factor_ex(A, pivot)
-    return define.write_out(out, (LU, pivots, info) if get_infos else (LU, pivots))
+    if get_infos:
+        return define.write_out(out, return_types._lu_with_info(LU, pivots, info))
+    return define.write_out(out, (LU, pivots))
 
 
 @function
@@ -101,9 +109,26 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True, *, out: Any = No
 
 
 @function
-def orgqr(input: Any, tau: Any) -> Any:
+def orgqr(input: Any, input2: Any) -> Any:
     """First columns of a product of Householder reflections; `linalg.householder_product` is the newer name."""
-    return factorizations.householder_product(input, tau)
+    return factorizations.householder_product(input, input2)
+
+
+REMOVED = {"symeig": "eigh", "eig": "eig", "solve": "solve", "lstsq": "lstsq", "matrix_rank": "matrix_rank"}
+
+
+def _removed(name: str, successor: str) -> None:
+    def raising(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("This function was deprecated since version 1.9 and is now removed. "
+                           f"`torch.{name}` is gone in favor of `torch.linalg.{successor}`.")  # fmt: skip
+
+    raising.__name__ = raising.__qualname__ = name
+    raising.__doc__ = f"Gone from torch; see `linalg.{successor}`."
+    function(raising)
+
+
+for _name, _successor in REMOVED.items():
+    _removed(_name, _successor)
 
 
 # -- products and powers ---------------------------------------------------------------------------
@@ -199,7 +224,9 @@ def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
     if input.ndim < 2:
         raise RuntimeError("linalg.matrix_power: The input tensor A must have at least 2 dimensions.")
     check_sides("linalg.matrix_power", input._data)
-    return define.write_out(out, _power(solvers.inv.op.entry(input) if n < 0 else input, abs(n)))
+    if n < 0:
+        input = solvers.inv.op.entry(input)
+    return define.write_out(out, input if n == -1 else _power(input, abs(n)))
 
 
 def _power(A: Any, n: int) -> Any:
@@ -267,24 +294,24 @@ def _spectrum(A: Any, dims: tuple[int, int], keepdim: bool) -> tuple:
 
 
 @function(method=False, namespace="linalg")
-def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None,
+def matrix_norm(input: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None,
                 out: Any = None) -> Any:  # fmt: skip
     """Norms of matrices: "fro", "nuc", 2 and -2 (of singular values), 1, -1, inf and -inf (of row or column sums)."""
-    check_matrix("linalg.matrix_norm", A._data)
-    dims = _matrix_dims(dim, A.ndim)
-    if ord == "fro":
-        return _call("linalg.vector_norm", A, 2, dims, keepdim, dtype=dtype, **_out(out))
-    A = _to(A, dtype)
-    if ord == "nuc":
-        S, shaped = _spectrum(A, dims, keepdim)
-        return define.write_out(out, shaped(_call("sum", S, -1)))
-    if isinstance(ord, str) or abs(ord) not in (1, 2, float("inf")):
+    if ord not in ("fro", "nuc") and (isinstance(ord, str) or abs(ord) not in (1, 2, float("inf"))):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
+    check_matrix("linalg.matrix_norm", input._data)
+    dims = _matrix_dims(dim, input.ndim)
+    if ord == "fro":
+        return _call("linalg.vector_norm", input, 2, dims, keepdim, dtype=dtype, **_out(out))
+    input = _to(input, dtype)
+    if ord == "nuc":
+        S, shaped = _spectrum(input, dims, keepdim)
+        return define.write_out(out, shaped(_call("sum", S, -1)))
     if abs(ord) == 2:
-        S, shaped = _spectrum(A, dims, keepdim)
+        S, shaped = _spectrum(input, dims, keepdim)
         return define.write_out(out, shaped(_extreme(S, ord, -1)))
     over, along = dims if abs(ord) == 1 else dims[::-1]
-    sums = _call("linalg.vector_norm", A, 1, (over,), keepdim)
+    sums = _call("linalg.vector_norm", input, 1, (over,), keepdim)
     return define.write_out(out, _extreme(sums, ord, along - (along > over and not keepdim), keepdim))
 
 
@@ -295,9 +322,9 @@ def _extreme(x: Any, ord: Any, dim: int, keepdim: bool = False) -> Any:
 
 
 @function(method=False, namespace="linalg")
-def norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
+def norm(input: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
     """Norm of vectors or matrices, by `ord` and the number of dimensions; of all elements by default."""
-    ndim = A.ndim
+    ndim = input.ndim
     if dim is not None:
         dims = (dim,) if isinstance(dim, int) else tuple(dim)
         if ord is not None and len(dims) not in (1, 2):
@@ -312,26 +339,26 @@ def norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dty
     else:
         dims = None if ord is None else (-2, -1)
     if ord is not None and (isinstance(ord, str) or len(dims) == 2):
-        return matrix_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
-    return _call("linalg.vector_norm", A, 2 if ord is None else ord, dims, keepdim, dtype=dtype, **_out(out))
+        return matrix_norm(input, ord, dims, keepdim, dtype=dtype, out=out)
+    return _call("linalg.vector_norm", input, 2 if ord is None else ord, dims, keepdim, dtype=dtype, **_out(out))
 
 
 @function(method=False, namespace="linalg")
-def cond(A: Any, p: Any = None, *, out: Any = None) -> Any:
+def cond(input: Any, p: Any = None, *, out: Any = None) -> Any:
     """Condition numbers of matrices in the norm `p`: norm(A) norm(inverse(A)); infinite for a singular matrix."""
-    if A.ndim < 2:
+    if input.ndim < 2:
         raise RuntimeError("linalg.cond: The input tensor must have at least 2 dimensions.")
     if isinstance(p, str) and p not in ("fro", "nuc"):
         raise RuntimeError(f"linalg.cond got an invalid norm type: {p}")
     if p is None or p in (2, -2):
-        S = svdvals(A)
+        S = svdvals(input)
         if not S.shape[-1]:
             return define.write_out(out, define.wrap(np.zeros(S.shape[:-1], S._data.dtype)))
         large, small = S[..., 0], S[..., -1]
         return define.write_out(out, small / large if p == -2 else large / small)
-    check_sides(f"linalg.cond(ord={p})", A._data)
-    inverse, info = solvers.inv_ex(A)
-    made = matrix_norm(A, p) * matrix_norm(_finite(inverse), p)
+    check_sides(f"linalg.cond(ord={p})", input._data)
+    inverse, info = solvers.inv_ex(input)
+    made = matrix_norm(input, p) * matrix_norm(_finite(inverse), p)
     singular = define.wrap(info._data != 0)
     return define.write_out(out, _call("where", singular, float("inf"), made))
 
@@ -343,14 +370,14 @@ def _finite(inverse: Any) -> Any:
 
 
 @function(method=False, namespace="linalg")
-def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None,
+def matrix_rank(input: Any, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None,
                 out: Any = None) -> Any:  # fmt: skip
     """How many singular values exceed max(atol, rtol * largest); `tol` is another name of `atol`."""
-    if A.ndim < 2:
+    if input.ndim < 2:
         raise RuntimeError("torch.linalg.matrix_rank: The input tensor input must have at least 2 dimensions.")
-    if A._data.dtype.kind not in "fc":
+    if input._data.dtype.kind not in "fc":
         raise RuntimeError("This function doesn't handle types other than float and double")
-    A = A.detach()
+    A = input.detach()
     S = abs((eigvalsh(A) if hermitian else svdvals(A))._data)
     atol, rtol = (np.asarray(t._data)[..., None] if isinstance(t, define.Tensor) else t
                   for t in (tol if atol is None else atol, 0.0 if tol is not None else rtol))  # fmt: skip

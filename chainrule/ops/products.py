@@ -578,7 +578,7 @@ def _affine(x: Any, weight: Any, bias: Any, /) -> Any:
     """x @ weight.T + bias for x of (..., k), weight of (m, k): a single product."""
     try:
         out = np.dot(x if x.ndim == 2 else flat(x), weight.T)
-        if x.dtype is not weight.dtype or bias.dtype is not x.dtype:
+        if x.dtype is not weight.dtype or bias.dtype is not x.dtype or weight.ndim != 2:
             raise ValueError
         if type(out) is np.ndarray is type(bias):
             out += bias

@@ -20,6 +20,8 @@ from .matrices import (check_equation, check_floating, check_matrix, check_sides
                        first_failure, identity, lower, mH, mT, upper)  # fmt: skip
 from .products import type_name
 
+INPUT = {"A": "input"}
+
 # -- inverse ---------------------------------------------------------------------------------------
 
 
@@ -54,7 +56,7 @@ inv_ex.op.node_name = "LinalgInvExBackward0"
 # -- determinants ----------------------------------------------------------------------------------
 
 
-@op(name="det", node="LinalgDetBackward0", alias="linalg.det")
+@op(name="det", namespace="linalg", node="LinalgDetBackward0")
 def determinant(A: Any, /) -> Any:
     """Determinants of square matrices (..., n, n)."""
     check_square("linalg.det", A)
@@ -162,12 +164,14 @@ def solve_ex(A: Any, B: Any, /, left: bool = True, check_errors: bool = False) -
 solve_ex.vjp_all(_solve_rule)
 
 
-@primitive(define=op, name="solve_triangular", namespace="linalg", node="LinalgSolveTriangularBackward0")
+@primitive(define=op, name="solve_triangular", namespace="linalg", node="LinalgSolveTriangularBackward0", public=INPUT)
 def solve_triangular(A: Any, B: Any, /, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
     """X of A X = B (X A = B with `left=False`) for triangular A (..., n, n) and B (..., n, k).
 
     The other triangle is not read, and with `unitriangular` the diagonal counts as ones.
     """
+    if A.dtype.kind not in "fc":
+        raise NotImplementedError(f"\"triangular_solve_cpu\" not implemented for '{type_name(A)}'")
     check_square("linalg.solve_triangular", A)
     check_matrix("linalg.solve_triangular", B, "B")
     if A.dtype is not B.dtype:
@@ -191,7 +195,8 @@ def _triangle(x: Any, is_upper: bool, unit: bool) -> Any:
     return upper(x, int(unit)) if is_upper else lower(x, -int(unit))
 
 
-@op(outputs=2, result=return_types.triangular_solve, node="TriangularSolveBackward0")
+@op(outputs=2, result=return_types.triangular_solve, node="TriangularSolveBackward0",
+    public={"b": "input"})  # fmt: skip
 def triangular_solve(b: Any, A: Any, /, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> Any:
     """X of A X = b (A^T X = b with `transpose`) for triangular A, and a copy of A."""
     for name, x in (("b", b), ("A", A)):
@@ -261,16 +266,16 @@ def _(g, A, out):
 
 
 @function(method=False, namespace="linalg")
-def pinv(A: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Any = None) -> Any:
+def pinv(input: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Any = None) -> Any:
     """Moore-Penrose inverses of matrices (..., m, n): singular values up to max(atol, rtol * largest) count as zero."""
-    return pseudoinverse.op.entry(A, atol, rcond if rtol is None else rtol, hermitian, out=out)
+    return pseudoinverse.op.entry(input, atol, rcond if rtol is None else rtol, hermitian, out=out)
 
 
 # -- least squares ---------------------------------------------------------------------------------
 
 
 @op(namespace="linalg", name="lstsq", outputs=2, partial=True, node="LinalgLstsqBackward0",
-    result=return_types.linalg_lstsq)  # fmt: skip
+    result=return_types.linalg_lstsq, public={"A": "input", "B": "b"})  # fmt: skip
 def least_squares(A: Any, B: Any, /, rcond: Any = None, driver: Any = None) -> Any:
     """X that minimizes |A X - B| for A (..., m, n) and B (..., m, k) or (..., m); also residuals, rank, singular values.
 
@@ -335,7 +340,7 @@ def _(g, A, B, out):
 # -- exponential -----------------------------------------------------------------------------------
 
 
-@primitive(define=op, name="matrix_exp", node="LinalgMatrixExpBackward0", alias="linalg.matrix_exp")
+@primitive(define=op, name="matrix_exp", node="LinalgMatrixExpBackward0", alias="linalg.matrix_exp", public=INPUT)
 def exponential(A: Any, /) -> Any:
     """Matrix exponentials of square matrices (..., n, n)."""
     check_square("linalg.matrix_exp", A)
@@ -361,7 +366,7 @@ def _cholesky_solution(B: Any, L: Any, is_upper: bool) -> Any:
     return lapack.triangular(mH(first), lapack.triangular(first, B, True, False), False, False)
 
 
-@primitive(define=op, name="cholesky_solve", node="CholeskySolveBackward0")
+@primitive(define=op, name="cholesky_solve", node="CholeskySolveBackward0", public={"L": "input2"})
 def cholesky_solve(x: Any, L: Any, /, upper: bool = False) -> Any:
     """X of A X = input, given A's Cholesky factor: A = L L^H, or L^H L with `upper`."""
     for name, a in (("b", x), ("u", L)):
@@ -391,7 +396,7 @@ def _factor_cotangent(gA: Any, L: Any, is_upper: bool) -> Any:
     return L.conj() @ both if is_upper else both @ L.conj()
 
 
-@op
+@op(public={"L": "input"})
 def cholesky_inverse(L: Any, /, upper: bool = False) -> Any:
     """Inverse of the matrix whose Cholesky factor is given: L L^H, or L^H L with `upper`."""
     if L.dtype.kind not in "fc":
@@ -418,21 +423,22 @@ def _sizes(shape: Any) -> int:
 
 
 @function(method=False, namespace="linalg")
-def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:
-    """Inverse of A as a map from its last dimensions to its first `ind` dimensions."""
+def tensorinv(input: Any, ind: int = 2, *, out: Any = None) -> Any:
+    """Inverse of a tensor as a map from its last dimensions to its first `ind` dimensions."""
     if ind <= 0:
         raise RuntimeError(f"Expected a strictly positive integer for 'ind', but got {ind}")
-    first, last = tuple(A.shape[:ind]), tuple(A.shape[ind:])
+    first, last = tuple(input.shape[:ind]), tuple(input.shape[ind:])
     if _sizes(first) != _sizes(last):
         raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), "
                            f"but got {_sizes(last)} != {_sizes(first)}")  # fmt: skip
-    made = inv.op.entry(A.reshape((_sizes(first), _sizes(last)))).reshape((*last, *first))
+    made = inv.op.entry(input.reshape((_sizes(first), _sizes(last)))).reshape((*last, *first))
     return define.write_out(out, made)
 
 
 @function(method=False, namespace="linalg")
-def tensorsolve(A: Any, B: Any, dims: Any = None, *, out: Any = None) -> Any:
-    """X of tensordot(A, X, X.ndim) = B; the dimensions `dims` of A are moved to its end first."""
+def tensorsolve(input: Any, other: Any, dims: Any = None, *, out: Any = None) -> Any:
+    """X of tensordot(input, X, X.ndim) = other; the dimensions `dims` of input are moved to its end first."""
+    A, B = input, other  # as in A X = B
     if dims is not None:
         moved = [d % A.ndim for d in dims]
         A = A.permute([d for d in range(A.ndim) if d not in moved] + moved)
