@@ -29,9 +29,9 @@ new = object.__new__
 
 
 class State(threading.local):
-    """Modes of the current thread.
+    """Modes of the current thread; `mode` is (run, grad), read at once on the hot path.
 
-    `run(f, *args)` calls f with NumPy's floating-point warnings off; `mode` is (run, grad), read at once on the hot path.
+    The backward pass turns NumPy's warnings off once and for all; until it ends, `run` is just a call.
     """
 
     inference = False
@@ -40,8 +40,12 @@ class State(threading.local):
     def __init__(self) -> None:
         context = contextvars.copy_context()
         context.run(np.seterr, all="ignore")
-        self.run = context.run
-        self.mode = (self.run, True)
+        self.mode = (context.run, True)
+
+    @property
+    def run(self) -> Callable:
+        """Calls a function with NumPy's floating-point warnings off."""
+        return self.mode[0]
 
     @property
     def grad(self) -> bool:
@@ -60,6 +64,25 @@ def quiet(kernel: Callable, *args: Any) -> Any:
     """`kernel(*args)` without NumPy's floating-point warnings, however deeply nested."""
     with np.errstate(all="ignore"):
         return kernel(*args)
+
+
+class RemovableHandle:
+    """What registering a hook returns: `remove()` takes the hook away; usable as a context manager."""
+
+    def __init__(self, hooks: dict, hook: Callable) -> None:
+        self.id = tick()
+        self._hooks = hooks
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        """Take the hook away (harmless if it is gone already)."""
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
 
 
 class Node:
@@ -113,6 +136,14 @@ class Node:
         """The node's name, as `AddBackward0`."""
         kind = type(self.shown)
         return kind.__name__ if kind.__module__ == "chainrule" else f"torch::autograd::{kind.__name__}"
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(grad_inputs, grad_outputs)` after this node has run; a tuple it returns replaces grad_inputs."""
+        return RemovableHandle(self.notes("post_hooks"), hook)
+
+    def register_prehook(self, hook: Callable) -> RemovableHandle:
+        """Call `hook(grad_outputs)` before this node runs; a tuple it returns replaces them."""
+        return RemovableHandle(self.notes("pre_hooks"), hook)
 
     @property
     def line(self) -> str:

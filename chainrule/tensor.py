@@ -22,7 +22,7 @@ from .autograd import reverse
 from .autograd import engine
 from .ops import define
 from .storage import Storage
-from .tape import AccumulateGrad, state, storage_of
+from .tape import AccumulateGrad, RemovableHandle, state, storage_of
 
 
 class Size(tuple):
@@ -49,25 +49,6 @@ class Size(tuple):
 
     def __reduce__(self) -> tuple:
         return Size, (tuple(self),)
-
-
-class RemovableHandle:
-    """What registering a hook returns: `remove()` takes the hook away; usable as a context manager."""
-
-    def __init__(self, hooks: dict, hook: Callable) -> None:
-        self.id = define.tick()
-        self._hooks = hooks
-        hooks[self.id] = hook
-
-    def remove(self) -> None:
-        """Take the hook away (harmless if it is gone already)."""
-        self._hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
 
 
 class _TensorMeta(type):
@@ -545,13 +526,15 @@ def _hooks_of(t: Tensor) -> dict:
 
 def _check_grad(t: Tensor, value: Any) -> None:
     if not isinstance(value, Tensor):
-        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type '{type(value).__name__}'")
+        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
     if value is t:
         raise RuntimeError("can't assign Variable as its own grad")
-    if value._data.dtype is not t._data.dtype:
-        raise RuntimeError(f"assigned grad has data of a different type: got {value.dtype}, expected {t.dtype}")
     if value._data.shape != t._data.shape:
-        raise RuntimeError(f"assigned grad has data of a different size: got {list(value.shape)}, expected {list(t.shape)}")
+        raise RuntimeError(f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
+                           f"'{list(t.shape)}'. Please ensure that the gradient and the tensor are the same size")  # fmt: skip
+    if value._data.dtype is not t._data.dtype:
+        raise RuntimeError(f"attempting to assign a gradient with dtype '{define.scalar_name(value.dtype).lower()}' to a tensor "
+                           f"with grad_dtype '{define.scalar_name(t.dtype)}': a gradient has the dtype of its tensor")  # fmt: skip
 
 
 define.bind_tensor(Tensor)

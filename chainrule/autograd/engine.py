@@ -406,11 +406,12 @@ def as_array(t: Any) -> Any:
 
 
 def run_hooks(node: Node, g: Any) -> Any:
-    """Run the tensor hooks of a node's outputs; each may replace the gradient."""
+    """Run the tensor hooks of a node's outputs, oldest first (`retain_grad` is last); each may replace the gradient."""
     gs = list(g) if node.op.outputs != 1 else [g]
     for index, hooks in list(node.more["hooks"].items()):
-        for hook in list(hooks.values()):
-            if gs[index] is None:
+        for key in sorted(hooks):
+            hook = hooks.get(key)
+            if gs[index] is None or hook is None:
                 continue
             out = hook(as_tensor(gs[index]))
             if out is not None:
@@ -421,7 +422,7 @@ def run_hooks(node: Node, g: Any) -> Any:
 def check_hook_result(hook: Any, out: Any, shape: tuple, dtype: Any) -> Any:
     """The array of a hook's result, if it is a gradient of the right shape."""
     if not isinstance(out, define.Tensor):
-        raise TypeError(f"expected Tensor, but hook returned '{type(out).__name__}'")
+        raise TypeError(f"expected Variable, but hook returned '{type(out).__name__}'")
     if out.shape != shape:
         name = getattr(hook, "__name__", "hook")
         raise RuntimeError(f"hook '{name}' has changed the size of value: it returned a gradient of shape "

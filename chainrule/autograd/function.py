@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FreedGraphError, OverwrittenError
+from ..errors import FreedGraphError, LeafInPlaceError, OverwrittenError
 from ..ops import define
 from ..storage import overwritten
-from ..tape import Node, record, state, storage_of
+from ..tape import AccumulateGrad, Node, record, state, storage_of
 from . import engine
 
 
@@ -89,6 +89,10 @@ class FunctionNode(Node):
     def shown(self) -> Node:
         return self
 
+    def name(self) -> str:
+        """The user's class's name, as `ExpBackward`."""
+        return type(self).__name__
+
     def __repr__(self) -> str:
         return f"<torch.autograd.function.{type(self).__name__} object at {id(self):#x}>"
 
@@ -106,8 +110,8 @@ class FunctionNode(Node):
         single = self.op.outputs == 1
         gs = [g] if single else list(g)
         if ctx.materialize_grads:
-            shapes = [(self.shape, self.dtype)] if single else list(zip(self.shape, self.dtype, strict=True))
-            gs = [np.zeros(*shapes[i]) if gi is None else gi for i, gi in enumerate(gs)]
+            like = [(self.shape, self.dtype)] if single else zip(self.shape, self.dtype, strict=True)
+            gs = [np.zeros(s, d) if g is None and s is not None else g for g, (s, d) in zip(gs, like, strict=True)]
         ctx._node = self
         try:
             grads = function.backward(ctx, *[None if g is None else engine.as_tensor(g) for g in gs])
@@ -115,13 +119,19 @@ class FunctionNode(Node):
             ctx._node = None
         grads = grads if isinstance(grads, (tuple, list)) else (grads,)
         grads = _checked(function, grads, len(ctx.needs_input_grad))
-        return tuple(self._array(function, grads[k], e) for k, e in zip(places, self.edges, strict=True))
+        edges = zip(places, self.edges, self.index, strict=True)
+        return tuple([self._array(function, k, grads[k], e and engine.shape_of(e, i)[0]) for k, e, i in edges])
 
-    def _array(self, function: Any, grad: Any, edge: Any) -> Any:
-        if grad is None or edge is None:
+    def _array(self, function: Any, k: int, grad: Any, shape: tuple | None) -> Any:
+        """The array of the gradient returned for argument k, if it can be summed to the argument's shape."""
+        if grad is None or shape is None:
             return None
         if not isinstance(grad, define.Tensor):
             raise TypeError(f"{function.__name__}.backward returned {type(grad).__name__} where a Tensor or None was expected")
+        lead = grad.ndim - len(shape)
+        if lead < 0 or any(n not in (m, 1) for m, n in zip(grad.shape[lead:], shape, strict=True)):
+            raise RuntimeError(f"Function {self.name()} returned an invalid gradient at index {k} - got {list(grad.shape)} but "
+                               f"expected shape compatible with {list(shape)}")  # fmt: skip
         return engine.as_array(grad)
 
 
@@ -167,6 +177,8 @@ class Function:
             state.mode = mode
         outs = out if isinstance(out, tuple) else (out,)
         dirty = {id(t) for t in ctx._dirty}
+        if recording and any(type(t._node) is AccumulateGrad for t in ctx._dirty):
+            raise LeafInPlaceError
         if recording:
             outs = tuple(_own_output(o, inputs, dirty) for o in outs)
             _attach(cls, ctx, args, outs, edges, index)
@@ -204,8 +216,9 @@ def _attach(cls: Any, ctx: FunctionCtx, args: tuple, outs: tuple, edges: tuple, 
     node.__class__ = op.node_class
     node.more = {"call": (ctx, cls, [i for i, a in enumerate(args) if isinstance(a, define.Tensor)])}
     if not single:
-        shown = [o._data if isinstance(o, define.Tensor) else np.zeros(()) for o in outs]
-        node.shape, node.dtype = tuple(d.shape for d in shown), tuple(d.dtype for d in shown)
+        arrays = [o._data if isinstance(o, define.Tensor) else None for o in outs]
+        node.shape = tuple([None if a is None else a.shape for a in arrays])
+        node.dtype = tuple([None if a is None else a.dtype for a in arrays])
     for i, o in enumerate(outs):
         if any(o is t for t in tensors):
             o._node, o._index = node, i

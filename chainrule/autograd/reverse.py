@@ -43,7 +43,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     targets = _targets(wanted)
     engine.run(roots, retain, create_graph, targets)
     for x in wanted:
-        if not x.is_leaf and targets[_edge(x)] is not None:
+        if not x.is_leaf and not x.retains_grad and targets[_edge(x)] is not None:
             _accumulate_inner(x, engine.as_tensor(targets[_edge(x)]))
 
 
