@@ -1,0 +1,5 @@
+"""Handles of hooks."""
+
+from ..tensor import RemovableHandle
+
+__all__ = ["RemovableHandle"]
