@@ -135,7 +135,8 @@ class Node:
     def name(self) -> str:
         """The node's name, as `AddBackward0`."""
         kind = type(self.shown)
-        return kind.__name__ if kind.__module__ == "chainrule" else f"torch::autograd::{kind.__name__}"
+        own = kind.__module__ == "chainrule" and kind.__name__ != "CopyBackwards"
+        return kind.__name__ if own else f"torch::autograd::{kind.__name__}"
 
     def register_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(grad_inputs, grad_outputs)` after this node has run; a tuple it returns replaces grad_inputs."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .define import MOVE, OPS, function, op, primitive, put, put_add, storage_array, write_out
-from .index import dim_of, tensor_data
+from .index import SLICE, dim_of, look, tensor_data
 from .scatter import FILL_INTO, fitting, in_place
 
 
@@ -157,20 +157,17 @@ triu = _triangle(
 @function(namespace="primitive")
 def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
     """Write a number on the main diagonal, in place; `wrap` starts a new one below the square part of a tall matrix."""
-    data = storage_array(self)
-    shape = data.shape
+    shape = tensor_data("fill_diagonal_", self).shape
     if len(shape) < 2:
         raise RuntimeError("dimensions must larger than 1")
     if len(shape) > 2 and len(set(shape)) > 1:
         raise RuntimeError("all dimensions of input must be of equal length")
-    if not data.size:
+    number = fitting(fill_value, self._data.dtype)
+    if len(shape) > 2:
+        data = storage_array(self)
+        line = np.lib.stride_tricks.as_strided(data, (shape[0],), (sum(data.strides),))
+        in_place(FILL_INTO, OPS["as_strided_view"].entry(self, line), number)
         return self
-    step = sum(data.strides)
-    count = min(shape)
-    if wrap and len(shape) == 2 and shape[0] > shape[1]:
-        count = -(-shape[0] * shape[1] // (shape[1] + 1))
-    view = OPS["as_strided_view"].entry(
-        self, np.lib.stride_tricks.as_strided(data, (count,), (step,))
-    )
-    in_place(FILL_INTO, view, fitting(fill_value, data.dtype))
+    for top in range(0, shape[0] if wrap else 1, shape[1] + 1):
+        in_place(FILL_INTO, diagonal(look(SLICE, self, slice(top, None)) if top else self), number)
     return self

@@ -215,31 +215,39 @@ def _meet(x: Any, y: Any, index: Any, how: str, include_self: bool) -> Any:
     )
 
 
-def _meet_self(g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_self: bool) -> Any:
+def _meet_self(
+    g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_self: bool
+) -> Any:
+    if how[0] == "a":
+        own, _, count = _hits(x, y, out, index, include_self, g.dtype)
+        return g * own / count
     if how == "mean":
         g = g / _count(x, y, index, include_self).astype(g.real.dtype)
     elif how == "prod":
         g = g * multiply_at(np.ones(x.shape, g.dtype), y, index)
-    elif how != "sum":
-        g = _shared(g, x, y, out, index) * (x == out)
     return g if include_self else put(g, np.zeros((), g.dtype), index)
 
 
-def _meet_other(g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_self: bool) -> Any:
+def _meet_other(
+    g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_self: bool
+) -> Any:
+    if how[0] == "a":
+        _, others, count = _hits(x, y, out, index, include_self, g.dtype)
+        return (g / count)[index] * others
     if how == "mean":
         g = g / _count(x, y, index, include_self).astype(g.real.dtype)
     elif how == "prod":
         start = x if include_self else put(x, np.ones((), x.dtype), index)
         return multiply_at.op.rules[1](g, start, y, index, out)
-    elif how != "sum":
-        return _shared(g, x, y, out, index)[index] * (y == out[index])
     return g[index]
 
 
-def _shared(g: Any, x: Any, y: Any, out: Any, index: Any) -> Any:
-    """The cotangent of an extreme value in equal shares for those that tie."""
-    hits = add_at((x == out).astype(g.dtype), (y == out[index]).astype(g.dtype), index)
-    return g / hits
+def _hits(x: Any, y: Any, out: Any, index: Any, include_self: bool, dtype: Any) -> tuple:
+    """Where `x` and `y` hold the extreme value, and how many share it at each place."""
+    own, others = (x == out).astype(dtype), (y == out[index]).astype(dtype)
+    if not include_self:
+        own = put(own, np.zeros((), dtype), index)
+    return own, others, add_at(own, others, index)
 
 
 MEETINGS = ("prod", "mean", "amax", "amin")
@@ -633,8 +641,11 @@ def scattered(
         )
     dim = dim_of(dim, x.ndim)
     check_along("scatter", x, dim, i)
+    if not x.ndim and i.size == 1:
+        return write(input, (), src if src is None or not src._data.ndim else src.reshape(()))
     if not x.ndim:
-        done = write(input.reshape(1), (i.reshape(-1),), src if src is None else src.reshape(-1))
+        place = (i.reshape(-1),)
+        done = write(input.reshape(1), place, src if src is None else src.reshape(-1))
         return input if do is in_place else done.reshape(())
     if not i.size:
         i = np.zeros((0,) + (1,) * (x.ndim - 1), np.int64)
@@ -738,27 +749,28 @@ def scatter_reduce(
                      lambda x, place, y: do(SCATTER_REDUCE, x, y, place, reduce, include_self))  # fmt: skip
 
 
-def index_of(name: str, input: Any, dim: int, index: Any) -> tuple[int, Any]:
-    """The dimension and the index of an index_add or its like, both checked."""
-    i = tensor_data(name, index, "index", 2)
+def index_of(name: str, input: Any, dim: int, index: Any, source: Any) -> tuple:
+    """The NumPy index at which an index_add or its like writes, all arguments checked."""
+    x, i = input._data, tensor_data(name, index, "index", 2)
     if i.ndim > 1:
-        size, kind = list(i.shape), scalar_name(FROM_NUMPY[i.dtype])
         raise IndexError(
-            f"{name}_(): Index is supposed to be a vector, but got dim: {i.ndim} with type: {kind} and size: {size}"
+            f"{name}_(): Index is supposed to be a vector, but got dim: {i.ndim} with type: "
+            f"{scalar_name(FROM_NUMPY[i.dtype])} and size: {list(i.shape)}"
         )
     if i.dtype.kind != "i" or i.dtype.itemsize < 4:
         raise RuntimeError(
-            f"{name}_(): Expected dtype int32/int64 for index but got: {scalar_name(FROM_NUMPY[i.dtype])}"
+            f"{name}_(): Expected dtype int32/int64 for index but got: "
+            f"{scalar_name(FROM_NUMPY[i.dtype])}"
         )
-    x = input._data
     dim = dim_of(dim, x.ndim)
+    check_source(name, x, dim, i, source)
     size = x.shape[dim] if x.ndim else 1
     bad = out_of_range(i, size, 0)
     if bad is not None and x.ndim < 2:
         raise IndexError("index out of range in self")
     if bad is not None:
         raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
-    return dim, i.reshape(-1)
+    return along(dim, i.reshape(-1)) if x.ndim else ()
 
 
 def check_source(name: str, x: Any, dim: int, index: Any, source: Any) -> None:
@@ -768,44 +780,28 @@ def check_source(name: str, x: Any, dim: int, index: Any, source: Any) -> None:
     have = y.shape[dim] if dim < y.ndim else 1
     if index.size != have:
         raise RuntimeError(
-            f"{name}_(): Number of indices ({index.size}) should be equal to source.size(dim): ({have}), for dim: {dim}"
+            f"{name}_(): Number of indices ({index.size}) should be equal to source.size(dim): "
+            f"({have}), for dim: {dim}"
         )
-    if x.ndim != y.ndim or any(
-        n != m for k, (n, m) in enumerate(zip(x.shape, y.shape, strict=True)) if k != dim
-    ):
-        raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
-                           f"{list(x.shape)} source.shape = {list(y.shape)}")  # fmt: skip
+    if x.ndim != y.ndim or _but(x.shape, dim) != _but(y.shape, dim):
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified dimension. "
+            f"Got self.shape = {list(x.shape)} source.shape = {list(y.shape)}"
+        )
 
 
-def _at_least_1d(
-    do: Callable, f: Callable, input: Any, dim: int, index: Any, source: Any, *rest: Any
-) -> Any:
-    """The function on a 0-d input, done on its only element."""
-    done = f(
-        do,
-        input.reshape(1),
-        dim,
-        index,
-        source.reshape(-1) if isinstance(source, Tensor) else source,
-        *rest,
-    )
-    return input if do is in_place else done.reshape(())
+def _but(shape: tuple, dim: int) -> tuple:
+    """A shape without one of its dimensions."""
+    return shape[:dim] + shape[dim + 1 :]
 
 
 @both
 def index_add(
     do: Callable, input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1
 ) -> Any:
-    """`input` with alpha times the slices of `source` added to the slices of dimension `dim` that `index` names."""
-    return _index_add(do, input, dim, index, source, alpha)
-
-
-def _index_add(do: Callable, input: Any, dim: int, index: Any, source: Any, alpha: Any) -> Any:
-    if not input._data.ndim:
-        return _at_least_1d(do, _index_add, input, dim, index, source, alpha)
-    dim, i = index_of("index_add", input, dim, index)
-    check_source("index_add", input._data, dim, i, source)
-    return do(INDEX_ADD, input, source if alpha == 1 else source * alpha, along(dim, i))
+    """`input` with alpha times the slices of `source` added to those that `index` names."""
+    place = index_of("index_add", input, dim, index, source)
+    return do(INDEX_ADD, input, source if alpha == 1 else source * alpha, place)
 
 
 @both
@@ -819,22 +815,14 @@ def index_reduce(
     *,
     include_self: bool = True,
 ) -> Any:
-    """`input` with prod, mean, amax or amin of the slices of `source` sent to the slices that `index` names along `dim`."""
+    """`input` with prod, mean, amax or amin of the slices of `source` sent where `index` says."""
     if reduce not in MEETINGS:
         raise RuntimeError(
-            f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
+            "index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got "
+            f"{reduce}."
         )
-    return _index_reduce(do, input, dim, index, source, reduce, include_self)
-
-
-def _index_reduce(
-    do: Callable, input: Any, dim: int, index: Any, source: Any, reduce: str, include_self: bool
-) -> Any:
-    if not input._data.ndim:
-        return _at_least_1d(do, _index_reduce, input, dim, index, source, reduce, include_self)
-    dim, i = index_of("index_reduce", input, dim, index)
-    check_source("index_reduce", input._data, dim, i, source)
-    return do(INDEX_REDUCE, input, source, along(dim, i), reduce, include_self)
+    place = index_of("index_reduce", input, dim, index, source)
+    return do(INDEX_REDUCE, input, source, place, reduce, include_self)
 
 
 @both
@@ -844,9 +832,8 @@ def index_copy(do: Callable, input: Any, dim: int, index: Any, source: Any) -> A
     y = tensor_data("index_copy", source, "source", 3)
     dim = dim_of(dim, x.ndim)
     _check_index_copy(x, y, dim, i)
-    if not x.ndim:
-        return _at_least_1d(do, index_copy, input, dim, index, source)
-    return do(INDEX_COPY, input, source, along(dim, i.reshape(-1) if y.ndim else i))
+    place = along(dim, i.reshape(-1) if y.ndim else i) if x.ndim else ()
+    return do(INDEX_COPY, input, source if x.ndim else source.reshape(()), place)
 
 
 def _check_index_copy(x: Any, y: Any, dim: int, i: Any) -> None:
@@ -869,7 +856,7 @@ def _check_index_copy(x: Any, y: Any, dim: int, i: Any) -> None:
         raise IndexError(
             f"index_copy_(): Number of indices ({i.size}) should be equal to source.size(dim) ({have})"
         )
-    mine, theirs = [s.shape[:dim] + s.shape[dim + 1 :] for s in (x, y)]
+    mine, theirs = _but(x.shape, dim), _but(y.shape, dim)
     if mine != theirs:
         k = next((k for k, (n, m) in enumerate(zip(mine, theirs, strict=False)) if n != m), 0)
         raise RuntimeError("index_copy_(): Source/destination tensor must have same slice shapes. Destination slice shape: "
@@ -936,11 +923,12 @@ def put_flat(do: Callable, input: Any, index: Any, source: Any, accumulate: bool
         raise IndexError("put_(): Expected source and index to have the same number of elements, but got source.numel() = "
                          f"{y.size}, index.numel() = {i.size}")  # fmt: skip
     check_flat("put", i, x.size)
-    if not x.ndim:
+    if not x.ndim and i.size != 1:
         done = put_flat(do, input.reshape(1), index, source, accumulate)
         return input if do is in_place else done.reshape(())
-    place = np.unravel_index(i % max(x.size, 1), x.shape)
-    source = source if y.shape == i.shape else source.reshape(i.shape)
+    place = np.unravel_index(i % max(x.size, 1), x.shape) if x.ndim else ()
+    shape = i.shape if x.ndim else ()
+    source = source if y.shape == shape else source.reshape(shape)
     return do(FLAT_ADD if accumulate else FLAT_PUT, input, source, place)
 
 
@@ -1031,15 +1019,21 @@ def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
 
 @function
 def slice_scatter(
-    input: Any, src: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+    input: Any,
+    src: Any,
+    dim: int = 0,
+    start: Any = None,
+    end: Any = None,
+    step: int = 1,
+    *,
+    out: Any = None,
 ) -> Any:
     """`input` with `src` in place of a slice of dimension `dim`."""
     shape = tensor_data("slice_scatter", input).shape
     if step <= 0:
         raise RuntimeError("slice step must be positive")
-    return _scatter_slice(
-        SLICE_SCATTER, input, src, along(dim_of(dim, len(shape)), slice(start, end, step))
-    )
+    place = along(dim_of(dim, len(shape)), slice(start, end, step))
+    return write_out(out, _scatter_slice(SLICE_SCATTER, input, src, place), input)
 
 
 # -- everything ------------------------------------------------------------------------------------------------------
