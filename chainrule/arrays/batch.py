@@ -77,12 +77,10 @@ def physical(a: Any, size: int, level: int) -> Any:
 
 
 def _reduction(ufunc: Any) -> Callable:
-    def rule(level: int, x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    def rule(level: int, x: Any, axis: Any = 0, out: None = None, **kwargs: Any) -> Any:
         axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
         shifted = tuple(a % x.ndim + 1 for a in axes) if x.ndim else ()
-        if dtype is None:
-            return BatchArray(ufunc.reduce(x.array, axis=shifted, keepdims=keepdims), level)
-        return BatchArray(ufunc.reduce(x.array, axis=shifted, keepdims=keepdims, dtype=dtype), level)
+        return BatchArray(ufunc.reduce(x.array, axis=shifted, **kwargs), level)
 
     return rule
 
