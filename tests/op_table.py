@@ -55,6 +55,7 @@ class Row:
     # by dtype ("gradient": finite differences), where the default is too tight
     tolerance: dict[str, float] = field(default_factory=dict)
     values: bool = True  # False: results are undefined (`empty`), only shapes and dtypes compared
+    strided: bool = True  # False: what it gives depends on how the input lies in memory
     # False: the grad_fn may have another name than torch's, or be there where torch has none
     exact_node: bool = True
 

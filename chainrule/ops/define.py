@@ -138,7 +138,7 @@ class Op:
     def _named(self, node: str) -> Op:
         """This operator under the name its nodes have when a number stands on the right or on the left."""
         twin = copy.copy(self)
-        twin.node_name = node
+        twin.node_name, twin._node = node, None
         return twin
 
     @property

@@ -65,7 +65,7 @@ TYPES = {
     for name, cpp in SCALAR_NAMES.items()
 }
 NAMED_TYPES = {f"torch.{t.__name__}": dtypes.BY_NAME[name] for name, t in TYPES.items()}
-for _tensor_type in TYPES.values():
+for _tensor_type in [t for name, t in TYPES.items() if not name.startswith("complex")]:
     _tensor_type.facets = (False, "", (), "torch")
     FUNCTIONS[_tensor_type.__name__] = _tensor_type
 
