@@ -20,48 +20,77 @@ from .padding import pad
 from .pool import avg_pool2d
 
 
-def statistics(y: Any, axes: tuple) -> tuple[Any, Any]:
-    """Mean and variance over `axes`."""
+def inner(a: Any, b: Any, axes: tuple) -> Any:
+    """The sum of a * b over axes, which stay with size 1; plain arrays need no room for the product."""
+    last = a.ndim - 1
+    if type(a) is type(b) is np.ndarray and last in axes and a.shape == b.shape and a.dtype.kind == "f":
+        total = np.vecdot(a, b)[..., None]
+        rest = tuple([i for i in axes if i != last])
+        return np.add.reduce(total, axis=rest, keepdims=True) if rest else total
+    return np.add.reduce(a * b, axis=axes, keepdims=True)
+
+
+def reuse(ufunc: np.ufunc, a: Any, b: Any) -> Any:
+    """ufunc(a, b), in the memory of `a`, which nobody else may hold, where both are plain arrays."""
+    if type(a) is type(b) is np.ndarray and a.dtype is b.dtype:
+        return ufunc(a, b, out=a)
+    return ufunc(a, b)
+
+
+def centered(y: Any, axes: tuple) -> tuple[Any, Any, Any]:
+    """y less its mean over `axes`, the mean, and the variance."""
     n = math.prod(y.shape[a] for a in axes)
     mean = np.add.reduce(y, axis=axes, keepdims=True) / n
-    centered = y - mean
-    centered *= centered
-    return mean, np.add.reduce(centered, axis=axes, keepdims=True) / n
+    y = y - mean
+    return y, mean, inner(y, y, axes) / n
 
 
-def moments(y: Any, axes: tuple, eps: float, known: tuple) -> tuple[Any, Any]:
-    """Mean and 1 / sqrt(variance + eps): the `known` ones where `y` is a plain array."""
-    if type(y) is np.ndarray:
-        return known
-    mean, variance = statistics(y, axes)
-    return mean, 1 / np.sqrt(variance + eps)
-
-
-def standardized(x: Any, weight: Any, bias: Any, /, view: tuple, axes: tuple, scales: tuple, eps: float,
-                 heard: Callable | None = None) -> Any:  # fmt: skip
+def standardized(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    /,
+    view: tuple,
+    axes: tuple,
+    scales: tuple,
+    eps: float,
+    heard: Callable | None = None,
+) -> Any:
     """The normalized input; `heard` is told the mean and the variance of each group."""
-    y = x.reshape(view)
-    mean, variance = statistics(y, axes)
+    y, mean, variance = centered(x.reshape(view), axes)
     if heard is not None:
         heard(mean, variance)
     scale = 1 / np.sqrt(variance + eps)
-    y = y - mean
-    y *= scale
-    return affine(y, weight, bias, scales).reshape(x.shape), (mean, scale)
+    y = affine(reuse(np.multiply, y, scale), weight, bias, scales)
+    return y.reshape(x.shape), (mean, scale)
 
 
 def affine(y: Any, weight: Any, bias: Any, scales: tuple) -> Any:
-    """y * weight + bias, either of them missing perhaps."""
+    """y * weight + bias, either of them missing perhaps, in the memory of `y`."""
     if weight is not None:
-        y = y * weight.reshape(scales)
-    return y if bias is None else y + bias.reshape(scales)
+        y = reuse(np.multiply, y, weight.reshape(scales))
+    return y if bias is None else reuse(np.add, y, bias.reshape(scales))
 
 
-def affine_back(g: Any, z: Any, needs: tuple, scales: tuple, weight_shape: tuple, bias_shape: tuple) -> tuple[Any, Any]:
+def restored(x: Any, view: tuple, axes: tuple, eps: float, extra: tuple) -> tuple[Any, Any]:
+    """The normalized input again, and its scale: by the statistics of the forward pass, unless `x` is to be differentiated."""
+    y = x.reshape(view)
+    if type(y) is np.ndarray:
+        return reuse(np.multiply, y - extra[0], extra[1]), extra[1]
+    y, _, variance = centered(y, axes)
+    scale = 1 / np.sqrt(variance + eps)
+    return y * scale, scale
+
+
+def affine_back(
+    g: Any, z: Any, needs: tuple, scales: tuple, weight_shape: tuple, bias_shape: tuple
+) -> tuple[Any, Any]:
     """The cotangents of weight and bias."""
     over = tuple([i for i, n in enumerate(scales) if n == 1 and g.shape[i] != 1])
-    along_weight = over_groups(g * z, over).reshape(weight_shape) if needs[1] else None
-    return along_weight, over_groups(g, over).reshape(bias_shape) if needs[2] else None
+    weights = inner(g, z, over).reshape(weight_shape) if needs[1] and over else None
+    if needs[1] and not over:
+        weights = (g * z).reshape(weight_shape)
+    return weights, over_groups(g, over).reshape(bias_shape) if needs[2] else None
 
 
 def over_groups(g: Any, axes: tuple) -> Any:
@@ -69,19 +98,25 @@ def over_groups(g: Any, axes: tuple) -> Any:
     return np.add.reduce(g, axis=axes) if axes else g
 
 
-def standardized_back(g, x, weight, extra, needs, view, axes, scales, eps, weight_shape, bias_shape):  # type: ignore[no-untyped-def]
+def standardized_back(  # type: ignore[no-untyped-def]
+    g, x, weight, extra, needs, view, axes, scales, eps, weight_shape, bias_shape
+):
     """The cotangents of input, weight and bias."""
-    y, g = x.reshape(view), g.reshape(view)
-    mean, scale = moments(y, axes, eps, extra)
-    z = (y - mean) * scale
-    along_weight, along_bias = affine_back(g, z, needs, scales, weight_shape, bias_shape)
+    g = g.reshape(view)
+    z, scale = restored(x, view, axes, eps, extra)
+    of_weight, of_bias = affine_back(g, z, needs, scales, weight_shape, bias_shape)
     if not needs[0]:
-        return None, along_weight, along_bias
-    n = math.prod(view[a] for a in axes)
+        return None, of_weight, of_bias
     h = g if weight is None else g * weight.reshape(scales)
-    h_mean = np.add.reduce(h, axis=axes, keepdims=True) / n
-    h_slope = np.add.reduce(h * z, axis=axes, keepdims=True) / n
-    return ((h - h_mean - z * h_slope) * scale).reshape(x.shape), along_weight, along_bias
+    return _input_back(h, z, scale, axes).reshape(x.shape), of_weight, of_bias
+
+
+def _input_back(h: Any, z: Any, scale: Any, axes: tuple) -> Any:
+    """(h - mean of h - z * mean of h z) * scale, in the memory of `z`."""
+    n = math.prod(h.shape[a] for a in axes)
+    slope, mean = inner(h, z, axes) / -n, np.add.reduce(h, axis=axes, keepdims=True) / n
+    z = reuse(np.add, reuse(np.multiply, z, slope), h)
+    return reuse(np.multiply, reuse(np.subtract, z, mean), scale)
 
 
 def _norm_op(name: str) -> Callable:
@@ -98,11 +133,12 @@ BATCH, LAYER, GROUP = _norm_op("batch_norm"), _norm_op("layer_norm"), _norm_op("
 def shifted_and_scaled(x: Any, weight: Any, bias: Any, /, mean: Any, variance: Any, view: tuple, eps: float) -> Any:
     """(x - mean) / sqrt(variance + eps) * weight + bias, by channel, for statistics known before."""
     mean, scale = _known(x, mean, variance, eps)
-    return affine((x.reshape(view) - mean) * scale, weight, bias, mean.shape).reshape(x.shape)
+    y = reuse(np.multiply, x.reshape(view) - mean, scale)
+    return affine(y, weight, bias, mean.shape).reshape(x.shape)
 
 
 def _known(x: Any, mean: Any, variance: Any, eps: float) -> tuple[Any, Any]:
-    """Running statistics as `moments` gives those of the input."""
+    """Running statistics, shaped like those of an input."""
     scales = (1, mean.size, 1)
     scale = 1 / np.sqrt(variance.astype(x.dtype) + x.dtype.type(eps))
     return mean.astype(x.dtype).reshape(scales), scale.reshape(scales)
@@ -113,9 +149,9 @@ def _(g, x, weight, needs, mean, variance, view, eps, weight_shape, bias_shape):
     mean, scale = _known(x, mean, variance, eps)
     g = g.reshape(view)
     z = (x.reshape(view) - mean) * scale
-    along_weight, along_bias = affine_back(g, z, needs, mean.shape, weight_shape, bias_shape)
+    of_weight, of_bias = affine_back(g, z, needs, mean.shape, weight_shape, bias_shape)
     h = g * (scale if weight is None else scale * weight.reshape(mean.shape))
-    return h.reshape(x.shape), along_weight, along_bias
+    return h.reshape(x.shape), of_weight, of_bias
 
 
 def _check_floating(x: Any, name: str) -> None:
@@ -373,24 +409,25 @@ def scaled_by_mean_square(x: Any, weight: Any, /, axes: tuple, eps: float) -> An
     """x / sqrt(mean of x^2 over `axes` + eps) * weight."""
     scale = _mean_square_scale(x, axes, eps)
     y = x * scale
-    return (y if weight is None else y * weight), scale
+    return (y if weight is None else reuse(np.multiply, y, weight)), scale
 
 
 def _mean_square_scale(x: Any, axes: tuple, eps: float) -> Any:
-    n = math.prod(x.shape[a] for a in axes)
-    return 1 / np.sqrt(np.add.reduce(x * x, axis=axes, keepdims=True) / n + eps)
+    axes = tuple([a % x.ndim for a in axes])
+    return 1 / np.sqrt(inner(x, x, axes) / math.prod(x.shape[a] for a in axes) + eps)
 
 
 @scaled_by_mean_square.vjp_all
 def _(g, x, weight, extra, needs, axes, eps):
     scale = extra if type(x) is np.ndarray else _mean_square_scale(x, axes, eps)
     z = x * scale
-    along_weight = g * z if needs[1] else None
+    of_weight = g * z if needs[1] else None
     if not needs[0]:
-        return None, along_weight
+        return None, of_weight
     h = g if weight is None else g * weight
-    n = math.prod(x.shape[a] for a in axes)
-    return (h - z * (np.add.reduce(h * z, axis=axes, keepdims=True) / n)) * scale, along_weight
+    axes = tuple([a % x.ndim for a in axes])
+    slope = inner(h, z, axes) / -math.prod(x.shape[a] for a in axes)
+    return reuse(np.multiply, reuse(np.add, reuse(np.multiply, z, slope), h), scale), of_weight
 
 
 @function(method=False, namespace="nn.functional", alias="torch.rms_norm")
