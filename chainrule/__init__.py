@@ -57,6 +57,8 @@ from .display import set_printoptions  # noqa: E402
 from .dtypes import (can_cast, cdouble, cfloat, double, dtype, finfo, float_, get_default_dtype, half, iinfo, int_, long,  # noqa: E402
                      promote_types, set_default_dtype, set_default_tensor_type, short)
 from .func import vmap  # noqa: E402
+from .rng import Generator, default_generator  # noqa: E402
+from . import utils  # noqa: E402
 globals().update({k: v for k, v in vars(namespace).items() if not k.startswith("_") and k not in globals()})
 float, int, bool = float_, int_, dtypes.bool_
 from .version import __version__  # noqa: E402
