@@ -238,7 +238,10 @@ def sum_to_size(input: Any, *size: Any) -> Any:
     if not size:
         return total_all(input)
     axes = [i for i, m in enumerate(shape) if i < lead or (m != 1 and size[i - lead] == 1)]
-    return total(input, axes, True).reshape(size) if axes else input
+    if not axes:
+        return input
+    reduced = total(input, tuple(axes), True)
+    return reduced.reshape(size) if lead else reduced
 
 
 # -- products --------------------------------------------------------------------------------------
