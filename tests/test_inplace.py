@@ -1,7 +1,8 @@
 """Views, in-place writes and version counters against what torch does (tests/golden/inplace.json).
 
-A case is a short program. It shows what it did with `see(...)` and, for what must fail, `fails(function)`; an error that
-is not caught ends it. `observe` runs a program on either library and returns all that it showed.
+A case is a short program. It shows what it did with `see(...)` and, for what must fail,
+`fails(function)`; an error that is not caught ends it. `observe` runs a program on either library
+and returns all that it showed.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Diagonals and triangles of matrices.
 
-A diagonal is the index `[..., r, c]` of matrices whose two dimensions have been moved to the end: reading it is a view,
-writing it is `put`, and embedding a vector there is `put_add` into zeros.
+A diagonal is the index `[..., r, c]` of matrices whose two dimensions have been moved to the end:
+reading it is a view, writing it is `put`, and embedding a vector there is `put_add` into zeros.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from .define import MOVE, OPS, function, op, primitive, put, put_add, storage_array, write_out
 from .index import SLICE, dim_of, look, tensor_data
-from .scatter import FILL_INTO, fitting, in_place
+from .write import FILL_INTO, fitting, in_place
 
 
 def on_diagonal(rows: int, columns: int, offset: int) -> tuple:
@@ -33,7 +33,9 @@ def last_two(ndim: int, dim1: int, dim2: int) -> tuple[tuple, tuple]:
 
 @primitive
 def diagonal_of(x: Any, /, offset: int, dim1: int, dim2: int) -> Any:
-    """The diagonal over two dimensions, in a last dimension of its own; of an array, a view that can be written."""
+    """The diagonal over two dimensions, in a last dimension of its own; of an array, a view that
+    can be written.
+    """
     out = x.diagonal(offset, dim1, dim2)
     out.flags.writeable = x.flags.writeable
     return out
@@ -49,21 +51,31 @@ diagonal_of.vjp(_diagonal_rule)
 
 
 def _diagonal_kernel(x: Any, /, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
-    """The elements at (i, i + offset) over two dimensions, as a view with a last dimension for them."""
+    """The elements at (i, i + offset) over two dimensions, as a view with a last dimension for
+    them.
+    """
     last_two(x.ndim, dim1, dim2)
     return diagonal_of(x, offset, dim1, dim2)
 
 
 diagonal = op(_diagonal_kernel, promote=MOVE, view=True, linear=True, name="diagonal")
 diagonal.vjp(_diagonal_rule)
-diagonal_copy = op(lambda x, /, offset=0, dim1=0, dim2=1: _diagonal_kernel(x, offset, dim1, dim2).copy(), promote=MOVE, linear=True,
-                   name="diagonal_copy", node="DiagonalBackward0_copy", method=False,
-                   doc="The elements at (i, i + offset) over two dimensions, in a last dimension of their own.")  # fmt: skip
+diagonal_copy = op(
+    lambda x, /, offset=0, dim1=0, dim2=1: _diagonal_kernel(x, offset, dim1, dim2).copy(),
+    promote=MOVE,
+    linear=True,
+    name="diagonal_copy",
+    node="DiagonalBackward0_copy",
+    method=False,
+    doc="The elements at (i, i + offset) over two dimensions, in a last dimension of their own.",
+)
 diagonal_copy.vjp(_diagonal_rule)
 
 
 def linalg_diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
-    """The elements at (i, i + offset) over two dimensions (the last two), as a view with a last dimension for them."""
+    """The elements at (i, i + offset) over two dimensions (the last two), as a view with a last
+    dimension for them.
+    """
     return diagonal(A, offset, dim1, dim2)
 
 
@@ -73,7 +85,9 @@ function(linalg_diagonal, method=False, namespace="linalg")
 
 @op(promote=MOVE, linear=True)
 def diag_embed(x: Any, /, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
-    """Matrices, in two new dimensions, with the last dimension of the input on a diagonal and zeros elsewhere."""
+    """Matrices, in two new dimensions, with the last dimension of the input on a diagonal and zeros
+    elsewhere.
+    """
     _, back = last_two(x.ndim + 1, dim1, dim2)
     n = x.shape[-1] + abs(offset)
     return put_add(x, on_diagonal(n, n, offset), (*x.shape[:-1], n, n)).transpose(back)
@@ -111,8 +125,10 @@ def diagonal_scatter(x: Any, y: Any, /, offset: int = 0, dim1: int = 0, dim2: in
     place = on_diagonal(*moved.shape[-2:], offset)
     shape = (*moved.shape[:-2], len(place[1]))
     if y.shape != shape:
-        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(y.shape)}, "
-                           f"slice size = {list(shape)}")  # fmt: skip
+        raise RuntimeError(
+            f"expected src to have a size equal to the slice of self. src size = {list(y.shape)}, "
+            f"slice size = {list(shape)}"
+        )
     return put(moved, y, place).transpose(back)
 
 
@@ -130,7 +146,8 @@ def _(g, x_shape, offset, dim1, dim2):
     return moved[on_diagonal(*moved.shape[-2:], offset)]
 
 
-# -- triangles -------------------------------------------------------------------------------------------------------
+# -- triangles -----------------------------------------------------------------------------------
+# --------------------
 
 
 def _triangle(name: str, keep: Any, doc: str) -> Any:
@@ -156,7 +173,9 @@ triu = _triangle(
 
 @function(namespace="primitive")
 def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
-    """Write a number on the main diagonal, in place; `wrap` starts a new one below the square part of a tall matrix."""
+    """Write a number on the main diagonal, in place; `wrap` starts a new one below the square part
+    of a tall matrix.
+    """
     shape = tensor_data("fill_diagonal_", self).shape
     if len(shape) < 2:
         raise RuntimeError("dimensions must larger than 1")

@@ -9,7 +9,7 @@ import numpy as np
 from ..dtypes import FROM_NUMPY, I64
 from .define import MOVE, function, op, put_add, scalar_name, storage_array, wrap
 from .index import out_of_range, tensor_data
-from .scatter import fresh
+from .write import fresh
 
 F = "nn.functional"
 
@@ -19,8 +19,12 @@ def check_rows(name: str, index: Any, weight: Any) -> None:
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     if index.dtype.kind != "i" or index.dtype.itemsize < 4:
-        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
-                           f"torch.{scalar_name(FROM_NUMPY[index.dtype])}Tensor instead (while checking arguments for {name})")  # fmt: skip
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: "
+            "Long, Int; but got "
+            f"torch.{scalar_name(FROM_NUMPY[index.dtype])}Tensor instead (while checking "
+            f"arguments for {name})"
+        )
     if out_of_range(index, weight.shape[0], 0) is not None:
         raise IndexError("index out of range in self")
 
@@ -41,11 +45,19 @@ def _(g, x_shape, index, padding_idx, scale_grad_by_freq):
 
 
 @function(method=False, namespace=F)
-def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
-              scale_grad_by_freq: bool = False, sparse: bool = False) -> Any:  # fmt: skip
-    """weight[input]: a row of the matrix `weight` for each index; the row `padding_idx` gets no gradient.
+def embedding(
+    input: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Any:
+    """weight[input]: a row of the matrix `weight` for each index.
 
-    With `max_norm`, rows that are looked up and longer than it (by their `norm_type`-norm) are first cut to it, in place.
+    The row `padding_idx` gets no gradient. With `max_norm`, rows that are looked up and longer than
+    it (by their `norm_type`-norm) are first cut to it, in place.
     """
     index, table = tensor_data("embedding", input), tensor_data("embedding", weight, "weight", 2)
     padding_idx = _padding("num_embeddings", padding_idx, table)
@@ -92,7 +104,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     return wrap((classes[..., None] == np.arange(num_classes)).astype(np.int64))
 
 
-# -- bags ------------------------------------------------------------------------------------------------------------
+# -- bags ----------------------------------------------------------------------------------------
+# --------------------
 
 
 @op(
@@ -106,7 +119,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
 def bags_of(
     x: Any, y: Any, /, index: Any, bag: Any, count: int, padding_idx: int, scale_grad_by_freq: bool
 ) -> Any:
-    """Sums, over each bag, of the rows that `index` names, times `y` (one number per row, or None)."""
+    """Sums over each bag of the rows that `index` names, times `y` (one number a row, or None)."""
     rows = x[index] if y is None else x[index] * y.reshape(-1, 1)
     return put_add(rows, bag, (count, x.shape[1]))
 
@@ -133,7 +146,9 @@ def _(g, x, index, bag):
     extra=True,
 )
 def largest_of_bags(x: Any, /, index: Any, starts: Any, ends: Any) -> Any:
-    """For each bag and column the largest element of the rows that `index` names; zero for an empty bag."""
+    """For each bag and column the largest element of the rows that `index` names; zero for an empty
+    bag.
+    """
     out = np.zeros((len(starts), x.shape[1]), x.dtype)
     chosen = np.full(out.shape, -1, np.int64)
     for k, (a, b) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
@@ -155,13 +170,23 @@ MODES = ("sum", "mean", "max")
 
 
 @function(method=False, namespace=F)
-def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float | None = None, norm_type: float = 2,
-                  scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False, per_sample_weights: Any = None,
-                  include_last_offset: bool = False, padding_idx: int | None = None) -> Any:  # fmt: skip
+def embedding_bag(
+    input: Any,
+    weight: Any,
+    offsets: Any = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Any = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Any:
     """Sum, mean or max (`mode`) of the rows of `weight` in each bag of indices.
 
-    A 2-d `input` has a bag in each row; a 1-d one has bags that begin at `offsets`. Indices equal to `padding_idx` are left
-    out. `per_sample_weights` multiply the rows of a sum.
+    A 2-d `input` has a bag in each row; a 1-d one has bags that begin at `offsets`. Indices
+    equal to `padding_idx` are left out. `per_sample_weights` multiply the rows of a sum.
     """
     index, table = (
         tensor_data("embedding_bag", input),
@@ -198,19 +223,28 @@ def _check_weights(index: Any, weights: Any, mode: str) -> None:
     if weights is None:
         return
     if mode != "sum":
-        raise NotImplementedError("embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for "
-                                  f"mode='sum' (got mode='{mode}'). Please open a feature request on GitHub.")  # fmt: skip
+        raise NotImplementedError(
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported "
+            "for "
+            f"mode='sum' (got mode='{mode}'). Please open a feature request on GitHub."
+        )
     if weights._data.shape != index.shape:
-        raise ValueError(f"embedding_bag: If per_sample_weights ({list(weights.shape)}) is not None, then it must have the same "
-                         f"shape as the input ({list(index.shape)})")  # fmt: skip
+        raise ValueError(
+            f"embedding_bag: If per_sample_weights ({list(weights.shape)}) is not None, then it "
+            "must have the same "
+            f"shape as the input ({list(index.shape)})"
+        )
 
 
 def _starts(index: Any, offsets: Any, include_last_offset: bool) -> Any:
     """Where each bag begins in the flattened index."""
     if index.ndim == 2:
         if offsets is not None:
-            raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length "
-                             f"sequences. However, found offsets of type {type(offsets)}")  # fmt: skip
+            raise ValueError(
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch "
+                "of fixed length "
+                f"sequences. However, found offsets of type {type(offsets)}"
+            )
         n, length = index.shape
         return np.arange(n + include_last_offset) * length
     if index.ndim != 1:
@@ -223,7 +257,12 @@ def _starts(index: Any, offsets: Any, include_last_offset: bool) -> Any:
         )
     starts = offsets._data
     if len(starts) and (starts[0] != 0 or starts[-1] > len(index)):
-        raise RuntimeError("offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
-                           f"However, got {int(starts[0])}" if starts[0] else
-                           f"offsets[-1] can not be greater than input's length {len(index)}, but got {int(starts[-1])}")  # fmt: skip
+        raise RuntimeError(
+            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
+            "position 0. "
+            f"However, got {int(starts[0])}"
+            if starts[0]
+            else f"offsets[-1] can not be greater than input's length {len(index)}, but got "
+            f"{int(starts[-1])}"
+        )
     return starts

@@ -1,13 +1,14 @@
 """Reading by index: elements, slices, rows, masks.
 
-A Python index splits in two. The basic part (integers, slices, None, Ellipsis) looks at the same memory: one view, however
-long the index, whose node is named after the last step, as torch's chain of views would end. The advanced part (integer
-arrays and masks) copies, and applies to what the basic part left. That is torch's rule; NumPy's differs where an integer
-stands beside an index array across a slice.
+A Python index splits in two. The basic part (integers, slices, None, Ellipsis) looks at the same
+memory: one view, however long the index, whose node is named after the last step, as torch's chain
+of views would end. The advanced part (integer arrays and masks) copies, and applies to what the
+basic part left. That is torch's rule; NumPy's differs where an integer stands beside an index array
+across a slice.
 
-Every reader is the same kernel, `x[index]` with a NumPy index, and the same rule, `put_add`; it differs from the others by
-the name of its node. The functions do index arithmetic. What NumPy checks is not checked beforehand: its complaint is
-put in torch's words where it arises.
+Every reader is the same kernel, `x[index]` with a NumPy index, and the same rule, `put_add`; it
+differs from the others by the name of its node. The functions do index arithmetic. What NumPy
+checks is not checked beforehand: its complaint is put in torch's words where it arises.
 """
 
 from __future__ import annotations
@@ -48,8 +49,17 @@ def reader(name: str, node: str, view: bool = False, keeps: bool = False) -> Op:
     def kernel(x: Any, /, index: Any) -> Any:
         return x[index]
 
-    entry = op(kernel, promote=MOVE, view=view, method=False, namespace="primitive", name=name, node=node, linear=True,
-               keeps=keeps)  # fmt: skip
+    entry = op(
+        kernel,
+        promote=MOVE,
+        view=view,
+        method=False,
+        namespace="primitive",
+        name=name,
+        node=node,
+        linear=True,
+        keeps=keeps,
+    )
     entry.vjp(_read_rule)
     return entry.op
 
@@ -107,11 +117,14 @@ def read(o: Op, x: Any, index: Any) -> Any:
     return t
 
 
-# -- x[index] --------------------------------------------------------------------------------------------------------
+# -- x[index] ------------------------------------------------------------------------------------
+# --------------------
 
 
 def getitem(self: Any, index: Any) -> Any:
-    """`self[index]`: a view for integers, slices, None and Ellipsis; a copy for index arrays and masks."""
+    """`self[index]`: a view for integers, slices, None and Ellipsis; a copy for index arrays and
+    masks.
+    """
     kind = type(index)
     try:
         if kind is int:
@@ -171,14 +184,16 @@ def _getitem(self: Any, index: Any) -> Any:
 def check_hollow_masks(shape: tuple, advanced: Any) -> None:
     """Raise for a mask without elements and of the wrong shape, which NumPy lets pass."""
     parts = advanced if type(advanced) is tuple else (advanced,)
-    if any([i is not FULL and not i.size for i in parts]):
+    if any(i is not FULL and not i.size for i in parts):
         bad = mask_error(shape, parts)
         if bad is not None:
             raise bad
 
 
 def split(x: Any, index: Any) -> tuple[Any, Any, Op]:
-    """An index as (basic, advanced, last view): NumPy indices to apply one after the other, either of them maybe None."""
+    """An index as (basic, advanced, last view): NumPy indices to apply one after the other, either
+    of them maybe None.
+    """
     single = type(index) is not tuple and type(index) is not list
     items = [_item(i) for i in as_tuple(index)]
     shape = x._data.shape
@@ -223,20 +238,26 @@ def split(x: Any, index: Any) -> tuple[Any, Any, Op]:
             advanced.append(i)
             dim += count
             arrays = True
-    trivial = arrays and all([i is FULL for i in basic])
+    trivial = arrays and all(i is FULL for i in basic)
     found = (advanced[0] if len(advanced) == 1 else tuple(advanced)) if arrays else None
     return None if trivial else (*basic, ...), found, last
 
 
 def as_tuple(index: Any) -> tuple:
-    """The index as a tuple; a short list of anything but numbers counts as one, as it does in torch."""
+    """The index as a tuple; a short list of anything but numbers counts as one, as it does in
+    torch.
+    """
     if type(index) is tuple:
         return index
     if type(index) is list and len(index) < 32:
         plural = (list, tuple, Tensor, np.ndarray, range, slice, str)
-        if any([isinstance(i, plural) or i is None or i is Ellipsis for i in index]):
-            warnings.warn("Using a non-tuple sequence for multidimensional indexing is deprecated: "
-                          "write x[tuple(seq)] instead of x[seq]", UserWarning, stacklevel=4)  # fmt: skip
+        if any(isinstance(i, plural) or i is None or i is Ellipsis for i in index):
+            warnings.warn(
+                "Using a non-tuple sequence for multidimensional indexing is deprecated: "
+                "write x[tuple(seq)] instead of x[seq]",
+                UserWarning,
+                stacklevel=4,
+            )
             return tuple(index)
     return (index,)
 
@@ -258,8 +279,11 @@ def _item(i: Any) -> Any:
         if a.dtype.kind != "b" and a.dtype is not I64:
             a = a.astype(np.int64)
         return a if a.ndim else a[()].item()
-    raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-                     f"(got {type_name(i)})")  # fmt: skip
+    raise IndexError(
+        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+        "indices "
+        f"(got {type_name(i)})"
+    )
 
 
 def type_name(x: Any) -> str:
@@ -284,8 +308,12 @@ def _tensor_item(i: Any) -> Any:
     if not a.ndim and a.dtype.kind in "biu" and not isinstance(a, Duck):
         return bool(a) if d is uint8 or a.dtype.kind == "b" else int(a)
     if d is uint8:
-        warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
-                      UserWarning, stacklevel=5)  # fmt: skip
+        warnings.warn(
+            "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool "
+            "instead.",
+            UserWarning,
+            stacklevel=5,
+        )
         a = a.astype(bool)
     elif d.name not in ("bool", "int32", "int64"):
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
@@ -304,8 +332,11 @@ def _consumes(i: Any) -> int:
 
 def _too_many(index: Any, ndim: int) -> IndexError:
     if not ndim and isinstance(index, (int, np.integer)):
-        return IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
-                          "convert a 0-dim tensor to a number")  # fmt: skip
+        return IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` "
+            "in C++ to "
+            "convert a 0-dim tensor to a number"
+        )
     if not ndim and isinstance(index, slice):
         return IndexError("slice() cannot be applied to a 0-dim tensor.")
     return IndexError(f"too many indices for tensor of dimension {ndim}")
@@ -330,8 +361,10 @@ def index_error(e: Exception, shape: tuple, advanced: Any) -> Exception:
             for i in parts
             if i is not FULL
         ]
-        return IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
-                          + ", ".join(map(str, shapes)))  # fmt: skip
+        return IndexError(
+            "shape mismatch: indexing tensors could not be broadcast together with shapes "
+            + ", ".join(map(str, shapes))
+        )
     dim = count = 0
     for i in parts:
         if i is not FULL and i.dtype.kind != "b":
@@ -348,20 +381,25 @@ def index_error(e: Exception, shape: tuple, advanced: Any) -> Exception:
 
 
 def mask_error(shape: tuple, parts: tuple) -> IndexError | None:
-    """torch's error if a mask among the parts of an advanced index does not have the shape it masks."""
+    """torch's error if a mask among the parts of an advanced index does not have the shape it
+    masks.
+    """
     dim = 0
     for i in parts:
         if i is not FULL and i.dtype.kind == "b":
             for k, n in enumerate(i.shape):
                 if n != shape[dim + k]:
-                    return IndexError(f"The shape of the mask {list(i.shape)} at index {k} does not match the shape of the "
-                                      f"indexed tensor {list(shape)} at index {dim + k}")  # fmt: skip
+                    return IndexError(
+                        f"The shape of the mask {list(i.shape)} at index {k} does not match the "
+                        "shape of the "
+                        f"indexed tensor {list(shape)} at index {dim + k}"
+                    )
         dim += _consumes(i)
     return None
 
 
 def out_of_range(index: Any, size: int, lowest: int | None = None) -> int | None:
-    """The first entry of an integer index not in [lowest, size) (lowest: -size), if there is one."""
+    """The first entry of an integer index not in [lowest, size) (lowest: -size), if any."""
     if isinstance(index, Duck) or not index.size:
         return None
     low = -size if lowest is None else lowest
@@ -375,7 +413,8 @@ def out_of_range(index: Any, size: int, lowest: int | None = None) -> int | None
     return int(index[(index < low) | (index >= size)].ravel()[0])
 
 
-# -- views of one dimension ------------------------------------------------------------------------------------------
+# -- views of one dimension
+# ------------------------------------------------------------------------------------------
 
 
 def dim_of(dim: int, ndim: int) -> int:
@@ -400,7 +439,8 @@ def select(input: Any, dim: int, index: Any) -> Any:
     dim, index = dim_of(dim, len(shape)), index.__index__()
     if not -shape[dim] <= index < shape[dim]:
         raise IndexError(
-            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {dim}"
+            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension "
+            f"{dim}"
         )
     return look(SELECT, input, (*along(dim, index), ...))
 
@@ -464,7 +504,8 @@ def unbind(input: Any, dim: int = 0) -> Any:
     return tuple(views)
 
 
-# -- copies of chosen elements ---------------------------------------------------------------------------------------
+# -- copies of chosen elements
+# ---------------------------------------------------------------------------------------
 
 
 def tensor_data(name: str, x: Any, argument: str = "input", position: int = 1) -> Any:
@@ -479,9 +520,7 @@ def grid(index: Any, axis: int) -> tuple:
     shape, ndim = index.shape, index.ndim
     if ndim == 1:
         return (index,)
-    return tuple(
-        [index if k == axis else steps(n, ndim - 1 - k) for k, n in enumerate(shape)]
-    )
+    return tuple([index if k == axis else steps(n, ndim - 1 - k) for k, n in enumerate(shape)])
 
 
 @functools.lru_cache(256)
@@ -493,7 +532,9 @@ def steps(n: int, behind: int) -> Any:
 
 
 def add_along(g: Any, index: Any, axis: int, shape: tuple) -> Any:
-    """Zeros of `shape` with `g` added along `axis` at `index`: the transpose of `np.take_along_axis`."""
+    """Zeros of `shape` with `g` added along `axis` at `index`: the transpose of
+    `np.take_along_axis`.
+    """
     return put_add(g, grid(index, axis % index.ndim), shape)
 
 
@@ -511,21 +552,18 @@ def check_along(name: str, x: Any, dim: int, index: Any) -> int:
     bad = out_of_range(index, x.shape[dim] if x.ndim else 1, 0)
     if bad is not None:
         raise RuntimeError(
-            f"index {bad} is out of bounds for dimension {dim} with size {x.shape[dim] if x.ndim else 1}"
+            f"index {bad} is out of bounds for dimension {dim} with size "
+            f"{x.shape[dim] if x.ndim else 1}"
         )
     return dim
 
 
 @function
-def gather(
-    input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: Any = None
-) -> Any:
+def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: Any = None) -> Any:
     """Elements picked along `dim`: out[i][j] = input[index[i][j]][j] for dim 0, and so on."""
     x, i = tensor_data("gather", input), tensor_data("gather", index, "index", 2)
     if i.size and max(x.ndim, 1) != max(i.ndim, 1):
-        raise RuntimeError(
-            "Index tensor must have the same number of dimensions as input tensor"
-        )
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     dim = check_along("gather", x, dim, i)
     if not i.size:
         return write_out(out, read(GATHER, input.reshape(-1), np.zeros(i.shape, np.intp)), input)
@@ -565,7 +603,8 @@ def take(x: Any, /, index: Any) -> Any:
     check_array("take", "index", 1, index)
     if index.dtype is not I64:
         raise RuntimeError(
-            f"take(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[index.dtype])}"
+            "take(): Expected a long tensor for index, but got "
+            f"{scalar_name(FROM_NUMPY[index.dtype])}"
         )
     check_flat("take", index, x.size)
     return x.reshape(-1)[index]
@@ -596,21 +635,28 @@ def check_flat(name: str, index: Any, size: int) -> None:
 
 @function
 def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any = None) -> Any:
-    """Elements picked along `dim` by `indices`, both broadcast apart from it; from the flattened input if `dim` is None."""
+    """Elements picked along `dim` by `indices`, both broadcast apart from it; from the flattened
+    input if `dim` is None.
+    """
     x, i = (
         tensor_data("take_along_dim", input),
         tensor_data("take_along_dim", indices, "indices", 2),
     )
     if i.dtype is not I64:
-        raise RuntimeError("torch.take_along_dim(): dtype of indices should be Long but got "
-                           f"{scalar_name(FROM_NUMPY[i.dtype])}")  # fmt: skip
+        raise RuntimeError(
+            "torch.take_along_dim(): dtype of indices should be Long but got "
+            f"{scalar_name(FROM_NUMPY[i.dtype])}"
+        )
     if dim is None:
         size = max(x.size, 1)
         return write_out(out, gather(input.reshape(-1), 0, wrap(i.reshape(-1) % size)), input)
     dim = dim_of(dim, x.ndim)
     if x.ndim != i.ndim:
-        raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
-                           f"{x.ndim} dimensions for input, and {i.ndim} dimensions for indices")  # fmt: skip
+        raise RuntimeError(
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, "
+            "but got "
+            f"{x.ndim} dimensions for input, and {i.ndim} dimensions for indices"
+        )
     common = _broadcast_but(x.shape, i.shape, dim)
     if x.ndim and x.shape != (wanted := (*common[:dim], x.shape[dim], *common[dim + 1 :])):
         input = input.expand(wanted)
@@ -626,7 +672,8 @@ def _broadcast_but(a: tuple, b: tuple, dim: int) -> tuple:
     for k, (n, m) in enumerate(zip(a, b, strict=True)):
         if k != dim and n != m and 1 not in (n, m):
             raise RuntimeError(
-                f"The size of tensor a ({n}) must match the size of tensor b ({m}) at non-singleton dimension {k}"
+                f"The size of tensor a ({n}) must match the size of tensor b ({m}) at "
+                f"non-singleton dimension {k}"
             )
     return tuple([m if n == 1 else n for n, m in zip(a, b, strict=True)])
 
@@ -652,17 +699,20 @@ def broadcast_shapes(a: tuple, b: tuple) -> tuple:
     return _broadcast_but(one, two, -1)
 
 
-# -- where something is ----------------------------------------------------------------------------------------------
+# -- where something is
+# ----------------------------------------------------------------------------------------------
 
 
 def places(x: Any) -> tuple:
-    """The index arrays of the elements that are not zero; a 0-d array counts as one of one element."""
+    """The index arrays of the elements that are not zero; a 0-d array counts as 1-d."""
     return (x if x.ndim else x.reshape(1)).nonzero()
 
 
 @function
 def nonzero(input: Any, *, out: Any = None, as_tuple: bool = False) -> Any:
-    """The indices of the elements that are not zero, one row each; or, `as_tuple`, one tensor per dimension."""
+    """The indices of the elements that are not zero, one row each; or, `as_tuple`, one tensor per
+    dimension.
+    """
     x = tensor_data("nonzero", input)
     found = places(x)
     if as_tuple:

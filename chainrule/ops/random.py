@@ -16,7 +16,7 @@ from ..rng import Generator, default_generator
 from ..tape import storage_of
 from . import define
 from .define import check_inplace, function, storage_array, wrap, write_out
-from .scatter import forget
+from .write import forget
 
 
 def get_state(self: Generator) -> Any:

@@ -1,151 +1,84 @@
-"""Writing by index: assignment, scatter, index_add, masked_fill, fill, copy.
-
-A writer says what an array looks like after some of its places have been written: `put` (overwrite) or `add_at` (add,
-repeated places adding up) at a NumPy index, or a mask. Each has a twin (`into`) that writes straight into memory, and is
-used under the name of several nodes. A public function does index arithmetic and hands the rest to `do`: `fresh` makes a
-new tensor, `in_place` writes into the input's memory and gives it its new history; so `both` makes two of each function.
-
-No writer's rule looks at the values before or after the write, which is why the memory may change under it.
-"""
+"""Writing along a dimension: scatter, index_add and their like, put, and slices out of place."""
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .. import dtypes
-from ..arrays.duck import Duck
-from ..dtypes import BOOL_NP, COMPLEX, F32, F64, FROM_NUMPY, HALVES, I64
-from ..errors import not_a_tensor
-from ..tape import state, storage_of
+from ..dtypes import F32, FROM_NUMPY, HALVES, I64
 from ..tensor import Tensor
-from .define import (MOVE, OPS, Op, add_places, assign, check_inplace, edges_of, function, op, primitive, put, put_add, rebase, same_memory, scalar_name,
-                     storage_array, wrap, write_out)  # fmt: skip
-from .index import (FULL, SLICE, along, broadcast_shapes, check_along, check_flat, dim_of, grid, index_error, last_step, look,
-                    out_of_range, split, tensor_data, type_name)  # fmt: skip
+from .define import Op, function, primitive, put, scalar_name, wrap, write_out
+from .index import (
+    SLICE,
+    along,
+    check_along,
+    check_flat,
+    dim_of,
+    grid,
+    look,
+    out_of_range,
+    tensor_data,
+)
+from .write import (
+    add_at,
+    adder,
+    both,
+    check_scalar,
+    cleared,
+    converted,
+    filler,
+    fitting,
+    fresh,
+    in_place,
+    overwrite,
+    putter,
+    same_dtype,
+    writer,
+)
 
-# -- writers ---------------------------------------------------------------------------------------------------------
-
-
-@primitive
-def add_at(x: Any, y: Any, /, index: Any) -> Any:
-    """A copy of `x` with `y` added at `index` (a NumPy index; repeated places add up)."""
-    out = np.array(x)
-    add_into(out, y, index)
-    return out
-
-
-@add_at.vjp
-def _(g):
-    return g
-
-
-@add_at.vjp
-def _(g, index):
-    return g[index]
-
-
-def add_into(out: Any, y: Any, index: Any) -> None:
-    """out[index] += y, with repeated places adding up; halves add up in float32."""
-    if out.dtype in HALVES:
-        total = out.astype(F32)
-        add_places(total, y.astype(F32), index)
-        out[...] = total
-    else:
-        add_places(out, y, index)
-
-
-def _overwrite(out: Any, y: Any, index: Any) -> None:
-    out[index] = y
-
-
-def _cleared(g: Any, index: Any) -> Any:
-    return put(g, np.zeros((), g.dtype), index)
-
-
-def _nothing(g: Any) -> Any:
-    return np.zeros((), g.dtype)
-
-
-def writer(
-    name: str,
-    node: str,
-    kernel: Callable,
-    into: Callable | None,
-    *rules: Callable,
-    keeps: bool = True,
-) -> Op:
-    """An operator that writes, under the name of a node; `kernel` takes as many tensors as there are rules."""
-    entry = op(
-        kernel,
-        promote=MOVE,
-        method=False,
-        namespace="primitive",
-        name=name,
-        node=node,
-        into=into,
-        keeps=keeps,
-    )
-    entry.op.set_rules(rules)
-    return entry.op
-
-
-def putter(name: str, node: str) -> Op:
-    """Overwrite the places of an index with a tensor."""
-    return writer(
-        name,
-        node,
-        lambda x, y, /, index: put(x, y, index),
-        _overwrite,
-        _cleared,
-        lambda g, index: g[index],
-    )
-
-
-def filler(name: str, node: str) -> Op:
-    """Overwrite the places of an index with a number."""
-    return writer(name, node, lambda x, /, value, index: put(x, value, index), _overwrite, _cleared)
-
-
-def adder(name: str, node: str) -> Op:
-    """Add a tensor at the places of an index."""
-    return writer(
-        name,
-        node,
-        lambda x, y, /, index: add_at(x, y, index),
-        add_into,
-        lambda g: g,
-        lambda g, index: g[index],
-    )
-
-
-PUT = putter("index_put", "IndexPutBackward0")
-PUT_ADD = adder("index_put_accumulate", "IndexPutBackward0")
 SCATTER, SCATTER_NUMBER = (
     putter("scatter", "ScatterBackward0"),
     filler("scatter_number", "ScatterBackward1"),
 )
+
+
 SCATTER_ADD = adder("scatter_add", "ScatterAddBackward0")
+
+
 INDEX_ADD, INDEX_COPY = (
     adder("index_add", "IndexAddBackward0"),
     putter("index_copy", "IndexCopyBackward0"),
 )
+
+
 INDEX_FILL = filler("index_fill", "IndexFillBackward0")
-INDEX_FILL_TENSOR = writer("index_fill_tensor", "IndexFillBackward1", lambda x, y, /, index: put(x, y, index), _overwrite, _cleared,
-                           lambda g, index: np.where(put(np.zeros(g.shape, bool), True, index), g, g.dtype.type(0)))  # fmt: skip
+
+
+INDEX_FILL_TENSOR = writer(
+    "index_fill_tensor",
+    "IndexFillBackward1",
+    lambda x, y, /, index: put(x, y, index),
+    overwrite,
+    cleared,
+    lambda g, index: np.where(put(np.zeros(g.shape, bool), True, index), g, g.dtype.type(0)),
+)
+
+
 FLAT_PUT, FLAT_ADD = (
     putter("put_flat", "PutBackward0"),
     adder("put_flat_accumulate", "PutBackward0"),
 )
+
+
 SELECT_SCATTER = putter("select_scatter", "SelectScatterBackward0")
+
+
 SLICE_SCATTER = putter("slice_scatter", "SliceScatterBackward0")
 
 
-# -- meetings: what several values sent to one place become ------------------------------------------------------------
+# -- meetings: what several values sent to one place become ----------------------------------------
 
 
 @primitive
@@ -187,7 +120,9 @@ def _count(x: Any, y: Any, index: Any, include_self: bool) -> Any:
 
 
 def _meet(x: Any, y: Any, index: Any, how: str, include_self: bool) -> Any:
-    """`x` after `y` was sent to `index`: the values that meet are added, multiplied, averaged, or the extreme one stays."""
+    """`x` after `y` was sent to `index`: the values that meet are added, multiplied, averaged, or
+    the extreme one stays.
+    """
     if x.dtype in HALVES:
         return _meet(x.astype(F32), y.astype(F32), index, how, include_self).astype(x.dtype)
     if not include_self:
@@ -215,9 +150,7 @@ def _meet(x: Any, y: Any, index: Any, how: str, include_self: bool) -> Any:
     )
 
 
-def _meet_self(
-    g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_self: bool
-) -> Any:
+def _meet_self(g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_self: bool) -> Any:
     if how[0] == "a":
         own, _, count = _hits(x, y, out, index, include_self, g.dtype)
         return g * own / count
@@ -228,9 +161,7 @@ def _meet_self(
     return g if include_self else put(g, np.zeros((), g.dtype), index)
 
 
-def _meet_other(
-    g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_self: bool
-) -> Any:
+def _meet_other(g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_self: bool) -> Any:
     if how[0] == "a":
         _, others, count = _hits(x, y, out, index, include_self, g.dtype)
         return (g / count)[index] * others
@@ -255,383 +186,31 @@ MEETINGS = ("prod", "mean", "amax", "amin")
 
 def meeting(name: str, node: str) -> Op:
     """Send a tensor to the places of an index, under the name of a node."""
-    return writer(name, node, lambda x, y, /, index, how, include_self: _meet(x, y, index, how, include_self), None,
-                  _meet_self, _meet_other)  # fmt: skip
+    return writer(
+        name,
+        node,
+        lambda x, y, /, index, how, include_self: _meet(x, y, index, how, include_self),
+        None,
+        _meet_self,
+        _meet_other,
+    )
 
 
 SCATTER_REDUCE = meeting("scatter_reduce", "ScatterReduceBackward0")
+
+
 INDEX_REDUCE = meeting("index_reduce", "IndexReduceBackward0")
 
 
-def _whole(name: str, node: str) -> Op:
-    """Overwrite everything with a tensor."""
-    return writer(
-        name,
-        node,
-        lambda x, y, /: put(x, y, ...),
-        lambda out, y: _overwrite(out, y, ...),
-        _nothing,
-        lambda g: g,
-    )
-
-
-def _whole_number(name: str, node: str) -> Op:
-    """Overwrite everything with a number."""
-    return writer(
-        name,
-        node,
-        lambda x, /, value: put(x, value, ...),
-        lambda out, value: out.fill(value),
-        _nothing,
-    )
-
-
-COPY = _whole("copy", "CopyBackwards")
-FILL, FILL_TENSOR = _whole_number("fill", "FillBackward0"), _whole("fill_tensor", "FillBackward1")
-FILL_INTO, FILL_TENSOR_INTO = (
-    _whole_number("fill_into", "FillBackward2"),
-    _whole("fill_tensor_into", "FillBackward3"),
-)
-ZERO = _whole_number("zero", "ZeroBackward0")
-LENIENT = (FILL_INTO, FILL_TENSOR_INTO, ZERO)  # these may write an expanded tensor
-
-
-def _masked(x: Any, value: Any, mask: Any) -> Any:
-    return np.where(mask, value, x)
-
-
-def _fill_mask(out: Any, value: Any, mask: Any) -> None:
-    np.copyto(out, value, where=mask)
-
-
-MASKED_FILL = writer("masked_fill", "MaskedFillBackward0", lambda x, /, value, mask: _masked(x, value, mask), _fill_mask,
-                     lambda g, mask: np.where(mask, g.dtype.type(0), g))  # fmt: skip
-MASKED_FILL_TENSOR = writer("masked_fill_tensor", "MaskedFillBackward1", lambda x, y, /, mask: _masked(x, y, mask), _fill_mask,
-                            lambda g, mask: np.where(mask, g.dtype.type(0), g),
-                            lambda g, mask: np.where(mask, g, g.dtype.type(0)))  # fmt: skip
-
-
-def _masked_source_rule(g: Any, mask: Any, y_shape: tuple) -> Any:
-    taken = g[mask]
-    return put_add(taken, slice(taken.shape[0]), (math.prod(y_shape),)).reshape(y_shape)
-
-
-MASKED_SCATTER = writer(
-    "masked_scatter", "MaskedScatterBackward0",
-    lambda x, y, /, mask: put(x, y.reshape(-1)[: np.count_nonzero(mask)], mask),
-    lambda out, y, mask: _overwrite(out, y.reshape(-1)[: np.count_nonzero(mask)], mask),
-    lambda g, mask: _cleared(g, mask), _masked_source_rule,
-)  # fmt: skip
-
-
-# -- doing it --------------------------------------------------------------------------------------------------------
-
-
-def fresh(o: Op, x: Any, *rest: Any) -> Any:
-    """A new tensor: `x` after the write."""
-    inputs, params = (x, *rest[: o.n - 1]), rest[o.n - 1 :]
-    arrays = tuple([i._data for i in inputs])
-    t = wrap(state.run(o.kernel, *arrays, *params))
-    if state.mode[1]:
-        o.attach(inputs, arrays, params, t, False, None)
-    return t
-
-
-def in_place(o: Op, x: Any, *rest: Any) -> Any:
-    """`x`, written in its memory, with its new history."""
-    check_inplace(x, rest, o in LENIENT)
-    data = storage_array(x)
-    if o.into is None or type(data) is not np.ndarray:
-        return assign(x, fresh(o, x, *rest), o.name)
-    others, params = rest[: o.n - 1], rest[o.n - 1 :]
-    arrays = [data, *[y._data for y in others]]
-    state.run(o.into, *arrays, *params)
-    x._storage.bump()
-    if state.mode[1] and (recorded(x) or any([recorded(y) for y in others])):
-        inputs = (x, *others)
-        before, t = edges_of((x,)), wrap(data)
-        o.attach(inputs, arrays, params, t, False, None)
-        if t._node is not None:
-            rebase(x, t._node, t._index, before)
-    return x
-
-
-def recorded(x: Any) -> bool:
-    """Whether `x`, or the tensor it is a view of, has a history or is a leaf that wants a gradient."""
-    return x._node is not None or (x._base is not None and x._base._node is not None)
-
-
-FORGETTING: dict[str, Op] = {}
-
-
-def forget(x: Any, node: str) -> None:
-    """Give `x`, all of which has been overwritten in place, the history that says so: its gradient ends in zeros."""
-    if not state.mode[1] or not x.requires_grad:
-        return
-    if node not in FORGETTING:
-        FORGETTING[node] = _whole_number(node, node)
-    before, t = edges_of((x,)), wrap(x._data)
-    FORGETTING[node].attach((x,), (x._data,), (0,), t, False, None)
-    rebase(x, t._node, t._index, before)
-
-
-def both(
-    f: Callable | None = None, *, name: str = "", method: bool = True, namespace: str = "primitive"
-) -> Any:
-    """Register `f(do, input, ...)` under its name, with `out=`, and as the method with `_`, which writes in place."""
-    if f is None:
-        return lambda f: both(f, name=name, method=method, namespace=namespace)
-    name = name or f.__name__
-
-    def public(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
-        tensor_data(name, input)
-        return write_out(out, f(fresh, input, *args, **kwargs), input)
-
-    def changing(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return f(in_place, self, *args, **kwargs)
-
-    public.__name__ = public.__qualname__ = name
-    changing.__name__ = changing.__qualname__ = name + "_"
-    public.__doc__ = changing.__doc__ = f.__doc__
-    function(public, method=method)
-    function(changing, namespace=namespace)
-    return f
-
-
-SPOKEN = {"uint8": "unsigned char", "int8": "signed char", "int16": "short int", "int32": "int", "int64": "long int",
-          "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double",
-          "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}  # fmt: skip
-CPP_NAMES = {"bool": "bool", "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
-             "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double",
-             "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}  # fmt: skip
-
-
-def fitting(value: Any, dtype: np.dtype) -> Any:
-    """The number `value` as a scalar of `dtype`; torch's error if it does not fit."""
-    kind = type(value)
-    if kind is float and (
-        dtype is F64 or (dtype is F32 and -3.4028234e38 <= value <= 3.4028234e38)
-    ):
-        return dtype.type(value)
-    d = FROM_NUMPY[dtype]
-    value = dtypes.number(value)
-    if (
-        d.category < COMPLEX
-        and isinstance(value, complex)
-        and (value.imag == 0 or d.name == "bool")
-    ):
-        value = value.real if value.imag == 0 else 1
-    if isinstance(value, complex):
-        fits = d.category == COMPLEX and all(
-            _in_range(p, d.to_real()) for p in (value.real, value.imag)
-        )
-    else:
-        fits = _in_range(value, d.to_real())
-    if not fits:
-        raise RuntimeError(
-            f"value cannot be converted to type {CPP_NAMES[d.name]} without overflow"
-        )
-    if d.category == dtypes.INTEGER:
-        value = int(value) % 256 if d.name == "uint8" else int(value)
-    return dtype.type(value)
-
-
-def _in_range(value: float, d: dtypes.dtype) -> bool:
-    if d.name == "bool":
-        return True
-    if d.category == dtypes.INTEGER:
-        low, high = int(np.iinfo(d.numpy).min), int(np.iinfo(d.numpy).max)
-        return math.isfinite(value) and (-high if d.name == "uint8" else low) <= int(value) <= high
-    return not math.isfinite(value) or abs(value) <= dtypes.finfo(d).max
-
-
-def same_dtype(x: Any, y: Any, text: str) -> None:
-    """Raise `text`, with the names of the two dtypes in its `{0}` and `{1}`, if they differ."""
-    if x.dtype is not y.dtype:
-        raise RuntimeError(
-            text.format(scalar_name(FROM_NUMPY[x.dtype]), scalar_name(FROM_NUMPY[y.dtype]))
-        )
-
-
-# -- x[index] = value ------------------------------------------------------------------------------------------------
-
-
-def setitem(self: Any, index: Any, value: Any) -> None:
-    """`self[index] = value`: a number, or a tensor that broadcasts to what the index looks at."""
-    data, place = self._data, _plain_place(index)
-    if place is not None and type(value) is Tensor and _is_already_there(self, data, place, value):
-        check_inplace(value)
-        self._storage.bump()
-        return
-    source = None if place is None else _plain_source(self, data, value)
-    if source is not None:
-        try:
-            data[place] = source
-        except (IndexError, ValueError, OverflowError):
-            pass  # said in torch's words below; nothing has been written
-        else:
-            storage_of(self).bump()
-            return
-    _setitem(self, index, value)
-
-
-def _is_already_there(self: Any, data: Any, place: Any, value: Any) -> bool:
-    """Whether `value` looks at just the place it is assigned to, as after the `+=` of `x[0] += 1`."""
-    if value._storage is None or value._storage is not self._storage or type(data) is not np.ndarray:
-        return False
-    try:
-        return same_memory(data[place], value._data)
-    except IndexError:
-        return False
-
-
-def _plain_source(self: Any, data: Any, value: Any) -> Any:
-    """What an assignment that nobody records, converts or has to check may write; else None."""
-    if type(data) is not np.ndarray or 0 in data.strides or (state.mode[1] and recorded(self)):
-        return None
-    kind, dtype = type(value), data.dtype
-    if kind is float or kind is int:
-        if dtype is F32 or dtype is F64:
-            return value if -1e38 < value < 1e38 else None
-        return value if dtype is I64 and kind is int else None
-    if kind is not Tensor or value._data.dtype is not dtype or (state.mode[1] and recorded(value)):
-        return None
-    return None if value._storage is not None and value._storage is self._storage else value._data
-
-
-def _plain_place(index: Any) -> Any:
-    """The NumPy index of a simple index; else None."""
-    kind = type(index)
-    if kind is int:
-        return (index, ...)
-    if kind is tuple and last_step(index) is not None:
-        return index if Ellipsis in index else (*index, ...)
-    if kind is slice:
-        return index if index.step is None else None
-    if kind is Tensor:
-        array = index._data
-        if (
-            type(array) is np.ndarray
-            and array.ndim
-            and (array.dtype is I64 or (array.dtype is BOOL_NP and array.size))
-        ):
-            return array
-    return index if index is Ellipsis else None
-
-
-def _setitem(self: Any, index: Any, value: Any) -> None:
-    basic, advanced, last = split(self, index)
-    tensor = isinstance(value, Tensor)
-    if not tensor:
-        if not dtypes.is_number(value):
-            raise TypeError(
-                f"can't assign a {type_name(value)} to a torch.{scalar_name(self.dtype)}Tensor"
-            )
-        dtype = self._data.dtype
-        number = fitting(value, F64 if dtype in HALVES else dtype)
-        value = wrap(number if number.dtype is dtype else state.run(number.astype, dtype))
-    if basic is not None and not (advanced is None and _everything(index)):
-        self = look(last, self, basic)
-    if advanced is None:
-        _copy(self, value, COPY if tensor else FILL_TENSOR_INTO)
-    else:
-        _index_put(self, advanced, value)
-
-
-def _everything(index: Any) -> bool:
-    return (
-        index is Ellipsis
-        or (type(index) is tuple and not index)
-        or (type(index) is slice and index == FULL)
-    )
-
-
-def _copy(self: Any, value: Any, o: Op) -> None:
-    """Write all of `self`, of which `value` may have leading dimensions of size 1 too many."""
-    shape, source = self._data.shape, value._data.shape
-    extra = len(source) - len(shape)
-    if extra > 0 and source[:extra] == (1,) * extra:
-        value = value.reshape(source[extra:])
-        source = source[extra:]
-    check_expand(value, source, shape)
-    in_place(o, self, converted(value, self._data.dtype))
-
-
-def check_expand(value: Any, source: tuple, shape: tuple) -> None:
-    """Raise torch's error if `source` does not expand to `shape`."""
-    if len(source) > len(shape):
-        raise RuntimeError(f"expand(torch.{scalar_name(value.dtype)}Tensor{{{list(source)}}}, size={list(shape)}): the number of "
-                           f"sizes provided ({len(shape)}) must be greater or equal to the number of dimensions in the tensor "
-                           f"({len(source)})")  # fmt: skip
-    lead = len(shape) - len(source)
-    for k, n in enumerate(source):
-        if n not in (1, shape[k + lead]):
-            raise RuntimeError(f"The expanded size of the tensor ({shape[k + lead]}) must match the existing size ({n}) at "
-                               f"non-singleton dimension {k + lead}.  Target sizes: {list(shape)}.  Tensor sizes: {list(source)}")  # fmt: skip
-
-
-def converted(value: Any, dtype: np.dtype) -> Any:
-    """A tensor in `dtype`, its conversion on record; the imaginary part goes with torch's warning."""
-    if value._data.dtype is dtype:
-        return value
-    if value._data.dtype.kind == "c" and dtype.kind not in "cb":
-        warnings.warn(
-            "Casting complex values to real discards the imaginary part", UserWarning, stacklevel=5
-        )
-        value = value.real
-    return OPS["cast"].entry(value, dtype)
-
-
-def _index_put(self: Any, advanced: Any, value: Any) -> None:
-    parts = advanced if type(advanced) is tuple else (advanced,)
-    if value._data.size == 1 and all(isinstance(p, slice) or p.dtype.kind == "b" for p in parts):
-        value = converted(value, self._data.dtype)
-    put_tensor(in_place, self, advanced, value, PUT)
-
-
-def put_tensor(do: Callable, x: Any, place: Any, value: Any, o: Op) -> Any:
-    """Write (or, by another operator, add) `value` at the places of an advanced index."""
-    same_dtype(x._data, value._data, "Index put requires the source and destination dtypes match, got {0} for the "
-                                     "destination and {1} for the source.")  # fmt: skip
-    try:
-        return do(o, x, value, place)
-    except IndexError as e:
-        raise index_error(e, x._data.shape, place) from None
-    except ValueError as e:
-        target = wrap(x._data)[place].shape
-        raise RuntimeError(f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result "
-                           f"of shape {list(target)}") from e  # fmt: skip
-
-
-@both(namespace="torch")
-def index_put(do: Callable, input: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
-    """`input` with `values` at (or, accumulating, added at) the places that the tuple of index tensors names."""
-    if not isinstance(indices, (tuple, list)):
-        raise TypeError("index_put(): argument 'indices' (position 1) must be tuple of Tensors, not "
-                        f"{type(indices).__name__}")  # fmt: skip
-    tensor_data("index_put", values, "values", 2)
-    for k, i in enumerate(indices):
-        if not isinstance(i, Tensor):
-            raise TypeError(
-                f"expected Tensor as element {k} in argument 0, but got {type(i).__name__}"
-            )
-    if len(indices) > input._data.ndim:
-        raise IndexError(
-            f"too many indices for tensor of dimension {input._data.ndim} (got {len(indices)})"
-        )
-    place = split(input, tuple(indices))[1]
-    if not accumulate:
-        return put_tensor(do, input, place, values, PUT)
-    return put_tensor(do, input, place, values, PUT_ADD)
-
-
-# -- along one dimension ---------------------------------------------------------------------------------------------
+# -- scatter ---------------------------------------------------------------------------------------
 
 
 def scattered(
     do: Callable, name: str, input: Any, dim: int, index: Any, src: Any, write: Callable
 ) -> Any:
-    """`write(input, place, src)` with the NumPy index that a scatter writes at, and `src` (if any) cut to its size."""
+    """`write(input, place, src)` with the NumPy index that a scatter writes at, and `src` (if any)
+    cut to its size.
+    """
     x, i = input._data, tensor_data(name, index, "index", 2)
     if src is not None:
         same_dtype(
@@ -663,15 +242,13 @@ def _cut(x_shape: tuple, shape: tuple, dim: int, src: Any) -> Any:
     have = shape if src is None else src._data.shape
     if len(shape) != len(have):
         raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
-    if any(
-        [
-            (n > m and k != dim) or n > s
-            for k, (n, m, s) in enumerate(zip(shape, x_shape, have, strict=True))
-        ]
-    ):
+    for k, (n, m, held) in enumerate(zip(shape, x_shape, have, strict=True)):
+        if n <= held and (n <= m or k == dim):
+            continue
         tail = "" if src is None else f" and to be no larger size than src {list(have)}"
         raise RuntimeError(
-            f"Expected index {list(shape)} to be no larger than self {list(x_shape)} apart from dimension {dim}{tail}"
+            f"Expected index {list(shape)} to be no larger than self {list(x_shape)} apart from "
+            f"dimension {dim}{tail}"
         )
     return src if have == shape else look(SLICE, src, (*[slice(n) for n in shape], ...))
 
@@ -687,10 +264,13 @@ def scatter(
     *,
     reduce: Any = None,
 ) -> Any:
-    """`input` with out[index[i][j]][j] = src[i][j] for dim 0, and so on; or a number; or added or multiplied (`reduce`)."""
+    """`input` with out[index[i][j]][j] = src[i][j] for dim 0, and so on; or a number; or added or
+    multiplied (`reduce`).
+    """
     if src is None and value is None:
         raise TypeError(
-            "scatter() received an invalid combination of arguments: give src (a Tensor) or value (a number)"
+            "scatter() received an invalid combination of arguments: give src (a Tensor) or value "
+            "(a number)"
         )
     if reduce not in (None, "add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
@@ -736,17 +316,28 @@ def scatter_reduce(
     *,
     include_self: bool = True,
 ) -> Any:
-    """`input` with sum, prod, mean, amax or amin of what src[i][j] sends to out[index[i][j]][j] for dim 0, and so on.
+    """`input` with sum, prod, mean, amax or amin of what is sent to each place.
 
-    With `include_self` the value that was there takes part.
+    src[i][j] is sent to out[index[i][j]][j] for dim 0, and so on. With `include_self` the value
+    that was there takes part.
     """
     if reduce not in ("sum", *MEETINGS):
         raise RuntimeError(
             f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}"
         )
     tensor_data("scatter_reduce", src, "src", 3)
-    return scattered(do, "scatter_reduce", input, dim, index, src,
-                     lambda x, place, y: do(SCATTER_REDUCE, x, y, place, reduce, include_self))  # fmt: skip
+    return scattered(
+        do,
+        "scatter_reduce",
+        input,
+        dim,
+        index,
+        src,
+        lambda x, place, y: do(SCATTER_REDUCE, x, y, place, reduce, include_self),
+    )
+
+
+# -- slices of one dimension -----------------------------------------------------------------------
 
 
 def index_of(name: str, input: Any, dim: int, index: Any, source: Any) -> tuple:
@@ -840,28 +431,38 @@ def _check_index_copy(x: Any, y: Any, dim: int, i: Any) -> None:
     if i.ndim > 1:
         raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {i.ndim})")
     if y.ndim and x.ndim and y.ndim != x.ndim:
-        raise IndexError("index_copy_(): When source and destination are not scalars, their dimensionality must match. Source "
-                         f"dimensionality ({y.ndim}), destination dimensionality ({x.ndim})")  # fmt: skip
+        raise IndexError(
+            "index_copy_(): When source and destination are not scalars, their dimensionality "
+            "must match. Source "
+            f"dimensionality ({y.ndim}), destination dimensionality ({x.ndim})"
+        )
     if i.dtype is not I64:
         raise RuntimeError(
-            f"index_copy_(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[i.dtype])}"
+            "index_copy_(): Expected a long tensor for index, but got "
+            f"{scalar_name(FROM_NUMPY[i.dtype])}"
         )
     same_dtype(
         x,
         y,
-        "index_copy_(): self and source expected to have the same dtype, but got (self) {0} and (source) {1}",
+        "index_copy_(): self and source expected to have the same dtype, but got (self) {0} and "
+        "(source) {1}",
     )
     have = y.shape[dim] if y.ndim else 1
     if i.size != have:
         raise IndexError(
-            f"index_copy_(): Number of indices ({i.size}) should be equal to source.size(dim) ({have})"
+            f"index_copy_(): Number of indices ({i.size}) should be equal to source.size(dim) "
+            f"({have})"
         )
     mine, theirs = _but(x.shape, dim), _but(y.shape, dim)
     if mine != theirs:
         k = next((k for k, (n, m) in enumerate(zip(mine, theirs, strict=False)) if n != m), 0)
-        raise RuntimeError("index_copy_(): Source/destination tensor must have same slice shapes. Destination slice shape: "
-                           f"{' '.join(map(str, mine))} at dimension {dim} and source slice shape: {' '.join(map(str, theirs))} "
-                           f"at dimension {k * 0}.")  # fmt: skip
+        raise RuntimeError(
+            "index_copy_(): Source/destination tensor must have same slice shapes. Destination "
+            "slice shape: "
+            f"{' '.join(map(str, mine))} at dimension {dim} and source slice shape: "
+            f"{' '.join(map(str, theirs))} "
+            f"at dimension {k * 0}."
+        )
     size = x.shape[dim] if x.ndim else 1
     bad = out_of_range(i, size, 0)
     if bad is not None:
@@ -872,7 +473,7 @@ def _check_index_copy(x: Any, y: Any, dim: int, i: Any) -> None:
 
 @both
 def index_fill(do: Callable, input: Any, dim: int, index: Any, value: Any) -> Any:
-    """`input` with `value`, a number or 0-d tensor, in the slices that `index` names along `dim`."""
+    """`input` with `value`, a number or 0-d tensor, in the slices that `index` names."""
     x, i = input._data, tensor_data("index_fill", index, "index", 2)
     dim = dim_of(dim, x.ndim)
     if i.dtype is not I64:
@@ -894,17 +495,14 @@ def index_fill(do: Callable, input: Any, dim: int, index: Any, value: Any) -> An
     return do(INDEX_FILL, input, fitting(value, x.dtype), place)
 
 
-def check_scalar(name: str, value: Any) -> None:
-    """Raise unless a value given as a tensor is 0-d."""
-    if value._data.ndim:
-        raise RuntimeError(
-            f"{name} only supports a 0-dimensional value tensor, but got tensor with {value._data.ndim} dimension(s)."
-        )
+# -- flattened -------------------------------------------------------------------------------------
 
 
 @both(name="put")
 def put_flat(do: Callable, input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
-    """`input` with the elements of `source` at (or, accumulating, added at) `index` in its flattened form."""
+    """`input` with the elements of `source` at (or, accumulating, added at) `index` in its
+    flattened form.
+    """
     x, i, y = (
         input._data,
         tensor_data("put", index, "index", 2),
@@ -917,11 +515,15 @@ def put_flat(do: Callable, input: Any, index: Any, source: Any, accumulate: bool
     same_dtype(
         x,
         y,
-        "put_(): self and source expected to have the same dtype, but got self.dtype = {0} and source.dtype = {1}",
+        "put_(): self and source expected to have the same dtype, but got self.dtype = {0} and "
+        "source.dtype = {1}",
     )
     if i.size != y.size:
-        raise IndexError("put_(): Expected source and index to have the same number of elements, but got source.numel() = "
-                         f"{y.size}, index.numel() = {i.size}")  # fmt: skip
+        raise IndexError(
+            "put_(): Expected source and index to have the same number of elements, but got "
+            "source.numel() = "
+            f"{y.size}, index.numel() = {i.size}"
+        )
     check_flat("put", i, x.size)
     if not x.ndim and i.size != 1:
         done = put_flat(do, input.reshape(1), index, source, accumulate)
@@ -932,62 +534,7 @@ def put_flat(do: Callable, input: Any, index: Any, source: Any, accumulate: bool
     return do(FLAT_ADD if accumulate else FLAT_PUT, input, source, place)
 
 
-# -- masks -----------------------------------------------------------------------------------------------------------
-
-
-@both
-def masked_fill(do: Callable, input: Any, mask: Any, value: Any) -> Any:
-    """`input` with `value`, a number or 0-d tensor, where `mask` (broadcast) is True."""
-    x, m = input._data, tensor_data("masked_fill", mask, "mask", 2)
-    if m.dtype is not BOOL_NP:
-        raise RuntimeError(
-            f"masked_fill_ only supports boolean masks, but got mask with dtype {SPOKEN[FROM_NUMPY[m.dtype].name]}"
-        )
-    if m.shape != x.shape:
-        check_mask(do, x.shape, m.shape)
-    if isinstance(value, Tensor):
-        check_scalar("masked_fill_", value)
-        if value._data.dtype.kind == "c" and x.dtype.kind != "c":
-            fitting(value.item(), x.dtype)
-        return do(MASKED_FILL_TENSOR, input, converted(value, x.dtype), m)
-    if not dtypes.is_number(value):
-        raise TypeError(f"masked_fill() received an invalid combination of arguments: value is a {type(value).__name__}, "
-                        "expected a Tensor or a number")  # fmt: skip
-    return do(MASKED_FILL, input, fitting(value, x.dtype), m)
-
-
-def check_mask(do: Callable, shape: tuple, mask: tuple) -> None:
-    """Raise unless `mask` broadcasts with `shape`; in place it may not be larger."""
-    common = broadcast_shapes(mask, shape)
-    if do is in_place and common != shape:
-        raise RuntimeError(
-            f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}"
-        )
-
-
-@both
-def masked_scatter(do: Callable, input: Any, mask: Any, source: Any) -> Any:
-    """`input` with the elements of `source`, in order, where `mask` (broadcast) is True."""
-    x, m = input._data, tensor_data("masked_scatter", mask, "mask", 2)
-    y = tensor_data("masked_scatter", source, "source", 2)
-    same_dtype(
-        x, y, "masked_scatter: expected self and source to have same dtypes but got{0} and {1}"
-    )
-    if m.dtype is not BOOL_NP:
-        raise RuntimeError("masked_scatter_ only supports boolean masks, but got mask with dtype "
-                           f"{scalar_name(FROM_NUMPY[m.dtype])}")  # fmt: skip
-    shape = broadcast_shapes(x.shape, m.shape)
-    if do is in_place:
-        check_expand(mask, m.shape, x.shape)
-    elif x.shape != shape:
-        input = input.expand(shape)
-    m = np.broadcast_to(m, shape)
-    if np.count_nonzero(m) > y.size:
-        raise RuntimeError("Number of elements of source < number of ones in mask")
-    return do(MASKED_SCATTER, input, source, m)
-
-
-# -- slices ----------------------------------------------------------------------------------------------------------
+# -- one slice -------------------------------------------------------------------------------------
 
 
 def _scatter_slice(o: Op, input: Any, src: Any, place: tuple) -> Any:
@@ -1000,8 +547,10 @@ def _scatter_slice(o: Op, input: Any, src: Any, place: tuple) -> Any:
     )
     shape = wrap(input._data)._data[(*place, ...)].shape
     if y.shape != shape:
-        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(y.shape)}, "
-                           f"slice size = {list(shape)}")  # fmt: skip
+        raise RuntimeError(
+            f"expected src to have a size equal to the slice of self. src size = {list(y.shape)}, "
+            f"slice size = {list(shape)}"
+        )
     return fresh(o, input, src, place)
 
 
@@ -1012,7 +561,8 @@ def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
     dim = dim_of(dim, len(shape))
     if not -shape[dim] <= index < shape[dim]:
         raise IndexError(
-            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {dim}"
+            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension "
+            f"{dim}"
         )
     return _scatter_slice(SELECT_SCATTER, input, src, along(dim, index))
 
@@ -1034,68 +584,3 @@ def slice_scatter(
         raise RuntimeError("slice step must be positive")
     place = along(dim_of(dim, len(shape)), slice(start, end, step))
     return write_out(out, _scatter_slice(SLICE_SCATTER, input, src, place), input)
-
-
-# -- everything ------------------------------------------------------------------------------------------------------
-
-
-@both(method=False, namespace="torch")
-def fill(do: Callable, input: Any, value: Any) -> Any:
-    """`value`, a number or 0-d tensor, in every place of a tensor like `input`."""
-    if not isinstance(value, Tensor):
-        return do(FILL_INTO if do is in_place else FILL, input, fitting(value, input._data.dtype))
-    if value._data.ndim:
-        raise RuntimeError(
-            f"fill_ only supports 0-dimension value tensor but got tensor with {value._data.ndim} dimensions."
-        )
-    return do(
-        FILL_TENSOR_INTO if do is in_place else FILL_TENSOR,
-        input,
-        converted(value, input._data.dtype),
-    )
-
-
-@function(method=True)
-def zero_(input: Any) -> Any:
-    """Set every element to zero, in place."""
-    return in_place(ZERO, input, tensor_data("zero_", input).dtype.type(0))
-
-
-@function(namespace="primitive")
-def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
-    """Overwrite every element with those of `src` (broadcast, converted), in place."""
-    if dtypes.is_number(src):
-        src = wrap(fitting(src, self._data.dtype))
-    elif not isinstance(src, Tensor):
-        raise not_a_tensor("copy_", "other", 1, src)
-    shape, source = self._data.shape, src._data.shape
-    if source != shape and (common := broadcast_shapes(shape, source)) != shape:
-        raise RuntimeError(
-            f"output with shape {list(shape)} doesn't match the broadcast shape {list(common)}"
-        )
-    return in_place(COPY, self, converted(src, self._data.dtype))
-
-
-@function(namespace="primitive")
-def set_(self: Any, source: Any = None) -> Any:
-    """Let this tensor be `source`'s memory, shape and all; without a source, an empty tensor."""
-    if source is None:
-        self._data, self._storage = np.zeros(0, self._data.dtype), None
-        return self
-    y = tensor_data("set_", source, "source", 1)
-    same_dtype(self._data, y, "Could not set tensor of type {1} to a tensor of type {0}")
-    if state.mode[1] and self.requires_grad:
-        raise RuntimeError(
-            "set_() of a tensor that requires grad: use no_grad(), or write its data with copy_()"
-        )
-    self._data = storage_array(source)
-    self._storage = storage_of(source)
-    return self
-
-
-def delitem(self: Any, index: Any) -> None:
-    """Tensors keep their elements."""
-    raise TypeError("Tensor does not support deleting items")
-
-
-Tensor.__setitem__, Tensor.__delitem__ = setitem, delitem  # type: ignore[attr-defined]

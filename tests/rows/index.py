@@ -41,7 +41,7 @@ def ints(*values: Any) -> np.ndarray:
 
 
 def apart(make: Any, shape: tuple) -> np.ndarray:
-    """Numbers of which no two are close: what the largest or smallest is does not hang on little."""
+    """Numbers of which no two are close, so that the largest is clearly so."""
     count = int(np.prod(shape))
     values = make.random.permutation(count).reshape(shape) - count // 2
     return np.asarray(values).astype(make.dtype)
@@ -570,9 +570,7 @@ def slices() -> list[Row]:
             lambda m: (m((3, 4)), m((4,)), 0, 1),
             lambda m: (m((3, 4)), m((3,)), -1, -1),
             lambda m: ((m((3,)), m(())), {"dim": 0, "index": 2}),
-            errors=(
-                (lambda t: t.ones(2, 2).select_scatter(t.ones(3), 0, 0), RuntimeError, wrong),
-            ),
+            errors=((lambda t: t.ones(2, 2).select_scatter(t.ones(3), 0, 0), RuntimeError, wrong),),
         ),
         row(
             "slice_scatter",
