@@ -10,21 +10,120 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.define import FUNCTIONS, OPS, wrap
+from ..ops.define import OPS, wrap
 
-
-def _registered() -> dict[str, Any]:
-    """Every public function whose path begins with nn.functional, by its name there."""
-    found = {}
-    entries = [(o.name, o.alias, o.namespace, o.entry) for o in OPS.values()]
-    entries += [(f.__name__, f.facets[2], f.facets[3], f) for f in FUNCTIONS.values()]  # type: ignore[attr-defined]
-    for name, alias, namespace, entry in entries:
-        for n in (name, *alias):
-            path = n if "." in n else f"{namespace}.{n}"
-            if path.startswith("nn.functional."):
-                found[path.rpartition(".")[2]] = entry
-    return found
-
+# exports: begin (tools/exports.py)
+from ..ops.activation import celu as celu
+from ..ops.activation import elu as elu
+from ..ops.activation import gelu as gelu
+from ..ops.activation import glu as glu
+from ..ops.activation import hardshrink as hardshrink
+from ..ops.activation import hardsigmoid as hardsigmoid
+from ..ops.activation import hardswish as hardswish
+from ..ops.activation import hardtanh as hardtanh
+from ..ops.activation import leaky_relu as leaky_relu
+from ..ops.activation import logsigmoid as logsigmoid
+from ..ops.activation import mish as mish
+from ..ops.activation import prelu as prelu
+from ..ops.activation import relu as relu
+from ..ops.activation import relu6 as relu6
+from ..ops.activation import selu as selu
+from ..ops.activation import silu as silu
+from ..ops.activation import softplus as softplus
+from ..ops.activation import softshrink as softshrink
+from ..ops.activation import softsign as softsign
+from ..ops.activation import tanhshrink as tanhshrink
+from ..ops.activation import threshold as threshold
+from ..ops.conv import conv1d as conv1d
+from ..ops.conv import conv2d as conv2d
+from ..ops.conv import conv3d as conv3d
+from ..ops.conv import conv_tbc as conv_tbc
+from ..ops.conv import conv_transpose1d as conv_transpose1d
+from ..ops.conv import conv_transpose2d as conv_transpose2d
+from ..ops.conv import conv_transpose3d as conv_transpose3d
+from ..ops.define import FUNCTIONS as _FUNCTIONS
+from ..ops.distance import cosine_similarity as cosine_similarity
+from ..ops.distance import normalize as normalize
+from ..ops.distance import pairwise_distance as pairwise_distance
+from ..ops.distance import pdist as pdist
+from ..ops.einsum import bilinear as bilinear
+from ..ops.elementwise import tanh as tanh
+from ..ops.embed import embedding as embedding
+from ..ops.embed import embedding_bag as embedding_bag
+from ..ops.embed import one_hot as one_hot
+from ..ops.loss import binary_cross_entropy as binary_cross_entropy
+from ..ops.loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from ..ops.loss import cross_entropy as cross_entropy
+from ..ops.loss import huber_loss as huber_loss
+from ..ops.loss import kl_div as kl_div
+from ..ops.loss import l1_loss as l1_loss
+from ..ops.loss import mse_loss as mse_loss
+from ..ops.loss import nll_loss as nll_loss
+from ..ops.loss import smooth_l1_loss as smooth_l1_loss
+from ..ops.loss import soft_margin_loss as soft_margin_loss
+from ..ops.margin import cosine_embedding_loss as cosine_embedding_loss
+from ..ops.margin import gaussian_nll_loss as gaussian_nll_loss
+from ..ops.margin import hinge_embedding_loss as hinge_embedding_loss
+from ..ops.margin import margin_ranking_loss as margin_ranking_loss
+from ..ops.margin import multi_margin_loss as multi_margin_loss
+from ..ops.margin import multilabel_margin_loss as multilabel_margin_loss
+from ..ops.margin import multilabel_soft_margin_loss as multilabel_soft_margin_loss
+from ..ops.margin import poisson_nll_loss as poisson_nll_loss
+from ..ops.margin import triplet_margin_loss as triplet_margin_loss
+from ..ops.margin import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
+from ..ops.norm import batch_norm as batch_norm
+from ..ops.norm import group_norm as group_norm
+from ..ops.norm import instance_norm as instance_norm
+from ..ops.norm import layer_norm as layer_norm
+from ..ops.norm import local_response_norm as local_response_norm
+from ..ops.norm import rms_norm as rms_norm
+from ..ops.padding import pad as pad
+from ..ops.pool import avg_pool1d as avg_pool1d
+from ..ops.pool import avg_pool2d as avg_pool2d
+from ..ops.pool import avg_pool3d as avg_pool3d
+from ..ops.pool import fold as fold
+from ..ops.pool import unfold as unfold
+from ..ops.products import linear as linear
+from ..ops.random import alpha_dropout as alpha_dropout
+from ..ops.random import dropout as dropout
+from ..ops.random import dropout1d as dropout1d
+from ..ops.random import dropout2d as dropout2d
+from ..ops.random import dropout3d as dropout3d
+from ..ops.random import feature_alpha_dropout as feature_alpha_dropout
+from ..ops.special import sigmoid as _sigmoid
+adaptive_avg_pool1d = _FUNCTIONS['nn.functional.adaptive_avg_pool1d']
+adaptive_avg_pool2d = _FUNCTIONS['nn.functional.adaptive_avg_pool2d']
+adaptive_avg_pool3d = _FUNCTIONS['nn.functional.adaptive_avg_pool3d']
+adaptive_max_pool1d = _FUNCTIONS['nn.functional.adaptive_max_pool1d']
+adaptive_max_pool1d_with_indices = _FUNCTIONS['nn.functional.adaptive_max_pool1d_with_indices']
+adaptive_max_pool2d = _FUNCTIONS['nn.functional.adaptive_max_pool2d']
+adaptive_max_pool2d_with_indices = _FUNCTIONS['nn.functional.adaptive_max_pool2d_with_indices']
+adaptive_max_pool3d = _FUNCTIONS['nn.functional.adaptive_max_pool3d']
+adaptive_max_pool3d_with_indices = _FUNCTIONS['nn.functional.adaptive_max_pool3d_with_indices']
+celu_ = _FUNCTIONS['nn.functional.celu_']
+elu_ = _FUNCTIONS['nn.functional.elu_']
+hardtanh_ = _FUNCTIONS['nn.functional.hardtanh_']
+leaky_relu_ = _FUNCTIONS['nn.functional.leaky_relu_']
+log_softmax = _FUNCTIONS['nn.functional.log_softmax']
+lp_pool1d = _FUNCTIONS['nn.functional.lp_pool1d']
+lp_pool2d = _FUNCTIONS['nn.functional.lp_pool2d']
+lp_pool3d = _FUNCTIONS['nn.functional.lp_pool3d']
+max_pool1d = _FUNCTIONS['nn.functional.max_pool1d']
+max_pool1d_with_indices = _FUNCTIONS['nn.functional.max_pool1d_with_indices']
+max_pool2d = _FUNCTIONS['nn.functional.max_pool2d']
+max_pool2d_with_indices = _FUNCTIONS['nn.functional.max_pool2d_with_indices']
+max_pool3d = _FUNCTIONS['nn.functional.max_pool3d']
+max_pool3d_with_indices = _FUNCTIONS['nn.functional.max_pool3d_with_indices']
+max_unpool1d = _FUNCTIONS['nn.functional.max_unpool1d']
+max_unpool2d = _FUNCTIONS['nn.functional.max_unpool2d']
+max_unpool3d = _FUNCTIONS['nn.functional.max_unpool3d']
+relu_ = _FUNCTIONS['nn.functional.relu_']
+selu_ = _FUNCTIONS['nn.functional.selu_']
+sigmoid = _sigmoid.op.entry
+softmax = _FUNCTIONS['nn.functional.softmax']
+softmin = _FUNCTIONS['nn.functional.softmin']
+threshold_ = _FUNCTIONS['nn.functional.threshold_']
+# exports: end
 
 # -- attention -------------------------------------------------------------------------------------------------------
 
@@ -87,12 +186,12 @@ def _attend(q: Any, k: Any, v: Any, mask: Any, dropped: float, need_weights: boo
     if not need_weights:
         four = [x.view(batch, -1, *x.shape[1:]) for x in (q, k, v)]
         mask = mask if mask is None or mask.dim() == 2 else mask.view(batch, -1, *mask.shape[1:])
-        mixed = globals()["scaled_dot_product_attention"](*four, mask, dropped, causal)
+        mixed = scaled_dot_product_attention(*four, mask, dropped, causal)
         return mixed.reshape(q.shape), None
     scores = (q * math.sqrt(1.0 / q.shape[2])) @ k.transpose(-2, -1)
     attention = (scores if mask is None else scores + mask).softmax(-1)
     if dropped > 0.0:
-        attention = globals()["dropout"](attention, dropped)
+        attention = dropout(attention, dropped)
     return attention @ v, attention
 
 
@@ -107,7 +206,7 @@ def _projected(query: Any, key: Any, value: Any, separate: Any, weight: Any, bia
 
 def _linear(x: Any, weight: Any, bias: Any) -> Any:
     """`nn.functional.linear`."""
-    return globals()["linear"](x, weight, bias)
+    return linear(x, weight, bias)
 
 
 def _joined(tensors: list, dim: int = 0) -> Any:
@@ -146,4 +245,3 @@ def _padded(mask: Any) -> Any:
     if mask is None:
         return None
     return _joined([mask, wrap(np.zeros((*mask.shape[:-1], 1), mask.dtype.numpy))], -1)
-globals().update(_registered())

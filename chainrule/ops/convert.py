@@ -414,6 +414,4 @@ def to_dlpack(tensor: Any) -> Any:
     """A DLPack capsule of the tensor's memory; whoever consumes it keeps the memory alive."""
     if not isinstance(tensor, Tensor):
         raise not_a_tensor("to_dlpack", "tensor", 1, tensor)
-    if tensor.requires_grad:
-        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
     return storage_array(tensor).__dlpack__()

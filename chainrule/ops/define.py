@@ -697,6 +697,52 @@ def parametric(op: Op) -> Callable:
     return entry
 
 
+def several(op: Op) -> Callable:
+    """The public function of an operator of several tensors (or numbers, or None) and other arguments, with one result."""
+    kernel, n, total = op.kernel, op.n, op.total
+    fast = op.promote in (SAME, FLOAT, HALF) and "f" in (op.takes or "f")
+
+    def entry(*args: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None) if kwargs else None
+        inputs, params = op.bind(args, kwargs) if kwargs or len(args) != total else (args[:n], args[n:])
+        arrays = alike(inputs, op.numbers) if fast and out is None else None
+        if arrays is None:
+            return write_out(out, op.call(inputs, params), *inputs)
+        if not PLAIN.issuperset(map(type, params)):
+            params = tuple([p._data if isinstance(p, Tensor) else p for p in params])
+        run, grad = state.mode
+        try:
+            y = run(kernel, *arrays, *params)
+        except (ValueError, RuntimeError, MemoryError, TypeError):
+            return op.call(inputs, params)
+        t = new(Tensor)
+        t._data, t._node, t._index, t._storage, t._base = y, None, 0, None, None
+        if grad and op.rules and any([x._node is not None or x._base is not None for x in inputs if isinstance(x, Tensor)]):
+            op.attach(inputs, arrays, params, t, False, None)
+        return t
+
+    return entry
+
+
+def alike(inputs: Sequence, numbers: bool) -> list | None:
+    """The arrays of `inputs` if all tensors among them are float32, or all float64, and numbers may stand beside them."""
+    arrays, dtype = [], None
+    for x in inputs:
+        kind = type(x)
+        if x is None or ((kind is float or kind is int) and numbers):
+            arrays.append(x)
+            continue
+        if not isinstance(x, Tensor):
+            return None
+        a = x._data
+        if a.dtype is not dtype:
+            if dtype is not None or (a.dtype is not F32 and a.dtype is not F64):
+                return None
+            dtype = a.dtype
+        arrays.append(a)
+    return arrays if dtype is not None else None
+
+
 def _together(*results: Any) -> tuple:
     return results
 
@@ -1093,9 +1139,11 @@ def template(o: Op) -> Callable:
         return viewer
     if o.n == 1 and not o.view and (o.promote is MOVE or (o.total > 1 and not o.variadic and o.promote is not BOOLEAN)):
         return lister if o.variadic else parametric
-    if o.total != o.n or o.extra or o.variadic or o.view or o.outputs != 1 or o.result is not None:
+    if o.extra or o.variadic or o.view or o.outputs != 1 or o.result is not None or o.star:
         return general
-    return {1: unary, 2: binary}.get(o.n, general)
+    if o.total == o.n and o.n in (1, 2):
+        return unary if o.n == 1 else binary
+    return several if o.n > 1 else general
 
 
 def _register(o: Op, entry: Any) -> Any:

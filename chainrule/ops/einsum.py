@@ -18,12 +18,14 @@ import numpy as np
 
 from ..dtypes import FROM_NUMPY, promote_types
 from . import define
-from .define import HALF, function, op, primitive
+from .define import HALF, SAME, function, op, primitive
 from .products import matmul, type_name, unlike_batches
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-ELLIPSIS = len(LETTERS)  # dimensions under an ellipsis are labelled from here on, the last one with the highest label
-Labels = tuple[int, ...]
+ELLIPSIS = len(
+    LETTERS
+)  # dimensions under an ellipsis are labelled from here on, the last one with the highest label
+Labels = Sizes = tuple[int, ...]
 
 
 # -- two operands ----------------------------------------------------------------------------------------------------
@@ -37,8 +39,11 @@ def layout(xs: Labels, ys: Labels, outs: Labels) -> tuple:
     left, right = [k for k in outs if k not in ys], [k for k in outs if k not in xs]
     sums = [k for k in xs if k in ys and k not in outs]
     made = batch + left + right
-    axes = ([xs.index(k) for k in batch + left + sums], [ys.index(k) for k in batch + sums + right],
-            [made.index(k) for k in outs])  # fmt: skip
+    axes = (
+        [xs.index(k) for k in batch + left + sums],
+        [ys.index(k) for k in batch + sums + right],
+        [made.index(k) for k in outs],
+    )
     moved = [None if a == sorted(a) else tuple(a) for a in axes]
     return *moved, len(batch), len(left), len(sums), len(right)
 
@@ -49,7 +54,11 @@ def contract(x: Any, y: Any, /, xs: Labels, ys: Labels, outs: Labels) -> Any:
     x_axes, y_axes, out_axes, batch, left, sums, right = layout(xs, ys, outs)
     x = x if x_axes is None else x.transpose(x_axes)
     y = y if y_axes is None else y.transpose(y_axes)
-    z = _matrix_product(x, y, batch, left, sums) if sums else _outer_product(x, y, batch, left, right)
+    z = (
+        _matrix_product(x, y, batch, left, sums)
+        if sums
+        else _outer_product(x, y, batch, left, right)
+    )
     return z if out_axes is None else z.transpose(out_axes)
 
 
@@ -63,9 +72,17 @@ def _(g, x, xs, ys, outs):
     return contract(g, x, outs, xs, ys)
 
 
-outer_product = op(contract.op.kernel, source=contract.op.source, name="outer_product", namespace="primitive",
-                   node="MulBackward0", rules=contract.op.rules)  # fmt: skip
-outer_product.__doc__ = "`contract` where nothing is summed, under the name that torch gives its node."
+outer_product = op(
+    contract.op.kernel,
+    source=contract.op.source,
+    name="outer_product",
+    namespace="primitive",
+    node="MulBackward0",
+    rules=contract.op.rules,
+)
+outer_product.__doc__ = (
+    "`contract` where nothing is summed, under the name that torch gives its node."
+)
 
 
 def _outer_product(x: Any, y: Any, batch: int, left: int, right: int) -> Any:
@@ -112,17 +129,23 @@ def _labels(text: str, whole: str, start: int, where: str) -> list:
         letter = text[i]
         if letter == ".":
             if None in out:
-                raise RuntimeError(f"einsum(): found '.' for {where} for which an ellipsis was already found")
+                raise RuntimeError(
+                    f"einsum(): found '.' for {where} for which an ellipsis was already found"
+                )
             if text[i : i + 3] != "...":
-                raise RuntimeError(f"einsum(): found '.' for {where} that is not part of any ellipsis"
-                                   + (" (...)" if where == "output" else ""))  # fmt: skip
+                raise RuntimeError(
+                    f"einsum(): found '.' for {where} that is not part of any ellipsis"
+                    + (" (...)" if where == "output" else "")
+                )
             out.append(None)
             i += 2
         elif letter in LETTERS:
             out.append(LETTERS.index(letter))
         elif letter != " ":
-            raise RuntimeError(f"einsum(): invalid subscript given at index {start + i} in the equation string, subscripts "
-                               "must be in [a-zA-Z]")  # fmt: skip
+            raise RuntimeError(
+                f"einsum(): invalid subscript given at index {start + i} in the equation string, subscripts "
+                "must be in [a-zA-Z]"
+            )
         i += 1
     return out
 
@@ -152,8 +175,12 @@ def read(equation: str, shapes: tuple) -> tuple[list, list]:
     terms, output = _terms(equation)
     if len(terms) != len(shapes):
         word = "fewer" if len(terms) > len(shapes) else "more"
-        raise RuntimeError(f"einsum(): {word} operands were provided than specified in the equation")
-    ranks = [_ellipsis_rank(i, t, len(s)) for i, (t, s) in enumerate(zip(terms, shapes, strict=True))]
+        raise RuntimeError(
+            f"einsum(): {word} operands were provided than specified in the equation"
+        )
+    ranks = [
+        _ellipsis_rank(i, t, len(s)) for i, (t, s) in enumerate(zip(terms, shapes, strict=True))
+    ]
     most = max(ranks)
     terms = [_expanded(t, r, most) for t, r in zip(terms, ranks, strict=True)]
     _check_sizes(terms, shapes)
@@ -164,9 +191,13 @@ def read(equation: str, shapes: tuple) -> tuple[list, list]:
     output = _expanded(output, most, most)
     for k in output:
         if k < ELLIPSIS and not any(k in t for t in terms):
-            raise RuntimeError(f"einsum(): output subscript {_name(k)} does not appear in the equation for any input operand")
+            raise RuntimeError(
+                f"einsum(): output subscript {_name(k)} does not appear in the equation for any input operand"
+            )
         if output.count(k) > 1:
-            raise RuntimeError(f"einsum(): output subscript {_name(k)} appears more than once in the output")
+            raise RuntimeError(
+                f"einsum(): output subscript {_name(k)} appears more than once in the output"
+            )
     return terms, output
 
 
@@ -174,11 +205,15 @@ def _ellipsis_rank(i: int, term: list, ndim: int) -> int:
     """How many dimensions the ellipsis of operand i stands for."""
     named = len(term) - term.count(None)
     if None not in term and named != ndim:
-        raise RuntimeError(f"einsum(): the number of subscripts in the equation ({named}) does not match the number of "
-                           f"dimensions ({ndim}) for operand {i} and no ellipsis was given")  # fmt: skip
+        raise RuntimeError(
+            f"einsum(): the number of subscripts in the equation ({named}) does not match the number of "
+            f"dimensions ({ndim}) for operand {i} and no ellipsis was given"
+        )
     if named > ndim:
-        raise RuntimeError(f"einsum(): the number of subscripts in the equation ({named}) is more than the number of "
-                           f"dimensions ({ndim}) for operand {i}")  # fmt: skip
+        raise RuntimeError(
+            f"einsum(): the number of subscripts in the equation ({named}) is more than the number of "
+            f"dimensions ({ndim}) for operand {i}"
+        )
     return ndim - named
 
 
@@ -188,13 +223,17 @@ def _check_sizes(terms: list, shapes: tuple) -> None:
         own: dict[int, int] = {}
         for k, n in zip(term, shape, strict=True):
             if own.setdefault(k, n) != n:
-                raise RuntimeError(f"einsum(): subscript {_name(k)} is repeated for operand {i} but the sizes don't match, "
-                                   f"{n} != {own[k]}")  # fmt: skip
+                raise RuntimeError(
+                    f"einsum(): subscript {_name(k)} is repeated for operand {i} but the sizes don't match, "
+                    f"{n} != {own[k]}"
+                )
         for k, n in own.items():
             seen = sizes.setdefault(k, n)
             if n != seen and 1 not in (n, seen):
-                raise RuntimeError(f"einsum(): subscript {_name(k)} has size {n} for operand {i} which does not broadcast "
-                                   f"with previously seen size {seen}")  # fmt: skip
+                raise RuntimeError(
+                    f"einsum(): subscript {_name(k)} has size {n} for operand {i} which does not broadcast "
+                    f"with previously seen size {seen}"
+                )
             sizes[k] = max(n, seen) if 0 not in (n, seen) else 0
 
 
@@ -256,6 +295,7 @@ def _kept(xs: Labels, ys: Labels, others: list) -> Labels:
 
 def _cheapest(live: list, output: list, sizes: dict) -> tuple[int, int]:
     """The pair of operands whose contraction takes the fewest multiplications, then gives the smallest result."""
+
     def cost(pair: tuple[int, int]) -> tuple:
         xs, ys = live[pair[0]][1], live[pair[1]][1]
         others = [t for n, (_, t) in enumerate(live) if n not in pair]
@@ -267,10 +307,13 @@ def _cheapest(live: list, output: list, sizes: dict) -> tuple[int, int]:
 
 def _equation_of(args: tuple) -> tuple[str, list]:
     """`einsum(x, [0, 1], y, [1, 2], [0, 2])` as an equation and its operands."""
+
     def text(subscripts: Any) -> str:
         for s in subscripts:
             if s is not Ellipsis and not 0 <= s < len(LETTERS):
-                raise ValueError("einsum(): subscript in subscript list is not within the valid range [0, 52)")
+                raise ValueError(
+                    "einsum(): subscript in subscript list is not within the valid range [0, 52)"
+                )
         return "".join("..." if s is Ellipsis else LETTERS[s] for s in subscripts)
 
     pairs = len(args) // 2
@@ -288,17 +331,26 @@ def einsum(*args: Any) -> Any:
     ellipsis stands for broadcast dimensions; a subscript repeated in one operand takes its diagonal.
     """
     if len(args) < 2:
-        raise ValueError("einsum(): must specify the equation string and at least one operand, or at least one operand "
-                         "and its subscripts list")  # fmt: skip
+        raise ValueError(
+            "einsum(): must specify the equation string and at least one operand, or at least one operand "
+            "and its subscripts list"
+        )
     if isinstance(args[0], define.Tensor):
         equation, operands = _equation_of(args)
     else:
-        equation, operands = args[0], list(args[1] if isinstance(args[1], (list, tuple)) else args[1:])
+        equation, operands = (
+            args[0],
+            list(args[1] if isinstance(args[1], (list, tuple)) else args[1:]),
+        )
     if not isinstance(equation, str):
-        raise TypeError(f"einsum(): argument 'equation' (position 1) must be str, not {type(equation).__name__}")
+        raise TypeError(
+            f"einsum(): argument 'equation' (position 1) must be str, not {type(equation).__name__}"
+        )
     for i, x in enumerate(operands):
         if not isinstance(x, define.Tensor):
-            raise TypeError(f"expected Tensor as element {i} in argument 1, but got {type(x).__name__}")
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 1, but got {type(x).__name__}"
+            )
     for f, places, arguments in plan(equation, tuple([x._data.shape for x in operands])):
         made = f(*[operands[i] for i in places], *arguments)
         if len(places) == 1:
@@ -337,24 +389,32 @@ def _pairs(dims: Any, m: int, n: int) -> tuple:
     return range(-dims, 0), range(dims)
 
 
+@functools.lru_cache(maxsize=1024)
+def _labels_of_pairs(m: int, n: int, first: tuple, second: tuple) -> tuple[Labels, Labels, Labels]:
+    """Labels for m and n dimensions of which those in `first` and `second` are summed over in pairs."""
+    xs = tuple(range(m))
+    ys = tuple(first[second.index(q)] if q in second else m + q for q in range(n))
+    return xs, ys, (*(k for k in xs if k not in first), *(k for k in ys if k >= m))
+
+
 @function(method=False)
 def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     """Sum of products over `dims`: that many last dimensions of `a` and first of `b`, or a pair of lists."""
-    m, n = a.ndim, b.ndim
-    given = _pairs(dims, m, n)
-    first, second = _axes(given[0], m), _axes(given[1], n)
+    x, y = a._data.shape, b._data.shape
+    given = _pairs(dims, len(x), len(y))
+    first, second = _axes(given[0], len(x)), _axes(given[1], len(y))
     if len(first) != len(second):
         raise RuntimeError("both dimension lists should have same length")
-    if a.dtype is not b.dtype:
+    if a._data.dtype is not b._data.dtype:
         raise RuntimeError("both inputs should have same dtype")
     for i, (p, q) in enumerate(zip(first, second, strict=True)):
-        if a.shape[p] != b.shape[q] and 1 not in (a.shape[p], b.shape[q]):
-            raise RuntimeError(f"contracted dimensions need to match, but first has size {a.shape[p]} in dim "
-                               f"{list(given[0])[i]} and second has size {b.shape[q]} in dim {list(given[1])[i]}")  # fmt: skip
-    xs = list(range(m))
-    ys = [xs[first[second.index(q)]] if q in second else m + q for q in range(n)]
-    outs = [k for k in xs if k not in first] + [k for k in ys if k >= m]
-    return contract.op.entry(a, b, tuple(xs), tuple(ys), tuple(outs), out=out)
+        if x[p] != y[q] and 1 not in (x[p], y[q]):
+            raise RuntimeError(
+                f"contracted dimensions need to match, but first has size {x[p]} in dim {list(given[0])[i]} "
+                f"and second has size {y[q]} in dim {list(given[1])[i]}"
+            )
+    labels = _labels_of_pairs(len(x), len(y), tuple(first), tuple(second))
+    return define.write_out(out, contract.op.entry(a, b, *labels))
 
 
 @function
@@ -366,21 +426,48 @@ def inner(input: Any, other: Any, *, out: Any = None) -> Any:
     if input.dtype is not other.dtype:
         raise RuntimeError("both inputs should have same dtype")
     if input.shape[-1] != other.shape[-1]:
-        raise RuntimeError("inner() the last dimension must match on both input tensors but got shapes "
-                           f"{list(input.shape)} and {list(other.shape)}")  # fmt: skip
+        raise RuntimeError(
+            "inner() the last dimension must match on both input tensors but got shapes "
+            f"{list(input.shape)} and {list(other.shape)}"
+        )
     xs, ys = tuple(range(m)), (*range(m, m + n - 1), m - 1)
     return contract.op.entry(input, other, xs, ys, (*xs[:-1], *ys[:-1]), out=out)
 
 
-@function
-def kron(input: Any, other: Any, *, out: Any = None) -> Any:
+def _interleaved(x: Sizes, y: Sizes) -> tuple[Sizes, Sizes]:
+    """Shapes in which x's and y's dimensions alternate, each with 1 where the other has its own."""
+    n = max(len(x), len(y))
+    x, y = (1,) * (n - len(x)) + x, (1,) * (n - len(y)) + y
+    return tuple(p for k in x for p in (k, 1)), tuple(p for k in y for p in (1, k))
+
+
+@op(promote=SAME, numbers=False, node="UnsafeViewBackward0")
+def kron(x: Any, y: Any, /) -> Any:
     """Kronecker product: every element of `input` times the whole of `other`, as one array."""
-    n = max(input.ndim, other.ndim)
-    a = input.reshape((1,) * (n - input.ndim) + tuple(input.shape))
-    b = other.reshape((1,) * (n - other.ndim) + tuple(other.shape))
-    xs, ys = tuple(range(0, 2 * n, 2)), tuple(range(1, 2 * n, 2))
-    made = contract.op.entry(a, b, xs, ys, tuple(range(2 * n)))
-    return define.write_out(out, made.reshape(tuple(p * q for p, q in zip(a.shape, b.shape, strict=True))))
+    p, q = _interleaved(x.shape, y.shape)
+    shape = tuple(m * n for m, n in zip(p[::2], q[1::2], strict=True))
+    return (x.reshape(p) * y.reshape(q)).reshape(shape)
+
+
+@kron.vjp
+def _(g, x, y):
+    p, q = _interleaved(x.shape, y.shape)
+    return _summed(g.reshape(_product_shape(p, q)) * y.reshape(q), 1, x.shape)
+
+
+@kron.vjp
+def _(g, x, y):
+    p, q = _interleaved(x.shape, y.shape)
+    return _summed(g.reshape(_product_shape(p, q)) * x.reshape(p), 0, y.shape)
+
+
+def _product_shape(p: Sizes, q: Sizes) -> Sizes:
+    return tuple(m * n for m, n in zip(p, q, strict=True))
+
+
+def _summed(x: Any, first: int, shape: Sizes) -> Any:
+    """x summed over every second dimension from the first on."""
+    return np.add.reduce(x, axis=tuple(range(first, x.ndim, 2))).reshape(shape)
 
 
 @function(method=False, namespace="nn.functional")
@@ -399,14 +486,20 @@ def _check_bilinear(x: Any, y: Any, weight: Any, bias: Any) -> None:
         raise RuntimeError(f"bilinear(): input dimensions do not match: got {x.ndim} and {y.ndim}")
     for d, (a, b) in enumerate(zip(x.shape[:-1], y.shape[:-1], strict=True)):
         if a != b:
-            raise RuntimeError(f"bilinear(): input batch dimensions do not match at dim {d}: got {a} and {b}")
+            raise RuntimeError(
+                f"bilinear(): input batch dimensions do not match at dim {d}: got {a} and {b}"
+            )
     for k, t in ((1, x), (2, y)):
         if t.shape[-1] != weight.shape[k]:
-            raise RuntimeError(f"bilinear(): input{k} size does not match weight size: got {t.shape[-1]} but expected "
-                               f"{weight.shape[k]}")  # fmt: skip
+            raise RuntimeError(
+                f"bilinear(): input{k} size does not match weight size: got {t.shape[-1]} but expected "
+                f"{weight.shape[k]}"
+            )
     if bias is not None and bias.shape[0] != weight.shape[0]:
-        raise RuntimeError(f"bilinear(): bias size does not match weight size: got {bias.shape[0]} but expected "
-                           f"{weight.shape[0]}")  # fmt: skip
+        raise RuntimeError(
+            f"bilinear(): bias size does not match weight size: got {bias.shape[0]} but expected "
+            f"{weight.shape[0]}"
+        )
 
 
 # -- chains of products ----------------------------------------------------------------------------------------------
@@ -414,11 +507,15 @@ def _check_bilinear(x: Any, y: Any, weight: Any, bias: Any) -> None:
 
 def _cheapest_split(sizes: list[int]) -> Any:
     """Where to split each stretch of a chain of matrices, of sizes[i] x sizes[i + 1], for the fewest multiplications."""
+
     @functools.cache
     def cost(i: int, j: int) -> tuple[int, int]:
         if i == j:
             return 0, i
-        return min((cost(i, k)[0] + cost(k + 1, j)[0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j))
+        return min(
+            (cost(i, k)[0] + cost(k + 1, j)[0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
+            for k in range(i, j)
+        )
 
     return lambda i, j: cost(i, j)[1]
 
@@ -445,12 +542,17 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Any:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {n}")
     _check_chain(tensors)
     first, last = tensors[0].ndim, tensors[-1].ndim
-    chain = [tensors[0].reshape((1, -1)) if first == 1 else tensors[0], *tensors[1:-1],
-             tensors[-1].reshape((-1, 1)) if last == 1 else tensors[-1]]  # fmt: skip
+    chain = [
+        tensors[0].reshape((1, -1)) if first == 1 else tensors[0],
+        *tensors[1:-1],
+        tensors[-1].reshape((-1, 1)) if last == 1 else tensors[-1],
+    ]
     for i in range(n - 1):
         if chain[i].shape[1] != chain[i + 1].shape[0]:
-            raise RuntimeError(f"multi_dot(): tensors {i} and {i + 1} with shapes {list(tensors[i].shape)} and "
-                               f"{list(tensors[i + 1].shape)} cannot be multiplied")  # fmt: skip
+            raise RuntimeError(
+                f"multi_dot(): tensors {i} and {i + 1} with shapes {list(tensors[i].shape)} and "
+                f"{list(tensors[i + 1].shape)} cannot be multiplied"
+            )
     made = _chain(chain)
     shape = (*made.shape[: 1 if first == 2 else 0], *made.shape[1 if last == 2 else 2 :])
     return define.write_out(out, made.reshape(shape))
@@ -459,11 +561,15 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Any:
 def _check_chain(tensors: list) -> None:
     for i, t in enumerate(tensors):
         if t.dtype is not tensors[0].dtype:
-            raise RuntimeError(f"multi_dot(): all tensors must have be the same dtype but tensor 0 is "
-                               f"{type_name(tensors[0]._data).lower()} and tensor {i} {type_name(t._data).lower()}")  # fmt: skip
+            raise RuntimeError(
+                f"multi_dot(): all tensors must have be the same dtype but tensor 0 is "
+                f"{type_name(tensors[0]._data).lower()} and tensor {i} {type_name(t._data).lower()}"
+            )
     for i, word in ((0, "first"), (-1, "last")):
         if tensors[i].ndim not in (1, 2):
-            raise RuntimeError(f"multi_dot(): the {word} tensor must be 1D or 2D but got {tensors[i].ndim}D")
+            raise RuntimeError(
+                f"multi_dot(): the {word} tensor must be 1D or 2D but got {tensors[i].ndim}D"
+            )
     for i, t in enumerate(tensors[1:-1]):
         if t.ndim != 2:
             raise RuntimeError(f"multi_dot(): tensor {i + 1} must be 2D but got {t.ndim}D")

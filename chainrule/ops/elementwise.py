@@ -111,7 +111,8 @@ quotient = elementwise(
 )  # fmt: skip
 neg = elementwise(
     np.negative, vjp=lambda g: -g, name="neg", alias="negative", linear=True, takes="ifc",
-    refusal="Negation, the `-` operator, on a bool tensor is not supported. If you are trying to " "invert a mask, use the `~` or `logical_not()` operator instead.",
+    refusal="Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+            "invert a mask, use the `~` or `logical_not()` operator instead.",
     doc="-input, elementwise.",
 )  # fmt: skip
 reciprocal = elementwise(
@@ -166,12 +167,14 @@ floor_divide = elementwise(
 )  # fmt: skip
 remainder = elementwise(
     _remainder, ufunc=np.remainder, name="remainder", takes="if",
-    vjp=(lambda g: g, lambda g, x, y: -g * np.floor(x / y)), node="RemainderBackward1", scalar_nodes="RemainderBackward0",
+    vjp=(lambda g: g, lambda g, x, y: -g * np.floor(x / y)),
+    node="RemainderBackward1", scalar_nodes="RemainderBackward0",
     doc="input - other * floor(input / other): the remainder with the sign of the divisor.",
 )  # fmt: skip
 fmod = elementwise(
     _fmod, ufunc=np.fmod, name="fmod", takes="if",
-    vjp=(lambda g: g, lambda g, x, y: -g * np.trunc(x / y)), node="FmodBackward1", scalar_nodes="FmodBackward0",
+    vjp=(lambda g: g, lambda g, x, y: -g * np.trunc(x / y)),
+    node="FmodBackward1", scalar_nodes="FmodBackward0",
     doc="input - other * trunc(input / other): the remainder with the sign of the dividend.",
 )  # fmt: skip
 ROUNDED_QUOTIENTS = {None: quotient, "floor": floor_quotient, "trunc": trunc_quotient}
@@ -395,9 +398,11 @@ def _negative_power(x: Any, y: Any) -> Any:
 
 def _power_by_base(g: Any, x: Any, y: Any) -> Any:
     if type(y) in NUMBERS:
-        if y == 2:
-            return (g + g) * x
-        return zero(g) if y == 0 else g if y == 1 else g * (y * _power(x, y - 1))
+        if y == 0:
+            return zero(g)
+        if isinstance(x, define.Duck):  # powers down to x**0: constants that know where they came from, as torch's
+            return g * (y * np.power(x, y - 1))
+        return (g + g) * x if y == 2 else g if y == 1 else g * (y * _power(x, y - 1))
     return g * np.where(y == 0, 0, y * np.power(x, y - 1))
 
 
@@ -637,7 +642,8 @@ absolute = elementwise(
 )  # fmt: skip
 sign = elementwise(
     _sgn, vjp=zero, name="sign", takes="bif",
-    refusal="Unlike NumPy, torch.sign is not intended to support complex numbers. " "Please use torch.sgn instead.",
+    refusal="Unlike NumPy, torch.sign is not intended to support complex numbers. "
+            "Please use torch.sgn instead.",
     doc="-1, 0 or 1 for each element: its sign.",
 )  # fmt: skip
 sgn = elementwise(

@@ -19,8 +19,19 @@ from ..tape import state
 from . import define, lapack
 from .define import function, op
 from .lapack import gufuncs
-from .matrices import (check_equation, check_matrix, check_sides, check_square, diagonal, diagonal_matrix, first_failure, lower, mH,
-                       mT, upper)  # fmt: skip
+from .matrices import (
+    check_equation,
+    check_matrix,
+    check_sides,
+    check_square,
+    diagonal,
+    diagonal_matrix,
+    first_failure,
+    lower,
+    mH,
+    mT,
+    upper,
+)
 from .products import type_name
 from .solvers import solve, solve_triangular
 
@@ -59,11 +70,20 @@ def cholesky(A: Any, /, upper: bool = False) -> Any:
     return _cholesky("linalg.cholesky", A, upper)
 
 
-@op(namespace="linalg", result=return_types.linalg_cholesky_ex, node="LinalgCholeskyExBackward0", public=INPUT)
+@op(
+    namespace="linalg",
+    result=return_types.linalg_cholesky_ex,
+    node="LinalgCholeskyExBackward0",
+    public=INPUT,
+)
 def cholesky_ex(A: Any, /, upper: bool = False, check_errors: bool = False) -> Any:
     """Cholesky factors, and for each 0 or the order of the leading minor that is not positive-definite."""
     check_square("linalg.cholesky_ex", A)
-    L, info = lapack.cholesky_with_info(mH(A) if upper else A) if A.size else (A.copy(), np.zeros(A.shape[:-2], np.int32))
+    L, info = (
+        lapack.cholesky_with_info(mH(A) if upper else A)
+        if A.size
+        else (A.copy(), np.zeros(A.shape[:-2], np.int32))
+    )
     if check_errors and info.any():
         raise lapack.cholesky_failure("linalg.cholesky_ex", mH(A) if upper else A)
     return mH(L) if upper else L, info
@@ -97,7 +117,9 @@ def _lu_cotangent(gL: Any, gU: Any, L: Any, U: Any, P: Any) -> Any:
 
 def _check_lu(name: str, A: Any, pivot: bool) -> None:
     if A.ndim < 2:
-        raise RuntimeError(f"{name}: Expected tensor with 2 or more dimensions. Got size: {list(A.shape)} instead")
+        raise RuntimeError(
+            f"{name}: Expected tensor with 2 or more dimensions. Got size: {list(A.shape)} instead"
+        )
     if A.dtype.kind not in "fc":
         raise NotImplementedError(f"\"lu_cpu\" not implemented for '{type_name(A)}'")
     if not pivot:
@@ -107,7 +129,9 @@ def _check_lu(name: str, A: Any, pivot: bool) -> None:
 def _unpacked(LU: Any) -> tuple:
     """L and U from the array that holds both."""
     k = min(LU.shape[-2:])
-    return lower(LU, -1)[..., :, :k] + np.eye(LU.shape[-2], k, dtype=LU.dtype), upper(LU)[..., :k, :]
+    return lower(LU, -1)[..., :, :k] + np.eye(LU.shape[-2], k, dtype=LU.dtype), upper(LU)[
+        ..., :k, :
+    ]
 
 
 @op(namespace="primitive", name="linalg_lu", outputs=2, extra=True, node="LinalgLuBackward0")
@@ -139,13 +163,14 @@ def lu_factor_ex(A: Any, /, pivot: bool = True, check_errors: bool = False) -> A
     LU, pivots, info = lapack.lu(A)
     if check_errors:
         _check_pivots("linalg.lu_factor_ex", info)
-    return (LU, pivots, info), lapack.permutation(pivots, A.shape[-2], A.dtype)
+    return (LU, pivots, info), pivots
 
 
 @lu_factor_ex.vjp
 def _(g, out, extra):
     k = min(g.shape[-2:])
-    return _lu_cotangent(lower(g, -1)[..., :, :k], upper(g)[..., :k, :], *_unpacked(out), extra)
+    P = lapack.permutation(extra, g.shape[-2], g.dtype)
+    return _lu_cotangent(lower(g, -1)[..., :, :k], upper(g)[..., :k, :], *_unpacked(out), P)
 
 
 lu_factor_ex.op.node_name = "LinalgLuFactorExBackward0"
@@ -155,9 +180,11 @@ def _check_pivots(name: str, info: Any) -> None:
     failed = first_failure(info)
     if failed:
         where, k = failed
-        raise RuntimeError(f"torch.{name}: {where}U[{k},{k}] is zero and using it on lu_solve would result in a division "
-                           "by zero. If you still want to perform the factorization, consider calling "
-                           "linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")  # fmt: skip
+        raise RuntimeError(
+            f"torch.{name}: {where}U[{k},{k}] is zero and using it on lu_solve would result in a division "
+            "by zero. If you still want to perform the factorization, consider calling "
+            "linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)"
+        )
 
 
 @function(method=False, namespace="linalg")
@@ -187,22 +214,38 @@ def _(g, x_shape):
 
 
 @function(method=False)
-def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True, *, out: Any = None) -> Any:
+def lu_unpack(
+    LU_data: Any,
+    LU_pivots: Any,
+    unpack_data: bool = True,
+    unpack_pivots: bool = True,
+    *,
+    out: Any = None,
+) -> Any:
     """P, L and U from what `linalg.lu_factor` returned."""
     pivots, m = LU_pivots._data, LU_data.shape[-2]
     if unpack_pivots and pivots.dtype != np.int32:
-        raise RuntimeError("torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype.")
+        raise RuntimeError(
+            "torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype."
+        )
     if unpack_pivots and pivots.size and not (pivots.min() >= 1 and pivots.max() <= m):
-        raise RuntimeError("pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive.Did you properly pass "
-                           "the result of lu_factor?")  # fmt: skip
+        raise RuntimeError(
+            "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive.Did you properly pass "
+            "the result of lu_factor?"
+        )
     nothing = define.wrap(np.zeros(0, LU_data._data.dtype))
     L, U = unpack_lu(LU_data) if unpack_data else (nothing, nothing)
-    P = define.wrap(lapack.permutation(pivots, m, LU_data._data.dtype)) if unpack_pivots else nothing
+    P = (
+        define.wrap(lapack.permutation(pivots, m, LU_data._data.dtype))
+        if unpack_pivots
+        else nothing
+    )
     return define.write_out(out, return_types.lu_unpack(P, L, U))
 
 
-
-@define.primitive(define=op, name="solve_factored", namespace="primitive", node="LinalgLuSolveBackward0")
+@define.primitive(
+    define=op, name="solve_factored", namespace="primitive", node="LinalgLuSolveBackward0"
+)
 def solve_factored(LU: Any, B: Any, /, pivots: Any, trans: int) -> Any:
     """X of A X = B (trans 0), A^T X = B (1) or A^H X = B (2), from the factors of A."""
     return lapack.lu_solution(LU, B, pivots, trans)
@@ -230,12 +273,16 @@ def _check_factored(LU: Any, pivots: Any, B: Any, left: bool) -> None:
         raise RuntimeError("linalg.lu_solve: pivots should be a Tensor of scalar type torch.int32")
     check_sides("torch.linalg.lu_solve", LU)
     if pivots.shape[-1] != LU.shape[-1]:
-        raise RuntimeError("linalg.lu_solve: Number of pivots per batch should be same as the dimension of the matrix")
+        raise RuntimeError(
+            "linalg.lu_solve: Number of pivots per batch should be same as the dimension of the matrix"
+        )
     check_equation("linalg.lu_solve", LU, B, left, "LU")
 
 
 @function(method=False, namespace="linalg")
-def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None) -> Any:
+def lu_solve(
+    LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None
+) -> Any:
     """X of A X = B (X A = B with `left=False`, A^H X = B with `adjoint`), from what `linalg.lu_factor` returned."""
     _check_factored(LU._data, pivots._data, B._data, left)
     run = solve_factored.op.entry
@@ -258,13 +305,21 @@ def _qr_cotangent(gQ: Any, gR: Any, Q: Any, R: Any) -> Any:
     return solve_triangular(mT(R), Q.conj() @ S + gQ, False, False)
 
 
-@op(namespace="primitive", name="linalg_qr", outputs=2, node="LinalgQrBackward0", result=return_types.linalg_qr)
+@op(
+    namespace="primitive",
+    name="linalg_qr",
+    outputs=2,
+    node="LinalgQrBackward0",
+    result=return_types.linalg_qr,
+)
 def orthogonal_and_upper(A: Any, /, mode: str = "reduced") -> Any:
     """Q and R of A = Q R, for matrices (..., m, n)."""
     check_matrix("linalg.qr", A)
     if mode not in ("reduced", "complete", "r"):
-        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or "
-                           "'complete'")  # fmt: skip
+        raise RuntimeError(
+            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or "
+            "'complete'"
+        )
     return lapack.qr(A, mode)
 
 
@@ -272,16 +327,22 @@ def orthogonal_and_upper(A: Any, /, mode: str = "reduced") -> Any:
 def _(g, out, mode):
     (gQ, gR), (Q, R) = g, out
     if mode == "r":
-        raise RuntimeError("The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use "
-                           "linalg.qr(A, mode='reduced') if you are going to differentiate through linalg.qr.")  # fmt: skip
+        raise RuntimeError(
+            "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use "
+            "linalg.qr(A, mode='reduced') if you are going to differentiate through linalg.qr."
+        )
     m, n = Q.shape[-2], R.shape[-1]
     if mode == "complete" and m > n:
-        raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and nrows > ncols.")
+        raise RuntimeError(
+            "The QR decomposition is not differentiable when mode='complete' and nrows > ncols."
+        )
     if m >= n:
         return _qr_cotangent(gQ, gR, Q, R)
     right, g_right = R[..., m:], gR[..., m:]
     gQ = gQ + Q.conj() @ (right.conj() @ mH(g_right))
-    return np.concatenate([_qr_cotangent(gQ, gR[..., :m], Q, R[..., :m]), Q.conj() @ g_right], axis=-1)
+    return np.concatenate(
+        [_qr_cotangent(gQ, gR[..., :m], Q, R[..., :m]), Q.conj() @ g_right], axis=-1
+    )
 
 
 @function(method=False, namespace="linalg")
@@ -296,20 +357,30 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
 def _check_svd(A: Any) -> None:
     check_matrix("linalg.svd", A)
     if not np.isfinite(A).all():
-        raise LinAlgError("linalg.svd: The algorithm failed to converge because the input matrix contained non-finite "
-                          "values.")  # fmt: skip
+        raise LinAlgError(
+            "linalg.svd: The algorithm failed to converge because the input matrix contained non-finite "
+            "values."
+        )
 
 
 def _converged(info: Any) -> None:
     failed = first_failure(info)
     if failed:
-        raise LinAlgError(f"linalg.svd: {failed[0]}The algorithm failed to converge because the input matrix is "
-                          "ill-conditioned or has too many repeated singular values (error code: "
-                          f"{failed[1]}).")  # fmt: skip
+        raise LinAlgError(
+            f"linalg.svd: {failed[0]}The algorithm failed to converge because the input matrix is "
+            "ill-conditioned or has too many repeated singular values (error code: "
+            f"{failed[1]})."
+        )
 
 
-@op(namespace="primitive", name="linalg_svd", outputs=3, partial=True, node="LinalgSvdBackward0",
-    result=return_types.linalg_svd)  # fmt: skip
+@op(
+    namespace="primitive",
+    name="linalg_svd",
+    outputs=3,
+    partial=True,
+    node="LinalgSvdBackward0",
+    result=return_types.linalg_svd,
+)
 def singular_vectors(A: Any, /, full_matrices: bool) -> Any:
     """U, S and V^H of A = U diag(S) V^H."""
     _check_svd(A)
@@ -363,15 +434,19 @@ def _check_phase(U: Any, P: Any, Q: Any) -> None:
         return
     turn = (0 if P is None else diagonal(P)) + (0 if Q is None else diagonal(Q))
     if not np.allclose(turn.imag, 0, atol=1e-2):
-        raise RuntimeError("svd_backward: The singular vectors in the complex case are specified up to multiplication by "
-                           "e^{i phi}. The specified loss function depends on this phase term, making it "
-                           "ill-defined.")  # fmt: skip
+        raise RuntimeError(
+            "svd_backward: The singular vectors in the complex case are specified up to multiplication by "
+            "e^{i phi}. The specified loss function depends on this phase term, making it "
+            "ill-defined."
+        )
 
 
 def _no_driver(driver: Any) -> None:
     if driver is not None:
-        raise RuntimeError("torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER "
-                           "backend.")  # fmt: skip
+        raise RuntimeError(
+            "torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER "
+            "backend."
+        )
 
 
 @function(method=False, namespace="linalg")
@@ -401,7 +476,9 @@ def _differentiated(A: Any) -> bool:
 def svdvals(A: Any, *, driver: Any = None, out: Any = None) -> Any:
     """Singular values of matrices (..., m, n), in descending order."""
     _no_driver(driver)
-    return define.write_out(out, singular_vectors(A, False)[1] if _differentiated(A) else only_singular_values(A))
+    return define.write_out(
+        out, singular_vectors(A, False)[1] if _differentiated(A) else only_singular_values(A)
+    )
 
 
 # -- eigenvalues -----------------------------------------------------------------------------------
@@ -409,8 +486,10 @@ def svdvals(A: Any, *, driver: Any = None, out: Any = None) -> Any:
 
 def _check_eigenvectors(name: str, W: Any) -> None:
     if isinstance(W, np.ndarray) and not np.allclose(diagonal(W).imag, 0, atol=1e-2):
-        raise RuntimeError(f"{name}: The eigenvectors in the complex case are specified up to multiplication by e^{{i phi}}."
-                           f" The specified loss function depends on this quantity, so it is ill-defined.")  # fmt: skip
+        raise RuntimeError(
+            f"{name}: The eigenvectors in the complex case are specified up to multiplication by e^{{i phi}}."
+            f" The specified loss function depends on this quantity, so it is ill-defined."
+        )
 
 
 def _gaps(L: Any) -> Any:
@@ -431,12 +510,21 @@ def _check_hermitian(A: Any) -> None:
 
 
 def _stubborn(name: str) -> LinAlgError:
-    return LinAlgError(f"{name}: The algorithm failed to converge because the input matrix is ill-conditioned or has too "
-                       "many repeated eigenvalues (error code: 1).")  # fmt: skip
+    return LinAlgError(
+        f"{name}: The algorithm failed to converge because the input matrix is ill-conditioned or has too "
+        "many repeated eigenvalues (error code: 1)."
+    )
 
 
-@op(namespace="linalg", name="eigh", outputs=2, partial=True, node="LinalgEighBackward0", result=return_types.linalg_eigh,
-    public=INPUT)  # fmt: skip
+@op(
+    namespace="linalg",
+    name="eigh",
+    outputs=2,
+    partial=True,
+    node="LinalgEighBackward0",
+    result=return_types.linalg_eigh,
+    public=INPUT,
+)
 def hermitian_eigenvectors(A: Any, /, UPLO: str = "L") -> Any:
     """Eigenvalues (ascending) and orthonormal eigenvectors of Hermitian matrices (..., n, n), of which one triangle is read.
 
@@ -444,7 +532,9 @@ def hermitian_eigenvectors(A: Any, /, UPLO: str = "L") -> Any:
     """
     is_upper = _triangle_named(UPLO)
     _check_hermitian(A)
-    return lapack.strict(gufuncs.eigh_up if is_upper else gufuncs.eigh_lo, lambda: _stubborn("linalg.eigh"), A)
+    return lapack.strict(
+        gufuncs.eigh_up if is_upper else gufuncs.eigh_lo, lambda: _stubborn("linalg.eigh"), A
+    )
 
 
 @hermitian_eigenvectors.vjp
@@ -467,13 +557,21 @@ def only_hermitian_eigenvalues(A: Any, /, UPLO: str) -> Any:
     """Eigenvalues of Hermitian matrices, ascending."""
     is_upper = _triangle_named(UPLO)
     _check_hermitian(A)
-    return lapack.strict(gufuncs.eigvalsh_up if is_upper else gufuncs.eigvalsh_lo, lambda: _stubborn("linalg.eigh"), A)
+    return lapack.strict(
+        gufuncs.eigvalsh_up if is_upper else gufuncs.eigvalsh_lo,
+        lambda: _stubborn("linalg.eigh"),
+        A,
+    )
 
 
 @function(method=False, namespace="linalg")
 def eigvalsh(input: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     """Eigenvalues of Hermitian matrices (..., n, n), ascending; one triangle is read, "L" or "U"."""
-    made = hermitian_eigenvectors(input, UPLO)[0] if _differentiated(input) else only_hermitian_eigenvalues(input, UPLO)
+    made = (
+        hermitian_eigenvectors(input, UPLO)[0]
+        if _differentiated(input)
+        else only_hermitian_eigenvalues(input, UPLO)
+    )
     return define.write_out(out, made)
 
 
@@ -484,11 +582,22 @@ def _check_eig(A: Any) -> None:
 
 
 def _complex_of(x: Any) -> Any:
-    return np.dtype(np.complex64 if x.dtype.itemsize // (2 if x.dtype.kind == "c" else 1) == 4 else np.complex128)
+    return np.dtype(
+        np.complex64
+        if x.dtype.itemsize // (2 if x.dtype.kind == "c" else 1) == 4
+        else np.complex128
+    )
 
 
-@op(namespace="linalg", name="eig", outputs=2, partial=True, node="LinalgEigBackward0", result=return_types.linalg_eig,
-    public=INPUT)  # fmt: skip
+@op(
+    namespace="linalg",
+    name="eig",
+    outputs=2,
+    partial=True,
+    node="LinalgEigBackward0",
+    result=return_types.linalg_eig,
+    public=INPUT,
+)
 def eigenvectors(A: Any, /) -> Any:
     """Eigenvalues and eigenvectors (of length 1), complex, of square matrices (..., n, n)."""
     _check_eig(A)
@@ -521,13 +630,21 @@ def only_eigenvalues(A: Any, /) -> Any:
 @function(method=False, namespace="linalg")
 def eigvals(input: Any, *, out: Any = None) -> Any:
     """Eigenvalues, complex, of square matrices (..., n, n)."""
-    return define.write_out(out, eigenvectors(input)[0] if _differentiated(input) else only_eigenvalues(input))
+    return define.write_out(
+        out, eigenvectors(input)[0] if _differentiated(input) else only_eigenvalues(input)
+    )
 
 
 # -- LDL -------------------------------------------------------------------------------------------
 
 
-@op(namespace="linalg", result=return_types.linalg_ldl_factor_ex, outputs=1, node="NotImplemented", public=INPUT)
+@op(
+    namespace="linalg",
+    result=return_types.linalg_ldl_factor_ex,
+    outputs=1,
+    node="NotImplemented",
+    public=INPUT,
+)
 def ldl_factor_ex(A: Any, /, hermitian: bool = False, check_errors: bool = False) -> Any:
     """Factors of A = L D L^T (or L^H with `hermitian`) in one array, pivots, and LAPACK's verdicts. Not differentiable."""
     check_matrix("torch.linalg.ldl_factor_ex", A)
@@ -535,8 +652,10 @@ def ldl_factor_ex(A: Any, /, hermitian: bool = False, check_errors: bool = False
     made = lapack.ldl(A, hermitian)
     failed = first_failure(made[2]) if check_errors else None
     if failed:
-        raise LinAlgError(f"linalg.ldl_factor_ex: {failed[0]}The diagonal element {failed[1]} is zero, using it for solving "
-                          "would divide by zero.")  # fmt: skip
+        raise LinAlgError(
+            f"linalg.ldl_factor_ex: {failed[0]}The diagonal element {failed[1]} is zero, using it for solving "
+            "would divide by zero."
+        )
     return made
 
 
@@ -593,11 +712,17 @@ def householder_product(A: Any, tau: Any, /) -> Any:
     if A.ndim < 2:
         raise RuntimeError(f"{name}: input must have at least 2 dimensions.")
     if A.shape[-2] < A.shape[-1]:
-        raise RuntimeError(f"{name}: input.shape[-2] must be greater than or equal to input.shape[-1]")
+        raise RuntimeError(
+            f"{name}: input.shape[-2] must be greater than or equal to input.shape[-1]"
+        )
     if A.shape[-1] < tau.shape[-1]:
-        raise RuntimeError(f"{name}: input.shape[-1] must be greater than or equal to tau.shape[-1]")
+        raise RuntimeError(
+            f"{name}: input.shape[-1] must be greater than or equal to tau.shape[-1]"
+        )
     if A.dtype is not tau.dtype:
-        raise RuntimeError(f"{name}: tau dtype {type_name(tau)} does not match input dtype {type_name(A)}")
+        raise RuntimeError(
+            f"{name}: tau dtype {type_name(tau)} does not match input dtype {type_name(A)}"
+        )
     return lapack.reflected(A, tau)
 
 
@@ -605,7 +730,9 @@ def _reflections_cotangent(g: Any, A: Any, tau: Any) -> tuple:
     """The cotangents of A and tau: the product is undone reflection by reflection."""
     (m, n), k = A.shape[-2:], tau.shape[-1]
     V = lower(A, -1) + np.eye(m, n, dtype=A.dtype)
-    parts = [np.broadcast_to(np.eye(m, n, dtype=A.dtype), A.shape)]  # products of the last reflections: none, one, two ...
+    parts = [
+        np.broadcast_to(np.eye(m, n, dtype=A.dtype), A.shape)
+    ]  # products of the last reflections: none, one, two ...
     for i in reversed(range(1, k)):
         v = V[..., i : i + 1]
         parts.append(parts[-1] - tau[..., i : i + 1, None] * (v @ (mH(v) @ parts[-1])))
@@ -617,7 +744,9 @@ def _reflections_cotangent(g: Any, A: Any, tau: Any) -> tuple:
         columns.append(-t * (g @ mT(w)) - (rest @ mT(t * g_w)).conj())
         g = g - v.conj() @ (t * g_w)
     zeros = np.zeros((*A.shape[:-1], n - k), A.dtype)
-    return lower(np.concatenate([*columns, zeros], axis=-1), -1), np.concatenate([*taus, tau[..., :0]], axis=-1)
+    return lower(np.concatenate([*columns, zeros], axis=-1), -1), np.concatenate(
+        [*taus, tau[..., :0]], axis=-1
+    )
 
 
 @householder_product.vjp
@@ -631,12 +760,21 @@ def _(g, A, tau):
 
 
 @function
-def ormqr(input: Any, input2: Any, input3: Any, left: bool = True, transpose: bool = False, *, out: Any = None) -> Any:
+def ormqr(
+    input: Any,
+    input2: Any,
+    input3: Any,
+    left: bool = True,
+    transpose: bool = False,
+    *,
+    out: Any = None,
+) -> Any:
     """Q @ input3 for the (m, m) product Q of the reflections that `input` (vectors below its diagonal) and `input2`
     (their factors tau) describe; `transpose` takes Q^H, `left=False` multiplies from the right."""
     m, n = input.shape[-2:]
     pad = define.wrap(np.zeros((*input.shape[:-1], max(m - n, 0)), input._data.dtype))
-    Q = householder_product(define.OPS["cat"].entry((input, pad), -1) if m > n else input[..., :m], input2)
+    Q = householder_product(
+        define.OPS["cat"].entry((input, pad), -1) if m > n else input[..., :m], input2
+    )
     Q = Q.mH if transpose else Q
     return define.write_out(out, Q @ input3 if left else input3 @ Q)
-

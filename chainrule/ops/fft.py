@@ -50,11 +50,15 @@ def _transform(x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> A
     """Transform of complex or real arrays along `dims`."""
     from scipy import fft
 
+    if len(dims) == 1:
+        return (fft.fft if forward else fft.ifft)(x, sizes[0], dims[0], norm)
     return (fft.fftn if forward else fft.ifftn)(x, sizes, dims, norm)
 
 
 def _transform_rule(g, x_shape, dims, forward, norm):
-    return resized(c2c(g, dims, _sizes_at(g.shape, dims), forward, norm), dims, _sizes_at(x_shape, dims))
+    return resized(
+        c2c(g, dims, _sizes_at(g.shape, dims), forward, norm), dims, _sizes_at(x_shape, dims)
+    )
 
 
 @primitive(define=op, name="fft_c2c", namespace="primitive", node="FftC2CBackward0", linear=True)
@@ -80,16 +84,22 @@ def r2c(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
     """Transform of real arrays along `dims`; of the last of them only frequencies up to half of the rate."""
     from scipy import fft
 
-    if forward:
-        return fft.rfftn(x, sizes, dims, norm)
-    return fft.rfftn(x, sizes, dims, SWAPPED[norm]).conj()
+    norm = norm if forward else SWAPPED[norm]
+    if len(dims) == 1:
+        out = fft.rfft(x, sizes[0], dims[0], norm)
+    else:
+        out = fft.rfftn(x, sizes, dims, norm)
+    return out if forward else out.conj()
 
 
 @r2c.vjp
 def _(g, x_shape, dims, sizes, forward, norm):
     g = g * _weights(g, dims, sizes, 0.5)
-    return resized(c2r(g.conj() if forward else g, dims, sizes, False, SWAPPED[norm] if forward else norm),
-                   dims, _sizes_at(x_shape, dims))  # fmt: skip
+    return resized(
+        c2r(g.conj() if forward else g, dims, sizes, False, SWAPPED[norm] if forward else norm),
+        dims,
+        _sizes_at(x_shape, dims),
+    )
 
 
 @primitive(define=op, name="fft_c2r", namespace="primitive", node="FftC2RBackward0", linear=True)
@@ -97,8 +107,9 @@ def c2r(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
     """Transform along `dims` of half spectra of real arrays; `sizes` are those of the result."""
     from scipy import fft
 
-    if forward:
-        return fft.irfftn(x.conj(), sizes, dims, SWAPPED[norm])
+    x, norm = (x.conj(), SWAPPED[norm]) if forward else (x, norm)
+    if len(dims) == 1:
+        return fft.irfft(x, sizes[0], dims[0], norm)
     return fft.irfftn(x, sizes, dims, norm)
 
 
@@ -176,7 +187,9 @@ def _several(x: Any, s: Any, dim: Any) -> tuple[Sizes, Sizes]:
             raise RuntimeError("When given, dim and shape arguments must have the same length")
     elif s is not None:
         if len(s) > ndim:
-            raise RuntimeError(f"Got shape with {len(s)} values but input tensor only has {ndim} dimensions.")
+            raise RuntimeError(
+                f"Got shape with {len(s)} values but input tensor only has {ndim} dimensions."
+            )
         dims = tuple(range(ndim - len(s), ndim))
     else:
         dims = tuple(range(ndim))
@@ -196,7 +209,9 @@ def _to_complex(x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: Any, out
     return define.write_out(out, run(x, dims, sizes, forward, _norm(norm)) if dims else _complex(x))
 
 
-def _to_half(name: str, x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: Any, out: Any) -> Any:
+def _to_half(
+    name: str, x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: Any, out: Any
+) -> Any:
     if x.is_complex():
         raise RuntimeError(f"{name} {REAL_ONLY[name]} {scalar_name(x.dtype)}")
     if not dims:
@@ -205,7 +220,9 @@ def _to_half(name: str, x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: 
     return define.write_out(out, r2c.op.entry(_floating(x), dims, sizes, forward, _norm(norm)))
 
 
-def _to_real(name: str, x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: Any, out: Any) -> Any:
+def _to_real(
+    name: str, x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: Any, out: Any
+) -> Any:
     if not dims:
         raise RuntimeError(f"{name} must transform at least one axis")
     _check_sizes(sizes)
@@ -231,33 +248,50 @@ DOCS = {
 FORWARD = {"fft": True, "ifft": False, "rfft": True, "irfft": False, "hfft": True, "ihfft": False}
 
 
-REAL_ONLY = {"rfft": "expects a real input tensor, but got", "rfftn": "expects a real-valued input tensor, but got",
-             "ihfft": "expects a real input tensor, but got",
-             "ihfftn": "only supports floating-point dtypes, but found:"}  # fmt: skip
+REAL_ONLY = {
+    "rfft": "expects a real input tensor, but got",
+    "rfftn": "expects a real-valued input tensor, but got",
+    "ihfft": "expects a real input tensor, but got",
+    "ihfftn": "only supports floating-point dtypes, but found:",
+}
 
 
-def _run(name: str, x: Any, dims: Sizes, sizes: Sizes, n: int | None, norm: Any, out: Any, shown: str) -> Any:
+def _run(
+    name: str, x: Any, dims: Sizes, sizes: Sizes, n: int | None, norm: Any, out: Any, shown: str
+) -> Any:
     """The transform `name` over given dimensions."""
     if name in ("fft", "ifft"):
         return _to_complex(x, dims, sizes, FORWARD[name], norm, out)
     if name in ("rfft", "ihfft"):
         return _to_half(shown, x, dims, sizes, FORWARD[name], norm, out)
-    return _to_real(shown, x, dims, _last_of_half(x, dims, sizes, n) if dims else (), FORWARD[name], norm, out)
+    return _to_real(
+        shown, x, dims, _last_of_half(x, dims, sizes, n) if dims else (), FORWARD[name], norm, out
+    )
 
 
 def _define(name: str) -> None:
     """The transform `name` over one, two and any number of dimensions."""
 
-    def one(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None) -> Any:
+    def one(
+        input: Any, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None
+    ) -> Any:
         return _run(name, input, *_one(input, n, dim), n, norm, out, name)
 
-    def two(input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None) -> Any:
+    def two(
+        input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None
+    ) -> Any:
         return _run(name, input, *_several(input, s, dim), _last_given(s), norm, out, name + "n")
 
-    def many(input: Any, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None) -> Any:
+    def many(
+        input: Any, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None
+    ) -> Any:
         return _run(name, input, *_several(input, s, dim), _last_given(s), norm, out, name + "n")
 
-    for f, suffix, where in ((one, "", ""), (two, "2", " Over two dimensions."), (many, "n", " Over several dimensions.")):
+    for f, suffix, where in (
+        (one, "", ""),
+        (two, "2", " Over two dimensions."),
+        (many, "n", " Over several dimensions."),
+    ):
         f.__name__ = f.__qualname__ = name + suffix
         f.__doc__ = DOCS[name] + where
         function(method=False, namespace="fft")(f)
@@ -294,7 +328,9 @@ def ifftshift(input: Any, dim: Any = None) -> Any:
     return _rolled(input, [-(input.shape[d] // 2) for d in dims], dims)
 
 
-def _frequencies(name: str, numbers: Any, n: int, d: float, dtype: Any, requires_grad: bool, out: Any) -> Any:
+def _frequencies(
+    name: str, numbers: Any, n: int, d: float, dtype: Any, requires_grad: bool, out: Any
+) -> Any:
     dtype = default.real if dtype is None else dtype
     if dtype.category < FLOATING:
         raise RuntimeError(f"{name} requires a floating point or complex dtype")
@@ -304,15 +340,31 @@ def _frequencies(name: str, numbers: Any, n: int, d: float, dtype: Any, requires
 
 
 @function(method=False, namespace="fft")
-def fftfreq(n: int, d: float = 1.0, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-            requires_grad: bool = False) -> Any:  # fmt: skip
+def fftfreq(
+    n: int,
+    d: float = 1.0,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """The frequencies of `fft` over n points at distance d, in cycles per unit of d: those of the second half negative."""
     numbers = np.concatenate([np.arange((n + 1) // 2), np.arange(-(n // 2), 0)])
     return _frequencies("fftfreq", numbers, n, d, dtype, requires_grad, out)
 
 
 @function(method=False, namespace="fft")
-def rfftfreq(n: int, d: float = 1.0, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-             requires_grad: bool = False) -> Any:  # fmt: skip
+def rfftfreq(
+    n: int,
+    d: float = 1.0,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Any:
     """The frequencies of `rfft` over n points at distance d, in cycles per unit of d."""
     return _frequencies("rfftfreq", np.arange(n // 2 + 1), n, d, dtype, requires_grad, out)

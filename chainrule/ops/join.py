@@ -345,14 +345,14 @@ def split_with_sizes(x: Any, /, split_sizes: Any, dim: Any = 0) -> Any:
 
 @op(promote=MOVE, outputs=0, linear=True)
 def unsafe_split(x: Any, /, split_size: Any, dim: Any = 0) -> Any:
-    """`split`, whose parts may be changed in place: they are copies here."""
-    return tuple([p.copy() for p in parts(x, check_split(x, split_size, dim), dim % x.ndim)])
+    """`split`, whose parts may be changed in place: nothing keeps watch over the memory they share."""
+    return parts(x, check_split(x, split_size, dim), dim % x.ndim)
 
 
 @op(promote=MOVE, outputs=0, linear=True)
 def unsafe_split_with_sizes(x: Any, /, split_sizes: Any, dim: Any = 0) -> Any:
-    """`split_with_sizes`, whose parts may be changed in place: they are copies here."""
-    return tuple([p.copy() for p in parts(x, check_lengths(x, split_sizes, dim), dim % x.ndim)])
+    """`split_with_sizes`, whose parts may be changed in place, unwatched."""
+    return parts(x, check_lengths(x, split_sizes, dim), dim % x.ndim)
 
 
 for _split in (split_evenly, split_with_sizes, unsafe_split, unsafe_split_with_sizes):

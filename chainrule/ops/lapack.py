@@ -41,15 +41,31 @@ def each(f: Callable, *stacks: Any) -> tuple:
     flat = [s.reshape((rows_of(s.shape), *s.shape[-2:])) for s in stacks]
     results = [f(*matrices) for matrices in zip(*flat, strict=True)]
     if not results:
-        like = f(*[np.zeros(s.shape[-2:], s.dtype) + np.eye(*s.shape[-2:], dtype=s.dtype) for s in stacks])
+        like = f(
+            *[
+                np.zeros(s.shape[-2:], s.dtype) + np.eye(*s.shape[-2:], dtype=s.dtype)
+                for s in stacks
+            ]
+        )
         return tuple([np.zeros((*lead, *np.shape(r)), np.asarray(r).dtype) for r in like])
-    return tuple([np.array(r).reshape((*lead, *np.shape(r[0]))) for r in zip(*results, strict=True)])
+    return tuple(
+        [np.array(r).reshape((*lead, *np.shape(r[0]))) for r in zip(*results, strict=True)]
+    )
 
 
 def together(*stacks: Any) -> tuple:
     """The stacks with their batch dimensions broadcast to one shape."""
+    if all(s.ndim == 2 for s in stacks):
+        return stacks
     lead = np.broadcast_shapes(*[s.shape[:-2] for s in stacks])
-    return tuple([s if s.shape[:-2] == lead else np.broadcast_to(s, (*lead, *s.shape[-2:])) for s in stacks])
+    return tuple(
+        [s if s.shape[:-2] == lead else np.broadcast_to(s, (*lead, *s.shape[-2:])) for s in stacks]
+    )
+
+
+def many_small(A: Any) -> bool:
+    """Whether to leave a stack to NumPy's loop in C, in double precision, for the matrices are small."""
+    return A.ndim > 2 and 0 < A.shape[-1] * A.shape[-2] <= 1024 and A.size > 0
 
 
 def strict(gufunc: Callable, failed: Callable, *arrays: Any) -> Any:
@@ -66,6 +82,7 @@ def strict(gufunc: Callable, failed: Callable, *arrays: Any) -> Any:
 
 def inverse_with_info(A: Any) -> tuple:
     """Inverses, and for each matrix 0 or the number of the pivot that is zero."""
+
     def f(a: Any) -> tuple:
         if not a.size:
             return a.copy(), np.int32(0)
@@ -80,14 +97,18 @@ def inverse_with_info(A: Any) -> tuple:
 def singular(name: str, A: Any) -> LinAlgError:
     """torch's error for a matrix that has no inverse."""
     where, k = first_failure(inverse_with_info(A)[1]) or ("", 1)
-    return LinAlgError(f"{name}: {where}The diagonal element {k} is zero, the inversion could not be completed "
-                       "because the input matrix is singular.")  # fmt: skip
+    return LinAlgError(
+        f"{name}: {where}The diagonal element {k} is zero, the inversion could not be completed "
+        "because the input matrix is singular."
+    )
 
 
 def unsolvable(name: str, A: Any) -> LinAlgError:
     """torch's error for a system without solution."""
     where, _ = first_failure(inverse_with_info(A)[1]) or ("", 1)
-    return LinAlgError(f"torch.{name}: {where}The solver failed because the input matrix is singular.")
+    return LinAlgError(
+        f"torch.{name}: {where}The solver failed because the input matrix is singular."
+    )
 
 
 def triangular(A: Any, B: Any, lower: bool, unit: bool) -> Any:
@@ -117,12 +138,15 @@ def _substituted(A: Any, B: Any, lower: bool, unit: bool) -> Any:
 def cholesky_failure(name: str, A: Any) -> LinAlgError:
     """torch's error for a matrix that is not positive-definite."""
     where, k = first_failure(cholesky_with_info(A)[1]) or ("", 1)
-    return LinAlgError(f"{name}: {where}The factorization could not be completed because the input is not "
-                       f"positive-definite (the leading minor of order {k} is not positive-definite).")  # fmt: skip
+    return LinAlgError(
+        f"{name}: {where}The factorization could not be completed because the input is not "
+        f"positive-definite (the leading minor of order {k} is not positive-definite)."
+    )
 
 
 def cholesky_with_info(A: Any) -> tuple:
     """Lower factors, and for each matrix 0 or the order of the leading minor that is not positive."""
+
     def f(a: Any) -> tuple:
         c, info = routine("potrf", a.dtype)(a, lower=1, clean=1)
         return c, np.int32(info)
@@ -135,6 +159,7 @@ def cholesky_with_info(A: Any) -> tuple:
 
 def lu(A: Any) -> tuple:
     """The factors L and U in one array, pivots (counted from 1), and for each matrix 0 or the zero pivot."""
+
     def f(a: Any) -> tuple:
         if not a.size:
             return a.copy(), np.arange(1, min(a.shape) + 1, dtype=np.int32), np.int32(0)
@@ -169,6 +194,7 @@ def permutation(pivots: Any, m: int, dtype: Any) -> Any:
 
 def reflectors(A: Any) -> tuple:
     """Householder vectors below the diagonal of R, in one array, and their factors tau."""
+
     def f(a: Any) -> tuple:
         if not a.size:
             return a.copy(), np.zeros(min(a.shape), a.dtype)
@@ -196,6 +222,8 @@ def qr(A: Any, mode: str) -> tuple:
     """Q and R; mode "reduced", "complete", or "r" (Q then is empty)."""
     m, n = A.shape[-2:]
     k = min(m, n)
+    if mode != "r" and many_small(A):
+        return tuple(np.linalg.qr(A, mode))
     rows = m if mode == "complete" else k
     made, tau = reflectors(A)
     R = np.triu(made[..., :rows, :])
@@ -213,21 +241,33 @@ def svd(A: Any, full: bool, vectors: bool = True) -> tuple:
         u, s, vh, info = routine("gesdd", a.dtype)(a, compute_uv=vectors, full_matrices=full)
         return u, s, vh, np.int32(info)
 
+    lead = A.shape[:-2]
+    if many_small(A) and vectors:
+        try:
+            return *np.linalg.svd(A, full), np.zeros(lead, np.int32)
+        except np.linalg.LinAlgError:
+            return each(f, A)
     if k and A.size:
         return each(f, A)
-    lead = A.shape[:-2]
     U, Vh = np.eye(m, m if full else k, dtype=A.dtype), np.eye(n if full else k, n, dtype=A.dtype)
     S = np.zeros((*lead, k), A.real.dtype)
-    return (np.broadcast_to(U, (*lead, *U.shape)).copy(), S, np.broadcast_to(Vh, (*lead, *Vh.shape)).copy(),
-            np.zeros(lead, np.int32))  # fmt: skip
+    return (
+        np.broadcast_to(U, (*lead, *U.shape)).copy(),
+        S,
+        np.broadcast_to(Vh, (*lead, *Vh.shape)).copy(),
+        np.zeros(lead, np.int32),
+    )
 
 
 def ldl(A: Any, hermitian: bool) -> tuple:
     """The factors of A = L D L^T (or L^H) in one array, LAPACK's pivots, and its verdicts."""
+
     def f(a: Any) -> tuple:
         if not a.size:
             return a.copy(), np.zeros(len(a), np.int32), np.int32(0)
-        made, pivots, info = routine("hetrf" if hermitian and a.dtype.kind == "c" else "sytrf", a.dtype)(a, lower=1)
+        made, pivots, info = routine(
+            "hetrf" if hermitian and a.dtype.kind == "c" else "sytrf", a.dtype
+        )(a, lower=1)
         return np.tril(made), pivots.astype(np.int32), np.int32(info)
 
     return each(f, A)
@@ -256,7 +296,12 @@ def least_squares(A: Any, B: Any, rcond: float, driver: str) -> tuple:
     if not (A.size and B.size):
         lead, k = A.shape[:-2], B.shape[-1]
         S = np.zeros((*lead, min(m, n)), A.real.dtype)
-        return np.zeros((*lead, n, k), A.dtype), np.zeros((*lead, k), S.dtype), np.zeros(lead, np.int64), S
+        return (
+            np.zeros((*lead, n, k), A.dtype),
+            np.zeros((*lead, k), S.dtype),
+            np.zeros(lead, np.int64),
+            S,
+        )
     return each(f, A, B)
 
 

@@ -114,13 +114,21 @@ def orgqr(input: Any, input2: Any) -> Any:
     return factorizations.householder_product(input, input2)
 
 
-REMOVED = {"symeig": "eigh", "eig": "eig", "solve": "solve", "lstsq": "lstsq", "matrix_rank": "matrix_rank"}
+REMOVED = {
+    "symeig": "eigh",
+    "eig": "eig",
+    "solve": "solve",
+    "lstsq": "lstsq",
+    "matrix_rank": "matrix_rank",
+}
 
 
 def _removed(name: str, successor: str) -> None:
     def raising(*args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError("This function was deprecated since version 1.9 and is now removed. "
-                           f"`torch.{name}` is gone in favor of `torch.linalg.{successor}`.")  # fmt: skip
+        raise RuntimeError(
+            "This function was deprecated since version 1.9 and is now removed. "
+            f"`torch.{name}` is gone in favor of `torch.linalg.{successor}`."
+        )
 
     raising.__name__ = raising.__qualname__ = name
     raising.__doc__ = f"Gone from torch; see `linalg.{successor}`."
@@ -141,8 +149,10 @@ def trace(x: Any, /) -> Any:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {x.ndim}")
     if x.dtype.kind == "b":
         raise NotImplementedError("\"trace\" not implemented for 'Bool'")
-    on = x * np.eye(*x.shape, dtype=bool)
-    return np.add.reduce(on, axis=None, dtype=np.int64 if x.dtype.kind in "iu" else x.dtype)
+    m, n = x.shape
+    last = max(min(m, n) - 1, 0) * (n + 1)  # where in memory order the diagonal ends
+    on = x.reshape(-1)[: last + 1 : n + 1]
+    return np.add.reduce(on, axis=0, dtype=np.int64 if x.dtype.kind in "iu" else x.dtype)
 
 
 @trace.vjp
@@ -150,13 +160,21 @@ def _(g, x_shape):
     return g * np.eye(*x_shape, dtype=bool)
 
 
-@primitive(define=op, name="linalg_cross", promote=SAME, numbers=False, namespace="primitive", node="LinalgCrossBackward0")
+NEXT, LAST = np.array([1, 2, 0]), np.array([2, 0, 1])
+
+
+@primitive(
+    define=op,
+    name="linalg_cross",
+    promote=SAME,
+    numbers=False,
+    namespace="primitive",
+    node="LinalgCrossBackward0",
+)
 def cross_product(x: Any, y: Any, /, dim: int) -> Any:
     """Cross products of the vectors of length 3 along `dim`."""
-    n = max(x.ndim, y.ndim)
-    before = (slice(None),) * (dim % n)
-    (a, b, c), (d, e, f) = ([v[(*before, slice(i, i + 1))] for i in range(3)] for v in (x, y))
-    return np.concatenate([b * f - c * e, c * d - a * f, a * e - b * d], axis=dim % n)
+    once, twice = ((*(slice(None),) * dim, order) for order in (NEXT, LAST))
+    return x[once] * y[twice] - x[twice] * y[once]
 
 
 @cross_product.vjp
@@ -177,7 +195,9 @@ def _cross(input: Any, other: Any, dim: int, out: Any) -> Any:
         raise define.bad_dim(dim, m)
     p, q = input.shape[dim], other.shape[dim]
     if p != 3 or q != 3:
-        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {p} and {q}")
+        raise RuntimeError(
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got {p} and {q}"
+        )
     if input._data.dtype.kind == "b":
         raise NotImplementedError("\"cross\" not implemented for 'Bool'")
     if input.dtype is not other.dtype:
@@ -209,8 +229,10 @@ def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
     """Sum of conj(x) * y along `dim`, of broadcast tensors."""
     check_floating("linalg.vecdot", x._data)
     if x.dtype is not y.dtype:
-        raise RuntimeError(f"linalg.vecdot: Expected x and y to have the same dtype, but found x of type "
-                           f"{type_name(x._data)} and y of type {type_name(y._data)} instead")  # fmt: skip
+        raise RuntimeError(
+            f"linalg.vecdot: Expected x and y to have the same dtype, but found x of type "
+            f"{type_name(x._data)} and y of type {type_name(y._data)} instead"
+        )
     if x.ndim == 1 == y.ndim:
         return products.vdot(x, y, out=out)
     return _call("sum", (x.conj() if x.is_complex() else x) * y, dim, **_out(out))
@@ -220,9 +242,13 @@ def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
 def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
     """The n-th power of square matrices; a negative power is one of the inverse."""
     if not isinstance(n, int):
-        raise TypeError(f"matrix_power(): argument 'n' (position 2) must be int, not {type(n).__name__}")
+        raise TypeError(
+            f"matrix_power(): argument 'n' (position 2) must be int, not {type(n).__name__}"
+        )
     if input.ndim < 2:
-        raise RuntimeError("linalg.matrix_power: The input tensor A must have at least 2 dimensions.")
+        raise RuntimeError(
+            "linalg.matrix_power: The input tensor A must have at least 2 dimensions."
+        )
     check_sides("linalg.matrix_power", input._data)
     if n < 0:
         input = solvers.inv.op.entry(input)
@@ -232,7 +258,9 @@ def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
 def _power(A: Any, n: int) -> Any:
     if n == 0:
         eye = define.wrap(np.eye(A.shape[-1], dtype=A._data.dtype))
-        return _call("where", define.wrap(np.ones(A.shape, bool)), eye, A)  # A, of which nothing is taken
+        return _call(
+            "where", define.wrap(np.ones(A.shape, bool)), eye, A
+        )  # A, of which nothing is taken
     if n == 1:
         return A.clone()
     result = None
@@ -275,10 +303,14 @@ def _to(A: Any, dtype: Any) -> Any:
 def _matrix_dims(dim: Any, ndim: int) -> tuple[int, int]:
     dims = tuple(dim) if isinstance(dim, (tuple, list)) else (dim,)
     if len(dims) != 2:
-        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, dims))}")
+        raise RuntimeError(
+            f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, dims))}"
+        )
     first, second = (axes_of(d, ndim)[0] for d in dims)
     if first == second:
-        raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got ({dims[0]}, {dims[1]})")
+        raise RuntimeError(
+            f"linalg.matrix_norm: dims must be different. Got ({dims[0]}, {dims[1]})"
+        )
     return first, second
 
 
@@ -294,8 +326,15 @@ def _spectrum(A: Any, dims: tuple[int, int], keepdim: bool) -> tuple:
 
 
 @function(method=False, namespace="linalg")
-def matrix_norm(input: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None,
-                out: Any = None) -> Any:  # fmt: skip
+def matrix_norm(
+    input: Any,
+    ord: Any = "fro",
+    dim: Any = (-2, -1),
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+) -> Any:
     """Norms of matrices: "fro", "nuc", 2 and -2 (of singular values), 1, -1, inf and -inf (of row or column sums)."""
     if ord not in ("fro", "nuc") and (isinstance(ord, str) or abs(ord) not in (1, 2, float("inf"))):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
@@ -312,7 +351,9 @@ def matrix_norm(input: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool
         return define.write_out(out, shaped(_extreme(S, ord, -1)))
     over, along = dims if abs(ord) == 1 else dims[::-1]
     sums = _call("linalg.vector_norm", input, 1, (over,), keepdim)
-    return define.write_out(out, _extreme(sums, ord, along - (along > over and not keepdim), keepdim))
+    return define.write_out(
+        out, _extreme(sums, ord, along - (along > over and not keepdim), keepdim)
+    )
 
 
 def _extreme(x: Any, ord: Any, dim: int, keepdim: bool = False) -> Any:
@@ -322,25 +363,47 @@ def _extreme(x: Any, ord: Any, dim: int, keepdim: bool = False) -> Any:
 
 
 @function(method=False, namespace="linalg")
-def norm(input: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
+def norm(
+    input: Any,
+    ord: Any = None,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+) -> Any:
     """Norm of vectors or matrices, by `ord` and the number of dimensions; of all elements by default."""
     ndim = input.ndim
     if dim is not None:
         dims = (dim,) if isinstance(dim, int) else tuple(dim)
         if ord is not None and len(dims) not in (1, 2):
-            raise RuntimeError(f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}")
+            raise RuntimeError(
+                f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}"
+            )
     elif ord is not None and not isinstance(ord, str):
         if ndim not in (1, 2):
-            raise RuntimeError("linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. "
-                               f"Got {ndim}D.")  # fmt: skip
+            raise RuntimeError(
+                "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. "
+                f"Got {ndim}D."
+            )
         dims = tuple(range(ndim))
     elif isinstance(ord, str) and ndim > 2:
-        raise RuntimeError(f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {ndim}D.")
+        raise RuntimeError(
+            f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {ndim}D."
+        )
     else:
         dims = None if ord is None else (-2, -1)
     if ord is not None and (isinstance(ord, str) or len(dims) == 2):
         return matrix_norm(input, ord, dims, keepdim, dtype=dtype, out=out)
-    return _call("linalg.vector_norm", input, 2 if ord is None else ord, dims, keepdim, dtype=dtype, **_out(out))
+    return _call(
+        "linalg.vector_norm",
+        input,
+        2 if ord is None else ord,
+        dims,
+        keepdim,
+        dtype=dtype,
+        **_out(out),
+    )
 
 
 @function(method=False, namespace="linalg")
@@ -370,17 +433,28 @@ def _finite(inverse: Any) -> Any:
 
 
 @function(method=False, namespace="linalg")
-def matrix_rank(input: Any, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None,
-                out: Any = None) -> Any:  # fmt: skip
+def matrix_rank(
+    input: Any,
+    tol: Any = None,
+    hermitian: bool = False,
+    *,
+    atol: Any = None,
+    rtol: Any = None,
+    out: Any = None,
+) -> Any:
     """How many singular values exceed max(atol, rtol * largest); `tol` is another name of `atol`."""
     if input.ndim < 2:
-        raise RuntimeError("torch.linalg.matrix_rank: The input tensor input must have at least 2 dimensions.")
+        raise RuntimeError(
+            "torch.linalg.matrix_rank: The input tensor input must have at least 2 dimensions."
+        )
     if input._data.dtype.kind not in "fc":
         raise RuntimeError("This function doesn't handle types other than float and double")
     A = input.detach()
     S = abs((eigvalsh(A) if hermitian else svdvals(A))._data)
-    atol, rtol = (np.asarray(t._data)[..., None] if isinstance(t, define.Tensor) else t
-                  for t in (tol if atol is None else atol, 0.0 if tol is not None else rtol))  # fmt: skip
+    atol, rtol = (
+        np.asarray(t._data)[..., None] if isinstance(t, define.Tensor) else t
+        for t in (tol if atol is None else atol, 0.0 if tol is not None else rtol)
+    )
     if not S.shape[-1]:
         return define.write_out(out, define.wrap(np.zeros(S.shape[:-1], np.int64)))
     bound = cutoff(atol, rtol, S.max(-1, keepdims=True), A.shape, A._data)
@@ -421,7 +495,9 @@ def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 
     m, n = A.shape[-2:]
     q = min(6, m, n) if q is None else q
     if not 0 <= q <= min(m, n):
-        raise ValueError(f"q(={q}) must be non-negative integer and not greater than min(m, n)={min(m, n)}")
+        raise ValueError(
+            f"q(={q}) must be non-negative integer and not greater than min(m, n)={min(m, n)}"
+        )
     if niter < 0:
         raise ValueError(f"niter(={niter}) must be non-negative integer")
     return svd_lowrank(A, q, niter, _call("mean", A, -2, True) if center else None)

@@ -66,8 +66,9 @@ def check_matrix(name: str, x: Any, argument: str = "A") -> None:
 def check_floating(name: str, x: Any) -> None:
     """Raise unless the dtype of `x` is floating or complex."""
     if FROM_NUMPY[x.dtype].category < FLOATING:
-        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. "
-                           f"Got {type_name(x)}")  # fmt: skip
+        raise RuntimeError(
+            f"{name}: Expected a floating point or complex tensor as input. Got {type_name(x)}"
+        )
 
 
 def check_square(name: str, x: Any) -> None:
@@ -81,20 +82,25 @@ def check_sides(name: str, x: Any) -> None:
     m, n = x.shape[-2:]
     if m != n:
         prefix = f"{name}: " if name else ""
-        raise RuntimeError(f"{prefix}A must be batches of square matrices, but they are {m} by {n} "
-                           "matrices")  # fmt: skip
+        raise RuntimeError(
+            f"{prefix}A must be batches of square matrices, but they are {m} by {n} matrices"
+        )
 
 
 def check_equation(name: str, A: Any, B: Any, left: bool, first: str = "A") -> None:
     """Raise unless A X = B (or X A = B) makes sense for square A."""
     check_sides(name, A)
     if A.dtype is not B.dtype:
-        raise RuntimeError(f"{name}: Expected {first} and B to have the same dtype, but found {first} of "
-                           f"type {type_name(A)} and B of type {type_name(B)} instead")  # fmt: skip
+        raise RuntimeError(
+            f"{name}: Expected {first} and B to have the same dtype, but found {first} of "
+            f"type {type_name(A)} and B of type {type_name(B)} instead"
+        )
     if A.shape[-1] != B.shape[-2 if left else -1]:
         (m, n), (p, q) = A.shape[-2:], B.shape[-2:]
-        raise RuntimeError(f"{name}: Incompatible shapes of A and B for the equation "
-                           f"{'AX = B' if left else 'XA = B'} ({m}x{n} and {p}x{q})")  # fmt: skip
+        raise RuntimeError(
+            f"{name}: Incompatible shapes of A and B for the equation "
+            f"{'AX = B' if left else 'XA = B'} ({m}x{n} and {p}x{q})"
+        )
 
 
 def first_failure(info: Any) -> tuple[str, int] | None:

@@ -19,9 +19,20 @@ from ..tape import new, record, state
 from . import define
 from .define import SAME, broadcast_error, function, op, scalar_name
 
-CPP_NAMES = {"bool": "bool", "uint8": "unsigned char", "int8": "signed char", "int16": "short int", "int32": "int",
-             "int64": "long int", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float",
-             "float64": "double", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}  # fmt: skip
+CPP_NAMES = {
+    "bool": "bool",
+    "uint8": "unsigned char",
+    "int8": "signed char",
+    "int16": "short int",
+    "int32": "int",
+    "int64": "long int",
+    "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16",
+    "float32": "float",
+    "float64": "double",
+    "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+}
 NO_BOOL = "\"{}\" not implemented for 'Bool'"
 
 
@@ -51,7 +62,9 @@ def unlike_batches(x: Any, y: Any) -> RuntimeError:
 
 def misfit(rows: int, inner: int, shape: tuple) -> RuntimeError:
     """The error for matrices whose inner sizes differ."""
-    return RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{inner} and {times(shape)})")
+    return RuntimeError(
+        f"mat1 and mat2 shapes cannot be multiplied ({rows}x{inner} and {times(shape)})"
+    )
 
 
 def misfit_vector(rows: int, shape: tuple, length: int) -> RuntimeError:
@@ -63,22 +76,28 @@ def misfit_batch(x: Any, y: Any) -> RuntimeError:
     """The error for batches that do not fit: in the batch dimensions, or in the inner sizes."""
     broadcast = broadcast_error((x.shape[:-2], y.shape[:-2]))
     size = math.prod(np.broadcast_shapes(x.shape[:-2], y.shape[:-2])) if broadcast is None else 0
-    return broadcast or RuntimeError("Expected size for first two dimensions of batch2 tensor to be: "
-                                     f"[{size}, {x.shape[-1]}] but got: [{size}, {y.shape[-2]}].")  # fmt: skip
+    return broadcast or RuntimeError(
+        "Expected size for first two dimensions of batch2 tensor to be: "
+        f"[{size}, {x.shape[-1]}] but got: [{size}, {y.shape[-2]}]."
+    )
 
 
 def check_expandable(shape: tuple, target: tuple) -> None:
     """Raise torch's error if a tensor of `shape` does not broadcast to `target`."""
     lead = len(target) - len(shape)
     if lead < 0:
-        raise RuntimeError(f"expand(torch.FloatTensor{{{list(shape)}}}, size={list(target)}): the number of sizes provided "
-                           f"({len(target)}) must be greater or equal to the number of dimensions in the tensor "
-                           f"({len(shape)})")  # fmt: skip
+        raise RuntimeError(
+            f"expand(torch.FloatTensor{{{list(shape)}}}, size={list(target)}): the number of sizes provided "
+            f"({len(target)}) must be greater or equal to the number of dimensions in the tensor "
+            f"({len(shape)})"
+        )
     for i in reversed(range(len(shape))):
         if shape[i] not in (1, target[lead + i]):
-            raise RuntimeError(f"The expanded size of the tensor ({target[lead + i]}) must match the existing size "
-                               f"({shape[i]}) at non-singleton dimension {lead + i}.  Target sizes: {list(target)}.  "
-                               f"Tensor sizes: {list(shape)}")  # fmt: skip
+            raise RuntimeError(
+                f"The expanded size of the tensor ({target[lead + i]}) must match the existing size "
+                f"({shape[i]}) at non-singleton dimension {lead + i}.  Target sizes: {list(target)}.  "
+                f"Tensor sizes: {list(shape)}"
+            )
 
 
 # -- two operands ----------------------------------------------------------------------------------------------------
@@ -113,8 +132,10 @@ def mv(x: Any, vec: Any, /) -> Any:
     if x.ndim != 2 or vec.ndim != 1:
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {x.ndim}, {vec.ndim}")
     if x.dtype is not vec.dtype:
-        raise RuntimeError(f"addmv input tensors must have the same dtype, but got {type_name(vec)}, {type_name(x)}, and "
-                           f"{type_name(vec)}")  # fmt: skip
+        raise RuntimeError(
+            f"addmv input tensors must have the same dtype, but got {type_name(vec)}, {type_name(x)}, and "
+            f"{type_name(vec)}"
+        )
     try:
         return np.dot(x, vec)
     except ValueError:
@@ -131,7 +152,12 @@ def _(g, x):
     return np.dot(x.T, g)
 
 
-@op(takes="ifc", refusal=NO_BOOL.format("addmm_impl_cpu_"), namespace="primitive", node="SqueezeBackward4")
+@op(
+    takes="ifc",
+    refusal=NO_BOOL.format("addmm_impl_cpu_"),
+    namespace="primitive",
+    node="SqueezeBackward4",
+)
 def vector_matrix(x: Any, y: Any, /) -> Any:
     """Product of a vector (k) and a matrix (k, m)."""
     if x.dtype is not y.dtype:
@@ -156,11 +182,15 @@ def _check_vectors(x: Any, y: Any) -> None:
     if x.ndim != 1 or y.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {x.ndim}D and {y.ndim}D tensors")
     if x.dtype is not y.dtype:
-        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {type_name(x)} and {type_name(y)}")
+        raise RuntimeError(
+            f"dot : expected both vectors to have same dtype, but found {type_name(x)} and {type_name(y)}"
+        )
     if x.shape != y.shape:
         n, m = x.size, y.size
-        raise RuntimeError(f"inconsistent tensor size, expected tensor [{n}] and src [{m}] to have the same number of "
-                           f"elements, but got {n} and {m} elements respectively")  # fmt: skip
+        raise RuntimeError(
+            f"inconsistent tensor size, expected tensor [{n}] and src [{m}] to have the same number of "
+            f"elements, but got {n} and {m} elements respectively"
+        )
 
 
 @op(takes="ifc", refusal=NO_BOOL.format("dot"))
@@ -228,8 +258,10 @@ def bmm(x: Any, mat2: Any, /) -> Any:
     if x.dtype is not mat2.dtype:
         raise unlike_batches(x, mat2)
     if x.shape[0] != mat2.shape[0] or x.shape[2] != mat2.shape[1]:
-        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{x.shape[0]}, {x.shape[2]}] "
-                           f"but got: [{mat2.shape[0]}, {mat2.shape[1]}].")  # fmt: skip
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: [{x.shape[0]}, {x.shape[2]}] "
+            f"but got: [{mat2.shape[0]}, {mat2.shape[1]}]."
+        )
     return np.matmul(x, mat2)
 
 
@@ -290,7 +322,12 @@ def flat(x: Any) -> Any:
     return x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
 
-@op(takes="ifc", refusal=NO_BOOL.format("addmm_impl_cpu_"), namespace="primitive", node="UnsafeViewBackward0")
+@op(
+    takes="ifc",
+    refusal=NO_BOOL.format("addmm_impl_cpu_"),
+    namespace="primitive",
+    node="UnsafeViewBackward0",
+)
 def folded(x: Any, y: Any, /) -> Any:
     """Products of many matrices (..., n, k) with one (k, m), as a single product."""
     if x.dtype is not y.dtype:
@@ -310,13 +347,20 @@ def _(g, x):
     return np.dot(flat(x).T, flat(g))
 
 
-@op(takes="ifc", refusal=NO_BOOL.format("addmv_impl_cpu"), namespace="primitive", node="UnsafeViewBackward0")
+@op(
+    takes="ifc",
+    refusal=NO_BOOL.format("addmv_impl_cpu"),
+    namespace="primitive",
+    node="UnsafeViewBackward0",
+)
 def folded_vector(x: Any, y: Any, /) -> Any:
     """Products of many matrices (..., n, k) with one vector (k), as a single product."""
     rows = math.prod(x.shape[:-1])
     if x.dtype is not y.dtype:
-        raise RuntimeError(f"addmv input tensors must have the same dtype, but got {type_name(y)}, {type_name(x)}, and "
-                           f"{type_name(y)}")  # fmt: skip
+        raise RuntimeError(
+            f"addmv input tensors must have the same dtype, but got {type_name(y)}, {type_name(x)}, and "
+            f"{type_name(y)}"
+        )
     if x.shape[-1] != y.shape[0]:
         raise misfit_vector(rows, (rows, x.shape[-1]), y.shape[0])
     return np.dot(flat(x), y).reshape(x.shape[:-1])
@@ -344,7 +388,9 @@ def _product(input: Any, other: Any) -> Any:
     if found is not None:
         return found
     if not m or not n:
-        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {m}D and {n}D")
+        raise RuntimeError(
+            f"both arguments to matmul need to be at least 1D, but they are {m}D and {n}D"
+        )
     if n <= 2:
         return folded if n == 2 else folded_vector
     return vector_batches if m == 1 else batches
@@ -416,7 +462,9 @@ def addmm(x: Any, mat1: Any, mat2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any
             raise RuntimeError(f"{name} must be a matrix, got {m.ndim}-D tensor")
     if x.dtype is not mat2.dtype or mat1.dtype is not mat2.dtype:
         name, other = ("self", x) if x.dtype is not mat2.dtype else ("mat1", mat1)
-        raise RuntimeError(f"{name} and mat2 must have the same dtype, but got {type_name(other)} and {type_name(mat2)}")
+        raise RuntimeError(
+            f"{name} and mat2 must have the same dtype, but got {type_name(other)} and {type_name(mat2)}"
+        )
     if mat1.shape[1] != mat2.shape[0]:
         raise misfit(*mat1.shape, mat2.shape)
     return _sum(x, np.dot(mat1, mat2), beta, alpha)
@@ -439,10 +487,14 @@ def _(g, mat1, alpha):
 def addmv(x: Any, mat: Any, vec: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (mat @ vec), for a matrix (n, k) and a vector (k)."""
     if mat.ndim != 2 or vec.ndim != 1 or x.ndim > 1:
-        raise RuntimeError(f"vector + matrix @ vector expected, got {x.ndim}, {mat.ndim}, {vec.ndim}")
+        raise RuntimeError(
+            f"vector + matrix @ vector expected, got {x.ndim}, {mat.ndim}, {vec.ndim}"
+        )
     if not x.dtype is mat.dtype is vec.dtype:
-        raise RuntimeError(f"addmv input tensors must have the same dtype, but got {type_name(x)}, {type_name(mat)}, and "
-                           f"{type_name(vec)}")  # fmt: skip
+        raise RuntimeError(
+            f"addmv input tensors must have the same dtype, but got {type_name(x)}, {type_name(mat)}, and "
+            f"{type_name(vec)}"
+        )
     if mat.shape[1] != vec.shape[0] or x.size not in (1, mat.shape[0]):
         raise misfit_vector(x.size, mat.shape, vec.shape[0])
     return _sum(x, np.dot(mat, vec), beta, alpha)
@@ -467,7 +519,9 @@ def _check_batches(x: Any, batch1: Any, batch2: Any) -> None:
             raise RuntimeError(f"batch{i + 1} must be a 3D tensor")
     if not x.dtype is batch1.dtype is batch2.dtype:
         a, b, c = (CPP_NAMES[FROM_NUMPY[m.dtype].name] for m in (x, batch1, batch2))
-        raise RuntimeError(f"Input dtypes must be the same, got: input {a}, batch1: {b}, batch2: {c}")
+        raise RuntimeError(
+            f"Input dtypes must be the same, got: input {a}, batch1: {b}, batch2: {c}"
+        )
 
 
 @op(inplace=True, takes="ifc", refusal=NO_BOOL.format("baddbmm"))
@@ -477,8 +531,10 @@ def baddbmm(x: Any, batch1: Any, batch2: Any, /, beta: Any = 1, alpha: Any = 1) 
     (b, n, k), m = batch1.shape, batch2.shape[2]
     check_expandable(x.shape, (b, n, m))
     if batch2.shape[:2] != (b, k):
-        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{b}, {k}] "
-                           f"but got: {list(batch2.shape[:2])}.")  # fmt: skip
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: [{b}, {k}] "
+            f"but got: {list(batch2.shape[:2])}."
+        )
     return _sum(x, np.matmul(batch1, batch2), beta, alpha)
 
 
@@ -502,9 +558,13 @@ def addbmm(x: Any, batch1: Any, batch2: Any, /, beta: Any = 1, alpha: Any = 1) -
     (b, n, k), m = batch1.shape, batch2.shape[2]
     check_expandable(x.shape, (n, m))
     if batch2.shape[0] != b:
-        raise RuntimeError(f"batch1 and batch2 must have same number of batches, got {b} and {batch2.shape[0]}")
+        raise RuntimeError(
+            f"batch1 and batch2 must have same number of batches, got {b} and {batch2.shape[0]}"
+        )
     if batch2.shape[1] != k:
-        raise RuntimeError(f"Incompatible matrix sizes for bmm ({n}x{k} and {times(batch2.shape[1:])})")
+        raise RuntimeError(
+            f"Incompatible matrix sizes for bmm ({n}x{k} and {times(batch2.shape[1:])})"
+        )
     wide = batch1.transpose((1, 0, 2)).reshape((n, b * k))
     return _sum(x, np.dot(wide, batch2.reshape((b * k, m))), beta, alpha)
 
@@ -532,7 +592,9 @@ def addr(x: Any, vec1: Any, vec2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
     if FROM_NUMPY[x.dtype].category < FLOATING:
         for name, scale in (("beta", beta), ("alpha", alpha)):
             if isinstance(scale, float):
-                raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
+                raise RuntimeError(
+                    f"For integral input tensors, argument {name} must not be a floating point number."
+                )
     if x.dtype.kind == "b":
         return (vec1[:, None] & vec2 & bool(alpha)) | (x & bool(beta))
     return _sum(x, vec1[:, None] * vec2, beta, alpha)
@@ -556,17 +618,23 @@ def _(g, vec1, alpha):
 
 def _check_linear(x: Any, weight: Any, bias: Any = None) -> None:
     if not x.ndim:
-        raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are 0D and {weight.ndim}D")
+        raise RuntimeError(
+            f"both arguments to linear need to be at least 1D, but they are 0D and {weight.ndim}D"
+        )
     if weight.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {weight.ndim}D")
     if weight.ndim < 2:
         raise RuntimeError(f"mat2 must be a matrix, got {weight.ndim}-D tensor")
     if bias is not None and bias.dtype is not weight.dtype:
-        raise RuntimeError(f"self and mat2 must have the same dtype, but got {type_name(bias)} and {type_name(weight)}")
+        raise RuntimeError(
+            f"self and mat2 must have the same dtype, but got {type_name(bias)} and {type_name(weight)}"
+        )
     if x.dtype is not weight.dtype:
         if bias is None:
             raise unlike_matrices(x, weight)
-        raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {type_name(x)} and {type_name(weight)}")
+        raise RuntimeError(
+            f"mat1 and mat2 must have the same dtype, but got {type_name(x)} and {type_name(weight)}"
+        )
     rows = math.prod(x.shape[:-1])
     if x.shape[-1] != weight.shape[1]:
         raise misfit(rows, x.shape[-1], weight.shape[::-1])
@@ -603,19 +671,34 @@ def _projection(x: Any, weight: Any, /) -> Any:
 
 
 MATRIX = (lambda g, weight: np.dot(g, weight), lambda g, x: np.dot(g.T, x), lambda g: g)
-STACK = (lambda g, weight: np.dot(flat(g), weight).reshape((*g.shape[:-1], weight.shape[1])),
-         lambda g, x: np.dot(flat(g).T, flat(x)), lambda g: g)  # fmt: skip
+STACK = (
+    lambda g, weight: np.dot(flat(g), weight).reshape((*g.shape[:-1], weight.shape[1])),
+    lambda g, x: np.dot(flat(g).T, flat(x)),
+    lambda g: g,
+)
 
 
 def _linear_op(kernel: Any, name: str, node: str, rules: tuple) -> define.Op:
-    entry = op(kernel, name=name, node=node, rules=rules, namespace="primitive", takes="ifc",
-               refusal=NO_BOOL.format("addmm_impl_cpu_"))  # fmt: skip
+    entry = op(
+        kernel,
+        name=name,
+        node=node,
+        rules=rules,
+        namespace="primitive",
+        takes="ifc",
+        refusal=NO_BOOL.format("addmm_impl_cpu_"),
+    )
     return entry.op
 
 
-AFFINE = (_linear_op(_affine, "folded_affine", "ViewBackward0", STACK), _linear_op(_affine, "affine", "AddmmBackward0", MATRIX))
-PROJECTION = (_linear_op(_projection, "folded_projection", "UnsafeViewBackward0", STACK[:2]),
-              _linear_op(_projection, "projection", "MmBackward0", MATRIX[:2]))  # fmt: skip
+AFFINE = (
+    _linear_op(_affine, "folded_affine", "ViewBackward0", STACK),
+    _linear_op(_affine, "affine", "AddmmBackward0", MATRIX),
+)
+PROJECTION = (
+    _linear_op(_projection, "folded_projection", "UnsafeViewBackward0", STACK[:2]),
+    _linear_op(_projection, "projection", "MmBackward0", MATRIX[:2]),
+)
 
 
 @function(method=False, namespace="nn.functional")
@@ -655,16 +738,33 @@ def _record_linear(out: Any, input: Any, weight: Any, bias: Any) -> None:
     for_x = None if m is None else (w,)
     for_w = None if n is None else (x,)
     if bias is None:
-        out._node = define.record(PROJECTION[matrix], z.shape, z.dtype, (m, n), (input._index, weight._index),
-                                  (for_x, for_w))  # fmt: skip
+        out._node = define.record(
+            PROJECTION[matrix],
+            z.shape,
+            z.dtype,
+            (m, n),
+            (input._index, weight._index),
+            (for_x, for_w),
+        )
     else:
-        out._node = define.record(AFFINE[matrix], z.shape, z.dtype, (m, n, p), (input._index, weight._index, bias._index),
-                                  (for_x, for_w, None if p is None else ()))  # fmt: skip
+        out._node = define.record(
+            AFFINE[matrix],
+            z.shape,
+            z.dtype,
+            (m, n, p),
+            (input._index, weight._index, bias._index),
+            (for_x, for_w, None if p is None else ()),
+        )
 
 
 def _any_linear(input: Any, weight: Any, bias: Any) -> Any:
     """`linear` for any dtypes and dimensions, by the general path; whatever is wrong is raised there."""
-    if bias is None and weight.__class__ is define.Tensor and weight._data.ndim == 1 and input._data.ndim:
+    if (
+        bias is None
+        and weight.__class__ is define.Tensor
+        and weight._data.ndim == 1
+        and input._data.ndim
+    ):
         return matmul(input, weight)
     for i, (name, t) in enumerate((("input", input), ("weight", weight), ("bias", bias))):
         if not isinstance(t, define.Tensor) and not (name == "bias" and t is None):

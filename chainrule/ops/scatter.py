@@ -277,7 +277,7 @@ def scatter(
     number = value if src is None else src
     if isinstance(number, Tensor):
         if reduce == "multiply":
-            return scatter_reduce(do, input, dim, index, number, "prod")
+            return scatter_reduce.by(do, input, dim, index, number, "prod")
         how = SCATTER if reduce is None else SCATTER_ADD
         return scattered(
             do, "scatter", input, dim, index, number, lambda x, place, y: do(how, x, y, place)
@@ -293,7 +293,7 @@ def scatter(
             None,
             lambda x, place, _: do(SCATTER_NUMBER, x, number, place),
         )
-    return scatter(do, input, dim, index, wrap(np.full(index.shape, number)), reduce=reduce)
+    return scatter.by(do, input, dim, index, wrap(np.full(index.shape, number)), reduce=reduce)
 
 
 @both
@@ -526,7 +526,7 @@ def put_flat(do: Callable, input: Any, index: Any, source: Any, accumulate: bool
         )
     check_flat("put", i, x.size)
     if not x.ndim and i.size != 1:
-        done = put_flat(do, input.reshape(1), index, source, accumulate)
+        done = put_flat.by(do, input.reshape(1), index, source, accumulate)
         return input if do is in_place else done.reshape(())
     place = np.unravel_index(i % max(x.size, 1), x.shape) if x.ndim else ()
     shape = i.shape if x.ndim else ()

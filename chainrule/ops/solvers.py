@@ -16,8 +16,20 @@ from ..errors import LinAlgError
 from . import define, lapack
 from .define import function, op, primitive
 from .lapack import gufuncs
-from .matrices import (check_equation, check_floating, check_matrix, check_sides, check_square, eps_of,
-                       first_failure, identity, lower, mH, mT, upper)  # fmt: skip
+from .matrices import (
+    check_equation,
+    check_floating,
+    check_matrix,
+    check_sides,
+    check_square,
+    eps_of,
+    first_failure,
+    identity,
+    lower,
+    mH,
+    mT,
+    upper,
+)
 from .products import type_name
 
 INPUT = {"A": "input"}
@@ -87,8 +99,14 @@ def _(g, x, out):
     return np.add.reduce(g * out, axis=(-2, -1), keepdims=True) * P - P @ mT(g) @ out
 
 
-@op(namespace="linalg", name="slogdet", outputs=2, partial=True, node="LinalgSlogdetBackward0",
-    result=return_types.linalg_slogdet)  # fmt: skip
+@op(
+    namespace="linalg",
+    name="slogdet",
+    outputs=2,
+    partial=True,
+    node="LinalgSlogdetBackward0",
+    result=return_types.linalg_slogdet,
+)
 def sign_and_log_determinant(A: Any, /) -> Any:
     """Sign (or phase) and logarithm of the absolute value of the determinants of square matrices."""
     check_square("linalg.slogdet", A)
@@ -136,7 +154,14 @@ def solve(A: Any, B: Any, /, left: bool = True) -> Any:
     Raises LinAlgError for a singular matrix.
     """
     _check_system(A, B, left)
-    return _solution(A, B, left, lambda a, b: lapack.strict(gufuncs.solve, lambda: lapack.unsolvable("linalg.solve", a), a, b))
+    return _solution(
+        A,
+        B,
+        left,
+        lambda a, b: lapack.strict(
+            gufuncs.solve, lambda: lapack.unsolvable("linalg.solve", a), a, b
+        ),
+    )
 
 
 def _solve_rule(g, A, out, left, needs):
@@ -164,8 +189,16 @@ def solve_ex(A: Any, B: Any, /, left: bool = True, check_errors: bool = False) -
 solve_ex.vjp_all(_solve_rule)
 
 
-@primitive(define=op, name="solve_triangular", namespace="linalg", node="LinalgSolveTriangularBackward0", public=INPUT)
-def solve_triangular(A: Any, B: Any, /, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
+@primitive(
+    define=op,
+    name="solve_triangular",
+    namespace="linalg",
+    node="LinalgSolveTriangularBackward0",
+    public=INPUT,
+)
+def solve_triangular(
+    A: Any, B: Any, /, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Any:
     """X of A X = B (X A = B with `left=False`) for triangular A (..., n, n) and B (..., n, k).
 
     The other triangle is not read, and with `unitriangular` the diagonal counts as ones.
@@ -195,19 +228,29 @@ def _triangle(x: Any, is_upper: bool, unit: bool) -> Any:
     return upper(x, int(unit)) if is_upper else lower(x, -int(unit))
 
 
-@op(outputs=2, result=return_types.triangular_solve, node="TriangularSolveBackward0",
-    public={"b": "input"})  # fmt: skip
-def triangular_solve(b: Any, A: Any, /, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> Any:
+@op(
+    outputs=2,
+    result=return_types.triangular_solve,
+    node="TriangularSolveBackward0",
+    public={"b": "input"},
+)
+def triangular_solve(
+    b: Any, A: Any, /, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+) -> Any:
     """X of A X = b (A^T X = b with `transpose`) for triangular A, and a copy of A."""
     for name, x in (("b", b), ("A", A)):
         if x.ndim < 2:
-            raise RuntimeError(f"torch.triangular_solve: Expected {name} to have at least 2 dimensions, but it has "
-                               f"{x.ndim} dimensions instead")  # fmt: skip
+            raise RuntimeError(
+                f"torch.triangular_solve: Expected {name} to have at least 2 dimensions, but it has "
+                f"{x.ndim} dimensions instead"
+            )
     check_floating("triangular_solve", A)
     check_sides("", A)
     if A.shape[-1] != b.shape[-2]:
-        raise RuntimeError(f"Incompatible matrix sizes for triangular_solve: each A matrix is {A.shape[-1]} by "
-                           f"{A.shape[-1]} but each b matrix is {b.shape[-2]} by {b.shape[-1]}")  # fmt: skip
+        raise RuntimeError(
+            f"Incompatible matrix sizes for triangular_solve: each A matrix is {A.shape[-1]} by "
+            f"{A.shape[-1]} but each b matrix is {b.shape[-2]} by {b.shape[-1]}"
+        )
     lead = np.broadcast_shapes(A.shape[:-2], b.shape[:-2])
     X = lapack.triangular(mT(A) if transpose else A, b, upper == transpose, unitriangular)
     return X, np.broadcast_to(A, (*lead, *A.shape[-2:])).copy()
@@ -227,7 +270,11 @@ def _(g, A, out, upper, transpose, unitriangular):
 def cutoff(atol: Any, rtol: Any, largest: Any, shape: tuple, like: Any) -> Any:
     """Below which singular values count as zero: max(atol, rtol * largest)."""
     if rtol is None:
-        rtol = max(shape[-2:]) * eps_of(like) if atol is None or np.ndim(atol) == 0 and atol == 0 else 0.0
+        rtol = (
+            max(shape[-2:]) * eps_of(like)
+            if atol is None or np.ndim(atol) == 0 and atol == 0
+            else 0.0
+        )
         if np.ndim(atol):
             rtol = np.where(np.asarray(atol) > 0, 0.0, max(shape[-2:]) * eps_of(like))
     return np.maximum(0.0 if atol is None else atol, np.asarray(rtol) * largest)
@@ -237,8 +284,10 @@ def cutoff(atol: Any, rtol: Any, largest: Any, shape: tuple, like: Any) -> Any:
 def pseudoinverse(A: Any, /, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
     """Moore-Penrose inverses of matrices (..., m, n)."""
     if A.ndim < 2 or A.dtype.kind not in "fc":
-        raise RuntimeError(f"linalg.pinv({type_name(A)}{{{list(A.shape)}}}): expected a tensor with 2 or more dimensions "
-                           "of float, double, cfloat or cdouble types")  # fmt: skip
+        raise RuntimeError(
+            f"linalg.pinv({type_name(A)}{{{list(A.shape)}}}): expected a tensor with 2 or more dimensions "
+            "of float, double, cfloat or cdouble types"
+        )
     if hermitian:
         check_sides("linalg.eigh", A)
         S, U = gufuncs.eigh_lo(A)
@@ -246,8 +295,13 @@ def pseudoinverse(A: Any, /, atol: Any = None, rtol: Any = None, hermitian: bool
     else:
         U, S, Vh, _ = lapack.svd(A, False)
     size = abs(S)
-    largest = size.max(-1, keepdims=True) if size.shape[-1] else np.zeros((*S.shape[:-1], 1), S.dtype)
-    tolerances = [np.asarray(t)[..., None] if isinstance(t, (np.ndarray, np.generic)) else t for t in (atol, rtol)]
+    largest = (
+        size.max(-1, keepdims=True) if size.shape[-1] else np.zeros((*S.shape[:-1], 1), S.dtype)
+    )
+    tolerances = [
+        np.asarray(t)[..., None] if isinstance(t, (np.ndarray, np.generic)) else t
+        for t in (atol, rtol)
+    ]
     keep = size > cutoff(*tolerances, largest, A.shape, A)
     inverted = np.where(keep, 1 / np.where(keep, S, 1), 0).astype(S.dtype)
     return mH(Vh) @ (inverted[..., None] * mH(U))
@@ -266,7 +320,15 @@ def _(g, A, out):
 
 
 @function(method=False, namespace="linalg")
-def pinv(input: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Any = None) -> Any:
+def pinv(
+    input: Any,
+    rcond: Any = None,
+    hermitian: bool = False,
+    *,
+    atol: Any = None,
+    rtol: Any = None,
+    out: Any = None,
+) -> Any:
     """Moore-Penrose inverses of matrices (..., m, n): singular values up to max(atol, rtol * largest) count as zero."""
     return pseudoinverse.op.entry(input, atol, rcond if rtol is None else rtol, hermitian, out=out)
 
@@ -274,8 +336,15 @@ def pinv(input: Any, rcond: Any = None, hermitian: bool = False, *, atol: Any = 
 # -- least squares ---------------------------------------------------------------------------------
 
 
-@op(namespace="linalg", name="lstsq", outputs=2, partial=True, node="LinalgLstsqBackward0",
-    result=return_types.linalg_lstsq, public={"A": "input", "B": "b"})  # fmt: skip
+@op(
+    namespace="linalg",
+    name="lstsq",
+    outputs=2,
+    partial=True,
+    node="LinalgLstsqBackward0",
+    result=return_types.linalg_lstsq,
+    public={"A": "input", "B": "b"},
+)
 def least_squares(A: Any, B: Any, /, rcond: Any = None, driver: Any = None) -> Any:
     """X that minimizes |A X - B| for A (..., m, n) and B (..., m, k) or (..., m); also residuals, rank, singular values.
 
@@ -303,14 +372,19 @@ def _check_least_squares(A: Any, B: Any, driver: str) -> bool:
     if A.dtype.kind not in "fc":
         raise RuntimeError("This function doesn't handle types other than float and double")
     if A.dtype is not B.dtype:
-        raise RuntimeError("torch.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype "
-                           f"{type_name(A)} and other's dtype {type_name(B)}")  # fmt: skip
+        raise RuntimeError(
+            "torch.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype "
+            f"{type_name(A)} and other's dtype {type_name(B)}"
+        )
     if driver not in lapack.DRIVERS:
-        raise RuntimeError("torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)")
+        raise RuntimeError(
+            "torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)"
+        )
     vector = _is_vector_of(A, B)
     if A.shape[-2] != B.shape[-1 if vector else -2]:
-        raise RuntimeError("torch.linalg.lstsq: input.size(-2) should match other.size("
-                           f"{-1 if vector else -2})")  # fmt: skip
+        raise RuntimeError(
+            f"torch.linalg.lstsq: input.size(-2) should match other.size({-1 if vector else -2})"
+        )
     return vector
 
 
@@ -325,7 +399,10 @@ def _(g, A, B, out):
     vector = X.ndim < max(A.ndim, B.ndim) or _is_vector_of(A, B)
     if vector:
         X, B = X[..., None], B[..., None]
-        gX, g_rest = gX if gX is None else gX[..., None], g_rest if g_rest is None else g_rest[..., None]
+        gX, g_rest = (
+            gX if gX is None else gX[..., None],
+            g_rest if g_rest is None else g_rest[..., None],
+        )
     gA = gB = 0
     if gX is not None:
         P = pseudoinverse(A)
@@ -340,7 +417,13 @@ def _(g, A, B, out):
 # -- exponential -----------------------------------------------------------------------------------
 
 
-@primitive(define=op, name="matrix_exp", node="LinalgMatrixExpBackward0", alias="linalg.matrix_exp", public=INPUT)
+@primitive(
+    define=op,
+    name="matrix_exp",
+    node="LinalgMatrixExpBackward0",
+    alias="linalg.matrix_exp",
+    public=INPUT,
+)
 def exponential(A: Any, /) -> Any:
     """Matrix exponentials of square matrices (..., n, n)."""
     check_square("linalg.matrix_exp", A)
@@ -354,7 +437,9 @@ def _(g, A):
     n = A.shape[-1]
     X = mT(A)
     zeros = np.zeros(A.shape, A.dtype)
-    block = np.concatenate([np.concatenate([X, g], axis=-1), np.concatenate([zeros, X], axis=-1)], axis=-2)
+    block = np.concatenate(
+        [np.concatenate([X, g], axis=-1), np.concatenate([zeros, X], axis=-1)], axis=-2
+    )
     return exponential(block)[..., :n, n:]
 
 
@@ -371,16 +456,22 @@ def cholesky_solve(x: Any, L: Any, /, upper: bool = False) -> Any:
     """X of A X = input, given A's Cholesky factor: A = L L^H, or L^H L with `upper`."""
     for name, a in (("b", x), ("u", L)):
         if a.ndim < 2:
-            raise RuntimeError(f"{name} should have at least 2 dimensions, but has {a.ndim} dimensions instead")
+            raise RuntimeError(
+                f"{name} should have at least 2 dimensions, but has {a.ndim} dimensions instead"
+            )
     if x.dtype is not L.dtype:
-        raise RuntimeError(f"Expected b and A to have the same dtype, but found b of type {type_name(x)} and A of type "
-                           f"{type_name(L)} instead.")  # fmt: skip
+        raise RuntimeError(
+            f"Expected b and A to have the same dtype, but found b of type {type_name(x)} and A of type "
+            f"{type_name(L)} instead."
+        )
     if L.dtype.kind not in "fc":
         raise NotImplementedError(f"\"cholesky_solve_cpu\" not implemented for '{type_name(L)}'")
     check_sides("cholesky_solve", L)
     if L.shape[-1] != x.shape[-2]:
-        raise RuntimeError(f"Incompatible matrix sizes for cholesky_solve: each A matrix is {L.shape[-1]} by "
-                           f"{L.shape[-1]} but each b matrix is {x.shape[-2]} by {x.shape[-1]}")  # fmt: skip
+        raise RuntimeError(
+            f"Incompatible matrix sizes for cholesky_solve: each A matrix is {L.shape[-1]} by "
+            f"{L.shape[-1]} but each b matrix is {x.shape[-2]} by {x.shape[-1]}"
+        )
     return _cholesky_solution(x, L, upper)
 
 
@@ -400,13 +491,17 @@ def _factor_cotangent(gA: Any, L: Any, is_upper: bool) -> Any:
 def cholesky_inverse(L: Any, /, upper: bool = False) -> Any:
     """Inverse of the matrix whose Cholesky factor is given: L L^H, or L^H L with `upper`."""
     if L.dtype.kind not in "fc":
-        raise NotImplementedError(f"\"cholesky_inverse_out_cpu\" not implemented for '{type_name(L)}'")
+        raise NotImplementedError(
+            f"\"cholesky_inverse_out_cpu\" not implemented for '{type_name(L)}'"
+        )
     check_square("cholesky_inverse", L)
     zeros = np.einsum("...ii->...i", L) == 0
     if zeros.any():
         where, k = first_failure(np.where(zeros.any(-1), zeros.argmax(-1) + 1, 0)) or ("", 1)
-        raise LinAlgError(f"cholesky_inverse: {where}The diagonal element {k} is zero, the inversion could not be "
-                          "completed because the input matrix is singular.")  # fmt: skip
+        raise LinAlgError(
+            f"cholesky_inverse: {where}The diagonal element {k} is zero, the inversion could not be "
+            "completed because the input matrix is singular."
+        )
     return _cholesky_solution(identity(L.shape[-1], L, L.shape[:-2]), L, upper)
 
 
@@ -429,8 +524,10 @@ def tensorinv(input: Any, ind: int = 2, *, out: Any = None) -> Any:
         raise RuntimeError(f"Expected a strictly positive integer for 'ind', but got {ind}")
     first, last = tuple(input.shape[:ind]), tuple(input.shape[ind:])
     if _sizes(first) != _sizes(last):
-        raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), "
-                           f"but got {_sizes(last)} != {_sizes(first)}")  # fmt: skip
+        raise RuntimeError(
+            "Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), "
+            f"but got {_sizes(last)} != {_sizes(first)}"
+        )
     made = inv.op.entry(input.reshape((_sizes(first), _sizes(last)))).reshape((*last, *first))
     return define.write_out(out, made)
 
@@ -444,9 +541,9 @@ def tensorsolve(input: Any, other: Any, dims: Any = None, *, out: Any = None) ->
         A = A.permute([d for d in range(A.ndim) if d not in moved] + moved)
     shape = tuple(A.shape[B.ndim :])
     if _sizes(shape) != _sizes(A.shape[: B.ndim]):
-        raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "
-                           f"prod(self.shape[:other.ndim]), but got {_sizes(shape)} != {_sizes(A.shape[: B.ndim])}")  # fmt: skip
+        raise RuntimeError(
+            "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "
+            f"prod(self.shape[:other.ndim]), but got {_sizes(shape)} != {_sizes(A.shape[: B.ndim])}"
+        )
     made = solve.op.entry(A.reshape((_sizes(shape), _sizes(shape))), B.reshape(-1)).reshape(shape)
     return define.write_out(out, made)
-
-

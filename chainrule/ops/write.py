@@ -235,8 +235,8 @@ def forget(x: Any, node: str) -> None:
 def both(
     f: Callable | None = None, *, name: str = "", method: bool = True, namespace: str = "primitive"
 ) -> Any:
-    """Register `f(do, input, ...)` under its name, with `out=`, and as the method with `_`, which
-    writes in place.
+    """Make two public functions of `f(do, input, ...)`: one of its name, which takes `out=`, and
+    the method with `_`, which writes in place. (`by` of the first is `f`.)
     """
     if f is None:
         return lambda f: both(f, name=name, method=method, namespace=namespace)
@@ -252,9 +252,9 @@ def both(
     public.__name__ = public.__qualname__ = name
     changing.__name__ = changing.__qualname__ = name + "_"
     public.__doc__ = changing.__doc__ = f.__doc__
-    function(public, method=method)
+    public.by = f  # type: ignore[attr-defined]
     function(changing, namespace=namespace)
-    return f
+    return function(public, method=method)
 
 
 # -- what may be written ---------------------------------------------------------------------------

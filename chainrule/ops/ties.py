@@ -1,0 +1,104 @@
+"""Which of equal elements a selection takes.
+
+Nothing says which, but torch's CPU code always takes the same: what its algorithms happen to leave
+in that place. They are introselect (C++'s nth_element) and quickselect, both by swaps around a
+median of three, so equal elements do not stay in order. Programs that print places, or send a
+gradient to one of several equal elements, depend on it; so rows with equal elements are gone
+through here step by step as there. That is slow, and done for small tensors only: of more than
+`FEW` elements, equal ones are taken in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+FEW = 1024
+SHORT = 16  # up to this length introsort leaves the work to an insertion sort, which is stable
+
+
+def retied(x: Any, places: Any, axis: int, pick: Callable[[list], list]) -> Any:
+    """`places` of elements along `axis`; where a row has equal ones, as `pick` takes them.
+
+    `pick` is given the rank of each element of a row, and returns the places taken.
+    """
+    if x.size > FEW or type(x) is not np.ndarray:
+        return places
+    rows = np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
+    order = np.sort(rows, axis=-1)
+    tied = (order[:, 1:] == order[:, :-1]) | np.isnan(order[:, :-1])
+    out = np.moveaxis(places, axis, -1)
+    shape, out = out.shape, out.reshape(-1, places.shape[axis]).copy()
+    for r in np.flatnonzero(tied.any(axis=-1)):
+        out[r] = pick(np.unique(rows[r], return_inverse=True)[1].tolist())
+    return np.moveaxis(out.reshape(shape), -1, axis)
+
+
+def largest(k: int, ordered: bool) -> Callable:
+    """The places of the k lowest ranks, as torch's topk leaves them (see `highest_first`)."""
+
+    def pick(rank: list) -> list:
+        order = list(range(len(rank)))
+        select(order, rank, k - 1)
+        if ordered:
+            split(order, rank, 0, k - 1)
+            order[: k - 1] = sorted(order[: k - 1], key=rank.__getitem__)
+        return order[:k]
+
+    return pick
+
+
+def highest_first(pick: Callable) -> Callable:
+    """`pick` with the ranks turned around."""
+    return lambda rank: pick([-r for r in rank])
+
+
+def middle(rank: list, at: int) -> list:
+    """The place that introselect leaves at `at`."""
+    order = list(range(len(rank)))
+    select(order, rank, at)
+    return [order[at]]
+
+
+def select(order: list, rank: list, nth: int) -> None:
+    """Introselect: reorder so that `order[nth]` has the rank it would have in order."""
+    first, last = 0, len(order)
+    while last - first > 3:
+        cut = partition(order, rank, first, last)
+        first, last = (cut, last) if cut <= nth else (first, cut)
+    order[first:last] = sorted(order[first:last], key=rank.__getitem__)
+
+
+def split(order: list, rank: list, first: int, last: int) -> None:
+    """Introsort down to short pieces, which a stable sort may finish."""
+    while last - first > SHORT:
+        cut = partition(order, rank, first, last)
+        split(order, rank, cut, last)
+        last = cut
+
+
+def partition(order: list, rank: list, first: int, last: int) -> int:
+    """Move a median of three in front, lower ranks before the returned place, higher ones after."""
+    median = median_of_three(order, rank, first + 1, first + (last - first) // 2, last - 1)
+    order[first], order[median] = order[median], order[first]
+    pivot, i, j = rank[order[first]], first + 1, last
+    while True:
+        while rank[order[i]] < pivot:
+            i += 1
+        j -= 1
+        while pivot < rank[order[j]]:
+            j -= 1
+        if i >= j:
+            return i
+        order[i], order[j] = order[j], order[i]
+        i += 1
+
+
+def median_of_three(order: list, rank: list, a: int, b: int, c: int) -> int:
+    """Which of three places holds the middle rank, in the order C++ asks."""
+    x, y, z = rank[order[a]], rank[order[b]], rank[order[c]]
+    if x < y:
+        return b if y < z else c if x < z else a
+    return a if x < z else c if y < z else b
