@@ -1,10 +1,12 @@
-"""Sums of products over named dimensions: einsum, and what is said more shortly with it (tensordot, inner, kron ...).
+"""Sums of products over named dimensions: einsum, and what is said more shortly with it (tensordot,
+inner, kron ...).
 
-One primitive does the work: `contract(x, y, xs, ys, outs)`, where the three tuples label the dimensions of the operands and
-of the result. Each label stands in at least two of the three; then the cotangents are contractions too (`g` with `y`
-labelled as `x` was), and every order of derivative follows. `einsum` reads its equation once for given shapes, and keeps a
-plan: diagonals for labels repeated in one operand, sums for labels that occur nowhere else, then pairs to contract, the
-cheapest pair first.
+One primitive does the work: `contract(x, y, xs, ys, outs)`, where the three tuples label the
+dimensions of the operands and of the result. Each label stands in at least two of the three; then
+the cotangents are contractions too (`g` with `y` labelled as `x` was), and every order of
+derivative follows. `einsum` reads its equation once for given shapes, and keeps a plan: diagonals
+for labels repeated in one operand, sums for labels that occur nowhere else, then pairs to contract,
+the cheapest pair first.
 """
 
 from __future__ import annotations
@@ -28,13 +30,14 @@ ELLIPSIS = len(
 Labels = Sizes = tuple[int, ...]
 
 
-# -- two operands ----------------------------------------------------------------------------------------------------
+# -- two operands ----------------------------------------------------------------------------------
 
 
 @functools.lru_cache(maxsize=4096)
 def layout(xs: Labels, ys: Labels, outs: Labels) -> tuple:
-    """How to turn a contraction into a matrix product: the operands' axes as (batch, left, sum) and (batch, sum, right),
-    the number of each, and the result's axes (None for axes that stand right already)."""
+    """How to turn a contraction into a matrix product: the operands' axes as (batch, left, sum) and
+    (batch, sum, right), the number of each, and the result's axes (None for axes that stand right
+    already)."""
     batch = [k for k in outs if k in xs and k in ys]
     left, right = [k for k in outs if k not in ys], [k for k in outs if k not in xs]
     sums = [k for k in xs if k in ys and k not in outs]
@@ -118,7 +121,7 @@ def _squeezed(x: Any, start: int, sizes: tuple) -> Any:
     return np.add.reduce(x, axis=axes, dtype=x.dtype, keepdims=True) if axes else x
 
 
-# -- reading an equation ---------------------------------------------------------------------------------------------
+# -- reading an equation ---------------------------------------------------------------------------
 
 
 def _labels(text: str, whole: str, start: int, where: str) -> list:
@@ -143,8 +146,8 @@ def _labels(text: str, whole: str, start: int, where: str) -> list:
             out.append(LETTERS.index(letter))
         elif letter != " ":
             raise RuntimeError(
-                f"einsum(): invalid subscript given at index {start + i} in the equation string, subscripts "
-                "must be in [a-zA-Z]"
+                f"einsum(): invalid subscript given at index {start + i} in the equation string, "
+                "subscripts must be in [a-zA-Z]"
             )
         i += 1
     return out
@@ -165,13 +168,15 @@ def _name(label: int) -> str:
 
 
 def _expanded(term: list, rank: int, most: int) -> list:
-    """A term with its ellipsis replaced by `rank` labels, aligned at the right among at most `most`."""
+    """A term with its ellipsis replaced by `rank` labels, aligned at the right among at most
+    `most`."""
     names = range(ELLIPSIS + most - rank, ELLIPSIS + most)
     return [k for label in term for k in (names if label is None else (label,))]
 
 
 def read(equation: str, shapes: tuple) -> tuple[list, list]:
-    """The labels of every dimension of the operands and of the output, checked against the shapes."""
+    """The labels of every dimension of the operands and of the output, checked against the
+    shapes."""
     terms, output = _terms(equation)
     if len(terms) != len(shapes):
         word = "fewer" if len(terms) > len(shapes) else "more"
@@ -192,7 +197,8 @@ def read(equation: str, shapes: tuple) -> tuple[list, list]:
     for k in output:
         if k < ELLIPSIS and not any(k in t for t in terms):
             raise RuntimeError(
-                f"einsum(): output subscript {_name(k)} does not appear in the equation for any input operand"
+                f"einsum(): output subscript {_name(k)} does not appear in the equation for any "
+                "input operand"
             )
         if output.count(k) > 1:
             raise RuntimeError(
@@ -206,13 +212,13 @@ def _ellipsis_rank(i: int, term: list, ndim: int) -> int:
     named = len(term) - term.count(None)
     if None not in term and named != ndim:
         raise RuntimeError(
-            f"einsum(): the number of subscripts in the equation ({named}) does not match the number of "
-            f"dimensions ({ndim}) for operand {i} and no ellipsis was given"
+            f"einsum(): the number of subscripts in the equation ({named}) does not match the "
+            f"number of dimensions ({ndim}) for operand {i} and no ellipsis was given"
         )
     if named > ndim:
         raise RuntimeError(
-            f"einsum(): the number of subscripts in the equation ({named}) is more than the number of "
-            f"dimensions ({ndim}) for operand {i}"
+            f"einsum(): the number of subscripts in the equation ({named}) is more than the number "
+            f"of dimensions ({ndim}) for operand {i}"
         )
     return ndim - named
 
@@ -224,25 +230,26 @@ def _check_sizes(terms: list, shapes: tuple) -> None:
         for k, n in zip(term, shape, strict=True):
             if own.setdefault(k, n) != n:
                 raise RuntimeError(
-                    f"einsum(): subscript {_name(k)} is repeated for operand {i} but the sizes don't match, "
-                    f"{n} != {own[k]}"
+                    f"einsum(): subscript {_name(k)} is repeated for operand {i} but the sizes "
+                    f"don't match, {n} != {own[k]}"
                 )
         for k, n in own.items():
             seen = sizes.setdefault(k, n)
             if n != seen and 1 not in (n, seen):
                 raise RuntimeError(
-                    f"einsum(): subscript {_name(k)} has size {n} for operand {i} which does not broadcast "
-                    f"with previously seen size {seen}"
+                    f"einsum(): subscript {_name(k)} has size {n} for operand {i} which does not "
+                    f"broadcast with previously seen size {seen}"
                 )
             sizes[k] = max(n, seen) if 0 not in (n, seen) else 0
 
 
-# -- the plan --------------------------------------------------------------------------------------------------------
+# -- the plan --------------------------------------------------------------------------------------
 
 
 @functools.lru_cache(maxsize=1024)
 def plan(equation: str, shapes: tuple) -> tuple:
-    """The steps that compute an equation: (function, operand numbers, arguments), the last one's result being the answer."""
+    """The steps that compute an equation: (function, operand numbers, arguments), the last one's
+    result being the answer."""
     terms, output = read(equation, shapes)
     sizes: dict[int, int] = {}
     for term, shape in zip(terms, shapes, strict=True):
@@ -272,7 +279,8 @@ def _op(name: str) -> Any:
 
 
 def _prepared(i: int, terms: list, output: list, steps: list) -> Labels:
-    """Note the diagonals and sums that operand i needs before any product; its labels after them."""
+    """Note the diagonals and sums that operand i needs before any product; its labels after
+    them."""
     labels = list(terms[i])
     for k in sorted(set(labels)):
         while labels.count(k) > 1:
@@ -294,7 +302,8 @@ def _kept(xs: Labels, ys: Labels, others: list) -> Labels:
 
 
 def _cheapest(live: list, output: list, sizes: dict) -> tuple[int, int]:
-    """The pair of operands whose contraction takes the fewest multiplications, then gives the smallest result."""
+    """The pair of operands whose contraction takes the fewest multiplications, then gives the
+    smallest result."""
 
     def cost(pair: tuple[int, int]) -> tuple:
         xs, ys = live[pair[0]][1], live[pair[1]][1]
@@ -325,15 +334,17 @@ def _equation_of(args: tuple) -> tuple[str, list]:
 
 @function(method=False)
 def einsum(*args: Any) -> Any:
-    """Sum of products of the operands over the subscripts that the output lacks: `einsum("ij,jk->ik", x, y)`.
+    """Sum of products of the operands over the subscripts that the output lacks:
+    `einsum("ij,jk->ik", x, y)`.
 
-    The operands may also be given each with a list of subscript numbers: `einsum(x, [0, 1], y, [1, 2], [0, 2])`. An
-    ellipsis stands for broadcast dimensions; a subscript repeated in one operand takes its diagonal.
+    The operands may also be given each with a list of subscript numbers: `einsum(x, [0, 1], y, [1,
+    2], [0, 2])`. An ellipsis stands for broadcast dimensions; a subscript repeated in one operand
+    takes its diagonal.
     """
     if len(args) < 2:
         raise ValueError(
-            "einsum(): must specify the equation string and at least one operand, or at least one operand "
-            "and its subscripts list"
+            "einsum(): must specify the equation string and at least one operand, or at least one "
+            "operand and its subscripts list"
         )
     if isinstance(args[0], define.Tensor):
         equation, operands = _equation_of(args)
@@ -360,7 +371,7 @@ def einsum(*args: Any) -> Any:
     return operands[-1]
 
 
-# -- said with a contraction -----------------------------------------------------------------------------------------
+# -- said with a contraction -----------------------------------------------------------------------
 
 
 def _axes(dims: Any, ndim: int) -> list[int]:
@@ -391,7 +402,8 @@ def _pairs(dims: Any, m: int, n: int) -> tuple:
 
 @functools.lru_cache(maxsize=1024)
 def _labels_of_pairs(m: int, n: int, first: tuple, second: tuple) -> tuple[Labels, Labels, Labels]:
-    """Labels for m and n dimensions of which those in `first` and `second` are summed over in pairs."""
+    """Labels for m and n dimensions of which those in `first` and `second` are summed over in
+    pairs."""
     xs = tuple(range(m))
     ys = tuple(first[second.index(q)] if q in second else m + q for q in range(n))
     return xs, ys, (*(k for k in xs if k not in first), *(k for k in ys if k >= m))
@@ -399,7 +411,8 @@ def _labels_of_pairs(m: int, n: int, first: tuple, second: tuple) -> tuple[Label
 
 @function(method=False)
 def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
-    """Sum of products over `dims`: that many last dimensions of `a` and first of `b`, or a pair of lists."""
+    """Sum of products over `dims`: that many last dimensions of `a` and first of `b`, or a pair of
+    lists."""
     x, y = a._data.shape, b._data.shape
     given = _pairs(dims, len(x), len(y))
     first, second = _axes(given[0], len(x)), _axes(given[1], len(y))
@@ -410,8 +423,8 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     for i, (p, q) in enumerate(zip(first, second, strict=True)):
         if x[p] != y[q] and 1 not in (x[p], y[q]):
             raise RuntimeError(
-                f"contracted dimensions need to match, but first has size {x[p]} in dim {list(given[0])[i]} "
-                f"and second has size {y[q]} in dim {list(given[1])[i]}"
+                f"contracted dimensions need to match, but first has size {x[p]} in dim "
+                f"{list(given[0])[i]} and second has size {y[q]} in dim {list(given[1])[i]}"
             )
     labels = _labels_of_pairs(len(x), len(y), tuple(first), tuple(second))
     return define.write_out(out, contract.op.entry(a, b, *labels))
@@ -419,7 +432,8 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
 
 @function
 def inner(input: Any, other: Any, *, out: Any = None) -> Any:
-    """Sum of products over the last dimension of both tensors; for a 0-d tensor the elementwise product."""
+    """Sum of products over the last dimension of both tensors; for a 0-d tensor the elementwise
+    product."""
     m, n = input.ndim, other.ndim
     if not m or not n:
         return _op("mul")(input, other, out=out)
@@ -472,7 +486,8 @@ def _summed(x: Any, first: int, shape: Sizes) -> Any:
 
 @function(method=False, namespace="nn.functional")
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
-    """input1 @ weight[o] @ input2 + bias[o] for each output o: (..., n), (..., m), (o, n, m), (o) to (..., o)."""
+    """input1 @ weight[o] @ input2 + bias[o] for each output o: (..., n), (..., m), (o, n, m), (o)
+    to (..., o)."""
     _check_bilinear(input1, input2, weight, bias)
     n = input1.ndim
     rows, o, i, j = tuple(range(n - 1)), n, n + 1, n + 2
@@ -492,8 +507,8 @@ def _check_bilinear(x: Any, y: Any, weight: Any, bias: Any) -> None:
     for k, t in ((1, x), (2, y)):
         if t.shape[-1] != weight.shape[k]:
             raise RuntimeError(
-                f"bilinear(): input{k} size does not match weight size: got {t.shape[-1]} but expected "
-                f"{weight.shape[k]}"
+                f"bilinear(): input{k} size does not match weight size: got {t.shape[-1]} but "
+                f"expected {weight.shape[k]}"
             )
     if bias is not None and bias.shape[0] != weight.shape[0]:
         raise RuntimeError(
@@ -502,11 +517,12 @@ def _check_bilinear(x: Any, y: Any, weight: Any, bias: Any) -> None:
         )
 
 
-# -- chains of products ----------------------------------------------------------------------------------------------
+# -- chains of products ----------------------------------------------------------------------------
 
 
 def _cheapest_split(sizes: list[int]) -> Any:
-    """Where to split each stretch of a chain of matrices, of sizes[i] x sizes[i + 1], for the fewest multiplications."""
+    """Where to split each stretch of a chain of matrices, of sizes[i] x sizes[i + 1], for the
+    fewest multiplications."""
 
     @functools.cache
     def cost(i: int, j: int) -> tuple[int, int]:
@@ -535,7 +551,8 @@ def _chain(matrices: list) -> Any:
 
 @function(method=False, namespace="linalg")
 def multi_dot(tensors: Any, *, out: Any = None) -> Any:
-    """Product of two or more matrices, in the order that takes the fewest multiplications; the ends may be vectors."""
+    """Product of two or more matrices, in the order that takes the fewest multiplications; the ends
+    may be vectors."""
     tensors = list(tensors)
     n = len(tensors)
     if n < 2:
@@ -562,7 +579,7 @@ def _check_chain(tensors: list) -> None:
     for i, t in enumerate(tensors):
         if t.dtype is not tensors[0].dtype:
             raise RuntimeError(
-                f"multi_dot(): all tensors must have be the same dtype but tensor 0 is "
+                "multi_dot(): all tensors must have be the same dtype but tensor 0 is "
                 f"{type_name(tensors[0]._data).lower()} and tensor {i} {type_name(t._data).lower()}"
             )
     for i, word in ((0, "first"), (-1, "last")):
@@ -577,7 +594,8 @@ def _check_chain(tensors: list) -> None:
 
 @function(method=False)
 def chain_matmul(*matrices: Any, out: Any = None) -> Any:
-    """Product of matrices, in the order that takes the fewest multiplications (`linalg.multi_dot` takes a list)."""
+    """Product of matrices, in the order that takes the fewest multiplications (`linalg.multi_dot`
+    takes a list)."""
     if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)):
         matrices = tuple(matrices[0])
     if not matrices:

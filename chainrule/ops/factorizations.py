@@ -1,10 +1,11 @@
-"""Factorizations of stacks of matrices: Cholesky, LU, QR, eigenvalues, singular values, LDL, Householder.
+"""Factorizations of stacks of matrices: Cholesky, LU, QR, eigenvalues, singular values, LDL,
+Householder.
 
-Rules are in the engine's convention, plain transposes: they are torch's formulas with every saved factor
-conjugated (`U^H` becomes `U^T`, `U` becomes `conj(U)`). Factors that are only defined up to a phase make a
-complex loss ill-defined unless it does not depend on the phase; rules check that, as torch does. Rules with
-`partial=True` get None for factors that nothing was computed from, so that a loss of the eigenvalues alone
-divides by no differences of eigenvalues.
+Rules are in the engine's convention, plain transposes: they are torch's formulas with every saved
+factor conjugated (`U^H` becomes `U^T`, `U` becomes `conj(U)`). Factors that are only defined up to
+a phase make a complex loss ill-defined unless it does not depend on the phase; rules check that, as
+torch does. Rules with `partial=True` get None for factors that nothing was computed from, so that a
+loss of the eigenvalues alone divides by no differences of eigenvalues.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.linalg import _umath_linalg as gufuncs
 
 from .. import return_types
 from ..errors import LinAlgError
 from ..tape import state
 from . import define, lapack
 from .define import function, op
-from .lapack import gufuncs
 from .matrices import (
     check_equation,
     check_matrix,
@@ -62,7 +63,8 @@ def old_cholesky(x: Any, /, upper: bool = False) -> Any:
 
 @op(namespace="linalg", node="LinalgCholeskyExBackward0", public=INPUT)
 def cholesky(A: Any, /, upper: bool = False) -> Any:
-    """Lower triangular L of A = L L^H (upper triangular of A = L^H L with `upper`) for positive-definite A (..., n, n).
+    """Lower triangular L of A = L L^H (upper triangular of A = L^H L with `upper`) for
+    positive-definite A (..., n, n).
 
     Raises LinAlgError for a matrix that is not positive-definite.
     """
@@ -77,7 +79,8 @@ def cholesky(A: Any, /, upper: bool = False) -> Any:
     public=INPUT,
 )
 def cholesky_ex(A: Any, /, upper: bool = False, check_errors: bool = False) -> Any:
-    """Cholesky factors, and for each 0 or the order of the leading minor that is not positive-definite."""
+    """Cholesky factors, and for each 0 or the order of the leading minor that is not
+    positive-definite."""
     check_square("linalg.cholesky_ex", A)
     L, info = (
         lapack.cholesky_with_info(mH(A) if upper else A)
@@ -96,7 +99,8 @@ for _entry in (cholesky, old_cholesky, cholesky_ex):
 
 
 def _lu_cotangent(gL: Any, gU: Any, L: Any, U: Any, P: Any) -> Any:
-    """The cotangent of A = P L U (L unit lower, U upper triangular; one of them may be a trapezoid)."""
+    """The cotangent of A = P L U (L unit lower, U upper triangular; one of them may be a
+    trapezoid)."""
     k = L.shape[-1]
     m, n = L.shape[-2], U.shape[-1]
     L1, U1, L2, U2 = L[..., :k, :], U[..., :k], L[..., k:, :], U[..., k:]
@@ -158,7 +162,8 @@ def lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
 
 @op(namespace="linalg", outputs=1, extra=True, result=return_types.linalg_lu_factor_ex)
 def lu_factor_ex(A: Any, /, pivot: bool = True, check_errors: bool = False) -> Any:
-    """L and U in one array, pivots, and for each matrix 0 or the number of the zero on U's diagonal."""
+    """L and U in one array, pivots, and for each matrix 0 or the number of the zero on U's
+    diagonal."""
     _check_lu("torch.lu_factor", A, pivot)
     LU, pivots, info = lapack.lu(A)
     if check_errors:
@@ -181,8 +186,8 @@ def _check_pivots(name: str, info: Any) -> None:
     if failed:
         where, k = failed
         raise RuntimeError(
-            f"torch.{name}: {where}U[{k},{k}] is zero and using it on lu_solve would result in a division "
-            "by zero. If you still want to perform the factorization, consider calling "
+            f"torch.{name}: {where}U[{k},{k}] is zero and using it on lu_solve would result in a "
+            "division by zero. If you still want to perform the factorization, consider calling "
             "linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)"
         )
 
@@ -230,8 +235,8 @@ def lu_unpack(
         )
     if unpack_pivots and pivots.size and not (pivots.min() >= 1 and pivots.max() <= m):
         raise RuntimeError(
-            "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive.Did you properly pass "
-            "the result of lu_factor?"
+            "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive.Did you "
+            "properly pass the result of lu_factor?"
         )
     nothing = define.wrap(np.zeros(0, LU_data._data.dtype))
     L, U = unpack_lu(LU_data) if unpack_data else (nothing, nothing)
@@ -274,7 +279,8 @@ def _check_factored(LU: Any, pivots: Any, B: Any, left: bool) -> None:
     check_sides("torch.linalg.lu_solve", LU)
     if pivots.shape[-1] != LU.shape[-1]:
         raise RuntimeError(
-            "linalg.lu_solve: Number of pivots per batch should be same as the dimension of the matrix"
+            "linalg.lu_solve: Number of pivots per batch should be same as the dimension of the "
+            "matrix"
         )
     check_equation("linalg.lu_solve", LU, B, left, "LU")
 
@@ -283,7 +289,8 @@ def _check_factored(LU: Any, pivots: Any, B: Any, left: bool) -> None:
 def lu_solve(
     LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None
 ) -> Any:
-    """X of A X = B (X A = B with `left=False`, A^H X = B with `adjoint`), from what `linalg.lu_factor` returned."""
+    """X of A X = B (X A = B with `left=False`, A^H X = B with `adjoint`), from what
+    `linalg.lu_factor` returned."""
     _check_factored(LU._data, pivots._data, B._data, left)
     run = solve_factored.op.entry
     if left:
@@ -317,8 +324,8 @@ def orthogonal_and_upper(A: Any, /, mode: str = "reduced") -> Any:
     check_matrix("linalg.qr", A)
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(
-            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or "
-            "'complete'"
+            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', "
+            "or 'complete'"
         )
     return lapack.qr(A, mode)
 
@@ -328,8 +335,9 @@ def _(g, out, mode):
     (gQ, gR), (Q, R) = g, out
     if mode == "r":
         raise RuntimeError(
-            "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use "
-            "linalg.qr(A, mode='reduced') if you are going to differentiate through linalg.qr."
+            "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. "
+            "Please use linalg.qr(A, mode='reduced') if you are going to differentiate through "
+            "linalg.qr."
         )
     m, n = Q.shape[-2], R.shape[-1]
     if mode == "complete" and m > n:
@@ -358,8 +366,8 @@ def _check_svd(A: Any) -> None:
     check_matrix("linalg.svd", A)
     if not np.isfinite(A).all():
         raise LinAlgError(
-            "linalg.svd: The algorithm failed to converge because the input matrix contained non-finite "
-            "values."
+            "linalg.svd: The algorithm failed to converge because the input matrix contained "
+            "non-finite values."
         )
 
 
@@ -368,8 +376,7 @@ def _converged(info: Any) -> None:
     if failed:
         raise LinAlgError(
             f"linalg.svd: {failed[0]}The algorithm failed to converge because the input matrix is "
-            "ill-conditioned or has too many repeated singular values (error code: "
-            f"{failed[1]})."
+            f"ill-conditioned or has too many repeated singular values (error code: {failed[1]})."
         )
 
 
@@ -435,17 +442,17 @@ def _check_phase(U: Any, P: Any, Q: Any) -> None:
     turn = (0 if P is None else diagonal(P)) + (0 if Q is None else diagonal(Q))
     if not np.allclose(turn.imag, 0, atol=1e-2):
         raise RuntimeError(
-            "svd_backward: The singular vectors in the complex case are specified up to multiplication by "
-            "e^{i phi}. The specified loss function depends on this phase term, making it "
-            "ill-defined."
+            "svd_backward: The singular vectors in the complex case are specified up to "
+            "multiplication by e^{i phi}. The specified loss function depends on this phase "
+            "term, making it ill-defined."
         )
 
 
 def _no_driver(driver: Any) -> None:
     if driver is not None:
         raise RuntimeError(
-            "torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER "
-            "backend."
+            "torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with "
+            "cuSOLVER backend."
         )
 
 
@@ -487,8 +494,9 @@ def svdvals(A: Any, *, driver: Any = None, out: Any = None) -> Any:
 def _check_eigenvectors(name: str, W: Any) -> None:
     if isinstance(W, np.ndarray) and not np.allclose(diagonal(W).imag, 0, atol=1e-2):
         raise RuntimeError(
-            f"{name}: The eigenvectors in the complex case are specified up to multiplication by e^{{i phi}}."
-            f" The specified loss function depends on this quantity, so it is ill-defined."
+            f"{name}: The eigenvectors in the complex case are specified up to multiplication by "
+            "e^{i phi}. The specified loss function depends on this quantity, so it is "
+            "ill-defined."
         )
 
 
@@ -511,8 +519,8 @@ def _check_hermitian(A: Any) -> None:
 
 def _stubborn(name: str) -> LinAlgError:
     return LinAlgError(
-        f"{name}: The algorithm failed to converge because the input matrix is ill-conditioned or has too "
-        "many repeated eigenvalues (error code: 1)."
+        f"{name}: The algorithm failed to converge because the input matrix is ill-conditioned or "
+        "has too many repeated eigenvalues (error code: 1)."
     )
 
 
@@ -526,7 +534,8 @@ def _stubborn(name: str) -> LinAlgError:
     public=INPUT,
 )
 def hermitian_eigenvectors(A: Any, /, UPLO: str = "L") -> Any:
-    """Eigenvalues (ascending) and orthonormal eigenvectors of Hermitian matrices (..., n, n), of which one triangle is read.
+    """Eigenvalues (ascending) and orthonormal eigenvectors of Hermitian matrices (..., n, n), of
+    which one triangle is read.
 
     UPLO names the triangle, "L" or "U".
     """
@@ -566,7 +575,8 @@ def only_hermitian_eigenvalues(A: Any, /, UPLO: str) -> Any:
 
 @function(method=False, namespace="linalg")
 def eigvalsh(input: Any, UPLO: str = "L", *, out: Any = None) -> Any:
-    """Eigenvalues of Hermitian matrices (..., n, n), ascending; one triangle is read, "L" or "U"."""
+    """Eigenvalues of Hermitian matrices (..., n, n), ascending; one triangle is read, "L" or
+    "U"."""
     made = (
         hermitian_eigenvectors(input, UPLO)[0]
         if _differentiated(input)
@@ -646,15 +656,16 @@ def eigvals(input: Any, *, out: Any = None) -> Any:
     public=INPUT,
 )
 def ldl_factor_ex(A: Any, /, hermitian: bool = False, check_errors: bool = False) -> Any:
-    """Factors of A = L D L^T (or L^H with `hermitian`) in one array, pivots, and LAPACK's verdicts. Not differentiable."""
+    """Factors of A = L D L^T (or L^H with `hermitian`) in one array, pivots, and LAPACK's verdicts.
+    Not differentiable."""
     check_matrix("torch.linalg.ldl_factor_ex", A)
     check_sides("torch.linalg.ldl_factor_ex", A)
     made = lapack.ldl(A, hermitian)
     failed = first_failure(made[2]) if check_errors else None
     if failed:
         raise LinAlgError(
-            f"linalg.ldl_factor_ex: {failed[0]}The diagonal element {failed[1]} is zero, using it for solving "
-            "would divide by zero."
+            f"linalg.ldl_factor_ex: {failed[0]}The diagonal element {failed[1]} is zero, using it "
+            "for solving would divide by zero."
         )
     return made
 
@@ -666,7 +677,8 @@ def _(g):
 
 @function(method=False, namespace="linalg")
 def ldl_factor(input: Any, *, hermitian: bool = False, out: Any = None) -> Any:
-    """Factors of A = L D L^T (or L^H with `hermitian`) in one array, and pivots. Not differentiable."""
+    """Factors of A = L D L^T (or L^H with `hermitian`) in one array, and pivots. Not
+    differentiable."""
     LD, pivots, _ = ldl_factor_ex(input, hermitian)
     return define.write_out(out, return_types.linalg_ldl_factor(LD, pivots))
 
@@ -707,7 +719,8 @@ def _(g):
 
 @op(namespace="linalg", node="LinalgHouseholderProductBackward0", public=INPUT)
 def householder_product(A: Any, tau: Any, /) -> Any:
-    """First n columns of the product of reflections 1 - tau_i v_i v_i^H, for v_i below the diagonal of A (..., m, n)."""
+    """First n columns of the product of reflections 1 - tau_i v_i v_i^H, for v_i below the diagonal
+    of A (..., m, n)."""
     name = "torch.linalg.householder_product"
     if A.ndim < 2:
         raise RuntimeError(f"{name}: input must have at least 2 dimensions.")
@@ -769,8 +782,9 @@ def ormqr(
     *,
     out: Any = None,
 ) -> Any:
-    """Q @ input3 for the (m, m) product Q of the reflections that `input` (vectors below its diagonal) and `input2`
-    (their factors tau) describe; `transpose` takes Q^H, `left=False` multiplies from the right."""
+    """Q @ input3 for the (m, m) product Q of the reflections that `input` (vectors below its
+    diagonal) and `input2` (their factors tau) describe; `transpose` takes Q^H, `left=False`
+    multiplies from the right."""
     m, n = input.shape[-2:]
     pad = define.wrap(np.zeros((*input.shape[:-1], max(m - n, 0)), input._data.dtype))
     Q = householder_product(

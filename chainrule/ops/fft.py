@@ -1,9 +1,10 @@
 """Discrete Fourier transforms.
 
-Three primitives: complex to complex, real to half of a complex spectrum, and back; each takes the sizes to cut or
-pad to, so that `fft(x, n)` is one operator. The matrix of a transform is symmetric, and rules in the engine's
-convention are plain transposes: the cotangent of a transform is the same transform of the cotangent, not its
-inverse. For the half spectra the weights of the missing half enter: each inner frequency counts twice.
+Three primitives: complex to complex, real to half of a complex spectrum, and back; each takes the
+sizes to cut or pad to, so that `fft(x, n)` is one operator. The matrix of a transform is symmetric,
+and rules in the engine's convention are plain transposes: the cotangent of a transform is the same
+transform of the cotangent, not its inverse. For the half spectra the weights of the missing half
+enter: each inner frequency counts twice.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ whole.vjp(_transform_rule)
 
 @primitive(define=op, name="fft_r2c", namespace="primitive", node="FftR2CBackward0", linear=True)
 def r2c(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
-    """Transform of real arrays along `dims`; of the last of them only frequencies up to half of the rate."""
+    """Transform of real arrays along `dims`; of the last of them only frequencies up to half of the
+    rate."""
     from scipy import fft
 
     norm = norm if forward else SWAPPED[norm]
@@ -121,7 +123,8 @@ def _(g, x_shape, dims, sizes, forward, norm):
 
 
 def _weights(g: Any, dims: Sizes, sizes: Sizes, inner: float) -> Any:
-    """1 for the frequencies of a half spectrum that stand alone (zero, half of the rate), `inner` for the others."""
+    """1 for the frequencies of a half spectrum that stand alone (zero, half of the rate), `inner`
+    for the others."""
     n, d = sizes[-1], dims[-1]
     weights = np.full(n // 2 + 1, inner, g.real.dtype)
     weights[0] = 1
@@ -198,7 +201,8 @@ def _several(x: Any, s: Any, dim: Any) -> tuple[Sizes, Sizes]:
 
 
 def _last_of_half(x: Any, dims: Sizes, sizes: Sizes, n: int | None) -> Sizes:
-    """Sizes of a real result: by default the last is twice that of the half spectrum, without its ends."""
+    """Sizes of a real result: by default the last is twice that of the half spectrum, without its
+    ends."""
     return (*sizes[:-1], 2 * (x.shape[dims[-1]] - 1) if n is None else sizes[-1])
 
 
@@ -240,9 +244,11 @@ def _last_given(s: Any) -> int | None:
 DOCS = {
     "fft": "Transform along `dim`, cut or padded to `n`: sum of input[j] exp(-2 pi i j k / n).",
     "ifft": "Inverse transform along `dim`, cut or padded to `n`.",
-    "rfft": "Transform of a real tensor along `dim`: the n // 2 + 1 frequencies up to half of the rate.",
+    "rfft": "Transform of a real tensor along `dim`: the n // 2 + 1 frequencies up to half of the "
+    "rate.",
     "irfft": "Real inverse of `rfft`; `n` is the size of the result, by default 2 (size - 1).",
-    "hfft": "Real transform of the half of a Hermitian signal; `n` is the size of the result, by default 2 (size - 1).",
+    "hfft": "Real transform of the half of a Hermitian signal; `n` is the size of the result, by "
+    "default 2 (size - 1).",
     "ihfft": "Inverse of `hfft`: the first n // 2 + 1 values.",
 }
 FORWARD = {"fft": True, "ifft": False, "rfft": True, "irfft": False, "hfft": True, "ihfft": False}
@@ -350,7 +356,8 @@ def fftfreq(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
-    """The frequencies of `fft` over n points at distance d, in cycles per unit of d: those of the second half negative."""
+    """The frequencies of `fft` over n points at distance d, in cycles per unit of d: those of the
+    second half negative."""
     numbers = np.concatenate([np.arange((n + 1) // 2), np.arange(-(n // 2), 0)])
     return _frequencies("fftfreq", numbers, n, d, dtype, requires_grad, out)
 

@@ -1,5 +1,6 @@
-"""The rest of torch.linalg, in terms of its factorizations: norms, condition, rank, powers; and the functions that
-torch has had under its own name since before torch.linalg (`torch.svd`, `torch.qr`, `torch.slogdet` ...)."""
+"""The rest of torch.linalg, in terms of its factorizations: norms, condition, rank, powers; and the
+functions that torch has had under its own name since before torch.linalg (`torch.svd`, `torch.qr`,
+`torch.slogdet` ...)."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def pinverse(input: Any, rcond: float = 1e-15) -> Any:
 
 @function
 def slogdet(input: Any, *, out: Any = None) -> Any:
-    """Sign (or phase) and logarithm of the absolute value of the determinants of square matrices."""
+    """Sign (or phase) and logarithm of the absolute value of the determinants of square
+    matrices."""
     return define.write_out(out, return_types.slogdet(*solvers.sign_and_log_determinant(input)))
 
 
@@ -110,7 +112,8 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True, *, out: Any = No
 
 @function
 def orgqr(input: Any, input2: Any) -> Any:
-    """First columns of a product of Householder reflections; `linalg.householder_product` is the newer name."""
+    """First columns of a product of Householder reflections; `linalg.householder_product` is the
+    newer name."""
     return factorizations.householder_product(input, input2)
 
 
@@ -126,8 +129,8 @@ REMOVED = {
 def _removed(name: str, successor: str) -> None:
     def raising(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
-            "This function was deprecated since version 1.9 and is now removed. "
-            f"`torch.{name}` is gone in favor of `torch.linalg.{successor}`."
+            f"This function was deprecated since version 1.9 and is now removed. `torch.{name}` is "
+            f"gone in favor of `torch.linalg.{successor}`."
         )
 
     raising.__name__ = raising.__qualname__ = name
@@ -207,7 +210,8 @@ def _cross(input: Any, other: Any, dim: int, out: Any) -> Any:
 
 @function
 def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:
-    """Cross products of vectors of length 3 along `dim` (by default the first dimension of that size)."""
+    """Cross products of vectors of length 3 along `dim` (by default the first dimension of that
+    size)."""
     if dim is None:
         dim = next((i for i, n in enumerate(input.shape) if n == 3), None)
         if dim is None:
@@ -230,10 +234,10 @@ def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
     check_floating("linalg.vecdot", x._data)
     if x.dtype is not y.dtype:
         raise RuntimeError(
-            f"linalg.vecdot: Expected x and y to have the same dtype, but found x of type "
+            "linalg.vecdot: Expected x and y to have the same dtype, but found x of type "
             f"{type_name(x._data)} and y of type {type_name(y._data)} instead"
         )
-    if x.ndim == 1 == y.ndim:
+    if x.ndim == y.ndim == 1:
         return products.vdot(x, y, out=out)
     return _call("sum", (x.conj() if x.is_complex() else x) * y, dim, **_out(out))
 
@@ -315,7 +319,8 @@ def _matrix_dims(dim: Any, ndim: int) -> tuple[int, int]:
 
 
 def _spectrum(A: Any, dims: tuple[int, int], keepdim: bool) -> tuple:
-    """Singular values of the matrices in `dims`, and how to shape what is computed of them along the last dimension."""
+    """Singular values of the matrices in `dims`, and how to shape what is computed of them along
+    the last dimension."""
     rest = [d for d in range(A.ndim) if d not in dims]
     S = svdvals(A.permute((*rest, *dims)))
 
@@ -335,7 +340,8 @@ def matrix_norm(
     dtype: Any = None,
     out: Any = None,
 ) -> Any:
-    """Norms of matrices: "fro", "nuc", 2 and -2 (of singular values), 1, -1, inf and -inf (of row or column sums)."""
+    """Norms of matrices: "fro", "nuc", 2 and -2 (of singular values), 1, -1, inf and -inf (of row
+    or column sums)."""
     if ord not in ("fro", "nuc") and (isinstance(ord, str) or abs(ord) not in (1, 2, float("inf"))):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     check_matrix("linalg.matrix_norm", input._data)
@@ -372,7 +378,8 @@ def norm(
     dtype: Any = None,
     out: Any = None,
 ) -> Any:
-    """Norm of vectors or matrices, by `ord` and the number of dimensions; of all elements by default."""
+    """Norm of vectors or matrices, by `ord` and the number of dimensions; of all elements by
+    default."""
     ndim = input.ndim
     if dim is not None:
         dims = (dim,) if isinstance(dim, int) else tuple(dim)
@@ -383,13 +390,14 @@ def norm(
     elif ord is not None and not isinstance(ord, str):
         if ndim not in (1, 2):
             raise RuntimeError(
-                "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. "
-                f"Got {ndim}D."
+                "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got "
+                f"{ndim}D."
             )
         dims = tuple(range(ndim))
     elif isinstance(ord, str) and ndim > 2:
         raise RuntimeError(
-            f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {ndim}D."
+            "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got "
+            f"{ndim}D."
         )
     else:
         dims = None if ord is None else (-2, -1)
@@ -408,7 +416,8 @@ def norm(
 
 @function(method=False, namespace="linalg")
 def cond(input: Any, p: Any = None, *, out: Any = None) -> Any:
-    """Condition numbers of matrices in the norm `p`: norm(A) norm(inverse(A)); infinite for a singular matrix."""
+    """Condition numbers of matrices in the norm `p`: norm(A) norm(inverse(A)); infinite for a
+    singular matrix."""
     if input.ndim < 2:
         raise RuntimeError("linalg.cond: The input tensor must have at least 2 dimensions.")
     if isinstance(p, str) and p not in ("fro", "nuc"):
@@ -442,7 +451,8 @@ def matrix_rank(
     rtol: Any = None,
     out: Any = None,
 ) -> Any:
-    """How many singular values exceed max(atol, rtol * largest); `tol` is another name of `atol`."""
+    """How many singular values exceed max(atol, rtol * largest); `tol` is another name of
+    `atol`."""
     if input.ndim < 2:
         raise RuntimeError(
             "torch.linalg.matrix_rank: The input tensor input must have at least 2 dimensions."
@@ -458,14 +468,15 @@ def matrix_rank(
     if not S.shape[-1]:
         return define.write_out(out, define.wrap(np.zeros(S.shape[:-1], np.int64)))
     bound = cutoff(atol, rtol, S.max(-1, keepdims=True), A.shape, A._data)
-    return define.write_out(out, define.wrap((S > bound).sum(-1, dtype=np.int64)))
+    return define.write_out(out, define.wrap((bound < S).sum(-1, dtype=np.int64)))
 
 
 # -- factors of low rank ---------------------------------------------------------------------------
 
 
 def _basis(A: Any, q: int, niter: int) -> Any:
-    """An orthonormal basis that nearly spans the columns of A, by subspace iteration from random vectors."""
+    """An orthonormal basis that nearly spans the columns of A, by subspace iteration from random
+    vectors."""
     random = _call("randn", A.shape[-1], q, dtype=A.dtype)
     Q = factorizations.qr(A @ random)[0]
     for _ in range(niter):
@@ -491,7 +502,8 @@ def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None)
 
 @function(method=False)
 def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 2) -> tuple:
-    """U, S and V of a matrix of rank q near A, whose columns are centred first: its principal components."""
+    """U, S and V of a matrix of rank q near A, whose columns are centred first: its principal
+    components."""
     m, n = A.shape[-2:]
     q = min(6, m, n) if q is None else q
     if not 0 <= q <= min(m, n):

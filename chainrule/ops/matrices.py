@@ -1,5 +1,5 @@
-"""What the rules and checks of linear algebra share: transposes, triangles and diagonals of stacks of
-matrices, in array code, and torch's complaints about their shapes and dtypes."""
+"""What the rules and checks of linear algebra share: transposes, triangles and diagonals of stacks
+of matrices, in array code, and torch's complaints about their shapes and dtypes."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def check_equation(name: str, A: Any, B: Any, left: bool, first: str = "A") -> N
     check_sides(name, A)
     if A.dtype is not B.dtype:
         raise RuntimeError(
-            f"{name}: Expected {first} and B to have the same dtype, but found {first} of "
-            f"type {type_name(A)} and B of type {type_name(B)} instead"
+            f"{name}: Expected {first} and B to have the same dtype, but found {first} of type "
+            f"{type_name(A)} and B of type {type_name(B)} instead"
         )
     if A.shape[-1] != B.shape[-2 if left else -1]:
         (m, n), (p, q) = A.shape[-2:], B.shape[-2:]
@@ -104,7 +104,8 @@ def check_equation(name: str, A: Any, B: Any, left: bool, first: str = "A") -> N
 
 
 def first_failure(info: Any) -> tuple[str, int] | None:
-    """Of LAPACK's verdicts on a batch the first that is not zero: which element (as text) and the verdict."""
+    """Of LAPACK's verdicts on a batch the first that is not zero: which element (as text) and the
+    verdict."""
     codes = np.asarray(info).reshape(-1)
     failed = np.flatnonzero(codes)
     if not failed.size:

@@ -1,9 +1,11 @@
-"""Products of matrices and vectors, all of them calls of one routine: BLAS's matrix product, behind `np.dot` and `np.matmul`.
+"""Products of matrices and vectors, all of them calls of one routine: BLAS's matrix product, behind
+`np.dot` and `np.matmul`.
 
-`matmul` looks at the dimensions and picks the operator: the dot product, matrix and vector, two matrices (the hot path:
-one operator of two tensors), a stack of matrices against one matrix (folded into a single product), or batches. Each has
-its own `grad_fn` name, as in torch. `np.dot` is used where both operands have at most two dimensions, since it costs half
-of what `@` does on small arrays; both mean the same there. Nothing is promoted: operands must share their dtype.
+`matmul` looks at the dimensions and picks the operator: the dot product, matrix and vector, two
+matrices (the hot path: one operator of two tensors), a stack of matrices against one matrix (folded
+into a single product), or batches. Each has its own `grad_fn` name, as in torch. `np.dot` is used
+where both operands have at most two dimensions, since it costs half of what `@` does on small
+arrays; both mean the same there. Nothing is promoted: operands must share their dtype.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY
 from ..errors import not_a_tensor
-from ..tape import new, record, state
+from ..tape import new, state
 from . import define
 from .define import SAME, broadcast_error, function, op, scalar_name
 
@@ -36,7 +38,7 @@ CPP_NAMES = {
 NO_BOOL = "\"{}\" not implemented for 'Bool'"
 
 
-# -- what goes wrong -------------------------------------------------------------------------------------------------
+# -- what goes wrong -------------------------------------------------------------------------------
 
 
 def type_name(x: Any) -> str:
@@ -77,8 +79,8 @@ def misfit_batch(x: Any, y: Any) -> RuntimeError:
     broadcast = broadcast_error((x.shape[:-2], y.shape[:-2]))
     size = math.prod(np.broadcast_shapes(x.shape[:-2], y.shape[:-2])) if broadcast is None else 0
     return broadcast or RuntimeError(
-        "Expected size for first two dimensions of batch2 tensor to be: "
-        f"[{size}, {x.shape[-1]}] but got: [{size}, {y.shape[-2]}]."
+        f"Expected size for first two dimensions of batch2 tensor to be: [{size}, {x.shape[-1]}] "
+        f"but got: [{size}, {y.shape[-2]}]."
     )
 
 
@@ -87,20 +89,20 @@ def check_expandable(shape: tuple, target: tuple) -> None:
     lead = len(target) - len(shape)
     if lead < 0:
         raise RuntimeError(
-            f"expand(torch.FloatTensor{{{list(shape)}}}, size={list(target)}): the number of sizes provided "
-            f"({len(target)}) must be greater or equal to the number of dimensions in the tensor "
-            f"({len(shape)})"
+            f"expand(torch.FloatTensor{{{list(shape)}}}, size={list(target)}): the number of sizes "
+            f"provided ({len(target)}) must be greater or equal to the number of dimensions in the "
+            f"tensor ({len(shape)})"
         )
     for i in reversed(range(len(shape))):
         if shape[i] not in (1, target[lead + i]):
             raise RuntimeError(
-                f"The expanded size of the tensor ({target[lead + i]}) must match the existing size "
-                f"({shape[i]}) at non-singleton dimension {lead + i}.  Target sizes: {list(target)}.  "
-                f"Tensor sizes: {list(shape)}"
+                f"The expanded size of the tensor ({target[lead + i]}) must match the existing "
+                f"size ({shape[i]}) at non-singleton dimension {lead + i}.  Target sizes: "
+                f"{list(target)}.  Tensor sizes: {list(shape)}"
             )
 
 
-# -- two operands ----------------------------------------------------------------------------------------------------
+# -- two operands ----------------------------------------------------------------------------------
 
 
 @op(takes="ifc", refusal=NO_BOOL.format("addmm_impl_cpu_"))
@@ -133,8 +135,8 @@ def mv(x: Any, vec: Any, /) -> Any:
         raise RuntimeError(f"vector + matrix @ vector expected, got 1, {x.ndim}, {vec.ndim}")
     if x.dtype is not vec.dtype:
         raise RuntimeError(
-            f"addmv input tensors must have the same dtype, but got {type_name(vec)}, {type_name(x)}, and "
-            f"{type_name(vec)}"
+            f"addmv input tensors must have the same dtype, but got {type_name(vec)}, "
+            f"{type_name(x)}, and {type_name(vec)}"
         )
     try:
         return np.dot(x, vec)
@@ -183,13 +185,14 @@ def _check_vectors(x: Any, y: Any) -> None:
         raise RuntimeError(f"1D tensors expected, but got {x.ndim}D and {y.ndim}D tensors")
     if x.dtype is not y.dtype:
         raise RuntimeError(
-            f"dot : expected both vectors to have same dtype, but found {type_name(x)} and {type_name(y)}"
+            f"dot : expected both vectors to have same dtype, but found {type_name(x)} and "
+            f"{type_name(y)}"
         )
     if x.shape != y.shape:
         n, m = x.size, y.size
         raise RuntimeError(
-            f"inconsistent tensor size, expected tensor [{n}] and src [{m}] to have the same number of "
-            f"elements, but got {n} and {m} elements respectively"
+            f"inconsistent tensor size, expected tensor [{n}] and src [{m}] to have the same "
+            f"number of elements, but got {n} and {m} elements respectively"
         )
 
 
@@ -246,7 +249,7 @@ def _(g, x):
     return np.dot(x, g)
 
 
-# -- batches ---------------------------------------------------------------------------------------------------------
+# -- batches ---------------------------------------------------------------------------------------
 
 
 @op(takes="ifc", refusal=NO_BOOL.format("bmm"))
@@ -259,8 +262,8 @@ def bmm(x: Any, mat2: Any, /) -> Any:
         raise unlike_batches(x, mat2)
     if x.shape[0] != mat2.shape[0] or x.shape[2] != mat2.shape[1]:
         raise RuntimeError(
-            f"Expected size for first two dimensions of batch2 tensor to be: [{x.shape[0]}, {x.shape[2]}] "
-            f"but got: [{mat2.shape[0]}, {mat2.shape[1]}]."
+            f"Expected size for first two dimensions of batch2 tensor to be: [{x.shape[0]}, "
+            f"{x.shape[2]}] but got: [{mat2.shape[0]}, {mat2.shape[1]}]."
         )
     return np.matmul(x, mat2)
 
@@ -358,8 +361,8 @@ def folded_vector(x: Any, y: Any, /) -> Any:
     rows = math.prod(x.shape[:-1])
     if x.dtype is not y.dtype:
         raise RuntimeError(
-            f"addmv input tensors must have the same dtype, but got {type_name(y)}, {type_name(x)}, and "
-            f"{type_name(y)}"
+            f"addmv input tensors must have the same dtype, but got {type_name(y)}, "
+            f"{type_name(x)}, and {type_name(y)}"
         )
     if x.shape[-1] != y.shape[0]:
         raise misfit_vector(rows, (rows, x.shape[-1]), y.shape[0])
@@ -376,7 +379,7 @@ def _(g, x):
     return np.dot(flat(x).T, g.reshape(-1))
 
 
-# -- the product that fits -------------------------------------------------------------------------------------------
+# -- the product that fits -------------------------------------------------------------------------
 
 PRODUCTS = {(1, 1): dot, (2, 1): mv, (1, 2): vector_matrix, (2, 2): mm}
 
@@ -398,7 +401,8 @@ def _product(input: Any, other: Any) -> Any:
 
 @function(alias="linalg.matmul")
 def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
-    """Product of vectors, matrices or broadcast batches of matrices, by the dimensions of the operands.
+    """Product of vectors, matrices or broadcast batches of matrices, by the dimensions of the
+    operands.
 
     Raises RuntimeError for sizes that do not fit, 0-d operands, and operands of different dtype.
     """
@@ -431,7 +435,7 @@ def reflected_matmul_operator(self: Any, other: Any) -> Any:
 define.Tensor.__matmul__, define.Tensor.__rmatmul__ = matmul_operator, reflected_matmul_operator
 
 
-# -- a product and a sum ---------------------------------------------------------------------------------------------
+# -- a product and a sum ---------------------------------------------------------------------------
 
 
 def _scaled(x: Any, scale: Any) -> Any:
@@ -442,7 +446,8 @@ def _scaled(x: Any, scale: Any) -> Any:
 
 
 def _sum(x: Any, product: Any, beta: Any, alpha: Any) -> Any:
-    """beta * x + alpha * product; with beta = 0, `x` and whatever it holds (NaN too) is left out."""
+    """beta * x + alpha * product; with beta = 0, `x` and whatever it holds (NaN too) is left
+    out."""
     check_expandable(x.shape, product.shape)
     product = _scaled(product, alpha)
     if beta == 0:
@@ -463,7 +468,8 @@ def addmm(x: Any, mat1: Any, mat2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any
     if x.dtype is not mat2.dtype or mat1.dtype is not mat2.dtype:
         name, other = ("self", x) if x.dtype is not mat2.dtype else ("mat1", mat1)
         raise RuntimeError(
-            f"{name} and mat2 must have the same dtype, but got {type_name(other)} and {type_name(mat2)}"
+            f"{name} and mat2 must have the same dtype, but got {type_name(other)} and "
+            f"{type_name(mat2)}"
         )
     if mat1.shape[1] != mat2.shape[0]:
         raise misfit(*mat1.shape, mat2.shape)
@@ -492,8 +498,8 @@ def addmv(x: Any, mat: Any, vec: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
         )
     if not x.dtype is mat.dtype is vec.dtype:
         raise RuntimeError(
-            f"addmv input tensors must have the same dtype, but got {type_name(x)}, {type_name(mat)}, and "
-            f"{type_name(vec)}"
+            f"addmv input tensors must have the same dtype, but got {type_name(x)}, "
+            f"{type_name(mat)}, and {type_name(vec)}"
         )
     if mat.shape[1] != vec.shape[0] or x.size not in (1, mat.shape[0]):
         raise misfit_vector(x.size, mat.shape, vec.shape[0])
@@ -532,8 +538,8 @@ def baddbmm(x: Any, batch1: Any, batch2: Any, /, beta: Any = 1, alpha: Any = 1) 
     check_expandable(x.shape, (b, n, m))
     if batch2.shape[:2] != (b, k):
         raise RuntimeError(
-            f"Expected size for first two dimensions of batch2 tensor to be: [{b}, {k}] "
-            f"but got: {list(batch2.shape[:2])}."
+            f"Expected size for first two dimensions of batch2 tensor to be: [{b}, {k}] but got: "
+            f"{list(batch2.shape[:2])}."
         )
     return _sum(x, np.matmul(batch1, batch2), beta, alpha)
 
@@ -553,7 +559,8 @@ def _(g, batch1, alpha):
 
 @op(inplace=True, takes="ifc", refusal=NO_BOOL.format("addbmm"))
 def addbmm(x: Any, batch1: Any, batch2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
-    """beta * input + alpha * (the sum over the batch of batch1 @ batch2), for batches (b, n, k) and (b, k, m)."""
+    """beta * input + alpha * (the sum over the batch of batch1 @ batch2), for batches (b, n, k) and
+    (b, k, m)."""
     _check_batches(x, batch1, batch2)
     (b, n, k), m = batch1.shape, batch2.shape[2]
     check_expandable(x.shape, (n, m))
@@ -593,7 +600,8 @@ def addr(x: Any, vec1: Any, vec2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
         for name, scale in (("beta", beta), ("alpha", alpha)):
             if isinstance(scale, float):
                 raise RuntimeError(
-                    f"For integral input tensors, argument {name} must not be a floating point number."
+                    f"For integral input tensors, argument {name} must not be a floating point "
+                    "number."
                 )
     if x.dtype.kind == "b":
         return (vec1[:, None] & vec2 & bool(alpha)) | (x & bool(beta))
@@ -613,7 +621,7 @@ def _(g, vec1, alpha):
     return _scaled(np.dot(vec1, g), alpha)
 
 
-# -- linear layers ---------------------------------------------------------------------------------------------------
+# -- linear layers ---------------------------------------------------------------------------------
 
 
 def _check_linear(x: Any, weight: Any, bias: Any = None) -> None:
@@ -627,13 +635,15 @@ def _check_linear(x: Any, weight: Any, bias: Any = None) -> None:
         raise RuntimeError(f"mat2 must be a matrix, got {weight.ndim}-D tensor")
     if bias is not None and bias.dtype is not weight.dtype:
         raise RuntimeError(
-            f"self and mat2 must have the same dtype, but got {type_name(bias)} and {type_name(weight)}"
+            f"self and mat2 must have the same dtype, but got {type_name(bias)} and "
+            f"{type_name(weight)}"
         )
     if x.dtype is not weight.dtype:
         if bias is None:
             raise unlike_matrices(x, weight)
         raise RuntimeError(
-            f"mat1 and mat2 must have the same dtype, but got {type_name(x)} and {type_name(weight)}"
+            f"mat1 and mat2 must have the same dtype, but got {type_name(x)} and "
+            f"{type_name(weight)}"
         )
     rows = math.prod(x.shape[:-1])
     if x.shape[-1] != weight.shape[1]:
@@ -703,7 +713,8 @@ PROJECTION = (
 
 @function(method=False, namespace="nn.functional")
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
-    """input @ weight.T + bias, for an input of (..., k), a weight of (m, k) and a bias of (m) or None."""
+    """input @ weight.T + bias, for an input of (..., k), a weight of (m, k) and a bias of (m) or
+    None."""
     try:
         x, w, b = input._data, weight._data, None if bias is None else bias._data
         dtype = x.dtype
@@ -758,7 +769,8 @@ def _record_linear(out: Any, input: Any, weight: Any, bias: Any) -> None:
 
 
 def _any_linear(input: Any, weight: Any, bias: Any) -> Any:
-    """`linear` for any dtypes and dimensions, by the general path; whatever is wrong is raised there."""
+    """`linear` for any dtypes and dimensions, by the general path; whatever is wrong is raised
+    there."""
     if (
         bias is None
         and weight.__class__ is define.Tensor

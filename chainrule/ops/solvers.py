@@ -1,8 +1,9 @@
 """Inverses, determinants and the solution of linear systems.
 
-The functions that rules need too are primitives: array code with rules of its own, so that every rule can
-be differentiated again. In the engine's convention rules are plain transposes: where formulas for complex
-matrices have a conjugate transpose of a holomorphic part, here stands the transpose.
+The functions that rules need too are primitives: array code with rules of its own, so that every
+rule can be differentiated again. In the engine's convention rules are plain transposes: where
+formulas for complex matrices have a conjugate transpose of a holomorphic part, here stands the
+transpose.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.linalg import _umath_linalg as gufuncs
 
 from .. import return_types
 from ..errors import LinAlgError
 from . import define, lapack
 from .define import function, op, primitive
-from .lapack import gufuncs
 from .matrices import (
     check_equation,
     check_floating,
@@ -82,7 +83,8 @@ def _(g, A):
 
 @primitive
 def cofactors(x: Any, /) -> Any:
-    """Matrices of cofactors: det(x) inverse(x)^T where there is an inverse, from singular values elsewhere."""
+    """Matrices of cofactors: det(x) inverse(x)^T where there is an inverse, from singular values
+    elsewhere."""
     d = gufuncs.det(x)
     if np.all(d != 0):
         return d[..., None, None] * mT(gufuncs.inv(x))
@@ -108,7 +110,8 @@ def _(g, x, out):
     result=return_types.linalg_slogdet,
 )
 def sign_and_log_determinant(A: Any, /) -> Any:
-    """Sign (or phase) and logarithm of the absolute value of the determinants of square matrices."""
+    """Sign (or phase) and logarithm of the absolute value of the determinants of square
+    matrices."""
     check_square("linalg.slogdet", A)
     return gufuncs.slogdet(A)
 
@@ -149,7 +152,8 @@ def _check_system(A: Any, B: Any, left: bool) -> None:
 
 @primitive(define=op, name="solve", namespace="linalg", node="LinalgSolveExBackward0")
 def solve(A: Any, B: Any, /, left: bool = True) -> Any:
-    """X of A X = B (X A = B with `left=False`) for square matrices A (..., n, n) and B (..., n, k) or (..., n).
+    """X of A X = B (X A = B with `left=False`) for square matrices A (..., n, n) and B (..., n, k)
+    or (..., n).
 
     Raises LinAlgError for a singular matrix.
     """
@@ -178,7 +182,8 @@ solve.vjp_all(_solve_rule)
 
 @op(namespace="linalg", node="LinalgSolveExBackward0", result=return_types.linalg_solve_ex)
 def solve_ex(A: Any, B: Any, /, left: bool = True, check_errors: bool = False) -> Any:
-    """X of A X = B for square matrices A, and for each 0 or the number of the pivot that is zero."""
+    """X of A X = B for square matrices A, and for each 0 or the number of the pivot that is
+    zero."""
     _check_system(A, B, left)
     info = lapack.lu(A)[2]
     if check_errors and info.any():
@@ -241,8 +246,8 @@ def triangular_solve(
     for name, x in (("b", b), ("A", A)):
         if x.ndim < 2:
             raise RuntimeError(
-                f"torch.triangular_solve: Expected {name} to have at least 2 dimensions, but it has "
-                f"{x.ndim} dimensions instead"
+                f"torch.triangular_solve: Expected {name} to have at least 2 dimensions, but it "
+                f"has {x.ndim} dimensions instead"
             )
     check_floating("triangular_solve", A)
     check_sides("", A)
@@ -272,7 +277,7 @@ def cutoff(atol: Any, rtol: Any, largest: Any, shape: tuple, like: Any) -> Any:
     if rtol is None:
         rtol = (
             max(shape[-2:]) * eps_of(like)
-            if atol is None or np.ndim(atol) == 0 and atol == 0
+            if atol is None or (np.ndim(atol) == 0 and atol == 0)
             else 0.0
         )
         if np.ndim(atol):
@@ -285,8 +290,8 @@ def pseudoinverse(A: Any, /, atol: Any = None, rtol: Any = None, hermitian: bool
     """Moore-Penrose inverses of matrices (..., m, n)."""
     if A.ndim < 2 or A.dtype.kind not in "fc":
         raise RuntimeError(
-            f"linalg.pinv({type_name(A)}{{{list(A.shape)}}}): expected a tensor with 2 or more dimensions "
-            "of float, double, cfloat or cdouble types"
+            f"linalg.pinv({type_name(A)}{{{list(A.shape)}}}): expected a tensor with 2 or more "
+            "dimensions of float, double, cfloat or cdouble types"
         )
     if hermitian:
         check_sides("linalg.eigh", A)
@@ -329,7 +334,8 @@ def pinv(
     rtol: Any = None,
     out: Any = None,
 ) -> Any:
-    """Moore-Penrose inverses of matrices (..., m, n): singular values up to max(atol, rtol * largest) count as zero."""
+    """Moore-Penrose inverses of matrices (..., m, n): singular values up to max(atol, rtol *
+    largest) count as zero."""
     return pseudoinverse.op.entry(input, atol, rcond if rtol is None else rtol, hermitian, out=out)
 
 
@@ -346,9 +352,11 @@ def pinv(
     public={"A": "input", "B": "b"},
 )
 def least_squares(A: Any, B: Any, /, rcond: Any = None, driver: Any = None) -> Any:
-    """X that minimizes |A X - B| for A (..., m, n) and B (..., m, k) or (..., m); also residuals, rank, singular values.
+    """X that minimizes |A X - B| for A (..., m, n) and B (..., m, k) or (..., m); also residuals,
+    rank, singular values.
 
-    `driver` names LAPACK's method: "gelsy" (the default), "gels" (full rank), "gelsd" or "gelss" (by singular values).
+    `driver` names LAPACK's method: "gelsy" (the default), "gels" (full rank), "gelsd" or "gelss"
+    (by singular values).
     """
     driver = driver or "gelsy"
     vector = _check_least_squares(A, B, driver)
@@ -373,8 +381,8 @@ def _check_least_squares(A: Any, B: Any, driver: str) -> bool:
         raise RuntimeError("This function doesn't handle types other than float and double")
     if A.dtype is not B.dtype:
         raise RuntimeError(
-            "torch.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype "
-            f"{type_name(A)} and other's dtype {type_name(B)}"
+            "torch.linalg.lstsq: Expected input and other to have the same dtype, but got input's "
+            f"dtype {type_name(A)} and other's dtype {type_name(B)}"
         )
     if driver not in lapack.DRIVERS:
         raise RuntimeError(
@@ -461,8 +469,8 @@ def cholesky_solve(x: Any, L: Any, /, upper: bool = False) -> Any:
             )
     if x.dtype is not L.dtype:
         raise RuntimeError(
-            f"Expected b and A to have the same dtype, but found b of type {type_name(x)} and A of type "
-            f"{type_name(L)} instead."
+            f"Expected b and A to have the same dtype, but found b of type {type_name(x)} and A of "
+            f"type {type_name(L)} instead."
         )
     if L.dtype.kind not in "fc":
         raise NotImplementedError(f"\"cholesky_solve_cpu\" not implemented for '{type_name(L)}'")
@@ -499,8 +507,8 @@ def cholesky_inverse(L: Any, /, upper: bool = False) -> Any:
     if zeros.any():
         where, k = first_failure(np.where(zeros.any(-1), zeros.argmax(-1) + 1, 0)) or ("", 1)
         raise LinAlgError(
-            f"cholesky_inverse: {where}The diagonal element {k} is zero, the inversion could not be "
-            "completed because the input matrix is singular."
+            f"cholesky_inverse: {where}The diagonal element {k} is zero, the inversion could not "
+            "be completed because the input matrix is singular."
         )
     return _cholesky_solution(identity(L.shape[-1], L, L.shape[:-2]), L, upper)
 
@@ -525,8 +533,8 @@ def tensorinv(input: Any, ind: int = 2, *, out: Any = None) -> Any:
     first, last = tuple(input.shape[:ind]), tuple(input.shape[ind:])
     if _sizes(first) != _sizes(last):
         raise RuntimeError(
-            "Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), "
-            f"but got {_sizes(last)} != {_sizes(first)}"
+            "Expected self to satisfy the requirement prod(self.shape[ind:]) == "
+            f"prod(self.shape[:ind]), but got {_sizes(last)} != {_sizes(first)}"
         )
     made = inv.op.entry(input.reshape((_sizes(first), _sizes(last)))).reshape((*last, *first))
     return define.write_out(out, made)
@@ -534,7 +542,8 @@ def tensorinv(input: Any, ind: int = 2, *, out: Any = None) -> Any:
 
 @function(method=False, namespace="linalg")
 def tensorsolve(input: Any, other: Any, dims: Any = None, *, out: Any = None) -> Any:
-    """X of tensordot(input, X, X.ndim) = other; the dimensions `dims` of input are moved to its end first."""
+    """X of tensordot(input, X, X.ndim) = other; the dimensions `dims` of input are moved to its end
+    first."""
     A, B = input, other  # as in A X = B
     if dims is not None:
         moved = [d % A.ndim for d in dims]
