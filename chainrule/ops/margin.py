@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import FROM_NUMPY
-from .define import FUNCTIONS, OPS, function, op, put_add, scalar_name, state
+from .activation import logsigmoid
+from .compare import where
+from .define import function, op, put_add, scalar_name, state
+from .distance import pairwise_distance
 from .index import grid
 from .loss import constant, finished, floating, how, reduced, shared
 
@@ -183,8 +186,7 @@ def multilabel_soft_margin_loss(
 ) -> Any:
     """-(target log s(input) + (1 - target) log s(-input)) times weight, averaged over classes."""
     reduction = how(reduction, size_average, reduce)
-    log_sigmoid = FUNCTIONS.get("nn.functional.logsigmoid") or OPS["logsigmoid"].entry
-    losses = -(target * log_sigmoid(input) + (1 - target) * log_sigmoid(-input))
+    losses = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     if weight is not None:
         losses = losses * weight
     if not input.ndim:
@@ -233,7 +235,6 @@ def hinge_embedding_loss(
 ) -> Any:
     """`input`, a distance, for target 1, and max(0, margin - input) for target -1."""
     reduction = how(reduction, size_average, reduce)
-    where = OPS["where"].entry
     zeros = (input * 0).detach()
     apart = where(target != 1, (margin - input).clamp_min(0), zeros)
     return finished(apart + where(target != -1, input, zeros), reduction)
@@ -290,7 +291,7 @@ def triplet_margin_loss(
     reduction = how(reduction, size_average, reduce)
 
     def distance(x: Any, y: Any) -> Any:
-        return OPS["pairwise_distance"].entry(x, y, p, eps)
+        return pairwise_distance(x, y, p, eps)
 
     return triplet_margin_with_distance_loss(
         anchor,
@@ -317,7 +318,7 @@ def triplet_margin_with_distance_loss(
     """max(0, margin + d(anchor, positive) - d(anchor, negative)) for a distance d of your own."""
     reduction = how(reduction)
     _check_triple(margin, anchor, positive, negative)
-    distance = distance_function or OPS["pairwise_distance"].entry
+    distance = distance_function or pairwise_distance
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = far.minimum(distance(positive, negative))
