@@ -6,7 +6,7 @@ places (`put_along`). Where nothing along the dimension is left out or taken twi
 sums are needed; a running maximum takes an element many times, and adds up.
 
 Order is torch's: NaN is larger than everything, equal elements keep the order they stood in, and
-of equal extremes the first is found.
+of equal extremes the first is found. Where torch takes others of several equal ones, `ties` says.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..dtypes import BOOL_NP, FROM_NUMPY, I64
 from .define import MOVE, OPS, SAME, Tensor, function, op, primitive, scalar_name, write_out
 from .index import add_along, along, dim_of, grid, tensor_data
 from .reduce import check_not_empty, flip, refuse_complex, spread
+from .ties import highest, lowest, nth, retied
 
 ZERO = np.int64(0)
 LARGE = 4096
@@ -278,6 +279,8 @@ def topk(x: Any, /, k: int, dim: int = -1, largest: bool = True, sorted: bool = 
     if not x.ndim:
         return itself(x)
     places = best(x, k, axis, largest)
+    if 0 < x.shape[axis] < 64 * k:
+        places = retied(x, places, axis, (highest if largest else lowest)(k, sorted))
     return (np.take_along_axis(x, places, axis), places), places
 
 
@@ -318,7 +321,8 @@ def kthvalue(x: Any, /, k: int, dim: int = -1, keepdim: bool = False) -> Any:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
     if not x.ndim:
         return itself(x)
-    return selected(x, order_of(x, axis)[along(axis, slice(k - 1, k))], axis, keepdim)
+    places = order_of(x, axis)[along(axis, slice(k - 1, k))]
+    return selected(x, retied(x, places, axis, nth(k - 1)), axis, keepdim)
 
 
 def middle_along(name: str, x: Any, dim: int, keepdim: bool) -> tuple:

@@ -20,10 +20,7 @@ SHORT = 16  # up to this length introsort leaves the work to an insertion sort, 
 
 
 def retied(x: Any, places: Any, axis: int, pick: Callable[[list], list]) -> Any:
-    """`places` of elements along `axis`; where a row has equal ones, as `pick` takes them.
-
-    `pick` is given the rank of each element of a row, and returns the places taken.
-    """
+    """`places` of elements along `axis`; where a row has equal ones, as `pick` takes them."""
     if x.size > FEW or type(x) is not np.ndarray:
         return places
     rows = np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
@@ -36,8 +33,11 @@ def retied(x: Any, places: Any, axis: int, pick: Callable[[list], list]) -> Any:
     return np.moveaxis(out.reshape(shape), -1, axis)
 
 
-def largest(k: int, ordered: bool) -> Callable:
-    """The places of the k lowest ranks, as torch's topk leaves them (see `highest_first`)."""
+def lowest(k: int, ordered: bool) -> Callable:
+    """The places of the `k` lowest ranks, as introselect and (if `ordered`) introsort leave them.
+
+    `pick` is given the rank of each element of a row, and returns the places.
+    """
 
     def pick(rank: list) -> list:
         order = list(range(len(rank)))
@@ -50,16 +50,52 @@ def largest(k: int, ordered: bool) -> Callable:
     return pick
 
 
-def highest_first(pick: Callable) -> Callable:
-    """`pick` with the ranks turned around."""
+def highest(k: int, ordered: bool) -> Callable:
+    """The places of the `k` highest ranks."""
+    pick = lowest(k, ordered)
     return lambda rank: pick([-r for r in rank])
 
 
-def middle(rank: list, at: int) -> list:
-    """The place that introselect leaves at `at`."""
-    order = list(range(len(rank)))
-    select(order, rank, at)
-    return [order[at]]
+def nth(k: int) -> Callable:
+    """The place that quickselect leaves at `k`."""
+
+    def pick(rank: list) -> list:
+        order = list(range(len(rank)))
+        low, high = 0, len(rank) - 1
+        while high > low + 1:
+            end, start = hoare(order, rank, low, high)
+            low, high = (start if end <= k else low), (end - 1 if end >= k else high)
+        if high == low + 1 and rank[order[low]] > rank[order[high]]:
+            swap(order, low, high)
+        return [order[k]]
+
+    return pick
+
+
+def hoare(order: list, rank: list, low: int, high: int) -> tuple[int, int]:
+    """Part lower ranks from higher by a median of three: its place, and where the higher begin."""
+    swap(order, low + (high - low) // 2, low + 1)
+    for a, b in ((low + 1, high), (low, high), (low + 1, low)):
+        if rank[order[a]] > rank[order[b]]:
+            swap(order, a, b)
+    i, j, pivot = low + 1, high, rank[order[low]]
+    while True:
+        i += 1
+        while pivot > rank[order[i]]:
+            i += 1
+        j -= 1
+        while rank[order[j]] > pivot:
+            j -= 1
+        if j < i:
+            break
+        swap(order, i, j)
+    swap(order, low, j)
+    return j, i
+
+
+def swap(order: list, i: int, j: int) -> None:
+    """Exchange two elements."""
+    order[i], order[j] = order[j], order[i]
 
 
 def select(order: list, rank: list, nth: int) -> None:
@@ -82,7 +118,7 @@ def split(order: list, rank: list, first: int, last: int) -> None:
 def partition(order: list, rank: list, first: int, last: int) -> int:
     """Move a median of three in front, lower ranks before the returned place, higher ones after."""
     median = median_of_three(order, rank, first + 1, first + (last - first) // 2, last - 1)
-    order[first], order[median] = order[median], order[first]
+    swap(order, first, median)
     pivot, i, j = rank[order[first]], first + 1, last
     while True:
         while rank[order[i]] < pivot:
@@ -92,7 +128,7 @@ def partition(order: list, rank: list, first: int, last: int) -> int:
             j -= 1
         if i >= j:
             return i
-        order[i], order[j] = order[j], order[i]
+        swap(order, i, j)
         i += 1
 
 

@@ -214,6 +214,11 @@ def sorting() -> list[Row]:
             calls(
                 lambda m: (mixed(m, 5000), 3),
                 lambda m: (mixed(m, 5000), 3, 0, False),
+                lambda m: (equal(m), 2),
+                lambda m: (equal(m), 3, 1, False),
+                lambda m: (np.zeros((20, 2), m.dtype), 3, 0),
+                lambda m: (np.ones(40, m.dtype), 30),
+                lambda m: ((np.ones(40, m.dtype), 20), {"sorted": False}),
             ),
             ("int32", "float64"),
             grad=False,
@@ -285,6 +290,16 @@ def order_statistics() -> list[Row]:
                 ),
                 (lambda t: t.ones(3).kthvalue(1, 1), IndexError, "Dimension out of range"),
             ),
+        ),
+        Row(
+            "kthvalue",
+            calls(
+                lambda m: (equal(m), 2),
+                lambda m: (m.ints((30,), 0, 3).astype(m.dtype), 12),
+                lambda m: (m.ints((9, 2), 0, 3).astype(m.dtype), 5, 0),
+            ),
+            ("int32", "float64"),
+            grad=False,
         ),
     ]
 
