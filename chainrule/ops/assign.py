@@ -21,7 +21,6 @@ from .define import (
     put_add,
     same_memory,
     scalar_name,
-    storage_array,
     wrap,
 )
 from .index import (
@@ -383,26 +382,9 @@ def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     return in_place(COPY, self, converted(src, self._data.dtype))
 
 
-@function(namespace="primitive")
-def set_(self: Any, source: Any = None) -> Any:
-    """Let this tensor be `source`'s memory, shape and all; without a source, an empty tensor."""
-    if source is None:
-        self._data, self._storage = np.zeros(0, self._data.dtype), None
-        return self
-    y = tensor_data("set_", source, "source", 1)
-    same_dtype(self._data, y, "Could not set tensor of type {1} to a tensor of type {0}")
-    if state.mode[1] and self.requires_grad:
-        raise RuntimeError(
-            "set_() of a tensor that requires grad: use no_grad(), or write its data with copy_()"
-        )
-    self._data = storage_array(source)
-    self._storage = storage_of(source)
-    return self
-
-
 def delitem(self: Any, index: Any) -> None:
     """Tensors keep their elements."""
     raise TypeError("Tensor does not support deleting items")
 
 
-Tensor.__setitem__, Tensor.__delitem__ = setitem, delitem  # type: ignore[attr-defined]
+Tensor.__setitem__, Tensor.__delitem__ = setitem, delitem  # type: ignore[attr-defined, index]

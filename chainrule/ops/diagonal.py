@@ -15,8 +15,9 @@ from .index import SLICE, dim_of, look, tensor_data
 from .write import FILL_INTO, fitting, in_place
 
 
-def on_diagonal(rows: int, columns: int, offset: int) -> tuple:
-    """The NumPy index of the diagonal of matrices in the last two dimensions."""
+def on_diagonal(shape: tuple, offset: int) -> tuple:
+    """The NumPy index of the diagonal of matrices in the last two dimensions of `shape`."""
+    rows, columns = shape[-2:]
     n = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
     steps = np.arange(n)
     return ..., steps - min(offset, 0), steps + max(offset, 0)
@@ -44,7 +45,7 @@ def diagonal_of(x: Any, /, offset: int, dim1: int, dim2: int) -> Any:
 def _diagonal_rule(g: Any, x_shape: tuple, offset: int, dim1: int, dim2: int) -> Any:
     order, back = last_two(len(x_shape), dim1, dim2)
     shape = tuple([x_shape[k] for k in order])
-    return put_add(g, on_diagonal(*shape[-2:], offset), shape).transpose(back)
+    return put_add(g, on_diagonal(shape, offset), shape).transpose(back)
 
 
 diagonal_of.vjp(_diagonal_rule)
@@ -90,14 +91,14 @@ def diag_embed(x: Any, /, offset: int = 0, dim1: int = -2, dim2: int = -1) -> An
     """
     _, back = last_two(x.ndim + 1, dim1, dim2)
     n = x.shape[-1] + abs(offset)
-    return put_add(x, on_diagonal(n, n, offset), (*x.shape[:-1], n, n)).transpose(back)
+    return put_add(x, on_diagonal((n, n), offset), (*x.shape[:-1], n, n)).transpose(back)
 
 
 @diag_embed.vjp
 def _(g, offset, dim1, dim2):
     order, _ = last_two(g.ndim, dim1, dim2)
     n = g.shape[order[-1]]
-    return g.transpose(order)[on_diagonal(n, n, offset)]
+    return g.transpose(order)[on_diagonal((n, n), offset)]
 
 
 @function
@@ -122,7 +123,7 @@ def diagonal_scatter(x: Any, y: Any, /, offset: int = 0, dim1: int = 0, dim2: in
     """`input` with `src` on a diagonal."""
     order, back = last_two(x.ndim, dim1, dim2)
     moved = x.transpose(order)
-    place = on_diagonal(*moved.shape[-2:], offset)
+    place = on_diagonal(moved.shape, offset)
     shape = (*moved.shape[:-2], len(place[1]))
     if y.shape != shape:
         raise RuntimeError(
@@ -136,14 +137,14 @@ def diagonal_scatter(x: Any, y: Any, /, offset: int = 0, dim1: int = 0, dim2: in
 def _(g, x_shape, offset, dim1, dim2):
     order, back = last_two(len(x_shape), dim1, dim2)
     moved = g.transpose(order)
-    return put(moved, np.zeros((), g.dtype), on_diagonal(*moved.shape[-2:], offset)).transpose(back)
+    return put(moved, np.zeros((), g.dtype), on_diagonal(moved.shape, offset)).transpose(back)
 
 
 @diagonal_scatter.vjp
 def _(g, x_shape, offset, dim1, dim2):
     order, _ = last_two(len(x_shape), dim1, dim2)
     moved = g.transpose(order)
-    return moved[on_diagonal(*moved.shape[-2:], offset)]
+    return moved[on_diagonal(moved.shape, offset)]
 
 
 # -- triangles -----------------------------------------------------------------------------------

@@ -197,50 +197,44 @@ def split(x: Any, index: Any) -> tuple[Any, Any, Op]:
     single = type(index) is not tuple and type(index) is not list
     items = [_item(i) for i in as_tuple(index)]
     shape = x._data.shape
-    spent = sum([_consumes(i) for i in items])
-    if spent > len(shape):
+    rest = len(shape) - sum([_consumes(i) for i in items])
+    if rest < 0:
         raise _too_many(index, len(shape))
     basic: list = []
     advanced: list = []
-    last, arrays, dim = ALIAS, False, 0
+    last, dim = ALIAS, 0
     for i in items:
-        kind = type(i)
-        if kind is int:
+        count = _consumes(i)
+        if type(i) is int:
             _check_bounds(i, len(basic), shape[dim])
             basic.append(i)
-            last, dim = SELECT, dim + 1
-            continue
-        if kind is slice:
-            start, stop, step = i.indices(shape[dim])
-            if single or (start, stop, step) != (0, shape[dim], 1):
-                last = SLICE
-            else:
-                i = FULL
-            basic.append(i)
-            advanced.append(FULL)
-            dim += 1
+            last = SELECT
         elif i is Ellipsis:
-            rest, spent = len(shape) - spent, len(shape)
-            basic += [FULL] * rest
-            advanced += [FULL] * rest
-            dim += rest
-        elif i is None:
-            basic.append(None)
-            advanced.append(FULL)
-            last = UNSQUEEZE
-        elif kind is bool:
-            basic.append(None)
-            advanced.append(np.zeros(int(i), np.intp))
-            arrays = True
-        else:
-            count = _consumes(i)
+            count, rest = rest, 0
             basic += [FULL] * count
-            advanced.append(i)
-            dim += count
-            arrays = True
-    trivial = arrays and all(i is FULL for i in basic)
-    found = (advanced[0] if len(advanced) == 1 else tuple(advanced)) if arrays else None
-    return None if trivial else (*basic, ...), found, last
+            advanced += [FULL] * count
+        else:
+            seen, taken, step = _looked_at(i, shape[dim] if count else 0, single)
+            basic += [seen] * max(count, 1)
+            advanced.append(taken)
+            last = step or last
+        dim += count
+    if all(i is FULL for i in advanced):
+        return (*basic, ...), None, last
+    found = advanced[0] if len(advanced) == 1 else tuple(advanced)
+    return None if all(i is FULL for i in basic) else (*basic, ...), found, last
+
+
+def _looked_at(i: Any, size: int, single: bool) -> tuple[Any, Any, Op | None]:
+    """What an index leaves to see, what is taken of that, and the name of the view, if any."""
+    if i is None:
+        return None, FULL, UNSQUEEZE
+    if type(i) is bool:
+        return None, np.zeros(int(i), np.intp), None
+    if type(i) is not slice:
+        return FULL, i, None
+    whole = not single and i.indices(size) == (0, size, 1)
+    return (FULL, FULL, None) if whole else (i, FULL, SLICE)
 
 
 def as_tuple(index: Any) -> tuple:
@@ -745,4 +739,4 @@ def unravel_index(indices: Any, shape: Any) -> tuple:
     return tuple(reversed(out))
 
 
-Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
+Tensor.__getitem__ = getitem  # type: ignore[attr-defined, misc]

@@ -432,9 +432,8 @@ def _check_index_copy(x: Any, y: Any, dim: int, i: Any) -> None:
         raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {i.ndim})")
     if y.ndim and x.ndim and y.ndim != x.ndim:
         raise IndexError(
-            "index_copy_(): When source and destination are not scalars, their dimensionality "
-            "must match. Source "
-            f"dimensionality ({y.ndim}), destination dimensionality ({x.ndim})"
+            "index_copy_(): When source and destination are not scalars, their dimensionality must "
+            f"match. Source dimensionality ({y.ndim}), destination dimensionality ({x.ndim})"
         )
     if i.dtype is not I64:
         raise RuntimeError(
@@ -447,6 +446,16 @@ def _check_index_copy(x: Any, y: Any, dim: int, i: Any) -> None:
         "index_copy_(): self and source expected to have the same dtype, but got (self) {0} and "
         "(source) {1}",
     )
+    size = x.shape[dim] if x.ndim else 1
+    bad = out_of_range(i, size, 0)
+    if bad is not None:
+        raise IndexError(
+            f"index_copy_(): index {bad} is out of bounds for dimension {dim} with size {size}"
+        )
+    _check_copied_slices(x, y, dim, i)
+
+
+def _check_copied_slices(x: Any, y: Any, dim: int, i: Any) -> None:
     have = y.shape[dim] if y.ndim else 1
     if i.size != have:
         raise IndexError(
@@ -455,19 +464,10 @@ def _check_index_copy(x: Any, y: Any, dim: int, i: Any) -> None:
         )
     mine, theirs = _but(x.shape, dim), _but(y.shape, dim)
     if mine != theirs:
-        k = next((k for k, (n, m) in enumerate(zip(mine, theirs, strict=False)) if n != m), 0)
         raise RuntimeError(
             "index_copy_(): Source/destination tensor must have same slice shapes. Destination "
-            "slice shape: "
-            f"{' '.join(map(str, mine))} at dimension {dim} and source slice shape: "
-            f"{' '.join(map(str, theirs))} "
-            f"at dimension {k * 0}."
-        )
-    size = x.shape[dim] if x.ndim else 1
-    bad = out_of_range(i, size, 0)
-    if bad is not None:
-        raise IndexError(
-            f"index_copy_(): index {bad} is out of bounds for dimension {dim} with size {size}"
+            f"slice shape: {' '.join(map(str, mine))} at dimension {dim} and source slice shape: "
+            f"{' '.join(map(str, theirs))} at dimension 0."
         )
 
 
