@@ -57,7 +57,9 @@ CPP_NAMES = {
 }
 
 
-FLOAT_LIMITS = {d: float(ml_dtypes.finfo(d.numpy).max) for d in dtypes.ALL if d.category == FLOATING}
+FLOAT_LIMITS = {
+    d: float(ml_dtypes.finfo(d.numpy).max) for d in dtypes.ALL if d.category == FLOATING
+}
 INTEGER_LIMITS = {
     d: (int(np.iinfo(d.numpy).min) or -int(np.iinfo(d.numpy).max), int(np.iinfo(d.numpy).max))
     for d in dtypes.ALL
@@ -148,7 +150,9 @@ def _(g):
 
 @function
 def clone(input: Any, *, memory_format: Any = None) -> Any:
-    """A copy in memory of its own, with the dimensions in memory in the order they have or the format asked for."""
+    """A copy in memory of its own,
+    with the dimensions in memory in the order they have or the format asked for.
+    """
     return copied(input, memory_format)
 
 

@@ -43,8 +43,8 @@ def tensor(
 ) -> Any:
     """A new tensor that holds a copy of the data: numbers, nested sequences of numbers, arrays.
 
-    Raises ValueError for ragged sequences, TypeError or RuntimeError for what is no number, OverflowError's kin for numbers
-    that the dtype cannot hold.
+    Raises ValueError for ragged sequences, TypeError or RuntimeError for what is no number, and
+    RuntimeError for numbers that the dtype cannot hold.
     """
     if device is not None or pin_memory:
         check_options(None, device, pin_memory)
@@ -102,7 +102,9 @@ FLOATS, INTS, LISTS = {float}, {int}, {list}
 
 
 def plain(data: Any) -> Any:
-    """The array of a list, or a list of lists, of nothing but floats or ints; None for anything else."""
+    """The array of a list, or a list of lists, of nothing but floats or ints;
+    None for anything else.
+    """
     kinds = set(map(type, data))
     if kinds == LISTS:
         kinds = set(map(type, itertools.chain.from_iterable(data)))
@@ -309,10 +311,8 @@ def native(a: np.ndarray) -> np.ndarray:
 def from_numpy(ndarray: Any, /) -> Any:
     """A tensor that looks at the memory of a NumPy array: writing to one writes to the other."""
     if not isinstance(ndarray, np.ndarray):
-        raise TypeError(
-            "expected np.ndarray (got "
-            f"{type(ndarray).__name__ if not isinstance(ndarray, np.generic) else 'numpy.' + type(ndarray).__name__})"
-        )
+        module = "numpy." if isinstance(ndarray, np.generic) else ""
+        raise TypeError(f"expected np.ndarray (got {module}{type(ndarray).__name__})")
     if not ndarray.flags.writeable:
         warnings.warn(
             WRITE_PROTECTED.format("NumPy array", "NumPy array"), UserWarning, stacklevel=2

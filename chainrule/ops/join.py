@@ -7,6 +7,7 @@ as it did in the first torch. The parts of a split are views; all but those of `
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -345,7 +346,9 @@ def split_with_sizes(x: Any, /, split_sizes: Any, dim: Any = 0) -> Any:
 
 @op(promote=MOVE, outputs=0, linear=True)
 def unsafe_split(x: Any, /, split_size: Any, dim: Any = 0) -> Any:
-    """`split`, whose parts may be changed in place: nothing keeps watch over the memory they share."""
+    """`split`, whose parts may be changed in place:
+    nothing keeps watch over the memory they share.
+    """
     return parts(x, check_split(x, split_size, dim), dim % x.ndim)
 
 
@@ -465,9 +468,7 @@ def tensor_split(
     i = place(dim, x.ndim)
     bounds = [0, *cuts_of(x.shape[i], given[0]), None]
     before = (slice(None),) * i
-    return tuple(
-        [input[(*before, slice(a, b))] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
-    )
+    return tuple([input[(*before, slice(a, b))] for a, b in itertools.pairwise(bounds)])
 
 
 def _split_along(name: str, ndim: int, dim: Callable, doc: str) -> Callable:

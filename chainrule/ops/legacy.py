@@ -64,6 +64,10 @@ TYPES = {
     name: TensorType(f"{cpp}Tensor", (), {"__module__": "torch", "dtype": dtypes.BY_NAME[name]})
     for name, cpp in SCALAR_NAMES.items()
 }
+FloatTensor, DoubleTensor = TYPES["float32"], TYPES["float64"]
+HalfTensor, BFloat16Tensor = TYPES["float16"], TYPES["bfloat16"]
+ByteTensor, CharTensor, ShortTensor = TYPES["uint8"], TYPES["int8"], TYPES["int16"]
+IntTensor, LongTensor, BoolTensor = TYPES["int32"], TYPES["int64"], TYPES["bool"]
 NAMED_TYPES = {f"torch.{t.__name__}": dtypes.BY_NAME[name] for name, t in TYPES.items()}
 for _tensor_type in [t for name, t in TYPES.items() if not name.startswith("complex")]:
     _tensor_type.facets = (False, "", (), "torch")

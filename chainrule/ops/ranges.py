@@ -74,8 +74,9 @@ def arange(
     pin_memory: builtins.bool = False,
     requires_grad: builtins.bool = False,
 ) -> Any:
-    """start, start + step, ... below end: ceil((end - start) / step) numbers; int64 if all three are integers.
+    """start, start + step, ... below end: ceil((end - start) / step) numbers.
 
+    The dtype is int64 if all three are integers, else the default dtype.
     Raises RuntimeError for a step of zero or one that leads away from the end.
     """
     if layout is not None or device is not None or pin_memory:
@@ -160,6 +161,7 @@ def closed_range(
     end: Any = None,
     step: Any = 1,
     *,
+    out: Any = None,
     dtype: Any = None,
     layout: Any = None,
     device: Any = None,
@@ -178,12 +180,11 @@ def closed_range(
     )
     check_options(layout, device, pin_memory)
     start, end, step = _arguments((start, end, step), {})
-    d = dtypes.default.real if dtype is None else check_dtype("range", dtype)
+    d = None if dtype is None else check_dtype("range", dtype)
+    target = d or (dtypes.default.real if out is None else out.dtype)
     check_direction(start, end, step)
-    return finished(
-        converted(np.arange(math.floor((end - start) / step) + 1) * step + start, d.numpy),
-        requires_grad,
-    )
+    a = converted(np.arange(math.floor((end - start) / step) + 1) * step + start, target.numpy)
+    return finished(a, requires_grad) if out is None else written(out, a, d)
 
 
 closed_range.__name__ = "range"

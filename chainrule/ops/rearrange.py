@@ -17,7 +17,7 @@ from .convert import arranged, contiguous_format, copied
 from .create import bad_allocation, is_size
 from .define import MOVE, Tensor, function, op, scalar_name, wrap
 from .join import cat, stack, tensors_of
-from .shape import expand, flatten, place, reshape, sizes, transpose, unsqueeze
+from .shape import expand, flatten, place, reshape, sizes, unsqueeze
 
 # -- repeated --------------------------------------------------------------------------------------
 
@@ -71,7 +71,7 @@ def tile(input: Any, *repeats: Any, dims: Any = None) -> Any:
 def repeat_interleave(
     input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Any:
-    """Each element (or slice along `dim`) repeated: all as often, or each as `repeats` (a tensor) says.
+    """Each element (or slice along `dim`) repeated: all as often, or as the tensor `repeats` says.
 
     `repeat_interleave(repeats)` alone gives each place as often as its number says.
     """

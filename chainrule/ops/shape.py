@@ -96,7 +96,7 @@ def looked_at(x: Any, /, shape: Any) -> Any:
         y = x.reshape(shape)
     except ValueError:
         raise bad_shape(x, shape) from None
-    if y.shape != shape and any([n < -1 for n in shape]):
+    if y.shape != shape and any(n < -1 for n in shape):
         raise bad_shape(x, shape)
     return y
 
@@ -122,7 +122,8 @@ def _(g, x_shape):
 def strides_allow(x: np.ndarray, shape: Sequence) -> bool:
     """Whether an array can be looked at in another shape of as many elements without copying.
 
-    Dimensions that follow each other without gaps form a chunk; every chunk must be made of whole new dimensions.
+    Dimensions that follow each other without gaps form a chunk; every chunk must be made of whole
+    new dimensions.
     """
     if x.flags.c_contiguous or not x.size:
         return True
@@ -256,7 +257,9 @@ def view_as_dtype(x: Any, dtype: Any) -> Any:
             raise RuntimeError(f"self.stride() must be divisible by {ratio} {names}")
     t = read_as(x, d.numpy)
     if d.category < dtypes.FLOATING:
-        t._base = None  # no gradient can flow, so to torch it is a tensor of its own that shares memory
+        t._base = (
+            None  # no gradient can flow, so to torch it is a tensor of its own that shares memory
+        )
     return t
 
 
