@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import FROM_NUMPY
+from ..dtypes import F32, FROM_NUMPY
 from .define import HALF, assign, check_inplace, elementwise, function, op, primitive, scalar_name
-from .elementwise import absolute, blend, keep, tanh
+from .elementwise import absolute, blend, in_blocks, keep, tanh
 from .reduce import axes_of
 from .special import erf, sigmoid
 
@@ -251,7 +251,7 @@ def _silu(x: Any, /) -> Any:
 @_silu.vjp
 def _(g, x):
     s = sigmoid(x)
-    return g * (s * (1 + x * (1 - s)))
+    return g * s * (1 + x * (1 - s))
 
 
 @function(method=False, namespace="nn.functional")
@@ -305,6 +305,38 @@ def logsigmoid(x: Any, /) -> Any:
     return np.minimum(x, 0) - np.log1p(np.exp(-np.absolute(x)))
 
 
+@primitive(define=elementwise, vjp=lambda g, x: g * (SQRT_2_PI * np.exp(x * x * -0.5)), **UNARY)
+def twice_normal(x: Any, /) -> Any:
+    """1 + erf(x / sqrt(2)): twice the distribution function of the standard normal distribution."""
+    if type(x) is np.ndarray and x.dtype is F32 and x.size >= 4096:
+        return in_blocks(_twice_normal, x)
+    return 1 + erf(x * SQRT_HALF)
+
+
+# 2 / (1 + exp(-x Q(x^2))) is 1 + erf(x / sqrt(2)) to 3e-7 in float32 with this Q, the polynomial of
+# least weighted error on |x| <= 6; SciPy's erf takes four times as long.
+NORMAL_LOGIT = [np.float32(c) for c in (1.5957699, 7.266617e-2, -6.518999e-5, -1.10612375e-4,
+                                        7.929486e-6, -2.6452648e-7, 3.5123364e-9)]  # fmt: skip
+
+
+def _twice_normal(x: Any) -> Any:
+    square = np.multiply(x, x)
+    np.minimum(square, np.float32(36), out=square)
+    q = square * NORMAL_LOGIT[-1]
+    for coefficient in NORMAL_LOGIT[-2:0:-1]:
+        q += coefficient
+        q *= square
+    q += NORMAL_LOGIT[0]
+    q *= x
+    np.negative(q, out=q)
+    np.exp(q, out=q)
+    q += 1
+    np.divide(np.float32(2), q, out=q)
+    q -= 1  # rounds as erf does near -1, so that the far tail is 0
+    q += 1
+    return q
+
+
 @op(takes="f", namespace="nn.functional")
 def gelu(x: Any, /, approximate: str = "none") -> Any:
     """input times the standard normal distribution function of input, elementwise.
@@ -313,7 +345,7 @@ def gelu(x: Any, /, approximate: str = "none") -> Any:
     another `approximate`.
     """
     if approximate == "none":
-        return x * 0.5 * (1 + erf(x * SQRT_HALF))
+        return x * 0.5 * twice_normal(x)
     if approximate != "tanh":
         raise RuntimeError("approximate argument must be either none or tanh.")
     return 0.5 * x * (1 + np.tanh(SQRT_2_PI * (x + 0.044715 * (x * x * x))))
@@ -322,7 +354,7 @@ def gelu(x: Any, /, approximate: str = "none") -> Any:
 @gelu.vjp
 def _(g, x, approximate):
     if approximate == "none":
-        return g * (0.5 * (1 + erf(x * SQRT_HALF)) + x * (SQRT_2_PI / 2 * np.exp(x * x * -0.5)))
+        return g * (0.5 * twice_normal(x) + x * (SQRT_2_PI / 2 * np.exp(x * x * -0.5)))
     t = np.tanh(SQRT_2_PI * (x + 0.044715 * (x * x * x)))
     return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * (SQRT_2_PI * (1 + 3 * 0.044715 * (x * x))))
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .define import FLOAT, elementwise, function, op, primitive
-from .elementwise import keep, underivable
+from .elementwise import in_blocks, keep, underivable
 
 PI, SQRT2, SQRT_PI = math.pi, math.sqrt(2), math.sqrt(math.pi)
 ONLY_SPECIAL: dict[str, Any] = {"namespace": "special", "method": False, "inplace": False}
@@ -59,9 +59,14 @@ def away_from_zero(x: Any) -> Any:
 )  # fmt: skip
 def sigmoid(x: Any, /) -> Any:
     """1 / (1 + exp(-input)), elementwise."""
-    e = np.exp(-x)
+    return in_blocks(_logistic, x) if x.ndim and type(x) is np.ndarray else 1 / (1 + np.exp(-x))
+
+
+def _logistic(x: Any) -> Any:
+    e = np.negative(x)
+    np.exp(e, out=e)
     e += 1
-    return np.reciprocal(e)
+    return np.reciprocal(e, out=e)
 
 
 @op(promote=FLOAT, alias="special.logit", inplace=True, takes="bif")
