@@ -1,6 +1,8 @@
-"""Record what torch does with views and in-place writes: writes tests/golden/inplace.json, or compares with it (`--check`).
+"""Record what torch does with views and in-place writes, in tests/golden/inplace.json; `--check`
+compares with what is there.
 
-Every case is a short program that shows its results with `see` and its failures with `fails` (tests/test_inplace.py runs it).
+Every case is a short program that shows its results with `see` and its failures with `fails`;
+tests/test_inplace.py runs it.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 from test_inplace import GOLDEN, observe  # noqa: E402
 
-# A line that begins with "==" names the program below it; "--" before a group of programs is what they all begin with.
+# A line that begins with "==" names the program below it; what stands behind "--" is how all
+# programs begin that follow.
 PROGRAMS = """
 -- a = torch.tensor([[1., 2., 3.], [4., 5., 6.]])
 == view shares memory and version
-b = a.view(6); b[0] = 9.; see(a, b, b._base is a, b.data_ptr() == a.data_ptr(), a._version, b._version)
+b = a.view(6); b[0] = 9.
+see(a, b, b._base is a, b.data_ptr() == a.data_ptr(), a._version, b._version)
 == reshape of contiguous is a view
 b = a.reshape(3, 2); b[0, 1] = 9.; see(a, b)
 == reshape of transposed copies
@@ -36,7 +40,8 @@ b = torch.tensor([[1.], [2.]]).expand(2, 3); see(b, b.stride())
 == writing an expanded tensor fails
 b = torch.tensor([[1.], [2.]]).expand(2, 3); fails(lambda: b.add_(1)); see(b)
 == filling an expanded tensor
-b = torch.tensor([1., 2., 3.]).expand(2, 3); fails(lambda: b.fill_(1)); fails(lambda: b.zero_()); see(b)
+b = torch.tensor([1., 2., 3.]).expand(2, 3); fails(lambda: b.fill_(1)); fails(lambda: b.zero_())
+see(b)
 == copying into an expanded tensor fails
 b = torch.tensor([1., 2., 3.]).expand(2, 3); fails(lambda: b.copy_(a)); see(b)
 == assigning a row of an expanded tensor writes all rows
@@ -106,7 +111,8 @@ b = a.data; b.add_(1); see(a, b, a._version, b._version)
 == numpy shares memory
 b = a.numpy(); b[0, 0] = 9.; see(a); a.add_(1); see(float(b[0, 0]))
 == from_numpy shares memory
-n = np.array([1., 2., 3.], dtype=np.float32); b = torch.from_numpy(n); b.mul_(2); see(b, n.tolist()); n[0] = -1; see(b)
+n = np.array([1., 2., 3.], dtype=np.float32); b = torch.from_numpy(n); b.mul_(2); see(b, n.tolist())
+n[0] = -1; see(b)
 == as_tensor shares memory with arrays
 n = np.array([1., 2.], dtype=np.float32); b = torch.as_tensor(n); b.zero_(); see(b, n.tolist())
 == tensor copies arrays
@@ -126,15 +132,18 @@ b = a; b += 1; b -= 2; b *= 3; b /= 2; b **= 2; see(b is a, a, a._version)
 == operators in place on integers
 c = torch.tensor([7, 8]); c += 1; c *= 2; c //= 3; c %= 4; see(c)
 == integers do not take float results
-c = torch.tensor([7, 8]); fails(lambda: c.div_(2)); fails(lambda: c.add_(0.5)); fails(lambda: c.mul_(torch.tensor(0.5))); see(c)
+c = torch.tensor([7, 8]); fails(lambda: c.div_(2)); fails(lambda: c.add_(0.5))
+fails(lambda: c.mul_(torch.tensor(0.5))); see(c)
 == in place keeps the dtype
 c = torch.tensor([1., 2.]); c.add_(torch.tensor([1., 2.]).double()); see(c); c.mul_(2); see(c)
 == in place cannot grow
-c = torch.tensor([1., 2.]); fails(lambda: c.add_(torch.zeros(3, 2))); fails(lambda: c.mul_(torch.zeros(2, 1))); see(c)
+c = torch.tensor([1., 2.]); fails(lambda: c.add_(torch.zeros(3, 2)))
+fails(lambda: c.mul_(torch.zeros(2, 1))); see(c)
 == in place returns the tensor itself
-see(a.add_(1) is a, a.zero_() is a, a.fill_(3) is a, a.copy_(torch.zeros(3)) is a, a.clamp_(0, 1) is a)
+see(a.add_(1) is a, a.zero_() is a, a.fill_(3) is a, a.copy_(torch.zeros(3)) is a)
 == copy broadcasts and converts
-a.copy_(torch.tensor([7, 8, 9])); see(a); a.copy_(torch.tensor([[1.5], [2.5]], dtype=torch.float64)); see(a)
+a.copy_(torch.tensor([7, 8, 9])); see(a); a.copy_(torch.tensor([[1.5], [2.5]], dtype=torch.float64))
+see(a)
 == copy refuses larger shapes
 fails(lambda: a.copy_(torch.zeros(1, 2, 3))); fails(lambda: a.copy_(torch.zeros(2, 2))); see(a)
 == copy of itself
@@ -172,7 +181,8 @@ b = a[:0]; b.add_(1); see(b, a)
 == resize_ in place
 b = torch.arange(6.); b.resize_(2, 3); see(b)
 == unsqueeze_ and squeeze_ and transpose_ in place
-b = torch.arange(3.); b.unsqueeze_(0); see(b); b.squeeze_(0); see(b); c = torch.arange(6.).view(2, 3); c.t_(); see(c)
+b = torch.arange(3.); b.unsqueeze_(0); see(b); b.squeeze_(0); see(b)
+c = torch.arange(6.).view(2, 3); c.t_(); see(c)
 
 -- x = torch.tensor([1., 2., 3.], requires_grad=True)
 == leaf cannot be written
@@ -205,7 +215,8 @@ y = torch.zeros(2); y.requires_grad_(); see(y); y.requires_grad_(False); see(y)
 == requires_grad_ on a view of a plain tensor
 a = torch.zeros(4); b = a[:2]; b.requires_grad_(); see(a, b)
 == requires_grad_ of integers
-fails(lambda: torch.tensor([1]).requires_grad_()); fails(lambda: torch.tensor([1], requires_grad=True))
+fails(lambda: torch.tensor([1]).requires_grad_())
+fails(lambda: torch.tensor([1], requires_grad=True))
 == write a view of a plain tensor whose view requires grad
 a = torch.zeros(4); b = a[:2]; b.requires_grad_(); fails(lambda: b.add_(1)); see(a.add_(1))
 == numpy of what requires grad
@@ -217,7 +228,8 @@ y = (x * 2)[:2]; fails(lambda: y.detach_())
 == in place on a computed tensor
 y = x * 2; y.add_(1); y.mul_(3); see(y, y._version); y.sum().backward(); see(x.grad)
 == in place with a tensor that requires grad
-w = torch.tensor([2., 3., 4.], requires_grad=True); y = x * 2; y.mul_(w); see(y); y.sum().backward(); see(x.grad, w.grad)
+w = torch.tensor([2., 3., 4.], requires_grad=True); y = x * 2; y.mul_(w); see(y); y.sum().backward()
+see(x.grad, w.grad)
 == plain tensor written with one that requires grad
 y = torch.ones(3); z = y; y.mul_(x); see(y, z is y); y.sum().backward(); see(x.grad)
 == unary functions in place
@@ -231,7 +243,8 @@ y = x * 1; y.sqrt_().tanh_(); y.sum().backward(); see(y, x.grad)
 == clamp in place
 y = x * 1; y.clamp_(1.5, 2.5); y.sum().backward(); see(y, x.grad)
 == division in place by what requires grad
-w = torch.tensor(2., requires_grad=True); y = x * 1; y /= w; y.sum().backward(); see(y, x.grad, w.grad)
+w = torch.tensor(2., requires_grad=True); y = x * 1; y /= w; y.sum().backward()
+see(y, x.grad, w.grad)
 == power in place
 y = x * 1; y.pow_(2); y.sum().backward(); see(y, x.grad)
 == saved input overwritten
@@ -283,15 +296,18 @@ y = x * 1; z = y.max(0)[0]; y.zero_(); z.backward(); see(x.grad)
 == assign an element
 y = x * 2; y[1] = 5.; see(y); y.sum().backward(); see(x.grad)
 == assign a tensor that requires grad
-w = torch.tensor(7., requires_grad=True); y = x * 2; y[1] = w; see(y); (y * y).sum().backward(); see(x.grad, w.grad)
+w = torch.tensor(7., requires_grad=True); y = x * 2; y[1] = w; see(y); (y * y).sum().backward()
+see(x.grad, w.grad)
 == assign into a plain tensor
-y = torch.zeros(3); y[0] = x[2]; y[1:] = x[:2] * 2; see(y, y._version); (y * torch.tensor([1., 10., 100.])).sum().backward(); see(x.grad)
+y = torch.zeros(3); y[0] = x[2]; y[1:] = x[:2] * 2; see(y, y._version)
+(y * torch.tensor([1., 10., 100.])).sum().backward(); see(x.grad)
 == assign rows by index
 y = x * 2; y[[0, 2]] = 1.; see(y); y.sum().backward(); see(x.grad)
 == assign by mask
 y = x * 2; y[y > 3] = 0.; see(y); y.sum().backward(); see(x.grad)
 == assign a tensor by mask
-w = torch.tensor([10., 20.], requires_grad=True); y = x * 2; y[y > 3] = w; (y * y).sum().backward(); see(y, x.grad, w.grad)
+w = torch.tensor([10., 20.], requires_grad=True); y = x * 2; y[y > 3] = w; (y * y).sum().backward()
+see(y, x.grad, w.grad)
 == assign everything
 y = x * 2; y[:] = 1.; see(y); y.sum().backward(); see(x.grad)
 == assign everything a tensor
@@ -299,9 +315,11 @@ y = x * 2; y[...] = x; see(y); y.sum().backward(); see(x.grad)
 == fill and zero of a computed tensor
 y = x * 2; y.fill_(3); see(y); y.sum().backward(); see(x.grad); z = x * 2; z.zero_(); see(z)
 == fill with a tensor that requires grad
-w = torch.tensor(2., requires_grad=True); y = torch.zeros(3); y.fill_(w); see(y); y.sum().backward(); see(w.grad)
+w = torch.tensor(2., requires_grad=True); y = torch.zeros(3); y.fill_(w); see(y); y.sum().backward()
+see(w.grad)
 == copy into a computed tensor
-w = torch.tensor([4., 5., 6.], requires_grad=True); y = x * 2; y.copy_(w); see(y); y.sum().backward(); see(x.grad, w.grad)
+w = torch.tensor([4., 5., 6.], requires_grad=True); y = x * 2; y.copy_(w); see(y)
+y.sum().backward(); see(x.grad, w.grad)
 == copy into another dtype
 y = torch.zeros(3, dtype=torch.float64); y.copy_(x); see(y); (y * y).sum().backward(); see(x.grad)
 == copy into integers cuts the history
@@ -311,29 +329,37 @@ y = torch.zeros(2, 3); y.copy_(x); see(y); y.sum().backward(); see(x.grad)
 == masked_fill in place
 y = x * 2; y.masked_fill_(y > 3, 0.); see(y); y.sum().backward(); see(x.grad)
 == index_add in place
-y = torch.zeros(2); y.index_add_(0, torch.tensor([0, 1, 0]), x); see(y); (y * torch.tensor([1., 10.])).sum().backward(); see(x.grad)
+y = torch.zeros(2); y.index_add_(0, torch.tensor([0, 1, 0]), x); see(y)
+(y * torch.tensor([1., 10.])).sum().backward(); see(x.grad)
 == scatter in place
-y = torch.zeros(4); y.scatter_(0, torch.tensor([3, 1, 0]), x); see(y); (y * y).sum().backward(); see(x.grad)
+y = torch.zeros(4); y.scatter_(0, torch.tensor([3, 1, 0]), x); see(y); (y * y).sum().backward()
+see(x.grad)
 == scatter_add in place
-y = x * 2; y.scatter_add_(0, torch.tensor([0, 0, 1]), x); see(y); (y * y).sum().backward(); see(x.grad)
+y = x * 2; y.scatter_add_(0, torch.tensor([0, 0, 1]), x); see(y); (y * y).sum().backward()
+see(x.grad)
 == index_put in place
-y = x * 2; y.index_put_((torch.tensor([0, 0]),), torch.tensor([1., 2.]), accumulate=True); see(y); y.sum().backward(); see(x.grad)
+y = x * 2; y.index_put_((torch.tensor([0, 0]),), torch.tensor([1., 2.]), accumulate=True); see(y)
+y.sum().backward(); see(x.grad)
 == index_copy and index_fill in place
-y = x * 2; y.index_copy_(0, torch.tensor([1]), x[2:]); y.index_fill_(0, torch.tensor([0]), 9.); see(y); y.sum().backward(); see(x.grad)
+y = x * 2; y.index_copy_(0, torch.tensor([1]), x[2:]); y.index_fill_(0, torch.tensor([0]), 9.)
+see(y); y.sum().backward(); see(x.grad)
 == view of a computed tensor written
 y = x * 2; v = y[:2]; v.mul_(10); see(y, v); y.sum().backward(); see(x.grad)
 == base of a view written
 y = x * 2; v = y[:2]; y.mul_(10); see(y, v); v.sum().backward(); see(x.grad)
 == view then base then view
-y = x * 2; v = y[:2]; w = y[1:]; v.mul_(2); w.add_(1); y.mul_(3); see(y, v, w, y._version, v._version, w._version); (v.sum() + w.sum()).backward(); see(x.grad)
+y = x * 2; v = y[:2]; w = y[1:]; v.mul_(2); w.add_(1); y.mul_(3)
+see(y, v, w, y._version, v._version, w._version); (v.sum() + w.sum()).backward(); see(x.grad)
 == backward through a view written
 y = x * 2; v = y[1:]; v.exp_(); see(v); v.sum().backward(); see(x.grad)
 == view written twice
-y = x * 2; v = y.view(3, 1); v.mul_(2); v.add_(x.view(3, 1)); see(y, v); y.sum().backward(); see(x.grad)
+y = x * 2; v = y.view(3, 1); v.mul_(2); v.add_(x.view(3, 1)); see(y, v); y.sum().backward()
+see(x.grad)
 == view of a view written
 y = x * 2; v = y.view(1, 3)[:, 1:]; v.zero_(); see(y, v); y.sum().backward(); see(x.grad)
 == transposed view written
-y = (x * 2).expand(2, 3).clone(); v = y.t(); v[0].mul_(5); see(y, v); y.sum().backward(); see(x.grad)
+y = (x * 2).expand(2, 3).clone(); v = y.t(); v[0].mul_(5); see(y, v); y.sum().backward()
+see(x.grad)
 == diagonal written
 y = x.expand(3, 3).clone(); y.diagonal().mul_(10); see(y); y.sum().backward(); see(x.grad)
 == unfold view written
@@ -341,17 +367,20 @@ y = (x * 2).repeat(2); v = y.unfold(0, 2, 2); v[1].zero_(); see(y); y.sum().back
 == as_strided view written
 y = x * 2; v = y.as_strided((2,), (2,)); v.mul_(10); see(y, v); y.sum().backward(); see(x.grad)
 == narrow and select written
-y = x * 2; y.narrow(0, 0, 1).mul_(3); y.select(0, 2).mul_(5); see(y); y.sum().backward(); see(x.grad)
+y = x * 2; y.narrow(0, 0, 1).mul_(3); y.select(0, 2).mul_(5); see(y); y.sum().backward()
+see(x.grad)
 == plain base, view written with what requires grad
 y = torch.zeros(3); v = y[:2]; v.copy_(x[1:]); see(y, v); y.sum().backward(); see(x.grad)
 == plain base, one view written, another read
-y = torch.zeros(3); v = y[:2]; w = y[1:]; v.add_(x[:2]); see(y, v, w); (w * w).sum().backward(); see(x.grad)
+y = torch.zeros(3); v = y[:2]; w = y[1:]; v.add_(x[:2]); see(y, v, w); (w * w).sum().backward()
+see(x.grad)
 == sibling views after a write
 y = x * 2; v = y[:2]; w = y[:2]; v.mul_(3); see(w); w.sum().backward(); see(x.grad)
 == chain of writes through views
 y = x * 2; y[0] = y[1] * y[2]; y[1] = y[0] + 1; see(y); y.sum().backward(); see(x.grad)
 == chain of writes through views, cloned
-y = x * 2; y[0] = y[1].clone() * y[2].clone(); y[1] = y[0].clone() + 1; see(y); y.sum().backward(); see(x.grad)
+y = x * 2; y[0] = y[1].clone() * y[2].clone(); y[1] = y[0].clone() + 1; see(y); y.sum().backward()
+see(x.grad)
 == augmented element
 y = x * 2; y[0] += 5; y[1] *= x[0]; see(y); y.sum().backward(); see(x.grad)
 == running sum in a loop
@@ -425,15 +454,20 @@ with torch.no_grad():
     with torch.enable_grad(): y = x * 2; y.add_(1)
 see(y)
 == double backward through in place
-y = x * x; y.mul_(x); g, = torch.autograd.grad(y.sum(), x, create_graph=True); see(g.detach()); g.sum().backward(); see(x.grad)
+y = x * x; y.mul_(x); g, = torch.autograd.grad(y.sum(), x, create_graph=True); see(g.detach())
+g.sum().backward(); see(x.grad)
 == double backward through assignment
-y = x * x; y[0] = x[1] * x[2]; g, = torch.autograd.grad((y * y).sum(), x, create_graph=True); see(g.detach()); g.sum().backward(); see(x.grad)
+y = x * x; y[0] = x[1] * x[2]; g, = torch.autograd.grad((y * y).sum(), x, create_graph=True)
+see(g.detach()); g.sum().backward(); see(x.grad)
 == double backward through a view written
-y = x * x; y[1:].mul_(x[:2]); g, = torch.autograd.grad((y * y).sum(), x, create_graph=True); see(g.detach()); g.sum().backward(); see(x.grad)
+y = x * x; y[1:].mul_(x[:2]); g, = torch.autograd.grad((y * y).sum(), x, create_graph=True)
+see(g.detach()); g.sum().backward(); see(x.grad)
 == double backward through exp in place
-y = x * x; y.exp_(); g, = torch.autograd.grad(y.sum(), x, create_graph=True); g.sum().backward(); see(x.grad)
+y = x * x; y.exp_(); g, = torch.autograd.grad(y.sum(), x, create_graph=True); g.sum().backward()
+see(x.grad)
 == double backward through scatter_add in place
-y = x * x; y.scatter_add_(0, torch.tensor([0, 0, 1]), x * x * x); g, = torch.autograd.grad((y * y).sum(), x, create_graph=True); g.sum().backward(); see(x.grad)
+y = x * x; y.scatter_add_(0, torch.tensor([0, 0, 1]), x * x * x)
+g, = torch.autograd.grad((y * y).sum(), x, create_graph=True); g.sum().backward(); see(x.grad)
 == gradient with respect to an intermediate that was overwritten
 y = x * 2; z = y.add_(1); see(z is y); g, = torch.autograd.grad(y.sum(), y); see(g.tolist())
 == gradient of the value before the write is gone
@@ -443,9 +477,11 @@ y = x * 2; y.retain_grad(); y.mul_(3); y.sum().backward(); see(y.grad, x.grad)
 == retain_grad after a write
 y = x * 2; y.mul_(3); y.retain_grad(); y.sum().backward(); see(y.grad, x.grad)
 == hook before a write
-seen = []; y = x * 2; y.register_hook(lambda g: seen.append(g.tolist())); y.mul_(3); y.sum().backward(); see(seen, x.grad)
+seen = []; y = x * 2; y.register_hook(lambda g: seen.append(g.tolist())); y.mul_(3)
+y.sum().backward(); see(seen, x.grad)
 == hook after a write
-seen = []; y = x * 2; y.mul_(3); y.register_hook(lambda g: seen.append(g.tolist())); y.sum().backward(); see(seen, x.grad)
+seen = []; y = x * 2; y.mul_(3); y.register_hook(lambda g: seen.append(g.tolist()))
+y.sum().backward(); see(seen, x.grad)
 == second backward through assignment
 y = x * 2; y[0] = 1.; y.sum().backward(retain_graph=True); y.sum().backward(); see(x.grad)
 == second backward through saved index
@@ -453,22 +489,26 @@ y = x[torch.tensor([0, 1])]; y.sum().backward(); fails(lambda: y.sum().backward(
 == second backward through a view saves nothing
 y = x[1:]; z = y.sum(); z.backward(); z.backward(); see(x.grad)
 == leaf flags
-y = x * 2; z = y[:1]; d = y.detach(); see(x.is_leaf, y.is_leaf, z.is_leaf, d.is_leaf, x[0].is_leaf, torch.zeros(1).is_leaf)
+y = x * 2; z = y[:1]; d = y.detach()
+see(x.is_leaf, y.is_leaf, z.is_leaf, d.is_leaf, x[0].is_leaf, torch.zeros(1).is_leaf)
 == flags after writes
 y = torch.zeros(3); see(y); y.add_(x); see(y); v = y[:1]; see(v)
 == view of a plain base before and after a write
 y = torch.zeros(3); v = y[:2]; see(v); y.add_(x); see(v)
 == names of views
 y = x * 1; m = y.expand(2, 3)
-see(y.view(3, 1), y.reshape(1, 3), m.t(), m.transpose(0, 1), m.permute(1, 0), y.unsqueeze(0), y.view(1, 3).squeeze(0), m)
+see(y.view(3, 1), y.reshape(1, 3), m.t(), m.transpose(0, 1), m.permute(1, 0))
+see(y.unsqueeze(0), y.view(1, 3).squeeze(0), m)
 == names of more views
 m = (x * 1).expand(3, 3).clone()
-see(m[0], m[1:], m[None], m[...], m.diagonal(), m.narrow(0, 0, 1), m.select(1, 1), m.flatten(), m.unfold(0, 2, 1), m.view_as(m))
+see(m[0], m[1:], m[None], m[...], m.diagonal(), m.narrow(0, 0, 1), m.select(1, 1))
+see(m.flatten(), m.unfold(0, 2, 1), m.view_as(m))
 == names of splits
 m = (x * 1).expand(3, 3).clone()
 see(m.split(2), m.chunk(3), m.unbind(1), m.tensor_split(2))
 == names after writes
-y = x * 1; y.add_(1); see(y.grad_fn.name()); y[0] = 2.; see(y.grad_fn.name()); y[[0]] = 2.; see(y.grad_fn.name())
+y = x * 1; y.add_(1); see(y.grad_fn.name()); y[0] = 2.; see(y.grad_fn.name()); y[[0]] = 2.
+see(y.grad_fn.name())
 == edges after a write
 y = x * 2; y.mul_(3); see([type(n[0]).__name__ for n in y.grad_fn.next_functions])
 == edges of copy slices
@@ -480,7 +520,8 @@ y = x * 2; y[0] = 1.; see([type(n[0]).__name__ for n in y.grad_fn.next_functions
 == grad is not touched by later writes to it
 (x * x).sum().backward(); g = x.grad; (x * x).sum().backward(); see(g is x.grad, g)
 == grad set to none
-(x * x).sum().backward(); g = x.grad; x.grad = None; (x * x).sum().backward(); see(g is x.grad, g, x.grad)
+(x * x).sum().backward(); g = x.grad; x.grad = None; (x * x).sum().backward()
+see(g is x.grad, g, x.grad)
 == grad zeroed in place
 (x * x).sum().backward(); x.grad.zero_(); (x * x).sum().backward(); see(x.grad)
 == incoming gradient is not aliased
@@ -494,20 +535,24 @@ y = x * 2; y.data.zero_(); see(y); (y * 1).sum().backward(); see(x.grad)
 == complex views written
 c = torch.complex(x, x * 2); c.real.mul_(2); see(c); c.abs().sum().backward(); see(x.grad)
 == view_as_real of what requires grad
-c = torch.complex(x, x * 2); r = torch.view_as_real(c); r.mul_(2); see(r); r.sum().backward(); see(x.grad)
+c = torch.complex(x, x * 2); r = torch.view_as_real(c); r.mul_(2); see(r); r.sum().backward()
+see(x.grad)
 == imag written with what requires grad
-c = torch.zeros(3, dtype=torch.complex64); c.imag.copy_(x); see(c); torch.view_as_real(c).sum().backward(); see(x.grad)
+c = torch.zeros(3, dtype=torch.complex64); c.imag.copy_(x); see(c)
+torch.view_as_real(c).sum().backward(); see(x.grad)
 == half precision views written
 h = x.half() * 1; h[0] = 2.; h[1:].mul_(2); see(h); h.sum().backward(); see(x.grad)
 == shape changing in place keeps history
 y = x * 2; y.unsqueeze_(0); see(y.tolist(), y.requires_grad); y.sum().backward(); see(x.grad)
 == transpose in place keeps history
-y = (x * 2).view(1, 3).clone(); y.t_(); see(y.tolist(), y.requires_grad); (y * torch.tensor([[1.], [2.], [3.]])).sum().backward(); see(x.grad)
+y = (x * 2).view(1, 3).clone(); y.t_(); see(y.tolist(), y.requires_grad)
+(y * torch.tensor([[1.], [2.], [3.]])).sum().backward(); see(x.grad)
 == set_ of a leaf
 with torch.no_grad(): x.set_(torch.tensor([7., 8.]))
 see(x)
 == random in place
-y = x * 2; y.uniform_(0, 1); see(y.grad_fn is not None, y.requires_grad); y.sum().backward(); see(x.grad)
+y = x * 2; y.uniform_(0, 1); see(y.grad_fn is not None, y.requires_grad); y.sum().backward()
+see(x.grad)
 == random in place on a leaf
 fails(lambda: x.normal_())
 == dropout in place
@@ -515,7 +560,8 @@ y = x * 2; torch.nn.functional.dropout(y, 0., True, True); see(y); y.sum().backw
 == relu in place of a saved output
 y = x.sqrt(); z = torch.nn.functional.relu(y, inplace=True); fails(lambda: z.sum().backward())
 == in place on an output that nobody saved
-y = x + 1; z = torch.nn.functional.relu(y, inplace=True); see(z is y); z.sum().backward(); see(x.grad)
+y = x + 1; z = torch.nn.functional.relu(y, inplace=True); see(z is y); z.sum().backward()
+see(x.grad)
 == out= shares the given memory
 y = torch.zeros(3); z = torch.add(torch.ones(3), 1, out=y); see(z is y, y)
 == out= refuses gradients
@@ -553,7 +599,8 @@ class AddOne(torch.autograd.Function):
 y = x * 2; z = AddOne.apply(y); see(z is y, z); z.sum().backward(); see(x.grad)
 == a failed write changes nothing
 y = x * 2; before = y._version
-fails(lambda: y.add_(torch.zeros(2))); fails(lambda: y.index_add_(0, torch.tensor([5]), torch.ones(1)))
+fails(lambda: y.add_(torch.zeros(2)))
+fails(lambda: y.index_add_(0, torch.tensor([5]), torch.ones(1)))
 see(y, y._version == before); y.sum().backward(); see(x.grad)
 == a failed assignment changes nothing
 y = x * 2
