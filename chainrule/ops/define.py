@@ -718,7 +718,15 @@ def several(op: Op) -> Callable:
         t = new(Tensor)
         t._data, t._node, t._index, t._storage, t._base = y, None, 0, None, None
         if grad and op.rules and any([x._node is not None or x._base is not None for x in inputs if isinstance(x, Tensor)]):
-            op.attach(inputs, arrays, params, t, False, None)
+            if op.joint or op.scalar_nodes or op.shapes:
+                op.attach(inputs, arrays, params, t, False, None)
+            else:
+                edges, index = edges_of(inputs)
+                if edges.count(None) < n:
+                    values = (*arrays, y, None, tuple([e is not None for e in edges]), *params)
+                    args = tuple([None if e is None or rule is None else pick(values) if pick else ()
+                                  for e, rule, pick in zip(edges, op.rules, op.picks, strict=True)])  # fmt: skip
+                    t._node = record(op, y.shape, y.dtype, edges, index, args)
         return t
 
     return entry
