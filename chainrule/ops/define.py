@@ -289,16 +289,19 @@ class Op:
             return
         if len(edges) == 1:
             args = args[0]
-        owner = self
-        if self.scalar_nodes:
-            owner = self.left if type(inputs[0]) in PYTHON_TYPES else self.right if any(type(x) in PYTHON_TYPES for x in inputs) else self
-        node = record(owner, outs[0]._data.shape, outs[0]._data.dtype, edges, index, args)
+        node = record(self.owner(inputs) if self.scalar_nodes else self, outs[0]._data.shape, outs[0]._data.dtype, edges, index, args)
         if self.outputs != 1:
             node.shape, node.dtype = tuple([t._data.shape for t in outs]), tuple([t._data.dtype for t in outs])
         for i, t in enumerate(outs):
             t._node, t._index = node, i
             if t._base is not None:
                 t._seen = t._base._node
+
+    def owner(self, inputs: Sequence) -> Op:
+        """This operator under the name it has for these inputs: numbers on the left, on the right, or none."""
+        if type(inputs[0]) in PYTHON_TYPES:
+            return self.left
+        return self.right if any([type(x) in PYTHON_TYPES for x in inputs]) else self
 
     def explain(self, e: Exception, arrays: Sequence) -> Exception:
         """NumPy's complaint in torch's words."""
@@ -718,15 +721,15 @@ def several(op: Op) -> Callable:
         t = new(Tensor)
         t._data, t._node, t._index, t._storage, t._base = y, None, 0, None, None
         if grad and op.rules and any([x._node is not None or x._base is not None for x in inputs if isinstance(x, Tensor)]):
-            if op.joint or op.scalar_nodes or op.shapes:
+            if op.joint or op.shapes:
                 op.attach(inputs, arrays, params, t, False, None)
             else:
                 edges, index = edges_of(inputs)
                 if edges.count(None) < n:
                     values = (*arrays, y, None, tuple([e is not None for e in edges]), *params)
                     args = tuple([None if e is None or rule is None else pick(values) if pick else ()
-                                  for e, rule, pick in zip(edges, op.rules, op.picks, strict=True)])  # fmt: skip
-                    t._node = record(op, y.shape, y.dtype, edges, index, args)
+                                  for e, rule, pick in zip(edges, op.rules, op.picks, strict=False)])  # fmt: skip
+                    t._node = record(op.owner(inputs) if op.scalar_nodes else op, y.shape, y.dtype, edges, index, args)
         return t
 
     return entry
