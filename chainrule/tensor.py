@@ -477,7 +477,7 @@ def _real(value: Any) -> Any:
 
 
 def _user_attributes(t: Tensor, memo: dict | None) -> dict:
-    own = {k: v for k, v in t.__dict__.items() if k not in ("_grad", "_seen", "_no_inplace", "_born", "_replay", "_retains")}
+    own = {k: v for k, v in t.__dict__.items() if k not in ("_grad", "_seen", "_no_inplace", "_born", "_replay", "_retains", "_inference")}
     return own if memo is None else copy.deepcopy(own, memo)
 
 
