@@ -15,7 +15,7 @@ from .. import devices, dtypes, rng
 from ..rng import Generator, default_generator
 from ..tape import storage_of
 from . import define
-from .define import check_inplace, function, storage_array, wrap, write_out
+from .define import MOVE, check_inplace, function, op, storage_array, wrap, write_out
 from .write import forget
 
 
@@ -63,6 +63,30 @@ def get_rng_state() -> Any:
 def set_rng_state(new_state: Any) -> None:
     """Let the default generator go on from a saved state."""
     set_state(default_generator, new_state)
+
+
+# -- draws depend on their parameters, with a derivative of zero ------------------------------------------------------
+
+
+@op(promote=MOVE, name="bernoulli_draw", namespace="primitive", node="BernoulliBackward0")
+def bernoulli_draw(x: Any, /, values: Any) -> Any:
+    """The values drawn with the chances `x`."""
+    return values
+
+
+@op(promote=MOVE, name="normal_draw", namespace="primitive", numbers=True, node="NormalBackward3")
+def normal_draw(x: Any, y: Any, /, values: Any) -> Any:
+    """The values drawn with mean `x` and standard deviation `y`."""
+    return values
+
+
+@bernoulli_draw.vjp
+@normal_draw.vjp
+def _(g):
+    return g * 0
+
+
+normal_draw.vjp(lambda g: g * 0)
 
 
 # -- new tensors -----------------------------------------------------------------------------------------------------
@@ -164,6 +188,10 @@ def randint_like(input: Any, *args: Any, dtype: Any = None, **options: Any) -> A
     return _new(rng.draw_integers, input._data.shape, dtype or input.dtype, options, int(low), int(high))
 
 
+def _tracked(*parameters: Any) -> bool:
+    return state.grad and any(isinstance(p, define.Tensor) and p.requires_grad for p in parameters)
+
+
 @function(method=False)
 def normal(mean: Any, std: Any = 1.0, size: Any = None, *, dtype: Any = None, **options: Any) -> Any:
     """Normal numbers: normal(mean, std) with tensors, or normal(mean, std, size) with numbers."""
@@ -173,7 +201,8 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, dtype: Any = None, **
             raise RuntimeError("normal expects standard deviation to be non-complex")
         shape = np.broadcast_shapes(*(np.shape(p) for p in around))
         first = mean if isinstance(mean, define.Tensor) else std
-        return _new(lambda g, s, d: np.asarray(rng.draw_normal_around(g, *around)), shape, first.dtype, options)
+        drawn = _new(lambda g, s, d: np.asarray(rng.draw_normal_around(g, *around)), shape, first.dtype, options)
+        return normal_draw(mean, std, drawn) if _tracked(mean, std) and "out" not in options else drawn
     if size is None:
         raise TypeError("normal() with numbers for mean and std needs a size")
     if std < 0:
@@ -187,6 +216,8 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out:
     g, data = _generator(generator), input._data
     chances = np.asarray(data) if p is None else float(p)
     array = rng.draw_bernoulli(g, data.shape, input.dtype.name, chances)
+    if out is None and p is None and _tracked(input):
+        return bernoulli_draw(input, array)
     return write_out(out, wrap(array))
 
 
