@@ -73,18 +73,6 @@ def conj_physical(input: Any, *, out: Any = None) -> Any:
     return physical(input, out=out) if input.dtype.is_complex or out is not None else input
 
 
-@function(alias="resolve_neg")
-def resolve_conj(input: Any) -> Any:
-    """The tensor itself: conjugates are never put off here."""
-    return input
-
-
-@function(alias="is_neg")
-def is_conj(input: Any) -> bool:
-    """False: conjugates are never put off here."""
-    return False
-
-
 def _angle(x: Any, /) -> Any:
     if x.dtype.kind == "c":
         return np.arctan2(x.imag, x.real)
