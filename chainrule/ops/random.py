@@ -16,6 +16,7 @@ from ..rng import Generator, default_generator
 from ..tape import storage_of
 from . import define
 from .define import MOVE, check_inplace, function, op, storage_array, wrap, write_out
+from ..tape import state
 from .write import forget
 
 
