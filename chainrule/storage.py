@@ -78,8 +78,12 @@ def _forget(key: int) -> None:
 def owner_of(array: Any) -> Any:
     """The array that owns the memory `array` looks at."""
     base = array.base
-    while isinstance(base, np.ndarray):
-        array, base = base, base.base
+    while base is not None:
+        if isinstance(base, np.ndarray):
+            array = base
+        elif not hasattr(base, "__array_interface__"):
+            break  # a buffer of something else; NumPy's `as_strided` puts an object between two arrays
+        base = getattr(base, "base", None)
     return array
 
 

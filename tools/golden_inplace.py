@@ -265,6 +265,13 @@ y = x * 2; z = y * y; y[0] = 5.; fails(lambda: z.sum().backward())
 b = torch.ones(3) * x; y = b[:2]; z = y * y; b.add_(1); fails(lambda: z.sum().backward())
 == saved view overwritten elsewhere in its base
 b = torch.ones(3) * x; y = b[:2]; z = y * y; b[2] = 5.; fails(lambda: z.sum().backward())
+== saved output of a write to an expanded view overwritten
+y = x * 2; v = y.expand(1, 3); v.sigmoid_(); y.mul_(2); fails(lambda: y.sum().backward())
+== saved output of a write to a diagonal overwritten
+y = x.expand(3, 3).clone(); v = y.diagonal(); v.exp_(); y.mul_(2)
+fails(lambda: y.sum().backward())
+== saved output of a write to an unfolded view overwritten
+y = x * 2; v = y.unfold(0, 1, 1); v.tanh_(); y[0] = 1.; fails(lambda: y.sum().backward())
 == saved value overwritten through detach
 y = x * 2; z = y * y; y.detach().add_(1); fails(lambda: z.sum().backward())
 == saved value overwritten through data goes unnoticed
@@ -449,6 +456,14 @@ see(y); y.sum().backward(); see(x.grad)
 == computed under no_grad
 with torch.no_grad(): y = x * 2
 see(y); y.add_(x); see(y); y.sum().backward(); see(x.grad)
+== a view written again, under no_grad
+y = x * 2; v = y[:2]; v.mul_(3)
+with torch.no_grad(): v.add_(1); see(v.requires_grad, v.is_leaf)
+see(v); v.sum().backward(); see(x.grad)
+== a view looked at first under no_grad, after its base was written
+y = x * 2; v = y[:2]; y.mul_(3)
+with torch.no_grad(): see(v.grad_fn is None, v[0].item())
+(v * v).sum().backward(); see(x.grad)
 == enable_grad inside no_grad
 with torch.no_grad():
     with torch.enable_grad(): y = x * 2; y.add_(1)

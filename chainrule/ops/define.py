@@ -69,7 +69,7 @@ class Op:
         self.inplace: bool = facets.pop("inplace", False)
         self.alias: tuple[str, ...] = tuple(facets.pop("alias", "").split())
         self.doc: str = facets.pop("doc", kernel.__doc__ or "")
-        self.numbers: bool = facets.pop("numbers", promote in (SAME, FLOAT, BOOLEAN))
+        self.numbers: Any = facets.pop("numbers", promote in (SAME, FLOAT, BOOLEAN))  # "right": not in the first place
         self.linear: bool = facets.pop("linear", False)
         public: dict[str, str] = facets.pop("public", {})  # names outside that are not PUBLIC's
         self.partial: bool = facets.pop("partial", False)  # the rule takes None for outputs that received no gradient
@@ -215,7 +215,7 @@ class Op:
                 out.append(storage_array(x) if self.view else x._data)
             elif x is None and (i or self.variadic) and not self.plain:
                 out.append(None)
-            elif self.numbers and dtypes.is_number(x):
+            elif self.numbers and (i or self.numbers != "right") and dtypes.is_number(x):
                 out.append(dtypes.number(x))
             else:
                 name = "tensors" if self.variadic else self.public[i]
@@ -240,8 +240,8 @@ class Op:
             self.check_dtype(d)
             if self.each:
                 for a in arrays:
-                    if hasattr(a, "dtype"):
-                        self.check_dtype(FROM_NUMPY[a.dtype], self.each)
+                    if hasattr(a, "dtype") or type(a) is bool:
+                        self.check_dtype(dtypes.bool_ if type(a) is bool else FROM_NUMPY[a.dtype], self.each)
         if self.promote is FLOAT and d.category < FLOATING:
             d = dtypes.default.real
         compute = HALVES.get(d.numpy)
@@ -450,7 +450,11 @@ def refresh(view: Any) -> None:
     if view._no_inplace is not None:
         raise view_error(view, "its base or another view of its base has been")
     view._seen = base._node
-    with_history = view._replay(base) if view._replay is not None else OPS["as_strided_view"].entry(base, view._data)
+    was, state.grad = state.grad, True
+    try:
+        with_history = view._replay(base) if view._replay is not None else OPS["as_strided_view"].entry(base, view._data)
+    finally:
+        state.grad = was
     view._node, view._index = with_history._node, with_history._index
 
 
@@ -895,13 +899,14 @@ def view_error(x: Any, what: str) -> RuntimeError:
 def inplace(op: Op, function: Callable) -> Callable:
     """The in-place variant of an operator: compute, check, write into `self`'s memory, rewrite its history."""
     ufunc = op.kernel if isinstance(op.kernel, np.ufunc) else None
+    takes_floats = ufunc is not None and any(t[0] in "fd" for t in ufunc.types)
 
     def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
         check_inplace(self, args)
         data = self._data
         if ufunc is not None and type(data) is np.ndarray and not kwargs and not _tracks(self, args):
             operands = [a._data if isinstance(a, Tensor) else a for a in args]
-            if _writes_directly(data, operands):
+            if takes_floats and _writes_directly(data, operands):
                 state.run(_into, ufunc, data, operands)
                 storage_of(self).bump()
                 return self

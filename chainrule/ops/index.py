@@ -203,10 +203,10 @@ def split(x: Any, index: Any) -> tuple[Any, Any, Op]:
     basic: list = []
     advanced: list = []
     last, dim = ALIAS, 0
-    for i in items:
+    for k, i in enumerate(items):
         count = _consumes(i)
         if type(i) is int:
-            _check_bounds(i, len(basic), shape[dim])
+            _check_bounds(i, k, shape[dim])
             basic.append(i)
             last = SELECT
         elif i is Ellipsis:
