@@ -15,7 +15,18 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import F32, FROM_NUMPY
-from .define import HALF, assign, check_inplace, elementwise, function, op, primitive, scalar_name
+from ..rng import default_generator, draw_uniform
+from .define import (
+    HALF,
+    assign,
+    check_inplace,
+    elementwise,
+    function,
+    op,
+    primitive,
+    scalar_name,
+    wrap,
+)
 from .elementwise import absolute, blend, in_blocks, keep, tanh
 from .reduce import axes_of
 from .special import erf, sigmoid
@@ -65,6 +76,36 @@ _leaky_relu.vjp(lambda g, x, negative_slope: blend(x > 0, g, g * negative_slope)
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """The positive elements; `negative_slope` times the others."""
     return run(_leaky_relu, input, inplace, negative_slope)
+
+
+@op(name="rrelu_with_noise", takes="f", **PRIVATE)
+def _rrelu(x: Any, y: Any, /) -> Any:
+    return x * y
+
+
+_rrelu.vjp(lambda g, y: g * y)
+
+
+@function(method=False, namespace="nn.functional", alias="torch.rrelu")
+def rrelu(
+    input: Any,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Any:
+    """The positive elements; a slope times the others.
+
+    While training, each slope is drawn uniformly from [lower, upper); else it is their mean.
+    """
+    x = input._data
+    slopes = np.ones(x.shape, x.dtype)
+    below = x <= 0
+    slopes[below] = (lower + upper) / 2
+    if training:
+        count = (int(np.count_nonzero(below)),)
+        slopes[below] = draw_uniform(default_generator, count, "float64", lower, upper)
+    return run(_rrelu, input, inplace, wrap(slopes))
 
 
 @op(name="prelu_kernel", takes="f", **PRIVATE)
@@ -499,6 +540,6 @@ def _writing(f: Callable) -> Callable:
     return write
 
 
-for _f in (relu, leaky_relu, elu, selu, celu, hardtanh, threshold):
+for _f in (relu, leaky_relu, rrelu, elu, selu, celu, hardtanh, threshold):
     _paths = " ".join(f"{a}_" for a in _f.facets[2] if a.startswith("torch."))
     function(_writing(_f), method=False, namespace="nn.functional", alias=_paths)

@@ -139,6 +139,7 @@ ROWS = [
         ),
     ),
     Row("prelu", by_weight),
+    Row(F + "rrelu", variants({}, {"training": True, "lower": 0.2}), REAL),
     Row(F + "threshold", variants({"threshold": 0.5, "value": 2}), NUMERIC),
     Row(
         F + "hardtanh",
@@ -207,6 +208,7 @@ ROWS = [
             ("celu", {}),
             ("hardtanh", {}),
             ("threshold", {"threshold": 0.5, "value": 2}),
+            ("rrelu", {"training": True}),
         )
     ),
     *softmaxes(),
