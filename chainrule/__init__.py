@@ -66,21 +66,27 @@ from .namespace import use_deterministic_algorithms as use_deterministic_algorit
 from .ops import embed as _embed
 from .ops import fft as _fft
 from .ops import lapack as _lapack
-from .ops import legacy as _legacy
 from .ops import loss as _loss
 from .ops import margin as _margin
 from .ops import matrices as _matrices
 from .ops import recurrent as _recurrent
 from .ops import ties as _ties
+from .ops import windows as _windows
 from .ops import write as _write
 from .ops.activation import celu as celu
 from .ops.activation import hardshrink as hardshrink
 from .ops.activation import log_softmax as log_softmax
 from .ops.activation import prelu as prelu
 from .ops.activation import relu as relu
+from .ops.activation import rrelu as rrelu
 from .ops.activation import selu as selu
 from .ops.activation import softmax as softmax
 from .ops.activation import threshold as threshold
+from .ops.adaptive import adaptive_avg_pool1d as adaptive_avg_pool1d
+from .ops.assign import fill as fill
+from .ops.assign import index_put as index_put
+from .ops.assign import masked_fill as masked_fill
+from .ops.assign import masked_scatter as masked_scatter
 from .ops.assign import zero_ as zero_
 from .ops.compare import allclose as allclose
 from .ops.compare import bitwise_and as bitwise_and
@@ -160,6 +166,7 @@ from .ops.create import tril_indices as tril_indices
 from .ops.create import triu_indices as triu_indices
 from .ops.create import zeros as zeros
 from .ops.create import zeros_like as zeros_like
+from .ops.ctc import ctc_loss as ctc_loss
 from .ops.data import as_tensor as as_tensor
 from .ops.data import asarray as asarray
 from .ops.data import from_numpy as from_numpy
@@ -298,6 +305,16 @@ from .ops.join import unsafe_split_with_sizes as unsafe_split_with_sizes
 from .ops.join import vsplit as vsplit
 from .ops.join import vstack as row_stack
 from .ops.join import vstack as vstack
+from .ops.legacy import BFloat16Tensor as BFloat16Tensor
+from .ops.legacy import BoolTensor as BoolTensor
+from .ops.legacy import ByteTensor as ByteTensor
+from .ops.legacy import CharTensor as CharTensor
+from .ops.legacy import DoubleTensor as DoubleTensor
+from .ops.legacy import FloatTensor as FloatTensor
+from .ops.legacy import HalfTensor as HalfTensor
+from .ops.legacy import IntTensor as IntTensor
+from .ops.legacy import LongTensor as LongTensor
+from .ops.legacy import ShortTensor as ShortTensor
 from .ops.linalg import cholesky as cholesky
 from .ops.linalg import cross as cross
 from .ops.linalg import det as det
@@ -324,6 +341,10 @@ from .ops.norm import torch_instance_norm as instance_norm
 from .ops.norm import torch_layer_norm as layer_norm
 from .ops.padding import constant_pad_nd as constant_pad_nd
 from .ops.pool import avg_pool1d as avg_pool1d
+from .ops.pool import max_pool1d as max_pool1d
+from .ops.pool import max_pool1d_with_indices as max_pool1d_with_indices
+from .ops.pool import max_pool2d as max_pool2d
+from .ops.pool import max_pool3d as max_pool3d
 from .ops.products import addbmm as addbmm
 from .ops.products import addmm as addmm
 from .ops.products import addmv as addmv
@@ -385,6 +406,10 @@ from .ops.reduce import std_mean as std_mean
 from .ops.reduce import sum as sum
 from .ops.reduce import var as var
 from .ops.reduce import var_mean as var_mean
+from .ops.resample import channel_shuffle as channel_shuffle
+from .ops.resample import channel_shuffle as native_channel_shuffle
+from .ops.resample import pixel_shuffle as pixel_shuffle
+from .ops.resample import pixel_unshuffle as pixel_unshuffle
 from .ops.scan import cumprod as cumprod
 from .ops.scan import cumsum as cumsum
 from .ops.scan import cumulative_trapezoid as cumulative_trapezoid
@@ -393,6 +418,14 @@ from .ops.scan import gradient as gradient
 from .ops.scan import logcumsumexp as logcumsumexp
 from .ops.scan import trapezoid as trapezoid
 from .ops.scan import trapezoid as trapz
+from .ops.scatter import index_add as index_add
+from .ops.scatter import index_copy as index_copy
+from .ops.scatter import index_fill as index_fill
+from .ops.scatter import index_reduce as index_reduce
+from .ops.scatter import put_flat as put
+from .ops.scatter import scatter as scatter
+from .ops.scatter import scatter_add as scatter_add
+from .ops.scatter import scatter_reduce as scatter_reduce
 from .ops.scatter import select_scatter as select_scatter
 from .ops.scatter import slice_scatter as slice_scatter
 from .ops.shape import adjoint as adjoint
@@ -467,18 +500,6 @@ from .ops.statistics import histogram as histogram
 from .ops.statistics import histogramdd as histogramdd
 from .ops.statistics import nanquantile as nanquantile
 from .ops.statistics import quantile as quantile
-BFloat16Tensor = _FUNCTIONS['BFloat16Tensor']
-BoolTensor = _FUNCTIONS['BoolTensor']
-ByteTensor = _FUNCTIONS['ByteTensor']
-CharTensor = _FUNCTIONS['CharTensor']
-DoubleTensor = _FUNCTIONS['DoubleTensor']
-FloatTensor = _FUNCTIONS['FloatTensor']
-HalfTensor = _FUNCTIONS['HalfTensor']
-IntTensor = _FUNCTIONS['IntTensor']
-LongTensor = _FUNCTIONS['LongTensor']
-ShortTensor = _FUNCTIONS['ShortTensor']
-adaptive_avg_pool1d = _FUNCTIONS['nn.functional.adaptive_avg_pool1d']
-adaptive_max_pool1d = _FUNCTIONS['nn.functional.adaptive_max_pool1d']
 celu_ = _FUNCTIONS['nn.functional.celu_']
 cholesky_solve = _cholesky_solve.op.entry
 digamma = _digamma.op.entry
@@ -486,31 +507,16 @@ eig = _FUNCTIONS['eig']
 erf = _erf.op.entry
 erfc = _erfc.op.entry
 erfinv = _erfinv.op.entry
-fill = _FUNCTIONS['fill']
 fill_ = _FUNCTIONS['fill_']
 i0 = _i0.op.entry
 igamma = _igamma.op.entry
 igammac = _igammac.op.entry
-index_add = _FUNCTIONS['index_add']
-index_copy = _FUNCTIONS['index_copy']
-index_fill = _FUNCTIONS['index_fill']
-index_put = _FUNCTIONS['index_put']
 index_put_ = _FUNCTIONS['index_put_']
-index_reduce = _FUNCTIONS['index_reduce']
 lgamma = _lgamma.op.entry
 lstsq = _FUNCTIONS['lstsq']
-masked_fill = _FUNCTIONS['masked_fill']
-masked_scatter = _FUNCTIONS['masked_scatter']
 matrix_exp = _matrix_exp.op.entry
 matrix_rank = _FUNCTIONS['matrix_rank']
-max_pool1d = _FUNCTIONS['nn.functional.max_pool1d']
-max_pool1d_with_indices = _FUNCTIONS['nn.functional.max_pool1d_with_indices']
-max_pool2d = _FUNCTIONS['nn.functional.max_pool2d']
-max_pool3d = _FUNCTIONS['nn.functional.max_pool3d']
-put = _FUNCTIONS['put']
-scatter = _FUNCTIONS['scatter']
-scatter_add = _FUNCTIONS['scatter_add']
-scatter_reduce = _FUNCTIONS['scatter_reduce']
+rrelu_ = _FUNCTIONS['nn.functional.rrelu_']
 selu_ = _FUNCTIONS['nn.functional.selu_']
 sigmoid = _sigmoid.op.entry
 solve = _FUNCTIONS['solve']

@@ -27,6 +27,7 @@ from ..ops.activation import mish as mish
 from ..ops.activation import prelu as prelu
 from ..ops.activation import relu as relu
 from ..ops.activation import relu6 as relu6
+from ..ops.activation import rrelu as rrelu
 from ..ops.activation import selu as selu
 from ..ops.activation import silu as silu
 from ..ops.activation import softplus as softplus
@@ -34,6 +35,15 @@ from ..ops.activation import softshrink as softshrink
 from ..ops.activation import softsign as softsign
 from ..ops.activation import tanhshrink as tanhshrink
 from ..ops.activation import threshold as threshold
+from ..ops.adaptive import adaptive_avg_pool1d as adaptive_avg_pool1d
+from ..ops.adaptive import adaptive_avg_pool2d as adaptive_avg_pool2d
+from ..ops.adaptive import adaptive_avg_pool3d as adaptive_avg_pool3d
+from ..ops.adaptive import adaptive_max_pool1d as adaptive_max_pool1d
+from ..ops.adaptive import adaptive_max_pool1d_with_indices as adaptive_max_pool1d_with_indices
+from ..ops.adaptive import adaptive_max_pool2d as adaptive_max_pool2d
+from ..ops.adaptive import adaptive_max_pool2d_with_indices as adaptive_max_pool2d_with_indices
+from ..ops.adaptive import adaptive_max_pool3d as adaptive_max_pool3d
+from ..ops.adaptive import adaptive_max_pool3d_with_indices as adaptive_max_pool3d_with_indices
 from ..ops.conv import conv1d as conv1d
 from ..ops.conv import conv2d as conv2d
 from ..ops.conv import conv3d as conv3d
@@ -41,6 +51,7 @@ from ..ops.conv import conv_tbc as conv_tbc
 from ..ops.conv import conv_transpose1d as conv_transpose1d
 from ..ops.conv import conv_transpose2d as conv_transpose2d
 from ..ops.conv import conv_transpose3d as conv_transpose3d
+from ..ops.ctc import ctc_loss as ctc_loss
 from ..ops.define import FUNCTIONS as _FUNCTIONS
 from ..ops.distance import cosine_similarity as cosine_similarity
 from ..ops.distance import normalize as normalize
@@ -81,8 +92,18 @@ from ..ops.padding import pad as pad
 from ..ops.pool import avg_pool1d as avg_pool1d
 from ..ops.pool import avg_pool2d as avg_pool2d
 from ..ops.pool import avg_pool3d as avg_pool3d
-from ..ops.pool import fold as fold
-from ..ops.pool import unfold as unfold
+from ..ops.pool import lp_pool1d as lp_pool1d
+from ..ops.pool import lp_pool2d as lp_pool2d
+from ..ops.pool import lp_pool3d as lp_pool3d
+from ..ops.pool import max_pool1d as max_pool1d
+from ..ops.pool import max_pool1d_with_indices as max_pool1d_with_indices
+from ..ops.pool import max_pool2d as max_pool2d
+from ..ops.pool import max_pool2d_with_indices as max_pool2d_with_indices
+from ..ops.pool import max_pool3d as max_pool3d
+from ..ops.pool import max_pool3d_with_indices as max_pool3d_with_indices
+from ..ops.pool import max_unpool1d as max_unpool1d
+from ..ops.pool import max_unpool2d as max_unpool2d
+from ..ops.pool import max_unpool3d as max_unpool3d
 from ..ops.products import linear as linear
 from ..ops.random import alpha_dropout as alpha_dropout
 from ..ops.random import dropout as dropout
@@ -90,34 +111,24 @@ from ..ops.random import dropout1d as dropout1d
 from ..ops.random import dropout2d as dropout2d
 from ..ops.random import dropout3d as dropout3d
 from ..ops.random import feature_alpha_dropout as feature_alpha_dropout
+from ..ops.resample import channel_shuffle as channel_shuffle
+from ..ops.resample import channel_shuffle as native_channel_shuffle
+from ..ops.resample import interpolate as interpolate
+from ..ops.resample import pixel_shuffle as pixel_shuffle
+from ..ops.resample import pixel_unshuffle as pixel_unshuffle
+from ..ops.resample import upsample as upsample
+from ..ops.resample import upsample_bilinear as upsample_bilinear
+from ..ops.resample import upsample_nearest as upsample_nearest
 from ..ops.special import sigmoid as _sigmoid
-adaptive_avg_pool1d = _FUNCTIONS['nn.functional.adaptive_avg_pool1d']
-adaptive_avg_pool2d = _FUNCTIONS['nn.functional.adaptive_avg_pool2d']
-adaptive_avg_pool3d = _FUNCTIONS['nn.functional.adaptive_avg_pool3d']
-adaptive_max_pool1d = _FUNCTIONS['nn.functional.adaptive_max_pool1d']
-adaptive_max_pool1d_with_indices = _FUNCTIONS['nn.functional.adaptive_max_pool1d_with_indices']
-adaptive_max_pool2d = _FUNCTIONS['nn.functional.adaptive_max_pool2d']
-adaptive_max_pool2d_with_indices = _FUNCTIONS['nn.functional.adaptive_max_pool2d_with_indices']
-adaptive_max_pool3d = _FUNCTIONS['nn.functional.adaptive_max_pool3d']
-adaptive_max_pool3d_with_indices = _FUNCTIONS['nn.functional.adaptive_max_pool3d_with_indices']
+from ..ops.windows import fold as fold
+from ..ops.windows import unfold as unfold
 celu_ = _FUNCTIONS['nn.functional.celu_']
 elu_ = _FUNCTIONS['nn.functional.elu_']
 hardtanh_ = _FUNCTIONS['nn.functional.hardtanh_']
 leaky_relu_ = _FUNCTIONS['nn.functional.leaky_relu_']
 log_softmax = _FUNCTIONS['nn.functional.log_softmax']
-lp_pool1d = _FUNCTIONS['nn.functional.lp_pool1d']
-lp_pool2d = _FUNCTIONS['nn.functional.lp_pool2d']
-lp_pool3d = _FUNCTIONS['nn.functional.lp_pool3d']
-max_pool1d = _FUNCTIONS['nn.functional.max_pool1d']
-max_pool1d_with_indices = _FUNCTIONS['nn.functional.max_pool1d_with_indices']
-max_pool2d = _FUNCTIONS['nn.functional.max_pool2d']
-max_pool2d_with_indices = _FUNCTIONS['nn.functional.max_pool2d_with_indices']
-max_pool3d = _FUNCTIONS['nn.functional.max_pool3d']
-max_pool3d_with_indices = _FUNCTIONS['nn.functional.max_pool3d_with_indices']
-max_unpool1d = _FUNCTIONS['nn.functional.max_unpool1d']
-max_unpool2d = _FUNCTIONS['nn.functional.max_unpool2d']
-max_unpool3d = _FUNCTIONS['nn.functional.max_unpool3d']
 relu_ = _FUNCTIONS['nn.functional.relu_']
+rrelu_ = _FUNCTIONS['nn.functional.rrelu_']
 selu_ = _FUNCTIONS['nn.functional.selu_']
 sigmoid = _sigmoid.op.entry
 softmax = _FUNCTIONS['nn.functional.softmax']

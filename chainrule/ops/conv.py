@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from .define import HALF, MOVE, function, not_a_tensor, primitive, scalar_name
-from .padding import pad
 from ..dtypes import FROM_NUMPY
+from .define import HALF, function, not_a_tensor, primitive, scalar_name
+from .padding import pad
 
 WORTH = 256  # positions that make a matrix product worth its call
 CACHED = 2**21  # numbers that the columns of several examples may have
@@ -49,7 +49,12 @@ def add_windows(out: Any, windows: Any, stride: Sizes, dilation: Sizes) -> None:
     n = len(stride)
     kernel, size = windows.shape[-2 * n : -n], windows.shape[-n:]
     for place in product(*[range(k) for k in kernel]):
-        spot = tuple([slice(k * d, k * d + (p - 1) * s + 1, s) for k, d, p, s in zip(place, dilation, size, stride, strict=True)])
+        spot = tuple(
+            [
+                slice(k * d, k * d + (p - 1) * s + 1, s)
+                for k, d, p, s in zip(place, dilation, size, stride, strict=True)
+            ]
+        )
         out[(..., *spot)] += windows[(..., *place, *(slice(None),) * n)]
 
 
@@ -58,7 +63,10 @@ def with_margin(x: Any, padding: Sizes) -> Any:
     if not any(padding):
         return x
     lead = x.ndim - len(padding)
-    out = np.zeros((*x.shape[:lead], *[n + 2 * p for n, p in zip(x.shape[lead:], padding, strict=True)]), x.dtype)
+    out = np.zeros(
+        (*x.shape[:lead], *[n + 2 * p for n, p in zip(x.shape[lead:], padding, strict=True)]),
+        x.dtype,
+    )
     out[inside(padding, x.shape[lead:])] = x
     return out
 
@@ -112,10 +120,16 @@ def gathered(windows: Any, rows: int) -> Iterator[tuple[slice, bool, Any]]:
             columns[...] = some
             some = columns
         count = math.prod(size)
-        yield part, merge, some.reshape((groups, rows, n * count) if merge else (n, groups, rows, count))
+        yield (
+            part,
+            merge,
+            some.reshape((groups, rows, n * count) if merge else (n, groups, rows, count)),
+        )
 
 
-def grouped_windows(x: Any, kernel: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+def grouped_windows(
+    x: Any, kernel: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> Any:
     """The windows of images (n, channels, ...) as a view (n, groups, c, *kernel, *size)."""
     x = with_margin(x, padding)
     x = x.reshape(x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
@@ -123,7 +137,17 @@ def grouped_windows(x: Any, kernel: Sizes, size: Sizes, stride: Sizes, padding: 
 
 
 @primitive(promote=HALF, node="ConvolutionBackward0")
-def convolve(x: Any, w: Any, bias: Any, /, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+def convolve(
+    x: Any,
+    w: Any,
+    bias: Any,
+    /,
+    size: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    groups: int,
+) -> Any:
     """Responses (n, o, *size) of images x (n, c, ...) to kernels w (o, c / groups, ...), with `bias` (o,) added."""
     windows = grouped_windows(x, w.shape[2:], size, stride, padding, dilation, groups)
     w = w.reshape(groups, w.shape[0] // groups, math.prod(w.shape[1:]))
@@ -139,14 +163,26 @@ def convolve(x: Any, w: Any, bias: Any, /, size: Sizes, stride: Sizes, padding: 
 
 
 @primitive(promote=HALF, node="ConvolutionBackward0")
-def convolve_back(y: Any, w: Any, bias: Any, /, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+def convolve_back(
+    y: Any,
+    w: Any,
+    bias: Any,
+    /,
+    size: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    groups: int,
+) -> Any:
     """Images (n, c, *size) that responses y (n, o, ...) paint with kernels w (o, c / groups, ...), with `bias` (c,) added."""
     margin = opposite_padding(y.shape, w.shape, size, stride, padding, dilation, groups)
     if margin is not None:
         return convolve(y, turned(w, groups), bias, size, stride, margin, dilation, groups)
     out = np.empty((y.shape[0], groups, w.shape[1], *size), y.dtype)
     for part, windows in painted(y, w, groups):
-        image = np.zeros((*windows.shape[:3], *[n + 2 * p for n, p in zip(size, padding, strict=True)]), y.dtype)
+        image = np.zeros(
+            (*windows.shape[:3], *[n + 2 * p for n, p in zip(size, padding, strict=True)]), y.dtype
+        )
         add_windows(image, windows, stride, dilation)
         out[part] = image[inside(padding, size)]
         if bias is not None:
@@ -165,7 +201,9 @@ def painted(y: Any, w: Any, groups: int) -> Iterator[tuple[slice, Any]]:
         yield part, windows.reshape(n, *shape)
 
 
-def opposite_padding(y: Sizes, w: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Sizes | None:
+def opposite_padding(
+    y: Sizes, w: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> Sizes | None:
     """The padding with which a convolution does what `convolve_back` is asked for, if one can, and with no more work."""
     if any(s != 1 for s in stride) or w[0] > 2 * groups * w[1]:
         return None
@@ -178,11 +216,15 @@ def turned(w: Any, groups: int) -> Any:
     """Kernels (o, c / groups, ...) turned around, and seen from the other side: (c, o / groups, ...)."""
     w = w[(..., *(slice(None, None, -1),) * (w.ndim - 2))]
     o, c, kernel = w.shape[0] // groups, w.shape[1], w.shape[2:]
-    return np.ascontiguousarray(w.reshape(groups, o, c, *kernel).swapaxes(1, 2)).reshape(groups * c, o, *kernel)
+    return np.ascontiguousarray(w.reshape(groups, o, c, *kernel).swapaxes(1, 2)).reshape(
+        groups * c, o, *kernel
+    )
 
 
 @primitive(promote=HALF, node="ConvolutionBackward0")
-def convolve_kernel(x: Any, y: Any, /, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Any:
+def convolve_kernel(
+    x: Any, y: Any, /, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> Any:
     """Kernels (o, c / groups, *size) that say how responses y (n, o, ...) go with images x (n, c, ...)."""
     channels, place = x.shape[1] // groups, y.shape[2:]
     rows = channels * math.prod(size)
@@ -257,7 +299,9 @@ def each(value: Any, dims: int, function: str, argument: str) -> list[int]:
     values = list(value) if isinstance(value, (tuple, list)) else [value]
     for v in values:
         if isinstance(v, (float, str)) or not hasattr(v, "__index__"):
-            raise TypeError(f"{function}(): argument '{argument}' must be tuple of ints, not {type(v).__name__}")
+            raise TypeError(
+                f"{function}(): argument '{argument}' must be tuple of ints, not {type(v).__name__}"
+            )
     values = [int(v) for v in values]
     return values * dims if len(values) == 1 else values
 
@@ -286,14 +330,18 @@ def _check_tensors(name: str, input: Any, weight: Any, bias: Any) -> None:
             raise not_a_tensor(name, label, i + 1, t)
     dims = int(name[-2])
     if input.ndim not in (dims + 1, dims + 2):
-        raise RuntimeError(f"Expected {SHAPES[dims]} (batched) input to {name}, but got input of size: {list(input.shape)}")
+        raise RuntimeError(
+            f"Expected {SHAPES[dims]} (batched) input to {name}, but got input of size: {list(input.shape)}"
+        )
     a, b = FROM_NUMPY[input._data.dtype], FROM_NUMPY[weight._data.dtype]
     if a is not b:
         raise RuntimeError(f"expected scalar type {scalar_name(a)} but found {scalar_name(b)}")
     if a.category == 0:
         raise NotImplementedError("\"slow_conv2d_cpu\" not implemented for 'Bool'")
     if bias is not None and bias.dtype is not a:
-        raise RuntimeError(f"Input type ({CPP_NAMES[a.name]}) and bias type ({CPP_NAMES[bias.dtype.name]}) should be the same")
+        raise RuntimeError(
+            f"Input type ({CPP_NAMES[a.name]}) and bias type ({CPP_NAMES[bias.dtype.name]}) should be the same"
+        )
 
 
 def _check_channels(x: Any, weight: Any, bias: Any, groups: int, transposed: bool) -> None:
@@ -333,9 +381,13 @@ def _response_size(x: Any, weight: Any, stride: list, padding: list, dilation: l
     return tuple([(n - k) // s + 1 for n, k, s in zip(padded, kernel, stride, strict=True)])
 
 
-def _image_size(x: Any, weight: Any, stride: list, padding: list, output_padding: list, dilation: list) -> Sizes:
+def _image_size(
+    x: Any, weight: Any, stride: list, padding: list, output_padding: list, dilation: list
+) -> Sizes:
     _check_output_padding(output_padding, stride, dilation)
-    rows = zip(x.shape[2:], weight.shape[2:], stride, padding, output_padding, dilation, strict=True)
+    rows = zip(
+        x.shape[2:], weight.shape[2:], stride, padding, output_padding, dilation, strict=True
+    )
     size = [(n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, k, s, p, o, d in rows]
     if any(n < 1 for n in size):
         raise RuntimeError(f"Given input size per channel: {_sizes(x.shape[2:])}. Calculated output size per channel: "
@@ -348,13 +400,19 @@ def _check_output_padding(output_padding: list, stride: list, dilation: list) ->
         return
     lists = {"output_padding": output_padding, "stride": stride, "dilation": dilation}
     if len(stride) == 1:
-        lists = {"output_padding": [0, *output_padding], "stride": stride * 2, "dilation": dilation * 2}
+        lists = {
+            "output_padding": [0, *output_padding],
+            "stride": stride * 2,
+            "dilation": dilation * 2,
+        }
     names = ["depth", "height", "width"][-len(lists["stride"]) :]
     raise RuntimeError("output padding must be smaller than either stride or dilation, but got " + " ".join(
                        f"{label}_{n}: {v}" for label, values in lists.items() for n, v in zip(names, values, strict=True)))  # fmt: skip
 
 
-def _same(name: str, input: Any, weight: Any, stride: list, dilation: list, padding: str) -> tuple[Any, list]:
+def _same(
+    name: str, input: Any, weight: Any, stride: list, dilation: list, padding: str
+) -> tuple[Any, list]:
     """The input, padded where the two sides differ, and the padding that `padding='same'` or 'valid' stands for."""
     if padding == "valid":
         return input, [0] * len(stride)
@@ -367,7 +425,16 @@ def _same(name: str, input: Any, weight: Any, stride: list, dilation: list, padd
     return pad(input, extra) if any(extra) else input, [t // 2 for t in total]
 
 
-def _convolution(name: str, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def _convolution(
+    name: str,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Any:
     """A convolution over the last dimensions; `name` says over how many."""
     _check_tensors(name, input, weight, bias)
     dims = int(name[-2])
@@ -379,7 +446,9 @@ def _convolution(name: str, input: Any, weight: Any, bias: Any, stride: Any, pad
     x = input if input.ndim == dims + 2 else input.unsqueeze(0)
     _check_channels(x, weight, bias, groups, False)
     size = _response_size(x, weight, stride, padding, dilation)
-    out = convolve.op.entry(x, weight, bias, size, tuple(stride), tuple(padding), tuple(dilation), groups)
+    out = convolve.op.entry(
+        x, weight, bias, size, tuple(stride), tuple(padding), tuple(dilation), groups
+    )
     return out if x is input else out.squeeze(0)
 
 
@@ -388,7 +457,12 @@ def _transposed(name: str, input: Any, weight: Any, bias: Any, stride: Any, padd
     """A transposed convolution over the last dimensions; `name` says over how many."""
     _check_tensors(name, input, weight, bias)
     dims = int(name[-2])
-    given = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation}
+    given = {
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+        "dilation": dilation,
+    }
     settings = {k: each(v, dims, name, k) for k, v in given.items()}
     _check_settings(weight.ndim - 2, groups, **settings)
     x = input if input.ndim == dims + 2 else input.unsqueeze(0)
@@ -400,7 +474,15 @@ def _transposed(name: str, input: Any, weight: Any, bias: Any, stride: Any, padd
 
 
 @function(method=False, namespace="nn.functional", alias="torch.conv1d")
-def conv1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+def conv1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
     """Sums of products of `weight` (out, in / groups, k) with each window of `input` (n, in, length), plus `bias`.
 
     `padding` is a number of zeros at both ends, 'valid' (none) or 'same' (the output is as long as the input).
@@ -409,13 +491,29 @@ def conv1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: 
 
 
 @function(method=False, namespace="nn.functional", alias="torch.conv2d")
-def conv2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
     """Sums of products of `weight` (out, in / groups, kh, kw) with each window of `input` (n, in, h, w), plus `bias`."""
     return _convolution("conv2d", input, weight, bias, stride, padding, dilation, groups)
 
 
 @function(method=False, namespace="nn.functional", alias="torch.conv3d")
-def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+def conv3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
     """Sums of products of `weight` (out, in / groups, kd, kh, kw) with each window of `input` (n, in, d, h, w), plus `bias`."""
     return _convolution("conv3d", input, weight, bias, stride, padding, dilation, groups)
 
@@ -424,21 +522,27 @@ def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: 
 def conv_transpose1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
                      groups: int = 1, dilation: Any = 1) -> Any:  # fmt: skip
     """The transpose of conv1d: each element of `input` (n, in, length) adds its multiple of `weight` (in, out / groups, k)."""
-    return _transposed("conv_transpose1d", input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _transposed(
+        "conv_transpose1d", input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 @function(method=False, namespace="nn.functional", alias="torch.conv_transpose2d")
 def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
                      groups: int = 1, dilation: Any = 1) -> Any:  # fmt: skip
     """The transpose of conv2d, with `weight` (in, out / groups, kh, kw); `output_padding` makes the output that much larger."""
-    return _transposed("conv_transpose2d", input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _transposed(
+        "conv_transpose2d", input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 @function(method=False, namespace="nn.functional", alias="torch.conv_transpose3d")
 def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
                      groups: int = 1, dilation: Any = 1) -> Any:  # fmt: skip
     """The transpose of conv3d, with `weight` (in, out / groups, kd, kh, kw)."""
-    return _transposed("conv_transpose3d", input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _transposed(
+        "conv_transpose3d", input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 @function(method=False)
@@ -447,7 +551,17 @@ def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, d
     """A convolution, or a transposed one, over as many dimensions as `weight` has beyond two."""
     dims = weight.ndim - 2
     if transposed:
-        return _transposed(f"conv_transpose{dims}d", input, weight, bias, stride, padding, output_padding, groups, dilation)
+        return _transposed(
+            f"conv_transpose{dims}d",
+            input,
+            weight,
+            bias,
+            stride,
+            padding,
+            output_padding,
+            groups,
+            dilation,
+        )
     return _convolution(f"conv{dims}d", input, weight, bias, stride, padding, dilation, groups)
 
 

@@ -43,7 +43,11 @@ def shared(g: Any, count: int, reduction: str) -> Any:
 def how(reduction: Any, size_average: bool | None = None, reduce: bool | None = None) -> str:
     """The reduction asked for, the older arguments taken into account."""
     if size_average is not None or reduce is not None:
-        reduction = ("mean" if size_average in (None, True) else "sum") if reduce in (None, True) else "none"
+        reduction = (
+            ("mean" if size_average in (None, True) else "sum")
+            if reduce in (None, True)
+            else "none"
+        )
         warnings.warn(
             "size_average and reduce args will be deprecated, please use "
             f"reduction='{reduction}' instead.",
@@ -234,7 +238,13 @@ def huber_loss(
     return finished(HUBER(input, target, "none", float(delta)) * weight, reduction)
 
 
-@op(promote=SAME, name="soft_margin", namespace="primitive", method=False, node="SoftMarginLossBackward0")
+@op(
+    promote=SAME,
+    name="soft_margin",
+    namespace="primitive",
+    method=False,
+    node="SoftMarginLossBackward0",
+)
 def margin_logistic(x: Any, /, target: Any, reduction: str) -> Any:
     """log(1 + exp(-target * x))."""
     return reduced(np.log1p(np.exp(-target.astype(x.dtype) * x)), reduction)
@@ -289,9 +299,7 @@ def _(g, x, weight, reduction):
 
 @op(promote=SAME, name="logits_loss", namespace="primitive", method=False,
     node="BinaryCrossEntropyWithLogitsBackward0")  # fmt: skip
-def cross_entropy_of_logits(
-    x: Any, y: Any, /, weight: Any, pos_weight: Any, reduction: str
-) -> Any:
+def cross_entropy_of_logits(x: Any, y: Any, /, weight: Any, pos_weight: Any, reduction: str) -> Any:
     """-(p y log s(x) + (1 - y) log(1 - s(x))) times weight, s the sigmoid and p `pos_weight`."""
     losses = (1 - y) * x + _yes_weight(y, pos_weight) * _softplus_of_minus(x)
     return reduced(_times(losses, weight), reduction)
@@ -461,7 +469,12 @@ def likelihood_back(g, x_shape, target, weight, reduction, ignore_index):  # typ
 
 def _likelihood_op(name: str, node: str) -> Callable:
     entry = op(
-        negative_log_likelihood, name=name, namespace="primitive", method=False, linear=True, node=node
+        negative_log_likelihood,
+        name=name,
+        namespace="primitive",
+        method=False,
+        linear=True,
+        node=node,
     )
     entry.vjp(likelihood_back)
     return entry

@@ -23,7 +23,12 @@ from .pool import avg_pool2d
 def inner(a: Any, b: Any, axes: tuple) -> Any:
     """The sum of a * b over axes, which stay with size 1; plain arrays need no room for the product."""
     last = a.ndim - 1
-    if type(a) is type(b) is np.ndarray and last in axes and a.shape == b.shape and a.dtype.kind == "f":
+    if (
+        type(a) is type(b) is np.ndarray
+        and last in axes
+        and a.shape == b.shape
+        and a.dtype.kind == "f"
+    ):
         total = np.vecdot(a, b)[..., None]
         rest = tuple([i for i in axes if i != last])
         return np.add.reduce(total, axis=rest, keepdims=True) if rest else total
@@ -121,7 +126,15 @@ def _input_back(h: Any, z: Any, scale: Any, axes: tuple) -> Any:
 
 def _norm_op(name: str) -> Callable:
     node = "Native" + "".join(w.title() for w in name.split("_")) + "Backward0"
-    entry = op(standardized, name=name, promote=HALF, namespace="primitive", method=False, extra=True, node=node)
+    entry = op(
+        standardized,
+        name=name,
+        promote=HALF,
+        namespace="primitive",
+        method=False,
+        extra=True,
+        node=node,
+    )
     entry.vjp_all(standardized_back)
     return entry
 
@@ -130,7 +143,9 @@ BATCH, LAYER, GROUP = _norm_op("batch_norm"), _norm_op("layer_norm"), _norm_op("
 
 
 @op(namespace="primitive", method=False, node="NativeBatchNormBackward0")
-def shifted_and_scaled(x: Any, weight: Any, bias: Any, /, mean: Any, variance: Any, view: tuple, eps: float) -> Any:
+def shifted_and_scaled(
+    x: Any, weight: Any, bias: Any, /, mean: Any, variance: Any, view: tuple, eps: float
+) -> Any:
     """(x - mean) / sqrt(variance + eps) * weight + bias, by channel, for statistics known before."""
     mean, scale = _known(x, mean, variance, eps)
     y = reuse(np.multiply, x.reshape(view) - mean, scale)
@@ -169,7 +184,9 @@ def _check_mixed(x: Any, parameters: Sequence) -> None:
             continue
         if d.itemsize > p.dtype.itemsize or half:
             raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
-        raise RuntimeError(f"mixed dtype (CPU): expect parameter to have scalar type of {scalar_name(d)}")
+        raise RuntimeError(
+            f"mixed dtype (CPU): expect parameter to have scalar type of {scalar_name(d)}"
+        )
 
 
 # -- batch norm ------------------------------------------------------------------------------------------------------
@@ -193,7 +210,12 @@ def _check_batch_norm(x: Any, parameters: dict, training: bool) -> None:
 def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
                 eps: float, heard: Callable | None = None) -> Any:  # fmt: skip
     """The normalized input; in training the running statistics follow those of the batch."""
-    named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    named = {
+        "running_mean": running_mean,
+        "running_var": running_var,
+        "weight": weight,
+        "bias": bias,
+    }
     _check_batch_norm(x, named, training)
     view = (x.shape[0], x.shape[1] if x.ndim > 1 else 0, math.prod(x.shape[2:]))
     if not training:
@@ -227,9 +249,13 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     shape = tuple(input.shape)
     if training:
         if (running_mean is None) != (running_var is None):
-            raise ValueError("running_mean and running_var must either both be None or neither be None")
+            raise ValueError(
+                "running_mean and running_var must either both be None or neither be None"
+            )
         if shape[0] * math.prod(shape[2:]) == 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
+            raise ValueError(
+                f"Expected more than 1 value per channel when training, got input size {input.shape}"
+            )
     return _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
@@ -258,7 +284,10 @@ class _Heard:
 
     def tensors(self, shape: tuple, dtype: Any, eps: float) -> tuple:
         """Mean and 1 / sqrt(variance + eps)."""
-        return tuple(wrap(a.reshape(shape).astype(dtype)) for a in (self.mean, 1 / np.sqrt(self.variance + eps)))
+        return tuple(
+            wrap(a.reshape(shape).astype(dtype))
+            for a in (self.mean, 1 / np.sqrt(self.variance + eps))
+        )
 
 
 @function(method=False)
@@ -266,7 +295,9 @@ def native_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, run
                       momentum: float, eps: float) -> tuple:  # fmt: skip
     """`batch_norm`, and the batch's mean and 1 / sqrt(variance + eps) by channel (empty in evaluation)."""
     heard = _Heard()
-    out = _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, heard)
+    out = _batch_norm(
+        input, weight, bias, running_mean, running_var, training, momentum, eps, heard
+    )
     wide = next((p for p in (weight, bias, running_mean) if p is not None), input)._data.dtype
     if not training:
         return out, wrap(np.zeros(0, wide)), wrap(np.zeros(0, wide))
@@ -281,9 +312,13 @@ def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None,
     With `use_input_stats` False the running statistics serve all examples; else they follow the mean of the examples'.
     """
     if use_input_stats and math.prod(input.shape[2:]) == 1:
-        raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
+        raise ValueError(
+            f"Expected more than 1 spatial element when training, got input size {input.shape}"
+        )
     if not use_input_stats and (running_mean is None or running_var is None):
-        raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
+        raise RuntimeError(
+            "Expected running_mean and running_var to be defined when use_input_stats is false"
+        )
     shape = tuple(input.shape)
     n, channels = shape[:2]
     rows = input.contiguous().view(1, n * channels, *shape[2:])
@@ -300,7 +335,9 @@ def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None,
 def torch_instance_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: bool,
                         momentum: float, eps: float, cudnn_enabled: bool = True) -> Any:  # fmt: skip
     """`nn.functional.instance_norm` with all arguments given."""
-    return instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
+    return instance_norm(
+        input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
+    )
 
 
 # -- layer norm and its kin ------------------------------------------------------------------------------------------
@@ -309,7 +346,9 @@ def torch_instance_norm(input: Any, weight: Any, bias: Any, running_mean: Any, r
 def _check_layer(x: Any, shape: Any, parameters: dict, star: str = "*, ") -> tuple:
     """The checked shape that a norm over the last dimensions extends over."""
     if not isinstance(shape, (tuple, list)):
-        raise TypeError(f"layer_norm(): argument 'normalized_shape' (position 2) must be tuple of ints, not {type(shape).__name__}")
+        raise TypeError(
+            f"layer_norm(): argument 'normalized_shape' (position 2) must be tuple of ints, not {type(shape).__name__}"
+        )
     shape = [int(n) for n in shape]
     if not shape:
         raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but "
@@ -324,7 +363,14 @@ def _check_layer(x: Any, shape: Any, parameters: dict, star: str = "*, ") -> tup
     return tuple(shape)
 
 
-def _layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float, heard: Callable | None = None) -> Any:
+def _layer_norm(
+    input: Any,
+    normalized_shape: Any,
+    weight: Any,
+    bias: Any,
+    eps: float,
+    heard: Callable | None = None,
+) -> Any:
     shape = _check_layer(input, normalized_shape, {"weight": weight, "bias": bias})
     _check_floating(input, "LayerNormKernelImpl")
     _check_mixed(input, (weight, bias))
@@ -334,7 +380,9 @@ def _layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: 
 
 
 @function(method=False, namespace="nn.functional")
-def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
     """(input - mean) / sqrt(variance + eps) * weight + bias, over the last dimensions, whose shape is given."""
     return _layer_norm(input, normalized_shape, weight, bias, eps)
 
@@ -347,7 +395,9 @@ def torch_layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias
 
 
 @function(method=False)
-def native_layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> tuple:
+def native_layer_norm(
+    input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float
+) -> tuple:
     """`layer_norm`, and the mean and 1 / sqrt(variance + eps) of each group."""
     heard = _Heard()
     out = _layer_norm(input, normalized_shape, weight, bias, eps, heard)
@@ -367,9 +417,13 @@ def _group_norm(input: Any, groups: int, weight: Any, bias: Any, eps: float) -> 
 def _check_group_norm(input: Any, groups: int, weight: Any, bias: Any) -> None:
     shape = list(input.shape)
     if input.ndim < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+        raise RuntimeError(
+            f"Expected at least 2 dimensions for input tensor but received {input.ndim}"
+        )
     if shape[0] * (shape[1] // groups) * math.prod(shape[2:]) == 1:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {shape}"
+        )
     if groups <= 0:
         raise RuntimeError(f"Expected num groups to be greater than 0, got {groups}")
     if shape[1] % groups:
@@ -382,7 +436,9 @@ def _check_group_norm(input: Any, groups: int, weight: Any, bias: Any) -> None:
 
 
 @function(method=False, namespace="nn.functional")
-def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def group_norm(
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
     """(input - mean) / sqrt(variance + eps) * weight + bias, over groups of neighbouring channels of each example."""
     _check_group_norm(input, num_groups, weight, bias)
     return _group_norm(input, num_groups, weight, bias, eps)
@@ -396,7 +452,9 @@ def torch_group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any 
 
 
 @function(method=False)
-def native_group_norm(input: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float) -> tuple:
+def native_group_norm(
+    input: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float
+) -> tuple:
     """`group_norm`, and the mean and 1 / sqrt(variance + eps) of each group."""
     rows = input.reshape(N, group, C // group * HxW)
     mean = rows.mean(-1)
@@ -431,7 +489,9 @@ def _(g, x, weight, extra, needs, axes, eps):
 
 
 @function(method=False, namespace="nn.functional", alias="torch.rms_norm")
-def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
+def rms_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None
+) -> Any:
     """input / sqrt(mean of input^2 + eps) * weight, over the last dimensions; `eps` is the dtype's by default."""
     shape = _check_layer(input, normalized_shape, {"weight": weight}, "*")
     d = FROM_NUMPY[input._data.dtype]
@@ -445,10 +505,14 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
 
 
 @function(method=False, namespace="nn.functional")
-def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
     """input / (k + alpha * mean of the squares of `size` neighbouring channels) ** beta."""
     if input.ndim < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {input.ndim} dimensions)")
+        raise ValueError(
+            f"Expected 3D or higher dimensionality                          input (got {input.ndim} dimensions)"
+        )
     if not input.numel():
         return input
     shape = tuple(input.shape)

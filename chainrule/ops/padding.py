@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .define import MOVE, function, op, put, put_add, scalar_name
 from ..dtypes import FROM_NUMPY
+from .define import MOVE, function, op, put, put_add, scalar_name
 
 Pads = Sequence[int]
 
@@ -41,7 +41,14 @@ def cropped(x: Any, pads: Pads) -> tuple[Any, list]:
     """`x` without what negative pads take away, and the pads that are left."""
     around = spans(pads, x.ndim)
     if any(p < 0 for p in pads):
-        x = x[tuple([slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(x.shape, around, strict=True)])]
+        x = x[
+            tuple(
+                [
+                    slice(max(-b, 0), n - max(-a, 0))
+                    for n, (b, a) in zip(x.shape, around, strict=True)
+                ]
+            )
+        ]
     return x, [(max(b, 0), max(a, 0)) for b, a in around]
 
 
@@ -66,7 +73,9 @@ def _(g, pad):
 
 def _reflect(n: int, before: int, after: int) -> tuple:
     last = n - 2 - after
-    return slice(before, 0, -1), slice(n - 2, last if last >= 0 else None, -1) if after else slice(0, 0)
+    return slice(before, 0, -1), slice(n - 2, last if last >= 0 else None, -1) if after else slice(
+        0, 0
+    )
 
 
 def _replicate(n: int, before: int, after: int) -> tuple:
@@ -115,14 +124,25 @@ def _fold_axis(g: Any, axis: int, before: int, after: int, mode: str) -> Any:
     lead, n = (slice(None),) * axis, g.shape[axis] - before - after
     first, last = EDGES[mode](n, before, after)
     out = g[(*lead, slice(before, before + n))]
-    for edge, part, count in ((first, slice(0, before), before), (last, slice(before + n, None), after)):
+    for edge, part, count in (
+        (first, slice(0, before), before),
+        (last, slice(before + n, None), after),
+    ):
         if count:
             out = out + put_add(g[(*lead, part)], (*lead, edge), out.shape)
     return out
 
 
 def _edge_op(name: str, node: str) -> Callable:
-    entry = op(extended, name=name, promote=MOVE, namespace="primitive", method=False, linear=True, node=node)
+    entry = op(
+        extended,
+        name=name,
+        promote=MOVE,
+        namespace="primitive",
+        method=False,
+        linear=True,
+        node=node,
+    )
     entry.vjp(folded_back)
     return entry
 
@@ -142,7 +162,9 @@ def pad(input: Any, pad: Pads, mode: str = "constant", value: float | None = Non
     'circular' (from the other side); the last three pad the last 1, 2 or 3 dimensions behind one or two leading ones.
     """
     if not isinstance(pad, (tuple, list)):
-        raise TypeError(f"pad(): argument 'pad' (position 2) must be tuple of ints, not {type(pad).__name__}")
+        raise TypeError(
+            f"pad(): argument 'pad' (position 2) must be tuple of ints, not {type(pad).__name__}"
+        )
     pad = tuple([int(p) for p in pad])
     check_length(pad, input.ndim)
     if mode == "constant":
@@ -151,7 +173,9 @@ def pad(input: Any, pad: Pads, mode: str = "constant", value: float | None = Non
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     n = len(pad) // 2
     if n not in (1, 2, 3) or input.ndim not in (n + 1, n + 2):
-        raise NotImplementedError(f"Padding size {len(pad)} is not supported for {input.ndim}D input tensor.")
+        raise NotImplementedError(
+            f"Padding size {len(pad)} is not supported for {input.ndim}D input tensor."
+        )
     if mode not in EDGES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     CHECKS[mode](input, pad, n)
@@ -173,7 +197,9 @@ def _check_edges(input: Any, pad: Pads, n: int, mode: str) -> None:
         raise RuntimeError(f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with possibly 0 batch size and other non-zero "
                            f"dimensions for input, but got: {shape}")  # fmt: skip
     if input.dtype.category == 0:
-        raise NotImplementedError(f"\"{NAMES[mode]}_pad{n}d\" not implemented for '{scalar_name(FROM_NUMPY[input._data.dtype])}'")
+        raise NotImplementedError(
+            f"\"{NAMES[mode]}_pad{n}d\" not implemented for '{scalar_name(FROM_NUMPY[input._data.dtype])}'"
+        )
     for i in range(n):
         size, (b, a) = shape[-1 - i], pad[2 * i : 2 * i + 2]
         if mode == "reflect" and (b >= size or a >= size):
@@ -181,7 +207,9 @@ def _check_edges(input: Any, pad: Pads, n: int, mode: str) -> None:
                                f"padding ({b}, {a}) at dimension {len(shape) - 1 - i} of input {shape}")  # fmt: skip
         if size + b + a < 1:
             axis = "WHD"[i]
-            raise RuntimeError(f"input ({axis}: {size}) is too small. Calculated output {axis}: {size + b + a}")
+            raise RuntimeError(
+                f"input ({axis}: {size}) is too small. Calculated output {axis}: {size + b + a}"
+            )
 
 
 def _check_circle(input: Any, pad: Pads, n: int) -> None:
