@@ -36,5 +36,5 @@ print("error", loss)
 print("gradients", [w.grad for w in weights])
 with torch.no_grad():
     stepped = [w - w.grad for w in weights]
-print("error after the step", error(*stepped))
+print("weights after the step", stepped)
 print(graph)
