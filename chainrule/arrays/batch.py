@@ -155,10 +155,31 @@ def _broadcast_to(level: int, x: Any, shape: tuple) -> Any:
 
 
 def _put_add(level: int, x: Any, index: Any, shape: tuple) -> Any:
-    from ..ops.define import put_add
-
     index = index if isinstance(index, tuple) else (index,)
-    return BatchArray(put_add(x.array, (slice(None), *index), (x.array.shape[0], *shape)), level)
+    size = batch_size((x, index), level)
+    if not any(is_batched(i, level) for i in index):
+        return BatchArray(define.put_add(x.array, (slice(None), *index), (size, *shape)), level)
+    rank = max(i.ndim for i in index if hasattr(i, "ndim"))
+    number = np.arange(size).reshape((size,) + (1,) * rank)
+    moved = tuple(aligned(i, rank, level) for i in index)
+    return BatchArray(define.put_add(physical(x, size, level), (number, *moved), (size, *shape)), level)
+
+
+def _put_along(level: int, x: Any, index: Any, axis: int, shape: tuple, repeated: bool = False) -> Any:
+    size = batch_size((x, index), level)
+    put_along = define.PRIMITIVES["put_along"]
+    x, index = physical(x, size, level), physical(index, size, level)
+    return BatchArray(put_along(x, index, axis % len(shape) + 1, (size, *shape), repeated), level)
+
+
+def _recurrence(level: int, x: Any, y: Any, axis: int) -> Any:
+    size = batch_size((x, y), level)
+    recurrence = define.PRIMITIVES["recurrence"]
+    return BatchArray(recurrence(physical(x, size, level), physical(y, size, level), axis % x.ndim + 1), level)
+
+
+def _partition(f: Callable) -> Callable:
+    return lambda level, x, kth, axis=-1: BatchArray(f(x.array, kth, axis=axis % x.ndim + 1), level)
 
 
 RULES: dict[str, Callable] = {
@@ -172,6 +193,8 @@ RULES: dict[str, Callable] = {
     "argmin": _along(np.argmin),
     "argsort": _along(np.argsort),
     "sort": _along(np.sort),
+    "partition": _partition(np.partition),
+    "argpartition": _partition(np.argpartition),
     "add.accumulate": _accumulate(np.add),
     "multiply.accumulate": _accumulate(np.multiply),
     "maximum.accumulate": _accumulate(np.maximum),
@@ -191,4 +214,6 @@ RULES: dict[str, Callable] = {
     "take_along_axis": _take_along,
     "broadcast_to": _broadcast_to,
     "put_add": _put_add,
+    "put_along": _put_along,
+    "recurrence": _recurrence,
 }

@@ -80,6 +80,7 @@ LINEAR: dict[str, Callable] = {
     "broadcast_to": np.broadcast_to,
     "take_along_axis": np.take_along_axis,
     "put_add": lambda x, index, shape: define.put_add(x, index, shape),
+    "put_along": lambda *args: define.PRIMITIVES["put_along"](*args),
 }
 
 
@@ -115,4 +116,77 @@ def _concatenate(level: int, arrays: Any, axis: int = 0) -> Any:
     return DualArray(np.concatenate([v for v, _ in pairs], axis=axis), np.concatenate(tangents, axis=axis), level)
 
 
-RULES: dict[str, Callable] = {"matmul": _matmul, "dot": _matmul, "where": _where, "concatenate": _concatenate}
+def _places(f: Callable) -> Callable:
+    """The rule of a function that says where elements stand: a constant."""
+    return lambda level, x, *args, **kwargs: f(split(x, level)[0], *args, **kwargs)
+
+
+def _reduction(ufunc: Any, name: str) -> Callable:
+    """The rule of a reduction from the vjp of operator `name`: the cotangent 1 gives the slope by each element."""
+
+    def rule(level: int, x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False, **rest: Any) -> Any:
+        value, tangent = split(x, level)
+        axes = tuple(range(value.ndim)) if axis is None else axis
+        whole = ufunc.reduce(value, axis=axes, keepdims=True, **rest)
+        vjp, names = define.OPS[name].rules[0], define.OPS[name].names[0]
+        given = {"x": value, "out": whole, "dim": axes, "keepdim": True}
+        slopes = vjp(np.ones(whole.shape, whole.dtype), *[given[n] for n in names])
+        result = whole if keepdims else ufunc.reduce(value, axis=axes, **rest)
+        return DualArray(result, np.add.reduce(slopes * tangent, axis=axes, keepdims=keepdims), level)
+
+    return rule
+
+
+def _product(level: int, x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    if axis is not None:
+        return _reduction(np.multiply, "prod")(level, x, axis, keepdims=keepdims)
+    flat = _reduction(np.multiply, "prod")(level, x.reshape(-1), 0)
+    return flat.reshape((1,) * x.ndim) if keepdims else flat
+
+
+def _running_product(level: int, x: Any, axis: int = 0) -> Any:
+    value, tangent = split(x, level)
+    out = np.multiply.accumulate(value, axis=axis)
+    return DualArray(out, define.PRIMITIVES["recurrence"](_before(out, 1, axis) * tangent, value, axis), level)
+
+
+def _running_logsum(level: int, x: Any, axis: int = 0) -> Any:
+    value, tangent = split(x, level)
+    out = np.logaddexp.accumulate(value, axis=axis)
+    fading = np.exp(np.where(out == -np.inf, 0, _before(out, -np.inf, axis) - out))
+    own = np.exp(np.where(out == -np.inf, 0, value - out))
+    return DualArray(out, define.PRIMITIVES["recurrence"](own * tangent, fading, axis), level)
+
+
+def _before(x: Any, first: float, axis: int) -> Any:
+    """`x` one place later along an axis, with `first` in front."""
+    head, tail = [(slice(None),) * (axis % x.ndim) + (part,) for part in (slice(0, 1), slice(None, -1))]
+    return np.concatenate((np.full(x[head].shape, first, x.dtype), x[tail]), axis=axis)
+
+
+def _partition(level: int, x: Any, kth: int, axis: int = -1) -> Any:
+    value, tangent = split(x, level)
+    places = np.argpartition(value, kth, axis=axis)
+    tangent = np.broadcast_to(tangent, value.shape)
+    return DualArray(np.take_along_axis(value, places, axis), np.take_along_axis(tangent, places, axis), level)
+
+
+def _running_extreme(name: str) -> Callable:
+    def rule(level: int, x: Any, axis: int = 0) -> Any:
+        value, tangent = split(x, level)
+        (out, places), _ = define.OPS[name].kernel(value, axis)
+        tangent = np.broadcast_to(tangent, value.shape)
+        return DualArray(out, np.take_along_axis(tangent, places, axis), level)
+
+    return rule
+
+
+RULES: dict[str, Callable] = {
+    "matmul": _matmul, "dot": _matmul, "where": _where, "concatenate": _concatenate,
+    "maximum.reduce": _reduction(np.maximum, "amax"), "minimum.reduce": _reduction(np.minimum, "amin"),
+    "multiply.reduce": _product, "multiply.accumulate": _running_product, "logaddexp.accumulate": _running_logsum,
+    "partition": _partition,
+    "maximum.accumulate": _running_extreme("cummax"), "minimum.accumulate": _running_extreme("cummin"),
+    **{f.__name__: _places(f) for f in (np.argmax, np.argmin, np.argsort, np.argpartition)},
+    "logical_or.reduce": _places(np.logical_or.reduce), "logical_and.reduce": _places(np.logical_and.reduce),
+}  # fmt: skip

@@ -19,7 +19,6 @@ from .define import (
     SAME,
     function,
     op,
-    primitive,
     put_add,
     scalar_name,
     write_out,
@@ -75,6 +74,13 @@ def pull_norm(g: Any, x: Any, out: Any, p: float, axes: tuple | None) -> Any:
     return steep * np.where(out == 0, 0, g * out ** (1 - p))
 
 
+def size_of(x: Any, p: float, axes: tuple) -> Any:
+    """The norm as size 1 along `axes`, with derivative 0 where all is zero: for rules."""
+    nothing = np.logical_and.reduce(x == 0, axis=axes, keepdims=True)
+    safe = np.where(nothing, x.dtype.type(1), x)
+    return np.where(nothing, 0, norm_of(safe, p, axes, True)).astype(x.real.dtype)
+
+
 def direction(x: Any, size: Any) -> Any:
     """x / |x| as the rules need it (conjugated), 0 at 0."""
     return np.sign(x) if x.dtype.kind == "f" else np.where(size == 0, 0, x.conj() / size)
@@ -83,7 +89,7 @@ def direction(x: Any, size: Any) -> Any:
 # -- norms -----------------------------------------------------------------------------------------
 
 
-@primitive(define=op, name="linalg_vector_norm", namespace="primitive")
+@op(name="linalg_vector_norm", namespace="primitive")
 def length(x: Any, /, ord: float = 2, dim: Dims = None, keepdim: bool = False) -> Any:
     """The vector norm along `dim`."""
     axes = axes_of(dim, x.ndim)
@@ -136,7 +142,7 @@ def vector_norm(x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False,
     """(sum |x|^ord)^(1/ord) over all elements or along `dim`; computed in `dtype` if given."""
     if isinstance(ord, str):
         raise TypeError("linalg_vector_norm(): argument 'ord' (position 2) must be Number, not str")
-    return write_out(out, length.op.entry(with_dtype(x, dtype), ord, dim, keepdim), x)
+    return write_out(out, length(with_dtype(x, dtype), ord, dim, keepdim), x)
 
 
 @function
@@ -175,7 +181,7 @@ def renorm(x: Any, /, p: float, dim: int, maxnorm: float) -> Any:
 @renorm.vjp
 def _(g, x, p, dim, maxnorm):
     axes = others(dim_of(dim, x.ndim), x.ndim)
-    size = length(x, p, axes, True)
+    size = size_of(x, p, axes)
     pulled = np.add.reduce((g * x).real, axis=axes, keepdims=True)
     slope = np.where(size > maxnorm, -maxnorm / ((size + 1e-7) * (size + 1e-7)), 0)
     return g * shrink(size, maxnorm) + pull_norm(pulled * slope, x, size, p, axes)
@@ -332,27 +338,34 @@ def _(g, x, out, p):
 def cosine_similarity(x1: Any, x2: Any, /, dim: int = 1, eps: float = 1e-8) -> Any:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`."""
     refuse_integers("expected common dtype to be floating point, yet common dtype is {}", x1)
-    axes = axes_of(dim, np.broadcast(x1, x2).ndim)
-    x1, x2 = np.broadcast_arrays(x1, x2)
-    return np.add.reduce(unit(x1, axes, eps) * unit(x2, axes, eps), axis=axes)
+    shape = np.broadcast_shapes(x1.shape, x2.shape)
+    axes = axes_of(dim, len(shape))
+    x1, x2 = spread_to(shape, x1), spread_to(shape, x2)
+    first = unit(x1, norm_of(x1, 2, axes, True), eps)
+    return np.add.reduce(first * unit(x2, norm_of(x2, 2, axes, True), eps), axis=axes)
 
 
-def unit(x: Any, axes: tuple, eps: float) -> Any:
-    """`x` over its length along `axes`, if that is at least `eps`."""
-    return x / np.maximum(length(x, 2, axes, True), x.dtype.type(eps))
+def spread_to(shape: tuple, x: Any) -> Any:
+    """`x` broadcast to `shape`, if it is not of it."""
+    return x if x.shape == shape else np.broadcast_to(x, shape)
+
+
+def unit(x: Any, size: Any, eps: float) -> Any:
+    """`x` over its `size`, if that is at least `eps`."""
+    return x / np.maximum(size, x.dtype.type(eps))
 
 
 @cosine_similarity.vjp_all
 def _(g, x1, x2, out, dim, eps):
-    axes = axes_of(dim, max(x1.ndim, x2.ndim))
     shape = np.broadcast_shapes(x1.shape, x2.shape)
-    x1, x2 = np.broadcast_to(x1, shape), np.broadcast_to(x2, shape)
+    axes = axes_of(dim, len(shape))
+    x1, x2 = spread_to(shape, x1), spread_to(shape, x2)
     g, out = spread(g, axes, False, len(shape)), spread(out, axes, False, len(shape))
     return pull_cosine(g, x1, x2, out, axes, eps), pull_cosine(g, x2, x1, out, axes, eps)
 
 
 def pull_cosine(g: Any, x: Any, y: Any, out: Any, axes: tuple, eps: float) -> Any:
     """The cotangent of `x` from that of its cosine similarity `out` with `y`."""
-    size = length(x, 2, axes, True)
-    along_x = np.where(size == 0, 0, x / size)
-    return g * (unit(y, axes, eps) - along_x * out) / np.maximum(size, x.dtype.type(eps))
+    size = size_of(x, 2, axes)
+    off = unit(y, size_of(y, 2, axes), eps) - np.where(size == 0, 0, x / size) * out
+    return unit(g * off, size, eps)

@@ -227,7 +227,7 @@ def by_numpy_names(function: str, names: dict, dim: Dims, keepdim: bool) -> tupl
     return dim, keepdim
 
 
-@function
+@function(namespace="Tensor")
 def sum_to_size(input: Any, *size: Any) -> Any:
     """The sum over the dimensions that broadcasting from `size` to the input's shape expanded."""
     size = size[0] if len(size) == 1 and not isinstance(size[0], int) else size

@@ -19,7 +19,7 @@ import numpy as np
 from .. import return_types
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64
 from .define import MOVE, OPS, SAME, Tensor, function, op, primitive, scalar_name, write_out
-from .index import add_along, along, dim_of, grid, tensor_data
+from .index import along, dim_of, grid, tensor_data
 from .reduce import check_not_empty, flip, refuse_complex, spread
 from .ties import highest, lowest, nth, retied
 
@@ -28,10 +28,13 @@ LARGE = 4096
 
 
 @primitive(linear=True)
-def put_along(x: Any, /, index: Any, axis: int, shape: tuple) -> Any:
-    """Zeros of `shape` with `x` at `index` along `axis`, where no place occurs twice."""
+def put_along(x: Any, /, index: Any, axis: int, shape: tuple, repeated: bool = False) -> Any:
+    """Zeros of `shape` with `x` at `index` along `axis`, added up where places are `repeated`."""
     out = np.zeros(shape, x.dtype)
-    out[grid(index, axis)] = x
+    if repeated:
+        np.add.at(out, grid(index, axis), x)
+    else:
+        out[grid(index, axis)] = x
     return out
 
 
@@ -204,7 +207,7 @@ def cummin(x: Any, /, dim: int) -> Any:
 
 def gathered(g: Any, x_shape: tuple, extra: Any, dim: int) -> Any:
     """The cotangent of the input of a running extreme: an element may be taken many times."""
-    return add_along(g, extra, dim_of(dim, len(x_shape)), x_shape) if x_shape else g
+    return put_along(g, extra, dim_of(dim, len(x_shape)), x_shape, True) if x_shape else g
 
 
 cummax.vjp(gathered)
@@ -359,11 +362,13 @@ def middle_of_all(name: str, x: Any) -> Any:
     if not x.size:
         return np.array(np.nan).astype(x.dtype)[()]
     flat = x.reshape(-1)
-    known = int(np.add.reduce(flat == flat))
-    if known < x.size and (name == "median" or not known):
-        return x.dtype.type(np.nan)
-    rank = (known - 1) // 2
-    return np.partition(flat, rank)[rank]
+    if name == "nanmedian":
+        return middle_along(name, flat, 0, False)[0][0]
+    rank = (x.size - 1) // 2
+    middle = np.partition(flat, rank)[rank]
+    if x.dtype.kind != "f":
+        return middle
+    return np.where(np.logical_and.reduce(flat == flat), middle, np.nan).astype(x.dtype)[()]
 
 
 @op(name="median_all", namespace="primitive", node="MedianBackward0")

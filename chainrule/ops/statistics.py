@@ -12,8 +12,8 @@ import numpy as np
 from .. import return_types
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, I64
 from .define import MOVE, OPS, Tensor, function, op, scalar_name, wrap, write_out
-from .index import add_along, dim_of, tensor_data
-from .sort import order_of
+from .index import dim_of, tensor_data
+from .sort import order_of, put_along
 
 # -- quantiles -------------------------------------------------------------------------------------
 
@@ -66,7 +66,8 @@ def from_rows(out: Any, ndim: int, q_ndim: int, dim: int | None, keepdim: bool) 
     if keepdim and ndim:
         axis = 0 if dim is None else dim_of(dim, ndim)
         rest = (1,) * ndim if dim is None else (*rest[:axis], 1, *rest[axis:])
-    return np.moveaxis(out, -1, 0).reshape((*out.shape[-1:] * q_ndim, *rest))
+    first = out.transpose((out.ndim - 1, *range(out.ndim - 1)))
+    return first.reshape((*out.shape[-1:] * q_ndim, *rest))
 
 
 def pull_to_rows(g: Any, places: Any) -> Any:
@@ -82,7 +83,9 @@ def pull_quantiles(g: Any, q: Any, x_shape: tuple, extra: tuple, dim: int | None
     part = (q.reshape(-1) if hasattr(q, "dtype") else q) * steps + beyond
     n = math.prod(x_shape) if dim is None or not x_shape else x_shape[dim]
     shape = (*low.shape[:-1], n)
-    rows = add_along(g * (1 - part), low, -1, shape) + add_along(g * part, high, -1, shape)
+    axis = len(shape) - 1
+    rows = put_along(g * (1 - part), low, axis, shape, True)
+    rows = rows + put_along(g * part, high, axis, shape, True)
     return out_of_rows(rows, x_shape, dim)
 
 
