@@ -630,6 +630,116 @@ see(y.tolist(), y.requires_grad)
 y = torch.ones(3)
 with torch.inference_mode(): v = y[:2]; v.add_(1)
 see(y.tolist()); y.mul_(2); see(y.tolist())
+
+-- x = torch.arange(24.).view(2, 3, 4).requires_grad_(); T = torch.tensor
+== basic indices
+for i in (0, -1, (0, 1), (0, 1, 2), ..., slice(None), (slice(None),) * 2, (), slice(0, 1), None):
+    fails(lambda: x[i])
+== basic indices in a row
+s = slice(0, 1)
+for i in ((s, 0), (0, s), (None, 0), (0, None), (..., 0), (0, ...), (..., None), (..., 0, s)):
+    fails(lambda: x[i])
+== slices
+for i in (slice(None, None, 2), slice(1, 0), slice(5, 9), slice(-100, 100), slice(T(1), T(2))):
+    fails(lambda: x[i])
+== truth values as indices
+for i in (True, False, (True, 0), (0, True), (0, False, 1), T(True), T(False), (True, [0, 1])):
+    fails(lambda: x[i])
+== numbers as tensors and arrays
+for i in (T(1), (T(1), 0), T(1, dtype=torch.int8), np.array(1), np.int64(1), np.uint8(1)):
+    fails(lambda: x[i])
+== index tensors
+for i in (T([0, 1]), T([0, -1]).int(), [0, 1], [[0, 1]], range(2), np.array([0, 1]), []):
+    fails(lambda: x[i])
+== index tensors among others
+i = T([0, 1])
+for j in ((0, slice(None), i), (i, slice(None), i), (i, slice(None), 0), (slice(None), i, 0)):
+    fails(lambda: x[j])
+== index tensors among new dimensions
+i = T([0, 1])
+for j in ((i, None, i), (None, i), (i, None), (i, ..., i), (i, True), (i[:, None], i)):
+    fails(lambda: x[j])
+== masks
+m = x[0] > 9
+for i in ([True, False], x > 9, m, (slice(None), m), ([True, False], [0]), T([1, 0]).byte()):
+    fails(lambda: x[i])
+== indices out of range
+for i in (5, -3, (0, 7), (None, 5), T([0, 7]), (slice(None), T([0, 7])), (0, T([0, 7])), T(5)):
+    fails(lambda: x[i])
+== too many indices
+v = x[0, 0, 0]
+for i in ((0, 1, 2, 3), (slice(None),) * 4, torch.ones(2, 3, 4, 1) > 0): fails(lambda: x[i])
+for i in (0, slice(None), (0, 0)): fails(lambda: v[i])
+for i in ((), ..., None, True): fails(lambda: v[i])
+== what is no index
+for i in (0.5, 1j, {}, np.float64(1), T(1.), T([0., 1.]), T([0]).short(), slice(1., None)):
+    fails(lambda: x[i])
+== wrong steps and masks
+for i in (slice(None, None, -1), slice(None, None, 0), [True, False, True], x[:1] > 0):
+    fails(lambda: x[i])
+for i in (([0, 1], [0, 1, 2]), (0, [0, 1], [True, True])): fails(lambda: x[i])
+
+-- T = torch.tensor
+== assigning numbers
+for v in (1, True, 2.5, 1j, 1e300, float("nan"), np.float64(1.5), "a", [1, 2], None):
+    x = torch.zeros(3, 2)
+    def write(): x[0] = v
+    fails(write); see(x)
+== assigning numbers to integers
+for v in (300, -1, 1.7, float("inf"), 2**40, True, 1j):
+    for kind in (torch.uint8, torch.int64, torch.bool):
+        x = torch.zeros(2, dtype=kind)
+        def write(): x[0] = v
+        fails(write); see(x)
+== assigning tensors
+for v in (T([1., 2.]), T([1, 2]), T([[1, 2]]), T([[[1, 2]]]), T([[1, 2], [3, 4]]), T([1, 2, 3])):
+    x = torch.zeros(3, 2)
+    def write(): x[0] = v
+    fails(write); see(x)
+== assigning tensors to an element
+for v in (T(5), T([[5]]), T([5, 6]), T([]), T(1j), T(True)):
+    x = torch.zeros(3, 2)
+    def write(): x[0, 0] = v
+    fails(write); see(x)
+== assigning tensors to rows
+ones = torch.ones(3, 2)
+for v in (3, T(3.), T(3), T([1., 2.]), T([1, 2]), ones, ones[:1, None], ones[0].double()):
+    x = torch.zeros(3, 2)
+    def write(): x[[0, 1]] = v
+    fails(write); see(x)
+== assigning tensors to a mask
+for v in (3, T(3), T([3]), torch.arange(6.), torch.arange(6), torch.arange(5.)):
+    x = torch.zeros(3, 2)
+    def write(): x[x == 0] = v
+    fails(write); see(x)
+== places to assign to
+m = T([True, False, True])
+for i in (True, False, ..., (), None, (None, 0), T(0), (T(0), T([1])), T([0, 0]), m, (m, 0)):
+    x = torch.zeros(3, 2)
+    x[i] = 1
+    see(x)
+== places that cannot be assigned to
+for i in (5, [5], (0, 0, 0), slice(None, None, -1), 1.5, T([True, False]), ([0, 1], [0, 1, 1])):
+    x = torch.zeros(3, 2)
+    def write(): x[i] = 1.
+    fails(write); see(x)
+== nothing to assign to
+x = torch.zeros(3); x[1:1] = T([]); x[T([]).long()] = 1.; see(x)
+def write(): x[1:1] = T([1., 2.])
+def rows(): x[T([]).long()] = torch.ones(2)
+fails(write); fails(rows)
+== assigning to a number
+for i in (..., (), True, None, T(True)):
+    x = T(3.)
+    x[i] = 1
+    see(x)
+for i in (0, slice(None)):
+    def write(): x[i] = 1
+    fails(write)
+== deleting
+x = torch.zeros(2)
+def delete(): del x[0]
+fails(delete)
 """
 
 

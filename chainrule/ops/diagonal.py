@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .define import MOVE, OPS, function, op, primitive, put, put_add, storage_array, write_out
+from .define import MOVE, OPS, function, op, put, put_add, storage_array, write_out
 from .index import SLICE, dim_of, look, tensor_data
 from .write import FILL_INTO, fitting, in_place
 
@@ -32,31 +32,23 @@ def last_two(ndim: int, dim1: int, dim2: int) -> tuple[tuple, tuple]:
     return order, tuple([order.index(k) for k in range(ndim)])
 
 
-@primitive
-def diagonal_of(x: Any, /, offset: int, dim1: int, dim2: int) -> Any:
-    """The diagonal over two dimensions, in a last dimension of its own; of an array, a view that
-    can be written.
-    """
-    out = x.diagonal(offset, dim1, dim2)
-    out.flags.writeable = x.flags.writeable
-    return out
-
-
 def _diagonal_rule(g: Any, x_shape: tuple, offset: int, dim1: int, dim2: int) -> Any:
     order, back = last_two(len(x_shape), dim1, dim2)
     shape = tuple([x_shape[k] for k in order])
     return put_add(g, on_diagonal(shape, offset), shape).transpose(back)
 
 
-diagonal_of.vjp(_diagonal_rule)
-
-
 def _diagonal_kernel(x: Any, /, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     """The elements at (i, i + offset) over two dimensions, as a view with a last dimension for
     them.
     """
-    last_two(x.ndim, dim1, dim2)
-    return diagonal_of(x, offset, dim1, dim2)
+    order, _ = last_two(x.ndim, dim1, dim2)
+    if not isinstance(x, np.ndarray):
+        moved = x.transpose(order)
+        return moved[on_diagonal(moved.shape, offset)]
+    out = x.diagonal(offset, dim1, dim2)
+    out.flags.writeable = x.flags.writeable
+    return out
 
 
 diagonal = op(_diagonal_kernel, promote=MOVE, view=True, linear=True, name="diagonal")
