@@ -97,7 +97,10 @@ def rrelu(
     """The positive elements; a slope times the others.
 
     While training, each slope is drawn uniformly from [lower, upper); else it is their mean.
+    Raises RuntimeError if lower > upper.
     """
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     x = input._data
     slopes = np.ones(x.shape, x.dtype)
     below = x <= 0
