@@ -601,5 +601,5 @@ def chain_matmul(*matrices: Any, out: Any = None) -> Any:
     if not matrices:
         raise RuntimeError("chain_matmul(): Expected one or more matrices")
     if len(matrices) == 1:
-        return matrices[0]
+        return define.write_out(out, matrices[0].clone())
     return multi_dot(matrices, out=out)

@@ -340,7 +340,8 @@ def _frequencies(
     dtype = default.real if dtype is None else dtype
     if dtype.category < FLOATING:
         raise RuntimeError(f"{name} requires a floating point or complex dtype")
-    made = define.wrap((numbers * (1.0 / (n * d) if n else 1.0)).astype(dtype.numpy))
+    values = numbers / (n * d) if n else np.full(numbers.shape, np.nan)
+    made = define.wrap(values.astype(dtype.numpy))
     made = define.write_out(out, made)
     return made.requires_grad_() if requires_grad else made
 

@@ -111,10 +111,10 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True, *, out: Any = No
 
 
 @function
-def orgqr(input: Any, input2: Any) -> Any:
+def orgqr(input: Any, input2: Any, *, out: Any = None) -> Any:
     """First columns of a product of Householder reflections; `linalg.householder_product` is the
     newer name."""
-    return factorizations.householder_product(input, input2)
+    return factorizations.householder_product(input, input2, **_out(out))
 
 
 REMOVED = {
@@ -319,15 +319,14 @@ def _matrix_dims(dim: Any, ndim: int) -> tuple[int, int]:
 
 
 def _spectrum(A: Any, dims: tuple[int, int], keepdim: bool) -> tuple:
-    """Singular values of the matrices in `dims`, and how to shape what is computed of them along
-    the last dimension."""
-    rest = [d for d in range(A.ndim) if d not in dims]
-    S = svdvals(A.permute((*rest, *dims)))
+    """Singular values of the matrices in `dims`, and a function that puts those back with size 1
+    into what was computed of them (if they are kept)."""
+    order = [*(d for d in range(A.ndim) if d not in dims), *dims]
 
-    def shaped(x: Any) -> Any:
-        return x.reshape([1 if d in dims else n for d, n in enumerate(A.shape)]) if keepdim else x
+    def kept(x: Any) -> Any:
+        return x.reshape((*x.shape, 1, 1)).permute([order.index(d) for d in range(A.ndim)])
 
-    return S, shaped
+    return svdvals(A.permute(order)), kept if keepdim else lambda x: x
 
 
 @function(method=False, namespace="linalg")
@@ -368,6 +367,25 @@ def _extreme(x: Any, ord: Any, dim: int, keepdim: bool = False) -> Any:
     return _call(name, x, dim, keepdim)
 
 
+def _norm_dims(ord: Any, dim: Any, ndim: int) -> tuple | None:
+    """The dimensions that `norm` is over; None for all."""
+    if dim is not None:
+        dims = (dim,) if isinstance(dim, int) else tuple(dim)
+        if ord is not None and len(dims) not in (1, 2):
+            raise RuntimeError(
+                f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}"
+            )
+        return dims
+    if ord is None:
+        return None
+    if ndim > 2 or (ndim == 0 and not isinstance(ord, str)):
+        raise RuntimeError(
+            "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got "
+            f"{ndim}D."
+        )
+    return (-2, -1) if isinstance(ord, str) else tuple(range(ndim))
+
+
 @function(method=False, namespace="linalg")
 def norm(
     input: Any,
@@ -380,38 +398,11 @@ def norm(
 ) -> Any:
     """Norm of vectors or matrices, by `ord` and the number of dimensions; of all elements by
     default."""
-    ndim = input.ndim
-    if dim is not None:
-        dims = (dim,) if isinstance(dim, int) else tuple(dim)
-        if ord is not None and len(dims) not in (1, 2):
-            raise RuntimeError(
-                f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}"
-            )
-    elif ord is not None and not isinstance(ord, str):
-        if ndim not in (1, 2):
-            raise RuntimeError(
-                "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got "
-                f"{ndim}D."
-            )
-        dims = tuple(range(ndim))
-    elif isinstance(ord, str) and ndim > 2:
-        raise RuntimeError(
-            "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got "
-            f"{ndim}D."
-        )
-    else:
-        dims = None if ord is None else (-2, -1)
+    dims = _norm_dims(ord, dim, input.ndim)
     if ord is not None and (isinstance(ord, str) or len(dims) == 2):
         return matrix_norm(input, ord, dims, keepdim, dtype=dtype, out=out)
-    return _call(
-        "linalg.vector_norm",
-        input,
-        2 if ord is None else ord,
-        dims,
-        keepdim,
-        dtype=dtype,
-        **_out(out),
-    )
+    order = 2 if ord is None else ord
+    return _call("linalg.vector_norm", input, order, dims, keepdim, dtype=dtype, **_out(out))
 
 
 @function(method=False, namespace="linalg")

@@ -712,7 +712,7 @@ PROJECTION = (
 
 
 @function(method=False, namespace="nn.functional")
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any:
     """input @ weight.T + bias, for an input of (..., k), a weight of (m, k) and a bias of (m) or
     None."""
     try:
@@ -721,18 +721,18 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         ready = (dtype is F32 or dtype is F64) and dtype is w.dtype and w.ndim == 2 and x.ndim
     except AttributeError:
         ready = False
-    if not ready:
-        return _any_linear(input, weight, bias)
+    if not ready or out is not None:
+        return define.write_out(out, _any_linear(input, weight, bias), input, weight)
     run, grad = state.mode
     try:
         z = run(_projection, x, w) if b is None else run(_affine, x, w, b)
     except (RuntimeError, ValueError):
         return _any_linear(input, weight, bias)
-    out = new(define.Tensor)
-    out._data, out._node, out._index, out._storage, out._base = z, None, 0, None, None
+    t = new(define.Tensor)
+    t._data, t._node, t._index, t._storage, t._base = z, None, 0, None, None
     if grad:
-        _record_linear(out, input, weight, bias)
-    return out
+        _record_linear(t, input, weight, bias)
+    return t
 
 
 def _record_linear(out: Any, input: Any, weight: Any, bias: Any) -> None:
