@@ -371,7 +371,8 @@ def zero_(input: Any) -> Any:
 def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     """Overwrite every element with those of `src` (broadcast, converted), in place."""
     if dtypes.is_number(src):
-        src = wrap(fitting(src, self._data.dtype))
+        real = isinstance(src, complex) and self._data.dtype.kind != "c"
+        src = wrap(fitting(src.real if real else src, self._data.dtype))
     elif not isinstance(src, Tensor):
         raise not_a_tensor("copy_", "other", 1, src)
     shape, source = self._data.shape, src._data.shape

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..dtypes import FLOATING, FROM_NUMPY
+from ..dtypes import BOOL_NP, FLOATING, FROM_NUMPY
 from . import define
 from .define import BOOLEAN, FUNCTIONS, MOVE, SAME, elementwise, function, op, scalar_name, wrap
 from .elementwise import blend, is_tensor, keep
@@ -62,7 +62,7 @@ NO_COMPLEX_CLAMP = "clamp is not supported for complex types"
 
 @elementwise(
     vjp=(lambda g, x, min: keep(g, x >= min), lambda g, x, min: keep(g, x < min)),
-    node="ClampMinBackward1", scalar_nodes="ClampMinBackward0", takes="bif",
+    node="ClampMinBackward1", numbers="right", scalar_nodes="ClampMinBackward0", takes="bif",
     refusal=NO_COMPLEX_CLAMP,
 )  # fmt: skip
 def clamp_min(x: Any, min: Any, /) -> Any:
@@ -72,7 +72,7 @@ def clamp_min(x: Any, min: Any, /) -> Any:
 
 @elementwise(
     vjp=(lambda g, x, max: keep(g, x <= max), lambda g, x, max: keep(g, x > max)),
-    node="ClampMaxBackward1", scalar_nodes="ClampMaxBackward0", takes="bif",
+    node="ClampMaxBackward1", numbers="right", scalar_nodes="ClampMaxBackward0", takes="bif",
     refusal=NO_COMPLEX_CLAMP,
 )  # fmt: skip
 def clamp_max(x: Any, max: Any, /) -> Any:
@@ -82,7 +82,7 @@ def clamp_max(x: Any, max: Any, /) -> Any:
 
 @op(
     promote=SAME, alias="clip", inplace=True, node="ClampBackward0", scalar_nodes="ClampBackward1",
-    takes="if", refusal=NO_COMPLEX_CLAMP,
+    takes="bif", refusal=NO_COMPLEX_CLAMP, numbers="right",
 )  # fmt: skip
 def clamp(x: Any, min: Any = None, max: Any = None, /) -> Any:
     """min(max(input, `min`), `max`), elementwise; each bound is a tensor, a number or None.
@@ -91,6 +91,8 @@ def clamp(x: Any, min: Any = None, max: Any = None, /) -> Any:
     """
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if x.dtype is BOOL_NP and (type(min) is bool or type(max) is bool):
+        raise NotImplementedError("\"clamp_scalar_cpu\" not implemented for 'Bool'")
     raised = (
         x if min is None else np.maximum(min, x)
     )  # in this order -0.0 stays where the bound is 0
@@ -115,22 +117,36 @@ def _(g, x, min, max):
 
 # -- comparing -------------------------------------------------------------------------------------
 
-eq = elementwise(np.equal, name="eq", doc="Whether input == other, elementwise.")
+eq = elementwise(np.equal, name="eq", numbers="right", doc="Whether input == other, elementwise.")
 ne = elementwise(
-    np.not_equal, name="ne", alias="not_equal", doc="Whether input != other, elementwise."
+    np.not_equal,
+    name="ne",
+    numbers="right",
+    alias="not_equal",
+    doc="Whether input != other, elementwise.",
 )
 lt = elementwise(
-    np.less, name="lt", alias="less", takes="bif", doc="Whether input < other, elementwise."
+    np.less,
+    name="lt",
+    numbers="right",
+    alias="less",
+    takes="bif",
+    doc="Whether input < other, elementwise.",
 )
 le = elementwise(
-    np.less_equal, name="le", alias="less_equal", takes="bif",
+    np.less_equal, name="le", numbers="right", alias="less_equal", takes="bif",
     doc="Whether input <= other, elementwise.",
 )  # fmt: skip
 gt = elementwise(
-    np.greater, name="gt", alias="greater", takes="bif", doc="Whether input > other, elementwise."
+    np.greater,
+    name="gt",
+    numbers="right",
+    alias="greater",
+    takes="bif",
+    doc="Whether input > other, elementwise.",
 )
 ge = elementwise(
-    np.greater_equal, name="ge", alias="greater_equal", takes="bif",
+    np.greater_equal, name="ge", numbers="right", alias="greater_equal", takes="bif",
     doc="Whether input >= other, elementwise.",
 )  # fmt: skip
 isnan = elementwise(np.isnan, inplace=False, doc="Whether each element is NaN.")

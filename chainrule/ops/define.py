@@ -338,6 +338,8 @@ def _picker(places: list[int]) -> Callable | None:
 def _cast(a: Any, target: np.dtype) -> Any:
     if a is None or type(a) is float or type(a) is complex:
         return a
+    if type(a) is bool and target is dtypes.BOOL_NP:
+        return a
     if type(a) in PYTHON_TYPES:
         low, high = INTEGER_LIMITS.get(target, (-math.inf, math.inf))
         return a if type(a) is not bool and low <= a <= high else np.array(a).astype(target)[()]
@@ -712,7 +714,8 @@ def several(op: Op) -> Callable:
     def entry(*args: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", None) if kwargs else None
         inputs, params = op.bind(args, kwargs) if kwargs or len(args) != total else (args[:n], args[n:])
-        arrays = alike(inputs, op.numbers) if fast and out is None else None
+        numbers = op.numbers is True or (op.numbers and isinstance(inputs[0], Tensor))
+        arrays = alike(inputs, numbers) if fast and out is None else None
         if arrays is None:
             return write_out(out, op.call(inputs, params), *inputs)
         if not PLAIN.issuperset(map(type, params)):

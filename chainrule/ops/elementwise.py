@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import dtypes
 from ..dtypes import COMPLEX, FLOATING, FROM_NUMPY
+from ..errors import not_a_tensor
 from ..return_types import frexp as frexp_result
 from . import define
 from .define import (
@@ -111,7 +112,7 @@ minus = elementwise(
 reversed_minus = elementwise(
     lambda x, y, /: y - x, vjp=(lambda g: -g, lambda g: g), name="rsub", method=False,
     inplace=False, linear=True, takes="ifc", each=NO_BOOL, refusal=NO_BOOLS, node="RsubBackward0",
-    scalar_nodes="RsubBackward1",
+    scalar_nodes="RsubBackward1", numbers="right",
 )  # fmt: skip
 mul = elementwise(
     np.multiply, vjp=(lambda g, y: g * y, lambda g, x: g * x), name="mul", alias="multiply",
@@ -149,7 +150,7 @@ def _floor_quotient(x: Any, y: Any, /) -> Any:
 
 def _trunc_quotient(x: Any, y: Any, /) -> Any:
     no_zero_divisor(x, y)
-    if x.dtype.kind in "iu":
+    if (x if hasattr(x, "dtype") else y).dtype.kind in "iu":
         return np.floor_divide(x - np.fmod(x, y), y)
     return np.trunc(x / y)
 
@@ -184,7 +185,7 @@ remainder = elementwise(
     doc="input - other * floor(input / other): the remainder with the sign of the divisor.",
 )  # fmt: skip
 fmod = elementwise(
-    _fmod, ufunc=np.fmod, name="fmod", takes="if",
+    _fmod, ufunc=np.fmod, name="fmod", takes="if", numbers="right",
     vjp=(lambda g: g, lambda g, x, y: -g * np.trunc(x / y)),
     node="FmodBackward1", scalar_nodes="FmodBackward0",
     doc="input - other * trunc(input / other): the remainder with the sign of the dividend.",
@@ -199,9 +200,8 @@ def is_tensor(x: Any) -> bool:
 
 def _scaled(input: Any, other: Any, alpha: Any) -> Any:
     """alpha * other, after a look at whether alpha fits the dtype of the result."""
-    category = dtypes.result_dtype(
-        [x._data if is_tensor(x) else x for x in (input, other)]
-    ).category
+    d = dtypes.result_dtype([x._data if is_tensor(x) else x for x in (input, other)])
+    category = d.category
     if type(alpha) is bool and category > dtypes.BOOL:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if type(alpha) is float and category < FLOATING:
@@ -214,6 +214,8 @@ def _scaled(input: Any, other: Any, alpha: Any) -> Any:
         )
     if category == dtypes.BOOL:
         alpha = bool(alpha)
+    elif is_tensor(other) and other.dtype is dtypes.bool_:
+        other = other.to(d)
     return other if alpha == 1 else other * alpha
 
 
@@ -356,6 +358,9 @@ def _c_name(d: dtypes.dtype) -> str:
 @function(inplace="lerp_")
 def lerp(input: Any, end: Any, weight: Any, *, out: Any = None) -> Any:
     """input + weight * (end - input), elementwise; `weight` is a tensor or a number."""
+    for i, (name, t) in enumerate((("input", input), ("end", end)), 1):
+        if not is_tensor(t):
+            raise not_a_tensor("lerp", name, i, t)
     for name, t in (("end", end), ("weight", weight)):
         if is_tensor(t) and t.dtype is not input.dtype:
             expected, got = _c_name(input.dtype), _c_name(t.dtype)
@@ -390,6 +395,11 @@ SMALL_POWERS = {
 NUMBERS = (int, float, complex)
 
 
+def _is_bool(x: Any) -> bool:
+    """Whether x is a bool, or an array of them."""
+    return type(x) is bool or getattr(x, "dtype", None) is dtypes.BOOL_NP
+
+
 def _power(x: Any, y: Any, /) -> Any:
     """x ** y, by products and roots for the small exponents that have them."""
     if type(y) in NUMBERS:
@@ -397,6 +407,10 @@ def _power(x: Any, y: Any, /) -> Any:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
         by_product = SMALL_POWERS.get(y)
         return np.power(x, y) if by_product is None else by_product(x)
+    if _is_bool(x) and _is_bool(y):
+        if type(y) is not bool:
+            raise NotImplementedError("\"pow\" not implemented for 'Bool'")
+        return x.copy() if y else np.equal(x, x)
     if y.dtype.kind == "i" and isinstance(y, (np.ndarray, np.generic)) and (y < 0).any():
         return _negative_power(x, y)
     return np.power(x, y)
@@ -429,7 +443,7 @@ def _power_by_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
 
 
 power = elementwise(
-    _power, ufunc=np.power, name="pow", vjp=(_power_by_base, _power_by_exponent), takes="ifc",
+    _power, ufunc=np.power, name="pow", vjp=(_power_by_base, _power_by_exponent),
     method=False, inplace=False, node="PowBackward1", scalar_nodes="PowBackward0 PowBackward2",
 )  # fmt: skip
 
@@ -639,7 +653,10 @@ def _sgn_rule(g: Any, x: Any, out: Any) -> Any:
 
 
 def _sgn(x: Any, /) -> Any:
-    return x.copy() if x.dtype.kind == "b" else np.sign(x)
+    if x.dtype.kind == "b":
+        return x.copy()
+    sign = np.sign(x)
+    return keep(sign, sign == sign) if x.dtype.kind == "f" else sign  # 0 for NaN
 
 
 def _signbit(x: Any, /) -> Any:
@@ -665,7 +682,7 @@ sgn = elementwise(
 )
 copysign = elementwise(
     np.copysign, promote=FLOAT, vjp=(lambda g, x, out: g * np.where(x == 0, 0, out / x), zero),
-    takes="bif", scalar_nodes="CopysignBackward1",
+    takes="bif", scalar_nodes="CopysignBackward1", numbers="right",
     doc="The magnitude of input with the sign of other, elementwise.",
 )  # fmt: skip
 ceil = elementwise(
