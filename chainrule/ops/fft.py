@@ -126,10 +126,8 @@ def _weights(g: Any, dims: Sizes, sizes: Sizes, inner: float) -> Any:
     """1 for the frequencies of a half spectrum that stand alone (zero, half of the rate), `inner`
     for the others."""
     n, d = sizes[-1], dims[-1]
-    weights = np.full(n // 2 + 1, inner, g.real.dtype)
-    weights[0] = 1
-    if n % 2 == 0:
-        weights[-1] = 1
+    k = np.arange(n // 2 + 1)
+    weights = np.where((k == 0) | (2 * k == n), 1, inner).astype(g.real.dtype)
     return weights.reshape([-1 if i == d else 1 for i in range(g.ndim)])
 
 
