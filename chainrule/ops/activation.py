@@ -252,8 +252,7 @@ def _elu(x: Any, /, alpha: float, scale: float) -> Any:
 
 @_elu.vjp
 def _(g, x, alpha, scale):
-    below = x <= 0
-    return g * blend(below, np.exp(keep(x, below)) * (alpha * scale), scale)
+    return g * blend(x <= 0, np.exp(keep(x, x < 0)) * (alpha * scale), scale)
 
 
 @function(method=False, namespace="nn.functional")
@@ -275,7 +274,7 @@ def _celu(x: Any, /, alpha: float) -> Any:
     return np.maximum(x, 0) + np.expm1(np.minimum(x, 0) / alpha) * alpha
 
 
-_celu.vjp(lambda g, x, alpha: g * np.exp(keep(x, x <= 0) / alpha))
+_celu.vjp(lambda g, x, alpha: g * np.exp(keep(x, x < 0) / alpha))
 
 
 @function(method=False, namespace="nn.functional", alias="torch.celu")

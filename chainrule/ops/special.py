@@ -188,17 +188,15 @@ def _igammac(x: Any, y: Any, /) -> Any:
 
 
 igamma = primitive(
-    _igamma, define=elementwise, promote=FLOAT, name="igamma",
-    alias="special.gammainc", numbers=False, vjp=(underivable("igamma: input"), _gamma_density),
-    takes="f",
+    _igamma, define=elementwise, promote=FLOAT, name="igamma", alias="special.gammainc",
+    numbers=False, vjp=(underivable("igamma: input"), _gamma_density), takes="f",
     doc="The lower incomplete gamma function, regularised: the distribution function of "
         "Gamma(input, 1) at other.",
 )  # fmt: skip
 igammac = primitive(
-    _igammac, define=elementwise, promote=FLOAT, name="igammac",
-    alias="special.gammaincc", numbers=False,
-    vjp=(underivable("igammac: input"), lambda g, x, y: -_gamma_density(g, x, y)), takes="f",
-    doc="The upper incomplete gamma function, regularised: 1 - igamma(input, other).",
+    _igammac, define=elementwise, promote=FLOAT, name="igammac", alias="special.gammaincc",
+    numbers=False, vjp=(underivable("igammac: input"), lambda g, x, y: -_gamma_density(g, x, y)),
+    takes="f", doc="The upper incomplete gamma function, regularised: 1 - igamma(input, other).",
 )  # fmt: skip
 
 # -- products with logarithms ----------------------------------------------------------------------
@@ -234,8 +232,14 @@ xlog1py = elementwise(
     ),
     doc="input * log(1 + other), elementwise, and 0 where input is 0.",
 )  # fmt: skip
+
+
+def _entr(x: Any, /) -> Any:
+    return np.where(x == 0, 0, np.where(x < 0, -np.inf, -x * np.log(x)))
+
+
 entr = elementwise(
-    lambda x, /: np.where(x < 0, -np.inf, -_xlogy(x, x)), promote=FLOAT, name="entr", takes="bif",
+    _entr, promote=FLOAT, name="entr", takes="bif",
     node="SpecialEntrBackward0", **ONLY_SPECIAL, vjp=lambda g, x: g * (-np.log(x) - 1),
     doc="-input * log(input), elementwise: 0 at 0, -inf below.",
 )  # fmt: skip
