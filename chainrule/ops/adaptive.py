@@ -125,33 +125,47 @@ ADAPTIVE = {dims: _adaptive_ops(dims) for dims in (2, 3)}
 
 
 def _adaptive_size(name: str, input: Any, output_size: Any) -> Sizes:
-    """The checked sizes that an adaptive pooling over as many dimensions as `name` says is to make."""
+    """The checked sizes that an adaptive pooling (`name` says over what) is to make."""
     dims = int(name[-2])
     if not isinstance(input, Tensor):
         raise not_a_tensor(name, "input", 1, input)
     sizes = list(output_size) if isinstance(output_size, (tuple, list)) else [output_size] * dims
-    if dims == 1 and len(sizes) != 1:
+    if dims > 1 and len(sizes) >= input.ndim:
+        raise ValueError(f"Input dimension should be at least {len(sizes) + 1}")
+    if len(sizes) != dims:
         raise RuntimeError(
             f"{name}() argument 'output_size' should contain one int (got {len(sizes)})"
+            if dims == 1
+            else f"{name}: internal error: output_size.size() must be {dims}"
         )
-    if input.ndim not in (dims + 1, dims + 2):
-        given = f"Expected {dims + 1} to {dims + 2} dimensions, but got {input.ndim}-dimensional tensor for argument #1 'self'"
-        raise RuntimeError(f"{given} (while checking arguments for {name})" if dims == 1 else
-                           f"{name}(): Expected {dims + 1}D or {dims + 2}D tensor, but got: {list(input.shape)}")  # fmt: skip
-    if len(sizes) > input.ndim - 1:
-        raise ValueError(f"Input dimension should be at least {len(sizes) + 1}")
-    sizes = [n if s is None else s for s, n in zip(sizes, input.shape[-len(sizes) :], strict=True)]
+    _check_adaptive(name, list(input.shape), dims)
+    sizes = [n if s is None else s for s, n in zip(sizes, input.shape[-dims:], strict=True)]
     ints(name, dims, "output_size", sizes)
     if min(sizes) < 0:
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received "
-                           "{" + ", ".join(map(str, sizes)) + "}")  # fmt: skip
-    first = 1 if input.ndim == dims + 2 else 0
-    for i in range(first + 1 if "avg" in name else first, input.ndim):
-        if input.shape[i] == 0:
-            raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes "
-                               f"{list(input.shape)} with dimension {i} being empty")  # fmt: skip
+        raise RuntimeError(
+            f"{name}: elements of output_size must be greater than or equal to 0 but received "
+            "{" + ", ".join(map(str, sizes)) + "}"
+        )
     refuse(input, name.replace("1", "2") if dims < 3 else name + "_cpu", "bi")
     return tuple(sizes)
+
+
+def _check_adaptive(name: str, shape: list, dims: int) -> None:
+    """Raise torch's error for an input of the wrong rank, or hollow."""
+    if len(shape) not in (dims + 1, dims + 2):
+        raise RuntimeError(
+            f"Expected {dims + 1} to {dims + 2} dimensions, but got {len(shape)}-dimensional "
+            f"tensor for argument #1 'self' (while checking arguments for {name})"
+            if dims == 1
+            else f"{name}(): Expected {dims + 1}D or {dims + 2}D tensor, but got: {shape}"
+        )
+    first = len(shape) - dims if "avg" in name else len(shape) - dims - 1
+    for i in range(first, len(shape)):
+        if shape[i] == 0:
+            raise RuntimeError(
+                f"{name}(): Expected input to have non-zero size for non-batch dimensions, but "
+                f"input has sizes {shape} with dimension {i} being empty"
+            )
 
 
 def _adaptive(which: int, input: Any, size: Sizes) -> Any:

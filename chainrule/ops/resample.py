@@ -24,7 +24,7 @@ from .adaptive import (
     segments,
     turned_bounds,
 )
-from .define import HALF, MOVE, function, op, scalar_name
+from .define import HALF, MOVE, function, op, scalar_name, wrap
 
 Taps = tuple[Any, Any]  # places and weights, each (taps, size); no weights: one tap of weight 1
 
@@ -115,7 +115,7 @@ def smooth(kernel: Callable, reach: int) -> Callable:
     def taps(n: int, m: int, factor: float | None, align: bool, real: type) -> Taps:
         step = float(step_of(n, m, factor, align, real))
         stretch = max(step, 1.0)
-        middle = step * (np.arange(m) + (0.0 if align else 0.5)) + (0.5 if align else 0.0)
+        middle = step * (np.arange(m) + 0.5)
         first = np.maximum((middle - reach * stretch + 0.5).astype(np.int64), 0)
         count = np.minimum((middle + reach * stretch + 0.5).astype(np.int64), n) - first
         places = first + np.arange(int(count.max(initial=1)))[:, None]
@@ -143,6 +143,38 @@ def resampled(x: Any, /, plan: tuple) -> Any:
             total = part if total is None else total + part
         x = total
     return x
+
+
+def resampled_bytes(x: Any, plan: tuple) -> Any:
+    """`resampled` for uint8, as torch does it: weights as 16-bit fractions, each axis rounded."""
+    for axis, places, weights in plan:
+        behind = (slice(None),) * (-1 - axis)
+        if weights is None:
+            x = x[(..., places[0], *behind)]
+            continue
+        weights = _merged(places, weights.astype(np.float64))
+        bits = _fraction_bits(float(weights.max(initial=0)))
+        whole = np.trunc(weights * 2**bits + np.copysign(0.5, weights))
+        total = np.full((), 1 << (bits - 1), np.int64)
+        for place, weight in zip(places, whole, strict=True):
+            total = total + x[(..., place, *behind)] * column(weight, axis, np.int64)
+        x = np.clip(total >> bits, 0, 255).astype(np.uint8)
+    return x
+
+
+def _merged(places: Any, weights: Any) -> Any:
+    """The weights of taps at one place (at the edges) put together on the first of them."""
+    same = places[:, None] == places
+    first = np.argmax(same, axis=1) == np.arange(len(places))[:, None]
+    return np.where(first, (same * weights).sum(1), 0)
+
+
+def _fraction_bits(largest: float) -> int:
+    """How many binary places a weight may have and still fit 16 bits with its sign."""
+    bits = 0
+    while bits < 22 and int(0.5 + largest * (1 << (bits + 1))) < 1 << 15:
+        bits += 1
+    return bits
 
 
 def taken_back(g: Any, x_shape: tuple, plan: tuple) -> Any:
@@ -297,11 +329,11 @@ def interpolate(
     _check_input(input, sizes, _snake(node))
     if recompute_scale_factor:
         factors = [None] * len(sizes)
-    real = np.float64 if input._data.dtype == np.float64 else np.float32
+    real = np.float64 if input._data.dtype in (np.float64, np.uint8) else np.float32
     rows = zip(range(-len(sizes), 0), input.shape[2:], sizes, factors, strict=True)
     plan = [(axis, *taps(n, m, f, bool(align_corners), real)) for axis, n, m, f in rows]
-    if input._data.dtype == np.uint8 and mode not in ("nearest", "nearest-exact"):
-        return _rounded(UPSAMPLE[node](input.float(), tuple(reversed(plan))), input)
+    if input._data.dtype == np.uint8:
+        return wrap(resampled_bytes(input._data, tuple(reversed(plan))))
     return UPSAMPLE[node](input, tuple(reversed(plan)))
 
 
@@ -309,11 +341,6 @@ def _snake(node: str) -> str:
     """torch's kernel name, as its messages use it."""
     name = node.replace("Upsample", "upsample_").replace("NearestExact", "nearest_exact")
     return name.lower()
-
-
-def _rounded(out: Any, like: Any) -> Any:
-    """A result for uint8 images: rounded and clipped."""
-    return out.round().clamp(0, 255).to(like.dtype)
 
 
 def _deprecated(name: str, stacklevel: int = 3) -> None:
