@@ -1,4 +1,5 @@
-"""The dtype that binary operators give, for every pair of operands, against what torch gives (tests/golden/promotion.json.gz).
+"""The dtype that binary operators give, for every pair of operands, against what torch gives
+(tests/golden/promotion.json.gz).
 
 An operand is a tensor with dimensions, one without, or a Python number. The golden file has, for
 each operator, one letter per pair: the dtype of the result, or the class of the error.
@@ -92,7 +93,7 @@ def operand(torch: Any, text: str) -> Any:
 
 
 def rank(text: str) -> int:
-    """What an operand counts for: tensors with dimensions most, then those without, then numbers."""
+    """What an operand counts for: a tensor with dimensions most, then one without, then a number."""
     return 2 if text.endswith("[2]") else 1 if text.endswith("[]") else 0
 
 

@@ -1,4 +1,5 @@
-"""Record the dtypes torch promotes to: writes tests/golden/promotion.json.gz, or compares with it (`--check`).
+"""Record the dtypes torch promotes to: writes tests/golden/promotion.json.gz, or compares with it
+(`--check`).
 
 What is recorded, and how, stands in tests/test_promotion.py.
 """
