@@ -420,11 +420,10 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
 def matmul_operator(self: Any, other: Any) -> Any:
     """`self @ other`."""
     try:
-        if self._data.ndim == 2 == other._data.ndim:
-            return mm(self, other)
+        matrices = self._data.ndim == 2 == other._data.ndim
     except AttributeError:
         return NotImplemented
-    return _product(self, other)(self, other)
+    return mm(self, other) if matrices else _product(self, other)(self, other)
 
 
 def reflected_matmul_operator(self: Any, other: Any) -> Any:
