@@ -32,7 +32,8 @@ from ..tape import AccumulateGrad, Ending, Node, new, quiet, record, state, stor
 
 SAME, FLOAT, BOOLEAN, HALF, MOVE = "same", "float", "boolean", "half", "move"
 PUBLIC = {"x": "input", "y": "other"}
-SYNONYMS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other"}
+SYNONYMS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other",
+            "element": "elements", "test_element": "test_elements"}  # fmt: skip
 FAST = {np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.mul, np.negative: operator.neg,
         np.divide: operator.truediv, np.less: operator.lt, np.less_equal: operator.le, np.greater: operator.gt,
         np.greater_equal: operator.ge}  # fmt: skip
@@ -191,7 +192,7 @@ class Op:
         if self.extra:
             out, extra = out
         if result is not None:
-            out = _demote(out, result)
+            out = quiet(_demote, out, result)
         return self.finish(inputs, arrays, params, out, extra)
 
     def run(self, arrays: Sequence, params: tuple) -> Any:
@@ -803,6 +804,7 @@ def write_out(out: Any, result: Any, *inputs: Any) -> Any:
         raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the "
                            "arguments requires grad.")  # fmt: skip
     check_castable(result._data.dtype, out._data.dtype)
+    check_distinct(out._data)
     if out.shape != result.shape:
         out.resize_(result.shape)
     storage_array(out)[...] = result._data
@@ -845,13 +847,19 @@ def check_inplace(x: Any, others: Sequence = (), expanded: bool = False) -> None
     if isinstance(data, np.ndarray):
         if not data.flags.writeable:
             _read_only(data)
-        if not expanded and 0 in data.strides and data.size and any(s == 0 and n > 1 for s, n in zip(data.strides, data.shape)):
-            raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
-                               "memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
+        if not expanded:
+            check_distinct(data)
         if x._storage is not None:
             for y in others:
                 if isinstance(y, Tensor) and y._storage is x._storage:
                     _check_overlap(data, y._data)
+
+
+def check_distinct(data: Any) -> None:
+    """Raise torch's error if elements of an array about to be written share memory."""
+    if isinstance(data, ndarray) and 0 in data.strides and data.size and any(s == 0 and n > 1 for s, n in zip(data.strides, data.shape)):
+        raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
+                           "memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
 
 
 def _read_only(data: Any) -> None:
@@ -1154,6 +1162,8 @@ def op(kernel: Callable | None = None, *, promote: str = HALF, **facets: Any) ->
 
 def template(o: Op) -> Callable:
     """Which of the three forms of a public function serves an operator."""
+    if o.variadic and o.outputs != 1:
+        return general
     if o.view and o.n == o.outputs == 1 and not (o.extra or o.variadic or o.joint or o.result):
         return viewer
     if o.n == 1 and not o.view and (o.promote is MOVE or (o.total > 1 and not o.variadic and o.promote is not BOOLEAN)):

@@ -137,12 +137,12 @@ def with_dtype(input: Any, dtype: Any) -> Any:
 
 
 @function(method=False, namespace="linalg")
-def vector_norm(x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False, *,
+def vector_norm(input: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False, *,
                 dtype: Any = None, out: Any = None) -> Any:  # fmt: skip
     """(sum |x|^ord)^(1/ord) over all elements or along `dim`; computed in `dtype` if given."""
     if isinstance(ord, str):
         raise TypeError("linalg_vector_norm(): argument 'ord' (position 2) must be Number, not str")
-    return write_out(out, length(with_dtype(x, dtype), ord, dim, keepdim), x)
+    return write_out(out, length(with_dtype(input, dtype), ord, dim, keepdim), input)
 
 
 @function

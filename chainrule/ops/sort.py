@@ -43,6 +43,11 @@ def _(g, index, axis):
     return np.take_along_axis(g, index, axis)
 
 
+def taken(x: Any, index: Any, axis: int) -> Any:
+    """The elements of `x` at `index` along `axis`."""
+    return x[grid(index, axis)]
+
+
 def to_places(g: Any, x_shape: tuple, extra: Any, dim: int, keepdim: bool) -> Any:
     """The cotangent of the input of a selection of one element along `dim`."""
     ndim = len(x_shape)
@@ -60,7 +65,7 @@ def all_to_places(g: Any, x_shape: tuple, extra: Any, dim: int) -> Any:
 def selected(x: Any, places: Any, dim: int, keepdim: bool) -> tuple:
     """What a selection of one element along `dim` returns, from the places as size 1."""
     axis = dim_of(dim, x.ndim)
-    values = np.take_along_axis(x, places, axis)
+    values = taken(x, places, axis)
     if not keepdim:
         values, places = values[along(axis, 0)], places[along(axis, 0)]
     return (values, places), places
@@ -223,7 +228,7 @@ def order_of(x: Any, axis: int, descending: bool = False) -> Any:
         return x.shape[axis] - 1 - flip(order_of(flip(x, axis), axis), axis)
     if x.size > LARGE and x.dtype.itemsize > 2:
         quick = np.argsort(x, axis=axis)
-        in_order = np.take_along_axis(x, quick, axis)
+        in_order = taken(x, quick, axis)
         before, after = along(axis, slice(None, -1)), along(axis, slice(1, None))
         if (in_order[before] < in_order[after]).all():  # nothing equal, no NaN: the only order
             return quick
@@ -238,7 +243,7 @@ def sorted_along(x: Any, /, dim: int = -1, descending: bool = False) -> Any:
     if not x.ndim:
         return itself(x)
     order = order_of(x, axis, descending)
-    return (np.take_along_axis(x, order, axis), order), order
+    return (taken(x, order, axis), order), order
 
 
 SORT = {"extra": True, "result": return_types.sort, "namespace": "primitive"}
@@ -284,7 +289,7 @@ def topk(x: Any, /, k: int, dim: int = -1, largest: bool = True, sorted: bool = 
     places = best(x, k, axis, largest)
     if 0 < x.shape[axis] < 64 * k:
         places = retied(x, places, axis, (highest if largest else lowest)(k, sorted))
-    return (np.take_along_axis(x, places, axis), places), places
+    return (taken(x, places, axis), places), places
 
 
 def best(x: Any, k: int, axis: int, largest: bool) -> Any:
@@ -297,8 +302,8 @@ def best(x: Any, k: int, axis: int, largest: bool) -> Any:
     else:
         few = np.argpartition(x, k - 1, axis=axis)[along(axis, slice(k))]
     few = np.sort(few, axis=axis)
-    order = order_of(np.take_along_axis(x, few, axis), axis, largest)
-    return np.take_along_axis(few, order, axis)
+    order = order_of(taken(x, few, axis), axis, largest)
+    return taken(few, order, axis)
 
 
 topk.vjp(all_to_places)
@@ -336,11 +341,13 @@ def middle_along(name: str, x: Any, dim: int, keepdim: bool) -> tuple:
     if not x.ndim:
         return itself(x)
     order, n = order_of(x, axis), x.shape[axis]
+    if type(x) is np.ndarray and (x == x).all():  # no NaN
+        return selected(x, order[along(axis, slice((n - 1) // 2, (n + 1) // 2))], axis, keepdim)
     known = np.add.reduce(x == x, axis=axis, keepdims=True)
     rank = np.maximum(known - 1, 0) // 2
     if name == "median":
         rank = np.where(known == n, rank, known)
-    return selected(x, np.take_along_axis(order, rank, axis), axis, keepdim)
+    return selected(x, taken(order, rank, axis), axis, keepdim)
 
 
 @op(name="median", extra=True, result=return_types.median, node="MedianBackward1", method=False)
@@ -415,9 +422,9 @@ def mode(x: Any, /, dim: int = -1, keepdim: bool = False) -> Any:
     if not x.ndim:
         return itself(x)
     order = order_of(x, axis)
-    runs = run_lengths(np.take_along_axis(x, order, axis), axis)
+    runs = run_lengths(taken(x, order, axis), axis)
     last = np.argmax(runs, axis=axis, keepdims=True)
-    return selected(x, np.take_along_axis(order, last, axis), axis, keepdim)
+    return selected(x, taken(order, last, axis), axis, keepdim)
 
 
 def run_lengths(x: Any, axis: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,8 +105,8 @@ def quantile_op(name: str, skip_nan: bool) -> Any:
     def kernel(x: Any, q: Any, /, dim: Any, keepdim: bool, interpolation: str) -> Any:
         return quantiles(x, q, dim, keepdim, interpolation, skip_nan)
 
-    facets = {"extra": True, "numbers": True, "promote": MOVE, "node": "SqueezeBackward4"}
-    inner = op(kernel, name=name, namespace="primitive", **facets)
+    inner = op(kernel, name=name, namespace="primitive", promote=MOVE, extra=True, numbers=True,
+               node="SqueezeBackward4")  # fmt: skip
     inner.vjp(pull_quantiles)
     inner.vjp(pull_q)
 
@@ -155,8 +155,17 @@ nanquantile = quantile_op("nanquantile", skip_nan=True)
 # -- counts and histograms -------------------------------------------------------------------------
 
 
-@op(promote=MOVE)
-def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
+def no_rule(name: str) -> Callable:
+    """A rule that refuses, in torch's words."""
+
+    def rule(g: Any) -> Any:
+        raise RuntimeError(f"derivative for aten::{name} is not implemented")
+
+    return rule
+
+
+@op(promote=MOVE, node="NotImplemented", rules=(None, no_rule("bincount")))
+def bincount(x: Any, weights: Any = None, /, minlength: int = 0) -> Any:
     """How often each of 0, 1, 2 ... occurs in the 1-d `input`, or the sum of its `weights`."""
     if x.dtype.kind not in "iu":
         kind = scalar_name(FROM_NUMPY[x.dtype])
@@ -243,14 +252,21 @@ def count_in_bins(points: Any, edges: Sequence, weight: Any, density: bool) -> A
     return hist
 
 
+@op(promote=MOVE, name="histogram", namespace="primitive", node="NotImplemented",
+    rules=(no_rule("histogram"),))  # fmt: skip
+def counts_in_bins(x: Any, /, edges: Sequence, weight: Any, density: bool) -> Any:
+    """Counts of points in a grid of bins."""
+    return count_in_bins(x.reshape(-1, len(edges)), edges, weight, density)
+
+
 @function
 def histogram(input: Any, bins: Any = 100, *, range: Any = None, weight: Any = None,
               density: bool = False, out: Any = None) -> Any:  # fmt: skip
     """Counts (or weights, or densities) in bins, and the bins' edges: given, or that many equal."""
     points = tensor_data("histogram", input).reshape(-1, 1)
     edges = edges_of(points, bins, range, 0)
-    hist = count_in_bins(points, [edges], None if weight is None else weight._data, density)
-    return write_out(out, return_types.histogram(wrap(hist), wrap(edges)))
+    hist = counts_in_bins(input, (edges,), weight, density)
+    return write_out(out, return_types.histogram(hist, wrap(edges)))
 
 
 @function(method=False)
@@ -262,9 +278,9 @@ def histogramdd(input: Any, bins: Any, *, range: Any = None, weight: Any = None,
     n = points.shape[1]
     each = [bins] * n if isinstance(bins, int) else bins
     limits = [None] * n if range is None else list(zip(range[::2], range[1::2], strict=True))
-    edges = [edges_of(points[:, d], each[d], limits[d], d) for d in np.arange(n)]
-    hist = count_in_bins(points, edges, None if weight is None else weight._data, density)
-    return return_types.histogramdd(wrap(hist), tuple([wrap(e) for e in edges]))
+    edges = tuple([edges_of(points[:, d], each[d], limits[d], d) for d in np.arange(n)])
+    hist = counts_in_bins(input, edges, weight, density)
+    return return_types.histogramdd(hist, tuple([wrap(e) for e in edges]))
 
 
 # -- covariance ------------------------------------------------------------------------------------

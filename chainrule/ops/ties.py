@@ -23,14 +23,15 @@ def retied(x: Any, places: Any, axis: int, pick: Callable[[list], list]) -> Any:
     """`places` of elements along `axis`; where a row has equal ones, as `pick` takes them."""
     if x.size > FEW or type(x) is not np.ndarray:
         return places
-    rows = np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
-    order = np.sort(rows, axis=-1)
-    tied = (order[:, 1:] == order[:, :-1]) | np.isnan(order[:, :-1])
-    out = np.moveaxis(places, axis, -1)
-    shape, out = out.shape, out.reshape(-1, places.shape[axis]).copy()
-    for r in np.flatnonzero(tied.any(axis=-1)):
-        out[r] = pick(np.unique(rows[r], return_inverse=True)[1].tolist())
-    return np.moveaxis(out.reshape(shape), -1, axis)
+    order = np.sort(x, axis=axis).swapaxes(axis, -1)
+    distinct = order[..., :-1] < order[..., 1:]
+    if distinct.all():
+        return places
+    out = places.swapaxes(axis, -1).copy()
+    rows = x.swapaxes(axis, -1)
+    for at in map(tuple, np.argwhere(~distinct.all(axis=-1))):
+        out[at] = pick(np.unique(rows[at], return_inverse=True)[1].tolist())
+    return out.swapaxes(axis, -1)
 
 
 def lowest(k: int, ordered: bool) -> Callable:
