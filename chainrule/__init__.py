@@ -432,7 +432,7 @@ from .ops.shape import adjoint as adjoint
 from .ops.shape import as_strided as as_strided
 from .ops.shape import broadcast_shapes as broadcast_shapes
 from .ops.shape import broadcast_tensors as broadcast_tensors
-from .ops.shape import expand as broadcast_to
+from .ops.shape import broadcast_to as broadcast_to
 from .ops.shape import flatten as flatten
 from .ops.shape import is_complex as is_complex
 from .ops.shape import is_floating_point as is_floating_point

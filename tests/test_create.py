@@ -43,7 +43,7 @@ NOT_FINITE = [float("nan"), float("inf"), -float("inf"), 1e10, -1e10, 300.5, -1.
         ([torch.tensor([1]), torch.tensor([2])], torch.int64),
         ([np.array([1, 2]), np.array([3.0, 4.0])], torch.float64),
         (range(3), torch.int64),
-        (b"abc"[:0] and None or memoryview(b"abc"), torch.int64),
+        (memoryview(b"abc"), torch.int64),
         (array.array("f", [1, 2]), torch.float32),
         (np.array([1, 2], np.int16), torch.int16),
     ],
@@ -142,9 +142,9 @@ def test_memory_outlives_whoever_made_it():
 
 def test_numpy_of_a_tensor_with_history():
     x = torch.ones(2, requires_grad=True)
-    with pytest.raises(RuntimeError, match="Use tensor.detach"):
+    with pytest.raises(RuntimeError, match="Use tensor"):
         x.numpy()
-    with pytest.raises(RuntimeError, match="Use tensor.detach"):
+    with pytest.raises(RuntimeError, match="Use tensor"):
         np.asarray(x * 2)
     assert x.numpy(force=True).tolist() == [1, 1]
 
@@ -174,7 +174,7 @@ def test_arrays_that_are_no_plain_arrays():
         torch.from_numpy(np.zeros(3, [("a", "f4"), ("b", "i2")])["a"])
     assert torch.from_numpy(field).stride() == (3,)
     assert torch.from_numpy(np.array(3.0)).shape == ()
-    with pytest.raises(TypeError, match="numpy.float32"):
+    with pytest.raises(TypeError, match="got numpy"):
         torch.from_numpy(np.float32(3))
 
 
@@ -262,9 +262,9 @@ def test_python_numbers_of_every_dtype(dtype):
 def test_to_gives_the_tensor_itself_where_nothing_changes():
     x = torch.ones(2, requires_grad=True)
     same = (
-        x.to("cpu"), x.to(torch.float32), x.to(x), x.to(None), x.to("cpu", torch.float32), x.float(),
-        x.to(torch.device("cpu"), non_blocking=True), x.cpu(), x.contiguous(), x.type_as(x),
-        x.type("torch.FloatTensor"), x.type(torch.FloatTensor),
+        x.to("cpu"), x.to(torch.float32), x.to(x), x.to(None), x.to("cpu", torch.float32),
+        x.to(torch.device("cpu"), non_blocking=True), x.float(), x.cpu(), x.contiguous(),
+        x.type_as(x), x.type("torch.FloatTensor"), x.type(torch.FloatTensor),
     )  # fmt: skip
     assert all(y is x for y in same)
     assert x.to(torch.float32, copy=True) is not x
@@ -300,11 +300,8 @@ def test_copies_keep_the_order_of_dimensions():
     assert x[:, ::2].transpose(0, 2).clone().stride() == (1, 4, 8)
     assert x.transpose(0, 2).double().stride() == (1, 4, 12)
     assert torch.ones(4).expand(3, 4).clone().stride() == (4, 1)
-    assert (
-        x.t
-        if x.ndim == 2
-        else x[0].t().clone(memory_format=torch.contiguous_format).stride() == (3, 1)
-    )
+    rows = x[0].t().clone(memory_format=torch.contiguous_format)
+    assert rows.stride() == (3, 1)
     assert torch.empty_strided((2, 3), (1, 2)).stride() == (1, 2)
     assert torch.empty_permuted((2, 3, 4), (0, 2, 1)).stride() == (12, 1, 3)
 
@@ -319,7 +316,7 @@ def test_tensor_types():
     assert not isinstance(3, torch.FloatTensor)
     assert repr(torch.FloatTensor) == "<class 'torch.FloatTensor'>"
     assert x.type() == "torch.FloatTensor"
-    assert torch.LongTensor(x.tolist() and [1.5, 2]).tolist() == [1, 2]
+    assert torch.LongTensor([1.5, 2]).tolist() == [1, 2]
     assert torch.FloatTensor(x).data_ptr() == x.data_ptr()
     assert torch.FloatTensor(np.array([1, 2])).dtype is torch.float32
     assert torch.Tensor(torch.tensor([1])).dtype is torch.int64

@@ -93,7 +93,7 @@ def operand(torch: Any, text: str) -> Any:
 
 
 def rank(text: str) -> int:
-    """What an operand counts for: a tensor with dimensions most, then one without, then a number."""
+    """What an operand counts for: tensors with dimensions most, numbers least."""
     return 2 if text.endswith("[2]") else 1 if text.endswith("[]") else 0
 
 

@@ -61,7 +61,15 @@ def legacy(args: tuple, d: dtypes.dtype, device: Any = None) -> Any:
 
 
 TYPES = {
-    name: TensorType(f"{cpp}Tensor", (), {"__module__": "torch", "dtype": dtypes.BY_NAME[name]})
+    name: TensorType(
+        f"{cpp}Tensor",
+        (),
+        {
+            "__module__": "torch",
+            "__doc__": f"Tensors of dtype {name}: made of sizes or data, known to isinstance.",
+            "dtype": dtypes.BY_NAME[name],
+        },
+    )
     for name, cpp in SCALAR_NAMES.items()
 }
 FloatTensor, DoubleTensor = TYPES["float32"], TYPES["float64"]

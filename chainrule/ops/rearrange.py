@@ -31,7 +31,7 @@ def blocked(shape: Sequence, repeats: Sequence) -> tuple[list, list]:
     return single, [n for k, size in zip(repeats, shape, strict=True) for n in (k, size)]
 
 
-@op(promote=MOVE, star=True, linear=True)
+@op(promote=MOVE, star=True, linear=True, method=True, namespace="Tensor")
 def repeat(x: Any, /, repeats: Any) -> Any:
     """The tensor repeated `repeats[i]` times along each dimension; new dimensions come in front."""
     repeats = sizes(repeats, "repeats")

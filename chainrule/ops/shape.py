@@ -365,7 +365,7 @@ def expanded_shape(shape: Sequence, target: Sequence) -> tuple:
     return tuple(out)
 
 
-@op(promote=MOVE, star=True, view=True, linear=True, alias="broadcast_to")
+@op(promote=MOVE, star=True, view=True, linear=True, method=True, namespace="Tensor")
 def expand(x: Any, /, size: Any) -> Any:
     """Dimensions of size 1 (and new ones in front) repeated without copying; -1 keeps a size."""
     if type(x) is not np.ndarray:
@@ -389,6 +389,12 @@ def expand(x: Any, /, size: Any) -> Any:
 @expand.vjp
 def _(g):
     return g
+
+
+@function
+def broadcast_to(input: Any, size: Any) -> Any:
+    """The tensor expanded to a size."""
+    return expand(input, sizes(size))
 
 
 @function(namespace="Tensor")
@@ -772,22 +778,10 @@ def _(g, extra):
     return put_add(g, view_places(*extra), (count + 1,))[:count].reshape(extra[0])
 
 
-def owner_of(x: Any) -> np.ndarray:
-    """The array of the tensor that owns the memory `x` looks at."""
-    return storage_array(x if x._base is None else x._base)
-
-
-@function
-def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
-    """The tensor's memory looked at with given sizes, strides and offset (in elements; None:
-    the tensor's own offset).
-    """
-    shape, strides = sizes_of("as_strided", (size,)), sizes_of("as_strided", (stride,))
+def check_strided(shape: tuple, strides: tuple, offset: int, available: int, item: int) -> None:
+    """Raise torch's error for a geometry that memory of `available` elements does not hold."""
     if len(shape) != len(strides):
         raise RuntimeError("mismatch in length of strides and shape")
-    offset = input.storage_offset() if storage_offset is None else operator.index(storage_offset)
-    owner = owner_of(input)
-    item = owner.itemsize
     if any(s < 0 for s in strides):
         raise RuntimeError(
             "as_strided: Negative strides are not supported at the moment, got strides: "
@@ -800,23 +794,34 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         )
     if offset < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {offset}")
-    needed = (
-        offset + 1 + sum(s * (n - 1) for s, n in zip(strides, shape, strict=True))
-        if all(shape)
-        else offset
-    )
-    available = (
-        1 + sum(s // item * (n - 1) for s, n in zip(owner.strides, owner.shape, strict=True))
-        if owner.size
-        else 0
-    )
+    needed = offset + extent(shape, strides)
     if needed > available:
         raise RuntimeError(
             f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset}, "
-            f"and itemsize {item} "
-            f"requiring a storage size of {needed * item} are out of bounds for storage of size "
-            f"{available * item}"
+            f"and itemsize {item} requiring a storage size of {needed * item} are out of bounds "
+            f"for storage of size {available * item}"
         )
+
+
+def extent(shape: Sequence, strides: Sequence) -> int:
+    """How many elements of memory sizes and strides span."""
+    if not all(shape):
+        return 0
+    return 1 + sum(s * (n - 1) for s, n in zip(strides, shape, strict=True))
+
+
+@function
+def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+    """The tensor's memory looked at with other sizes, strides and offset, all in elements.
+
+    Without `storage_offset` it begins where the tensor does.
+    """
+    shape, strides = sizes_of("as_strided", (size,)), sizes_of("as_strided", (stride,))
+    offset = input.storage_offset() if storage_offset is None else operator.index(storage_offset)
+    owner = storage_array(input if input._base is None else input._base)
+    item = owner.itemsize
+    available = extent(owner.shape, [s // item for s in owner.strides])
+    check_strided(shape, strides, offset, available, item)
     memory = np.lib.stride_tricks.as_strided(owner, (available,), (item,))
     out = as_strided_view(input, seen_by(memory[offset:], shape, strides))
     if out._base is None:
