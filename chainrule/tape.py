@@ -161,7 +161,7 @@ class Node:
     def pull(self, g: Any, args: tuple) -> tuple:
         """The cotangents of the inputs, from that of the output."""
         if self.op.joint:
-            return args[0] and self.op.rules[0](g, *args[0])
+            return self.op.rules[0](g, *args[0])
         return tuple([None if a is None else rule(g, *a) for rule, a in zip(self.op.rules, args, strict=False)])
 
 

@@ -5,8 +5,10 @@ Sequences are (length, batch, features), or (batch, length, features) with `batc
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable
+import enum
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,26 @@ from .linear import Linear, NonDynamicallyQuantizableLinear
 from .module import Module
 from .norm import LayerNorm
 from .parameter import Parameter, blank
+
+
+class SDPBackend(enum.IntEnum):
+    """torch's ways to compute attention; here there is one."""
+
+    ERROR = -1
+    MATH = 0
+    FLASH_ATTENTION = 1
+    EFFICIENT_ATTENTION = 2
+    CUDNN_ATTENTION = 3
+    OVERRIDEABLE = 4
+
+
+@contextlib.contextmanager
+def sdpa_kernel(backends: Any, set_priority: bool = False) -> Iterator[None]:
+    """Choose among torch's ways to compute attention: understood, without effect."""
+    given = [backends] if isinstance(backends, SDPBackend) else backends
+    if not all(isinstance(b, SDPBackend) for b in given):
+        raise AssertionError("Backend must be an instance of SDPBackend or a list of SDPBackend instances")
+    yield
 
 
 class MultiheadAttention(Module):

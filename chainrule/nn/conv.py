@@ -9,13 +9,9 @@ from . import functional as F
 from . import init
 from .module import Module
 from .parameter import Parameter, blank
+from .tuples import repeated
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
-
-
-def repeated(value: Any, n: int) -> tuple:
-    """A tuple of n: the value itself if it is iterable, else n times the value."""
-    return tuple(value) if hasattr(value, "__iter__") else (value,) * n
 
 
 class _ConvNd(Module):

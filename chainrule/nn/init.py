@@ -50,14 +50,39 @@ def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = N
 
 def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
                   generator: Any = None) -> Any:  # fmt: skip
-    """Draw from a normal distribution restricted to [a, b], by inverting its distribution function."""
+    """Draw from a normal distribution restricted to [a, b]: what falls outside is drawn again."""
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn("mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be "
                       "incorrect.", stacklevel=2)  # fmt: skip
-    low, high = (0.5 * (1 + math.erf((end - mean) / std / math.sqrt(2))) for end in (a, b))
+    low, high = ((1.0 + math.erf((end - mean) / std / math.sqrt(2.0))) / 2.0 for end in (a, b))
     with no_grad():
-        tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator).erfinv_()
-        return tensor.mul_(std * math.sqrt(2.0)).add_(mean).clamp_(min=a, max=b)
+        if high - low > 0.3:
+            _draw_until_inside(tensor, mean, std, a, b, generator)
+        else:
+            _draw_until_accepted(tensor, mean, std, a, b, generator)
+    return tensor
+
+
+def _draw_until_inside(tensor: Any, mean: float, std: float, a: float, b: float, generator: Any) -> None:
+    """Normal values, all drawn again as long as some lie outside, and taken where they are missing."""
+    values = storage_array(tensor.normal_(mean, std, generator=generator))
+    low, high = np.array([a, b]).astype(values.dtype)
+    while (outside := (values < low) | (values > high)).any():
+        values[outside] = tensor.new_empty(values.shape).normal_(mean, std, generator=generator)._data[outside]
+
+
+def _draw_until_accepted(tensor: Any, mean: float, std: float, a: float, b: float, generator: Any) -> None:
+    """Uniform values, each kept with the probability that its density bears to the greatest one in [a, b]."""
+    peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+    values = storage_array(tensor)
+    missing = np.ones(values.shape, bool)
+    while missing.any():
+        drawn = tensor.new_empty(values.shape).uniform_(a, b, generator=generator)
+        values[missing] = drawn._data[missing]
+        level = ((drawn - mean) / std).pow(2) * -0.5 - peak
+        chance = tensor.new_empty(values.shape).uniform_(generator=generator).log()
+        missing &= (chance > level)._data
+    storage_of(tensor).bump()
 
 
 def constant_(tensor: Any, val: float) -> Any:

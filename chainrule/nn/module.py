@@ -17,6 +17,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from .. import devices, dtypes
 from ..autograd.modes import no_grad
 from ..ops import define
@@ -561,7 +563,7 @@ class Module:
         kept = ((n, b) for n, b in self._buffers.items() if n not in self._non_persistent_buffers_set)
         for name, value in itertools.chain(self._parameters.items(), kept):
             if value is not None:
-                destination[prefix + name] = value if keep_vars else value.detach()
+                destination[prefix + name] = value if keep_vars or is_lazy(value) else value.detach()
         if type(self).get_extra_state is not Module.get_extra_state:
             destination[prefix + "_extra_state"] = self.get_extra_state()
 
@@ -933,7 +935,7 @@ class BackwardWatch:
     def __init__(self, module: Module, hooks: list, pre_hooks: list) -> None:
         self.module, self.hooks, self.pre_hooks = weakref.ref(module), hooks, pre_hooks
         self.full = module._is_full_backward_hook is not False
-        self.count = 0
+        self.tensors: dict[int, Any] = {}
         self.places: list[int] = []
         self.grad_outputs: tuple | None = None
 
@@ -942,8 +944,7 @@ class BackwardWatch:
         if not self.full:
             return args
         args, node, self.places = self._through(args)
-        self.count = len([a for a in args if isinstance(a, Tensor)])
-        self.tensors = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
+        self.tensors = {i: a._data for i, a in enumerate(args) if isinstance(a, Tensor)}
         if node is not None:
             node.notes("pre_hooks")[define.tick()] = self._on_inputs
         return args
@@ -954,7 +955,7 @@ class BackwardWatch:
             return self._last_node(result)
         outs = result if isinstance(result, tuple) else (result,)
         passed, node, self.out_places = self._through(outs)
-        self.out_tensors = [i for i, o in enumerate(outs) if isinstance(o, Tensor)]
+        self.out_tensors = {i: o._data for i, o in enumerate(outs) if isinstance(o, Tensor)}
         if node is not None:
             node.notes("pre_hooks")[define.tick()] = self._on_outputs
         if not isinstance(result, tuple):
@@ -982,13 +983,15 @@ class BackwardWatch:
         changed = list(values)
         passed = pass_through([values[i] for i in places])
         for i, t in zip(places, passed, strict=True):
-            define.make_view(t, values[i], many=True)
+            define.storage_array(values[i])
+            define.be_view(t, values[i], many=True)
             changed[i] = t
         return tuple(changed), passed[0]._node, places
 
-    def _spread(self, grads: tuple, places: list, tensors: list) -> tuple:
+    def _spread(self, grads: tuple, places: list, tensors: dict) -> tuple:
+        """Gradients for all tensors: zeros for those that require none."""
         found = dict(zip(places, grads, strict=True))
-        return tuple(found.get(i) for i in tensors)
+        return tuple(found[i] if i in found else define.wrap(np.zeros(a.shape, a.dtype)) for i, a in tensors.items())
 
     def _on_outputs(self, grads: tuple) -> tuple:
         full = self._spread(grads, self.out_places, self.out_tensors)
@@ -997,7 +1000,7 @@ class BackwardWatch:
         self.grad_outputs = full
         if not self.places:
             for hook in self.hooks:
-                if hook(self.module(), (None,) * self.count, full) is not None:
+                if hook(self.module(), (None,) * len(self.tensors), full) is not None:
                     raise RuntimeError("Backward hook for Modules where no input requires gradient should always return None "
                                        "or None for all gradients.")  # fmt: skip
         where = {t: k for k, t in enumerate(self.out_tensors)}

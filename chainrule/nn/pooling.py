@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import functional as F
-from .conv import repeated
 from .module import Module
+from .tuples import repeated
 
 
 class _MaxPoolNd(Module):

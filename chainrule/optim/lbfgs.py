@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ops.define import storage_array, wrap
 from ..tape import storage_of
+from ..tensor import Tensor
 from .optimizer import Optimizer, ParamsT, as_real, check_lr, evaluated
 
 
@@ -25,6 +26,11 @@ def cubic_minimum(x1: float, f1: float, g1: float, x2: float, f2: float, g2: flo
     else:
         at = x1 - (x1 - x2) * ((g1 + d2 - d1) / (g1 - g2 + 2 * d2))
     return min(max(at, low), high)
+
+
+def number(loss: Any) -> float:
+    """A loss as a number."""
+    return float(loss.detach() if isinstance(loss, Tensor) else loss)
 
 
 class Point:
@@ -170,7 +176,7 @@ class LBFGS(Optimizer):
         own.setdefault("n_iter", 0)
         first = evaluated(closure)
         own["func_evals"] += 1
-        g, loss = self._gradient(), float(first)
+        g, loss = self._gradient(), number(first)
         if float(abs(g).max(initial=0)) <= group["tolerance_grad"]:
             return first
         self._iterate(closure, group, own, g, loss)
@@ -185,8 +191,8 @@ class LBFGS(Optimizer):
                 own.setdefault("al", [None] * group["history_size"])
             direction = memory.direction(g, group["history_size"], own["n_iter"] == 1, own.get("al"))
             memory.g, memory.loss = g.copy(), loss
-            lr = float(group["lr"])
-            t = min(1.0, 1.0 / float(np.add.reduce(np.abs(g)))) * lr if own["n_iter"] == 1 else group["lr"]
+            lr = group["lr"] if isinstance(group["lr"], int) else float(group["lr"])
+            t = min(1.0, 1.0 / float(np.add.reduce(np.abs(g)))) * lr if own["n_iter"] == 1 else lr
             slope = float(np.dot(g, direction))
             memory.t = t
             if slope > -change:
@@ -202,7 +208,7 @@ class LBFGS(Optimizer):
                 self._move(direction, t)
                 converged = False
                 if k != group["max_iter"]:
-                    loss = float(evaluated(closure))
+                    loss = number(evaluated(closure))
                     g, calls = self._gradient(), 1
                     converged = float(abs(g).max(initial=0)) <= group["tolerance_grad"]
             memory.t = t
@@ -221,7 +227,7 @@ class LBFGS(Optimizer):
 
         def at(t: float) -> tuple:
             self._move(direction, t)
-            loss = float(evaluated(closure))
+            loss = number(evaluated(closure))
             g = self._gradient()
             self._put(initial)
             return loss, g
