@@ -55,7 +55,11 @@ LAYERS = (
         "serialization.",
         "testing",
         "cuda",
-        "random",
+        "amp",
+        "backends",
+        "linalg",
+        "fft",
+        "special",
     ),
     ("", "as_torch", "cli"),
 )

@@ -161,9 +161,13 @@ class Walk:
                     following = e
                 else:
                     heappush(ready, (-e.seq, e))
+        gi = old = g = None  # accumulate_grad counts who holds an array
+        self.finish(leaves, buffer, special)
+
+    def finish(self, leaves: list, buffer: dict, special: bool) -> None:
+        """Hand their gradients to the leaves, the youngest first."""
         if len(leaves) > 1:
             leaves.sort(key=_age)
-        gi = old = None  # accumulate_grad counts who holds the array
         for node in leaves:
             g = buffer.pop(node)
             if special or node.more is not None:

@@ -254,13 +254,13 @@ def _filled(self: Any, draw: Callable, generator: Any, *parameters: Any) -> Any:
     return self
 
 
-@function
+@function(namespace="Tensor")
 def uniform_(self: Any, from_: float = 0.0, to: float = 1.0, *, generator: Any = None, **bounds: float) -> Any:
     """Fill with uniform numbers in [from, to)."""
     return _filled(self, rng.draw_uniform, generator, bounds.get("from", from_), to)
 
 
-@function
+@function(namespace="Tensor")
 def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
     """Fill with normal numbers."""
     if std < 0:
@@ -268,38 +268,38 @@ def normal_(self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Any = 
     return _filled(self, rng.draw_normal, generator, mean, std)
 
 
-@function
+@function(namespace="Tensor")
 def log_normal_(self: Any, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Any:
     """Fill with exponentials of normal numbers."""
     return _filled(self, rng.draw_log_normal, generator, mean, std)
 
 
-@function
+@function(namespace="Tensor")
 def exponential_(self: Any, lambd: float = 1.0, *, generator: Any = None) -> Any:
     """Fill with exponentially distributed numbers of rate `lambd`."""
     return _filled(self, rng.draw_exponential, generator, lambd)
 
 
-@function
+@function(namespace="Tensor")
 def cauchy_(self: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Any:
     """Fill with Cauchy distributed numbers."""
     return _filled(self, rng.draw_cauchy, generator, median, sigma)
 
 
-@function
+@function(namespace="Tensor")
 def geometric_(self: Any, p: float, *, generator: Any = None) -> Any:
     """Fill with numbers of trials up to the first success."""
     return _filled(self, rng.draw_geometric, generator, p)
 
 
-@function
+@function(namespace="Tensor")
 def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
     """Fill with 1 (with probability `p`, a number or a tensor) and 0."""
     chances = np.asarray(p._data) if isinstance(p, define.Tensor) else float(p)
     return _filled(self, rng.draw_bernoulli, generator, chances)
 
 
-@function
+@function(namespace="Tensor")
 def random_(self: Any, *bounds: Any, generator: Any = None, **named: Any) -> Any:
     """Fill with integers: random_() over the dtype's range, random_(to), random_(from, to)."""
     bounds = (*bounds, *(named[k] for k in ("from", "to") if k in named))
