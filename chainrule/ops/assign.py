@@ -24,6 +24,7 @@ from .define import (
     wrap,
 )
 from .index import (
+    CPP_NAMES,
     FULL,
     broadcast_shapes,
     index_error,
@@ -59,21 +60,6 @@ PUT = putter("index_put", "IndexPutBackward0")
 
 
 PUT_ADD = adder("index_put_accumulate", "IndexPutBackward0")
-
-
-SPOKEN = {
-    "uint8": "unsigned char",
-    "int8": "signed char",
-    "int16": "short int",
-    "int32": "int",
-    "int64": "long int",
-    "float16": "c10::Half",
-    "bfloat16": "c10::BFloat16",
-    "float32": "float",
-    "float64": "double",
-    "complex64": "c10::complex<float>",
-    "complex128": "c10::complex<double>",
-}
 
 
 def _masked(x: Any, value: Any, mask: Any) -> Any:
@@ -290,7 +276,7 @@ def masked_fill(do: Callable, input: Any, mask: Any, value: Any) -> Any:
     if m.dtype is not BOOL_NP:
         raise RuntimeError(
             "masked_fill_ only supports boolean masks, but got mask with dtype "
-            f"{SPOKEN[FROM_NUMPY[m.dtype].name]}"
+            f"{CPP_NAMES[FROM_NUMPY[m.dtype].name]}"
         )
     if m.shape != x.shape:
         check_mask(do, x.shape, m.shape)

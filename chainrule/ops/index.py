@@ -41,6 +41,20 @@ from .define import (
 )
 
 FULL = slice(None)
+CPP_NAMES = {
+    "bool": "bool",
+    "uint8": "unsigned char",
+    "int8": "signed char",
+    "int16": "short int",
+    "int32": "int",
+    "int64": "long int",
+    "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16",
+    "float32": "float",
+    "float64": "double",
+    "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+}
 
 
 def reader(name: str, node: str, view: bool = False, keeps: bool = False) -> Op:
@@ -443,6 +457,8 @@ def select(input: Any, dim: int, index: Any) -> Any:
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     """`length` entries of dimension `dim` from `start` on, as a view."""
     shape = tensor_data("narrow", input).shape
+    if isinstance(start, Tensor) and (start._data.ndim or start._data.dtype.kind not in "iu"):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     if not shape:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     if length < 0:
@@ -532,10 +548,23 @@ def add_along(g: Any, index: Any, axis: int, shape: tuple) -> Any:
     return put_add(g, grid(index, axis % index.ndim), shape)
 
 
-def check_array(name: str, argument: str, position: int, x: Any) -> None:
-    """Raise unless a parameter that should have been a tensor has arrived as an array."""
-    if not isinstance(x, (np.ndarray, np.generic, Duck)):
-        raise not_a_tensor(name, argument, position, x)
+def copied_to(out: Any, result: Any, *sources: Any) -> Any:
+    """`result`, or `out` holding it; `out` may not look at the memory that is read."""
+    if out is None:
+        return result
+    if out.dtype is not result.dtype:
+        raise RuntimeError(
+            f"Expected out tensor to have dtype {CPP_NAMES[result.dtype.name]}, but got "
+            f"{CPP_NAMES[out.dtype.name]} instead"
+        )
+    for source in sources:
+        if np.may_share_memory(out._data, source._data):
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to "
+                "tensor refer to a single memory location. Please clone() the tensor before "
+                "performing the operation."
+            )
+    return write_out(out, result, *sources)
 
 
 def check_along(name: str, x: Any, dim: int, index: Any) -> int:
@@ -560,16 +589,16 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     dim = check_along("gather", x, dim, i)
     if not i.size:
-        return write_out(out, read(GATHER, input.reshape(-1), np.zeros(i.shape, np.intp)), input)
+        return copied_to(out, read(GATHER, input.reshape(-1), np.zeros(i.shape, np.intp)))
     if not x.ndim or not i.ndim:
-        return write_out(out, read(GATHER, input if x.ndim else input.reshape(1), i), input)
+        return copied_to(out, read(GATHER, input if x.ndim else input.reshape(1), i), input, index)
     for k, (n, m) in enumerate(zip(i.shape, x.shape, strict=True)):
         if n > m and k != dim:
             raise RuntimeError(
                 f"Size does not match at dimension {k} expected index {list(i.shape)} to be no "
                 f"larger than self {list(x.shape)} apart from dimension {dim}"
             )
-    return write_out(out, read(GATHER, input, grid(i, dim)), input)
+    return copied_to(out, read(GATHER, input, grid(i, dim)), input, index)
 
 
 @function
@@ -588,25 +617,37 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
     if out_of_range(i, x.shape[dim] if x.ndim else 1, 0) is not None:
         raise IndexError("index out of range in self")
     place = along(dim, i.reshape(-1)) if x.ndim else ()
-    return write_out(out, read(INDEX_SELECT, input, place), input)
+    return copied_to(out, read(INDEX_SELECT, input, place), input, index)
 
 
-@op(promote=MOVE, linear=True, keeps=True)
-def take(x: Any, /, index: Any) -> Any:
+@op(
+    promote=MOVE,
+    linear=True,
+    keeps=True,
+    method=False,
+    namespace="primitive",
+    node="TakeBackward0",
+)
+def taken(x: Any, /, index: Any) -> Any:
     """The elements of the flattened input at `index`."""
-    check_array("take", "index", 1, index)
-    if index.dtype is not I64:
-        raise RuntimeError(
-            "take(): Expected a long tensor for index, but got "
-            f"{scalar_name(FROM_NUMPY[index.dtype])}"
-        )
-    check_flat("take", index, x.size)
     return x.reshape(-1)[index]
 
 
-@take.vjp
+@taken.vjp
 def _(g, index, x_shape):
     return put_add(g, index, (_count(x_shape),)).reshape(x_shape)
+
+
+@function
+def take(input: Any, index: Any, *, out: Any = None) -> Any:
+    """The elements of the flattened input at `index`."""
+    x, i = tensor_data("take", input), tensor_data("take", index, "index", 1)
+    if i.dtype is not I64:
+        raise RuntimeError(
+            f"take(): Expected a long tensor for index, but got {scalar_name(FROM_NUMPY[i.dtype])}"
+        )
+    check_flat("take", i, x.size)
+    return copied_to(out, taken(input, index), input, index)
 
 
 def _count(shape: tuple) -> int:
@@ -683,7 +724,7 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
         m = np.broadcast_to(m, shape)
         if x.shape != shape:
             input = input.expand(shape)
-    return write_out(out, read(MASKED_SELECT, input, m), input)
+    return copied_to(out, read(MASKED_SELECT, input, m), input, mask)
 
 
 def broadcast_shapes(a: tuple, b: tuple) -> tuple:

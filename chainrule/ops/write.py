@@ -260,7 +260,7 @@ def both(
 # -- what may be written ---------------------------------------------------------------------------
 
 
-CPP_NAMES = {
+C_TYPES = {
     "bool": "bool",
     "uint8": "uint8_t",
     "int8": "int8_t",
@@ -298,9 +298,7 @@ def fitting(value: Any, dtype: np.dtype) -> Any:
     else:
         fits = _in_range(value, d.to_real())
     if not fits:
-        raise RuntimeError(
-            f"value cannot be converted to type {CPP_NAMES[d.name]} without overflow"
-        )
+        raise RuntimeError(f"value cannot be converted to type {C_TYPES[d.name]} without overflow")
     if d.category == dtypes.INTEGER:
         value = int(value) % 256 if d.name == "uint8" else int(value)
     return dtype.type(value)
