@@ -27,7 +27,8 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ELLIPSIS = len(
     LETTERS
 )  # dimensions under an ellipsis are labelled from here on, the last one with the highest label
-Labels = Sizes = tuple[int, ...]
+Labels = tuple[int, ...]
+Sizes = tuple[int, ...]
 
 
 # -- two operands ----------------------------------------------------------------------------------

@@ -242,11 +242,14 @@ def _last_given(s: Any) -> int | None:
 DOCS = {
     "fft": "Transform along `dim`, cut or padded to `n`: sum of input[j] exp(-2 pi i j k / n).",
     "ifft": "Inverse transform along `dim`, cut or padded to `n`.",
-    "rfft": "Transform of a real tensor along `dim`: the n // 2 + 1 frequencies up to half of the "
-    "rate.",
+    "rfft": (
+        "Transform of a real tensor along `dim`: the n // 2 + 1 frequencies up to half of the rate."
+    ),
     "irfft": "Real inverse of `rfft`; `n` is the size of the result, by default 2 (size - 1).",
-    "hfft": "Real transform of the half of a Hermitian signal; `n` is the size of the result, by "
-    "default 2 (size - 1).",
+    "hfft": (
+        "Real transform of the half of a Hermitian signal; `n` is the size of the result, by "
+        "default 2 (size - 1)."
+    ),
     "ihfft": "Inverse of `hfft`: the first n // 2 + 1 values.",
 }
 FORWARD = {"fft": True, "ifft": False, "rfft": True, "irfft": False, "hfft": True, "ihfft": False}

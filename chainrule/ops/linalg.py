@@ -16,7 +16,7 @@ from .factorizations import eigvalsh, singular_vectors, svdvals
 from .matrices import check_floating, check_matrix, check_sides, check_square
 from .products import matmul, type_name, unlike_batches
 from .reduce import axes_of
-from .solvers import cutoff
+from .solvers import counted
 
 LinAlgError.facets = (False, "", (), "linalg")  # type: ignore[attr-defined]
 FUNCTIONS["linalg.LinAlgError"] = LinAlgError
@@ -399,7 +399,7 @@ def norm(
     """Norm of vectors or matrices, by `ord` and the number of dimensions; of all elements by
     default."""
     dims = _norm_dims(ord, dim, input.ndim)
-    if ord is not None and (isinstance(ord, str) or len(dims) == 2):
+    if ord is not None and (isinstance(ord, str) or (dims is not None and len(dims) == 2)):
         return matrix_norm(input, ord, dims, keepdim, dtype=dtype, out=out)
     order = 2 if ord is None else ord
     return _call("linalg.vector_norm", input, order, dims, keepdim, dtype=dtype, **_out(out))
@@ -452,14 +452,10 @@ def matrix_rank(
         raise RuntimeError("This function doesn't handle types other than float and double")
     A = input.detach()
     S = abs((eigvalsh(A) if hermitian else svdvals(A))._data)
-    atol, rtol = (
-        np.asarray(t._data)[..., None] if isinstance(t, define.Tensor) else t
-        for t in (tol if atol is None else atol, 0.0 if tol is not None else rtol)
-    )
-    if not S.shape[-1]:
-        return define.write_out(out, define.wrap(np.zeros(S.shape[:-1], np.int64)))
-    bound = cutoff(atol, rtol, S.max(-1, keepdims=True), A.shape, A._data)
-    return define.write_out(out, define.wrap((bound < S).sum(-1, dtype=np.int64)))
+    tolerances = (tol if atol is None else atol, 0.0 if tol is not None else rtol)
+    atol, rtol = (t._data if isinstance(t, define.Tensor) else t for t in tolerances)
+    found = counted(S, atol, rtol, A._data).sum(-1, dtype=np.int64)
+    return define.write_out(out, define.wrap(found))
 
 
 # -- factors of low rank ---------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def unlike_batches(x: Any, y: Any) -> RuntimeError:
     return RuntimeError(f"expected scalar type {type_name(x)} but found {type_name(y)}")
 
 
-def misfit(rows: int, inner: int, shape: tuple) -> RuntimeError:
+def misfit(rows: int, inner: int, shape: Any) -> RuntimeError:
     """The error for matrices whose inner sizes differ."""
     return RuntimeError(
         f"mat1 and mat2 shapes cannot be multiplied ({rows}x{inner} and {times(shape)})"
@@ -115,7 +115,7 @@ def mm(x: Any, mat2: Any, /) -> Any:
     try:
         return np.dot(x, mat2)
     except ValueError:
-        raise misfit(*x.shape, mat2.shape) from None
+        raise misfit(x.shape[0], x.shape[1], mat2.shape) from None
 
 
 @mm.vjp
@@ -167,7 +167,7 @@ def vector_matrix(x: Any, y: Any, /) -> Any:
     try:
         return np.dot(x, y)
     except ValueError:
-        raise misfit(1, *x.shape, y.shape) from None
+        raise misfit(1, x.shape[0], y.shape) from None
 
 
 @vector_matrix.vjp
@@ -471,7 +471,7 @@ def addmm(x: Any, mat1: Any, mat2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any
             f"{type_name(mat2)}"
         )
     if mat1.shape[1] != mat2.shape[0]:
-        raise misfit(*mat1.shape, mat2.shape)
+        raise misfit(mat1.shape[0], mat1.shape[1], mat2.shape)
     return _sum(x, np.dot(mat1, mat2), beta, alpha)
 
 

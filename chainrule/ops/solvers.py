@@ -272,17 +272,14 @@ def _(g, A, out, upper, transpose, unitriangular):
 # -- pseudoinverse ---------------------------------------------------------------------------------
 
 
-def cutoff(atol: Any, rtol: Any, largest: Any, shape: tuple, like: Any) -> Any:
-    """Below which singular values count as zero: max(atol, rtol * largest)."""
+def counted(size: Any, atol: Any, rtol: Any, A: Any) -> Any:
+    """Which singular values of A (`size`: without signs) exceed max(atol, rtol * the largest)."""
+    atol, rtol = (np.asarray(t)[..., None] if np.ndim(t) else t for t in (atol, rtol))
     if rtol is None:
-        rtol = (
-            max(shape[-2:]) * eps_of(like)
-            if atol is None or (np.ndim(atol) == 0 and atol == 0)
-            else 0.0
-        )
-        if np.ndim(atol):
-            rtol = np.where(np.asarray(atol) > 0, 0.0, max(shape[-2:]) * eps_of(like))
-    return np.maximum(0.0 if atol is None else atol, np.asarray(rtol) * largest)
+        usual = max(A.shape[-2:]) * eps_of(A)
+        rtol = usual if atol is None else np.where(np.asarray(atol) > 0, 0.0, usual)
+    largest = size.max(-1, keepdims=True, initial=0)
+    return size > np.maximum(0.0 if atol is None else atol, rtol * largest)
 
 
 @primitive(define=op, name="linalg_pinv", namespace="primitive", node="LinalgPinvBackward0")
@@ -299,15 +296,7 @@ def pseudoinverse(A: Any, /, atol: Any = None, rtol: Any = None, hermitian: bool
         Vh = mH(U)
     else:
         U, S, Vh, _ = lapack.svd(A, False)
-    size = abs(S)
-    largest = (
-        size.max(-1, keepdims=True) if size.shape[-1] else np.zeros((*S.shape[:-1], 1), S.dtype)
-    )
-    tolerances = [
-        np.asarray(t)[..., None] if isinstance(t, (np.ndarray, np.generic)) else t
-        for t in (atol, rtol)
-    ]
-    keep = size > cutoff(*tolerances, largest, A.shape, A)
+    keep = counted(abs(S), atol, rtol, A)
     inverted = np.where(keep, 1 / np.where(keep, S, 1), 0).astype(S.dtype)
     return mH(Vh) @ (inverted[..., None] * mH(U))
 
