@@ -1,6 +1,7 @@
 """chainrule: tensors with automatic differentiation, PyTorch's API outside, NumPy inside.
 
-The namespace is torch's: `import chainrule as torch`. Modules that not every program needs (`nn`, `optim`, `utils` ...) are
+The namespace is torch's: `import chainrule as torch`. Modules that not every program needs (`nn`,
+`optim`, `utils` ...) are
 imported when they are first asked for.
 """
 
@@ -63,6 +64,7 @@ from .namespace import typename as typename
 from .namespace import use_deterministic_algorithms as use_deterministic_algorithms
 
 # exports: begin (tools/exports.py)
+from .ops import attention as _attention
 from .ops import embed as _embed
 from .ops import fft as _fft
 from .ops import lapack as _lapack
@@ -410,6 +412,10 @@ from .ops.resample import channel_shuffle as channel_shuffle
 from .ops.resample import channel_shuffle as native_channel_shuffle
 from .ops.resample import pixel_shuffle as pixel_shuffle
 from .ops.resample import pixel_unshuffle as pixel_unshuffle
+from .ops.sampling import affine_grid_generator as affine_grid_generator
+from .ops.sampling import grid_sampler as grid_sampler
+from .ops.sampling import grid_sampler_2d as grid_sampler_2d
+from .ops.sampling import grid_sampler_3d as grid_sampler_3d
 from .ops.scan import cumprod as cumprod
 from .ops.scan import cumsum as cumsum
 from .ops.scan import cumulative_trapezoid as cumulative_trapezoid
@@ -516,6 +522,7 @@ lgamma = _lgamma.op.entry
 lstsq = _FUNCTIONS['lstsq']
 matrix_exp = _matrix_exp.op.entry
 matrix_rank = _FUNCTIONS['matrix_rank']
+relu_ = _FUNCTIONS['nn.functional.relu_']
 rrelu_ = _FUNCTIONS['nn.functional.rrelu_']
 selu_ = _FUNCTIONS['nn.functional.selu_']
 sigmoid = _sigmoid.op.entry
@@ -536,10 +543,26 @@ float, double, half = float32, float64, float16
 int, long, short = int32, int64, int16
 cfloat, cdouble = complex64, complex128
 _MODULES = (
-    "amp", "backends", "cuda", "fft", "func", "linalg", "nn", "optim", "return_types", "serialization", "special", "testing",
+    "amp",
+    "backends",
+    "cuda",
+    "fft",
+    "func",
+    "linalg",
+    "nn",
+    "optim",
+    "return_types",
+    "serialization",
+    "special",
+    "testing",
     "utils",
-)  # fmt: skip
-_ELSEWHERE = {"save": "serialization", "load": "serialization", "vmap": "func", "install_as_torch": "as_torch"}
+)
+_ELSEWHERE = {
+    "save": "serialization",
+    "load": "serialization",
+    "vmap": "func",
+    "install_as_torch": "as_torch",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -557,8 +580,15 @@ def _missing(name: str) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(name, __dir__(), 3, 0.7)
-    advice = f"the nearest names are {', '.join(near)}" if near else "see docs/reference.md for what there is"
-    return f"module 'torch' has no attribute '{name}' (chainrule {__version__} does not define it; {advice})"
+    advice = (
+        f"the nearest names are {', '.join(near)}"
+        if near
+        else "see docs/reference.md for what there is"
+    )
+    return (
+        f"module 'torch' has no attribute '{name}' (chainrule {__version__} does not define it;"
+        f" {advice})"
+    )
 
 
 def __dir__() -> list[str]:

@@ -44,6 +44,7 @@ from ..ops.adaptive import adaptive_max_pool2d as adaptive_max_pool2d
 from ..ops.adaptive import adaptive_max_pool2d_with_indices as adaptive_max_pool2d_with_indices
 from ..ops.adaptive import adaptive_max_pool3d as adaptive_max_pool3d
 from ..ops.adaptive import adaptive_max_pool3d_with_indices as adaptive_max_pool3d_with_indices
+from ..ops.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from ..ops.conv import conv1d as conv1d
 from ..ops.conv import conv2d as conv2d
 from ..ops.conv import conv3d as conv3d
@@ -119,6 +120,8 @@ from ..ops.resample import pixel_unshuffle as pixel_unshuffle
 from ..ops.resample import upsample as upsample
 from ..ops.resample import upsample_bilinear as upsample_bilinear
 from ..ops.resample import upsample_nearest as upsample_nearest
+from ..ops.sampling import affine_grid as affine_grid
+from ..ops.sampling import grid_sample as grid_sample
 from ..ops.special import sigmoid as _sigmoid
 from ..ops.windows import fold as fold
 from ..ops.windows import unfold as unfold
