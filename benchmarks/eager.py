@@ -1,8 +1,10 @@
-"""Eager chainrule beside torch and HIPS autograd, in one run: interleaved rounds, medians of ratios.
+"""Eager chainrule beside torch and HIPS autograd, in one run: interleaved rounds, medians of
+ratios.
 
 python benchmarks/eager.py [--rounds 31] [--write docs/benchmarks.md]
 
-Each program computes a value and its gradients. Every peer's gradients are compared with torch's before anything is timed.
+Each program computes a value and its gradients. Every peer's gradients are compared with torch's
+before anything is timed.
 """
 
 from __future__ import annotations
@@ -93,7 +95,10 @@ def hips(program: Callable, arrays: list) -> tuple[Callable, Callable]:
     import autograd
     import autograd.numpy as m
 
-    network.inputs[m], network.targets[m] = np.ones((1, 2), np.float32), np.zeros((1, 1), np.float32)
+    network.inputs[m], network.targets[m] = (
+        np.ones((1, 2), np.float32),
+        np.zeros((1, 1), np.float32),
+    )
     program = squares if program is squares_method else program
     gradient = autograd.grad(lambda *xs: program(m, *xs), tuple(range(len(arrays))))
     values = [np.asarray(a) for a in arrays]
@@ -123,25 +128,39 @@ def measure(steps: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
 
 
 def compare(rounds: int) -> list[tuple[str, float, float, float, float]]:
-    """For each program: microseconds of chainrule, torch and autograd, and the median ratio to torch."""
+    """For each program: microseconds of chainrule, torch and autograd, and the median ratio to
+    torch.
+    """
     import torch
 
     import chainrule
 
     rows = []
     for name, (program, arrays) in PROGRAMS.items():
-        peers = {"chainrule": taped(chainrule, program, arrays), "torch": taped(torch, program, arrays),
-                 "autograd": hips(program, arrays)}  # fmt: skip
+        peers = {
+            "chainrule": taped(chainrule, program, arrays),
+            "torch": taped(torch, program, arrays),
+            "autograd": hips(program, arrays),
+        }
         for step, _ in peers.values():
             step()
         reference = peers["torch"][1]()
         for peer, (_, gradients) in peers.items():
             for mine, theirs in zip(gradients(), reference, strict=True):
-                np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5, err_msg=f"{name} {peer}")
+                np.testing.assert_allclose(
+                    mine, theirs, rtol=1e-3, atol=1e-5, err_msg=f"{name} {peer}"
+                )
         times = measure({peer: step for peer, (step, _) in peers.items()}, rounds)
-        ratio = statistics.median(a / b for a, b in zip(times["chainrule"], times["torch"], strict=True))
+        ratio = statistics.median(
+            a / b for a, b in zip(times["chainrule"], times["torch"], strict=True)
+        )
         rows.append((name, *(1e6 * statistics.median(times[p]) for p in peers), ratio))
-        print("{:32s} chainrule {:9.1f} us   torch {:9.1f}   autograd {:9.1f}   ratio {:.2f}".format(*rows[-1]), flush=True)
+        print(
+            "{:32s} chainrule {:9.1f} us   torch {:9.1f}   autograd {:9.1f}   ratio {:.2f}".format(
+                *rows[-1]
+            ),
+            flush=True,
+        )
     return rows
 
 
@@ -153,14 +172,27 @@ def report(rows: list) -> str:
     import torch
 
     lines = [
-        "# Benchmarks", "",
-        "Forward and backward of small programs, eager, float32: where overhead is everything. Medians over interleaved "
-        "rounds in one run; the ratio is the median of chainrule's time over torch's, round by round.", "",
-        "| program | chainrule, us | torch, us | HIPS autograd, us | chainrule / torch | target |", "|---|---|---|---|---|---|",
-        *(f"| {n} | {a:.1f} | {b:.1f} | {c:.1f} | {r:.2f} | {t} |" for (n, a, b, c, r), t in zip(rows, TARGETS, strict=True)), "",
-        f"Made by `make bench`: Python {platform.python_version()}, NumPy {np.__version__}, torch {torch.__version__}, "
-        f"{torch.get_num_threads()} threads, {platform.machine()}.", "",
-    ]  # fmt: skip
+        "# Benchmarks",
+        "",
+        (
+            "Forward and backward of small programs, eager, float32: where overhead is everything."
+            " Medians over interleaved rounds in one run; the ratio is the median of chainrule's"
+            " time over torch's, round by round."
+        ),
+        "",
+        "| program | chainrule, us | torch, us | HIPS autograd, us | chainrule / torch | target |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {n} | {a:.1f} | {b:.1f} | {c:.1f} | {r:.2f} | {t} |"
+            for (n, a, b, c, r), t in zip(rows, TARGETS, strict=True)
+        ),
+        "",
+        (
+            f"Made by `make bench`: Python {platform.python_version()}, NumPy {np.__version__},"
+            f" torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}."
+        ),
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -1,6 +1,8 @@
-"""`import torch` gives chainrule: an importer that answers for the name torch and everything below it.
+"""`import torch` gives chainrule: an importer that answers for the name torch and everything below
+it.
 
-`torch.nn.functional` becomes `chainrule.nn.functional`, and so on. A module that chainrule lacks raises ModuleNotFoundError
+`torch.nn.functional` becomes `chainrule.nn.functional`, and so on. A module that chainrule lacks
+raises ModuleNotFoundError
 which names it and lists what there is.
 """
 
@@ -55,7 +57,8 @@ def install_as_torch() -> None:
     loaded = sys.modules.get("torch")
     if loaded is not None and not loaded.__name__.startswith("chainrule"):
         raise RuntimeError(
-            "torch has already been imported in this process; call install_as_torch() before anything imports it"
+            "torch has already been imported in this process; call install_as_torch() before"
+            " anything imports it"
         )
     if not any(isinstance(f, _TorchImporter) for f in sys.meta_path):
         sys.meta_path.insert(0, _TorchImporter())

@@ -1,4 +1,6 @@
-"""`torch.backends`: switches of libraries that are not here. They may be set; asking what is available answers no."""
+"""`torch.backends`: switches of libraries that are not here. They may be set; asking what is
+available answers no.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,14 @@ def _no() -> bool:
     return False
 
 
-cudnn = SimpleNamespace(enabled=False, benchmark=False, deterministic=False, allow_tf32=False, is_available=_no,
-                        version=lambda: None)  # fmt: skip
+cudnn = SimpleNamespace(
+    enabled=False,
+    benchmark=False,
+    deterministic=False,
+    allow_tf32=False,
+    is_available=_no,
+    version=lambda: None,
+)
 cuda = SimpleNamespace(matmul=SimpleNamespace(allow_tf32=False), is_built=_no)
 mps = SimpleNamespace(is_available=_no, is_built=_no)
 mkl = SimpleNamespace(is_available=_no)

@@ -15,12 +15,18 @@ from .version import TORCH, __version__
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the `chainrule` command."""
-    parser = argparse.ArgumentParser(prog="chainrule", description="Run PyTorch programs on chainrule.")
-    parser.add_argument("--version", action="version", version=f"chainrule {__version__} (follows torch {TORCH})")
+    parser = argparse.ArgumentParser(
+        prog="chainrule", description="Run PyTorch programs on chainrule."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"chainrule {__version__} (follows torch {TORCH})"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run a program, with `import torch` giving chainrule")
     run.add_argument(
-        "--echo", action="store_true", help="as a notebook: cells begin at '# %%%%', the last expression of each is shown"
+        "--echo",
+        action="store_true",
+        help="as a notebook: cells begin at '# %%%%', the last expression of each is shown",
     )
     run.add_argument("script", help="the program's file")
     run.add_argument("args", nargs=argparse.REMAINDER, help="its arguments")
@@ -49,7 +55,8 @@ def run_script(path: str, args: Sequence[str], echo: bool = False) -> int:
 
 
 def run_cells(source: str, path: str, scope: dict) -> int:
-    """Run as a notebook would: cells begin at lines `# %%`; a cell's last expression is shown, an error ends only its cell.
+    """Run as a notebook would: cells begin at lines `# %%`; a cell's last expression is shown, an
+    error ends only its cell.
 
     Returns 1 if a cell failed.
     """
@@ -80,7 +87,11 @@ def run_cell(source: str, path: str, scope: dict) -> None:
 def shown(value: Any, indent: int = 0) -> str:
     """repr, with a list or tuple that does not fit on a line broken after each element."""
     text = repr(value)
-    if type(value) not in (list, tuple) or len(value) < 2 or (len(text) + indent < 80 and "\n" not in text):
+    if (
+        type(value) not in (list, tuple)
+        or len(value) < 2
+        or (len(text) + indent < 80 and "\n" not in text)
+    ):
         return text.replace("\n", "\n" + " " * indent)
     opening, closing = ("[", "]") if type(value) is list else ("(", ")")
     inner = (",\n" + " " * (indent + 1)).join(shown(v, indent + 1) for v in value)

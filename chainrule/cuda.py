@@ -1,4 +1,6 @@
-"""`torch.cuda` on a machine without it: questions are answered (no device), requests are refused clearly."""
+"""`torch.cuda` on a machine without it: questions are answered (no device), requests are refused
+clearly.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
-        raise AssertionError(f"Torch not compiled with CUDA enabled: chainrule computes on the CPU only, and "
-                             f"torch.cuda.{name} was called. Guard it with torch.cuda.is_available().")  # fmt: skip
+        raise AssertionError(
+            "Torch not compiled with CUDA enabled: chainrule computes on the CPU only, and "
+            f"torch.cuda.{name} was called. Guard it with torch.cuda.is_available()."
+        )
 
     return refuse

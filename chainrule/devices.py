@@ -6,7 +6,19 @@ from typing import Any
 
 from .errors import DeviceError
 
-KINDS = ("cpu", "cuda", "mps", "xpu", "meta", "hpu", "xla", "mtia", "ipu", "privateuseone", "vulkan")
+KINDS = (
+    "cpu",
+    "cuda",
+    "mps",
+    "xpu",
+    "meta",
+    "hpu",
+    "xla",
+    "mtia",
+    "ipu",
+    "privateuseone",
+    "vulkan",
+)
 
 
 class device:
@@ -21,10 +33,14 @@ class device:
         if isinstance(type, int):
             type, index = "cuda", type
         if not isinstance(type, str):
-            raise TypeError(f"device(): argument 'type' (position 1) must be str, not {type.__class__.__name__}")
+            raise TypeError(
+                f"device(): argument 'type' (position 1) must be str, not {type.__class__.__name__}"
+            )
         name, colon, number = type.partition(":")
         if name not in KINDS:
-            raise RuntimeError(f"Expected one of {', '.join(KINDS)} device type at start of device string: {name}")
+            raise RuntimeError(
+                f"Expected one of {', '.join(KINDS)} device type at start of device string: {name}"
+            )
         if colon:
             if index is not None or not number.isdigit():
                 raise RuntimeError(f"Invalid device string: '{type}'")
@@ -32,7 +48,11 @@ class device:
         self.type, self.index = name, index
 
     def __repr__(self) -> str:
-        return f"device(type='{self.type}'" + ("" if self.index is None else f", index={self.index}") + ")"
+        return (
+            f"device(type='{self.type}'"
+            + ("" if self.index is None else f", index={self.index}")
+            + ")"
+        )
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"

@@ -1,8 +1,11 @@
 """Number types: torch's names outside, NumPy's dtypes inside.
 
-A `dtype` here is a name and a NumPy dtype. Promotion follows torch, not NumPy: operands fall in three ranks (tensors with
-dimensions, 0-d tensors, Python numbers), and a lower rank changes the result only if its category (bool < integer <
-floating < complex) is higher. Half types (float16, bfloat16) are stored as such and computed in float32.
+A `dtype` here is a name and a NumPy dtype. Promotion follows torch, not NumPy: operands fall in
+three ranks (tensors with
+dimensions, 0-d tensors, Python numbers), and a lower rank changes the result only if its category
+(bool < integer <
+floating < complex) is higher. Half types (float16, bfloat16) are stored as such and computed in
+float32.
 """
 
 from __future__ import annotations
@@ -18,7 +21,15 @@ BOOL, INTEGER, FLOATING, COMPLEX = range(4)
 class dtype:
     """The element type of a tensor, as `torch.float32` is; `numpy` holds NumPy's dtype for it."""
 
-    __slots__ = ("category", "is_complex", "is_floating_point", "is_signed", "itemsize", "name", "numpy")
+    __slots__ = (
+        "category",
+        "is_complex",
+        "is_floating_point",
+        "is_signed",
+        "itemsize",
+        "name",
+        "numpy",
+    )
 
     def __init__(self, name: str, scalar: type, category: int) -> None:
         self.name, self.numpy, self.category = name, np.dtype(scalar), category
@@ -54,7 +65,20 @@ float64 = double = dtype("float64", np.float64, FLOATING)
 complex64 = cfloat = dtype("complex64", np.complex64, COMPLEX)
 complex128 = cdouble = dtype("complex128", np.complex128, COMPLEX)
 
-ALL = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64, complex64, complex128)
+ALL = (
+    bool_,
+    uint8,
+    int8,
+    int16,
+    int32,
+    int64,
+    float16,
+    bfloat16,
+    float32,
+    float64,
+    complex64,
+    complex128,
+)
 FROM_NUMPY = {d.numpy: d for d in ALL}
 BY_NAME = {d.name: d for d in ALL}
 F32, F64, I64, BOOL_NP = float32.numpy, float64.numpy, int64.numpy, bool_.numpy
@@ -83,7 +107,10 @@ def get_default_dtype() -> dtype:
 def set_default_dtype(d: dtype) -> None:
     """Make `d` (a floating dtype) the dtype that new floating tensors get."""
     if not isinstance(d, dtype):
-        raise TypeError(f"invalid dtype object: only floating-point types are supported as the default type, got {d!r}")
+        raise TypeError(
+            "invalid dtype object: only floating-point types are supported as the default type,"
+            f" got {d!r}"
+        )
     if not d.is_floating_point:
         raise TypeError("only floating-point types are supported as the default type")
     default.real, default.complex = d, d.to_complex()
@@ -92,7 +119,12 @@ def set_default_dtype(d: dtype) -> None:
 def set_default_tensor_type(t: Any) -> None:
     """Make the dtype of the tensor type `t` (`torch.DoubleTensor` or its name) the default."""
     name = t if isinstance(t, str) else t.__name__
-    names = {"HalfTensor": float16, "BFloat16Tensor": bfloat16, "FloatTensor": float32, "DoubleTensor": float64}
+    names = {
+        "HalfTensor": float16,
+        "BFloat16Tensor": bfloat16,
+        "FloatTensor": float32,
+        "DoubleTensor": float64,
+    }
     last = name.rsplit(".", 1)[-1]
     if last not in names:
         raise TypeError(f"only floating-point types are supported as the default type, got {name}")
@@ -109,8 +141,8 @@ def from_numpy(d: np.dtype) -> dtype:
     found = FROM_NUMPY.get(d)
     if found is None:
         raise TypeError(
-            f"can't convert np.ndarray of type {d}. The only supported types are: "
-            "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, and bool."
+            f"can't convert np.ndarray of type {d}. The only supported types are: float64, float32,"
+            " float16, complex64, complex128, int64, int32, int16, int8, uint8, and bool."
         )
     return found
 
@@ -143,7 +175,10 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     found = _PROMOTED.get((type1, type2))
     if found is None:
         i, d = (2, type2) if isinstance(type1, dtype) else (1, type1)
-        raise TypeError(f"promote_types(): argument 'type{i}' (position {i}) must be torch.dtype, not {type(d).__name__}")
+        raise TypeError(
+            f"promote_types(): argument 'type{i}' (position {i}) must be torch.dtype, not"
+            f" {type(d).__name__}"
+        )
     return found
 
 
@@ -151,7 +186,10 @@ def can_cast(from_: dtype, to: dtype) -> bool:
     """Whether torch lets a result of type `from_` be written into a tensor of type `to`."""
     for i, (name, d) in enumerate((("from_", from_), ("to", to)), 1):
         if not isinstance(d, dtype):
-            raise TypeError(f"can_cast(): argument '{name}' (position {i}) must be torch.dtype, not {type(d).__name__}")
+            raise TypeError(
+                f"can_cast(): argument '{name}' (position {i}) must be torch.dtype, not"
+                f" {type(d).__name__}"
+            )
     return from_.category <= to.category
 
 
@@ -204,12 +242,16 @@ class _Info:
     def __init__(self, type: dtype | None, allowed: tuple[int, ...], word: str) -> None:
         d = default.real if type is None else type
         if not isinstance(d, dtype):
-            raise TypeError(f"{word}(): argument 'type' (position 1) must be torch.dtype, not {d.__class__.__name__}")
+            raise TypeError(
+                f"{word}(): argument 'type' (position 1) must be torch.dtype, not"
+                f" {d.__class__.__name__}"
+            )
         self._of, self.bits, self.dtype = d, d.itemsize * 8, d.name
         if d.category not in allowed:
             raise TypeError(
-                f"torch.{word}() requires {'a floating point' if word == 'finfo' else 'an integer'} input type. "
-                f"Use torch.{'iinfo' if word == 'finfo' else 'finfo'} to handle 'torch.{word}' (got {d})"
+                f"torch.{word}() requires {'a floating point' if word == 'finfo' else 'an integer'}"
+                f" input type. Use torch.{'iinfo' if word == 'finfo' else 'finfo'} to handle"
+                f" 'torch.{word}' (got {d})"
             )
 
 
@@ -225,8 +267,9 @@ class finfo(_Info):
 
     def __repr__(self) -> str:
         return (
-            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
-            f"smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, dtype={self.dtype})"
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g},"
+            f" eps={self.eps:g}, smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g},"
+            f" dtype={self.dtype})"
         )
 
 

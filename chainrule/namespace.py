@@ -1,4 +1,5 @@
-"""What `torch` has beside its operators: constants, modes, small questions about the library, kept together for
+"""What `torch` has beside its operators: constants, modes, small questions about the library, kept
+together for
 `chainrule/__init__.py`."""
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ class memory_format(layout):
 
 
 strided, sparse_coo, sparse_csr = layout("strided"), layout("sparse_coo"), layout("sparse_csr")
-contiguous_format, preserve_format = memory_format("contiguous_format"), memory_format("preserve_format")
+contiguous_format, preserve_format = (
+    memory_format("contiguous_format"),
+    memory_format("preserve_format"),
+)
 channels_last, channels_last_3d = memory_format("channels_last"), memory_format("channels_last_3d")
 
 
@@ -75,11 +79,13 @@ def are_deterministic_algorithms_enabled() -> bool:
 def set_float32_matmul_precision(precision: str) -> None:
     """Accepted ("highest", "high", "medium"); float32 products are always computed in float32."""
     if precision not in ("highest", "high", "medium"):
-        raise RuntimeError(f"Unknown float32_matmul_precision '{precision}': use 'highest', 'high' or 'medium'")
+        raise RuntimeError(
+            f"Unknown float32_matmul_precision '{precision}': use 'highest', 'high' or 'medium'"
+        )
 
 
 def get_float32_matmul_precision() -> str:
-    """"highest"."""
+    """ "highest"."""
     return "highest"
 
 
@@ -94,14 +100,20 @@ def typename(obj: Any) -> str:
 
 
 class autocast(contextlib.ContextDecorator):
-    """Mixed precision is understood and left off: on this CPU library float32 is the fast type, and results keep the
+    """Mixed precision is understood and left off: on this CPU library float32 is the fast type, and
+    results keep the
     precision they have. Asking for CUDA warns, as torch does without a GPU."""
 
-    def __init__(self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: Any = None) -> None:
+    def __init__(
+        self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: Any = None
+    ) -> None:
         if not isinstance(device_type, str):
             raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
         if enabled and device_type == "cuda":
-            warnings.warn("User provided device_type of 'cuda', but CUDA is not available. Disabling", stacklevel=2)
+            warnings.warn(
+                "User provided device_type of 'cuda', but CUDA is not available. Disabling",
+                stacklevel=2,
+            )
 
     def __enter__(self) -> autocast:
         return self
@@ -115,10 +127,10 @@ def is_autocast_enabled(device_type: Any = None) -> bool:
     return False
 
 
-
-
 def compile(model: Callable | None = None, **options: Any) -> Callable:
-    """The function itself: a compiler is in the making, until then calls run eagerly (torch's `backend="eager"`)."""
+    """The function itself: a compiler is in the making, until then calls run eagerly (torch's
+    `backend="eager"`).
+    """
     if model is None:
         return functools.partial(compile, **options)
     return model

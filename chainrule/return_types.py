@@ -31,7 +31,9 @@ FIELDS = {
 
 
 class Results(tuple):
-    """Several results under their names, made from them one by one or (as in torch) from a sequence."""
+    """Several results under their names, made from them one by one or (as in torch) from a
+    sequence.
+    """
 
     __slots__ = ()
     _fields: tuple[str, ...] = ()
@@ -59,8 +61,14 @@ class Results(tuple):
 
 def _make(name: str, fields: str) -> type[Results]:
     names = tuple(fields.split())
-    facts = {"_fields": names, "__match_args__": names, "n_fields": len(names),
-             "n_sequence_fields": len(names), "__slots__": (), "__module__": __name__}  # fmt: skip
+    facts = {
+        "_fields": names,
+        "__match_args__": names,
+        "n_fields": len(names),
+        "n_sequence_fields": len(names),
+        "__slots__": (),
+        "__module__": __name__,
+    }
     places = {n: property(itemgetter(i), doc=f"Result {i}.") for i, n in enumerate(names)}
     return type(name, (Results,), {**facts, **places})
 

@@ -1,10 +1,15 @@
 """Who owns memory, and when it was last written.
 
-A `Storage` stands for one piece of memory: its version counter. Every tensor that looks at the memory (views, `detach()`,
-NumPy arrays given out) shares it; it is made when the first of these, or an in-place write, needs it. Nodes do not hold
-storages: they save arrays. A write enters the memory's owner in `WRITTEN`, with the next tick of the clock that nodes are
-numbered by, so a value that a node saved has been overwritten exactly if its owner was written after the node was made.
-`LAST` is the tick of the latest write of all: as long as it is older than a node there is nothing to look up.
+A `Storage` stands for one piece of memory: its version counter. Every tensor that looks at the
+memory (views, `detach()`,
+NumPy arrays given out) shares it; it is made when the first of these, or an in-place write, needs
+it. Nodes do not hold
+storages: they save arrays. A write enters the memory's owner in `WRITTEN`, with the next tick of
+the clock that nodes are
+numbered by, so a value that a node saved has been overwritten exactly if its owner was written
+after the node was made.
+`LAST` is the tick of the latest write of all: as long as it is older than a node there is nothing
+to look up.
 """
 
 from __future__ import annotations
@@ -28,7 +33,8 @@ _getframe = sys._getframe
 
 
 class Storage:
-    """A piece of memory: how often it was written (`version`), and when and by which source line last.
+    """A piece of memory: how often it was written (`version`), and when and by which source line
+    last.
 
     `tracked=False` (what `.data` gives) keeps writes from nodes that saved the values.
     """
@@ -42,7 +48,9 @@ class Storage:
         self.owned_by(array)
 
     def owned_by(self, array: Any) -> None:
-        """Note which array owns the memory (none as long as the value is a NumPy scalar, which `scalar` then keeps)."""
+        """Note which array owns the memory (none as long as the value is a NumPy scalar, which
+        `scalar` then keeps).
+        """
         self.owner = weakref.ref(owner_of(array)) if isinstance(array, np.ndarray) else None
 
     def bump(self) -> None:
@@ -82,13 +90,16 @@ def owner_of(array: Any) -> Any:
         if isinstance(base, np.ndarray):
             array = base
         elif not hasattr(base, "__array_interface__"):
-            break  # a buffer of something else; NumPy's `as_strided` puts an object between two arrays
+            break  # a buffer of something else; NumPy's `as_strided` puts an object between two
+            arrays
         base = getattr(base, "base", None)
     return array
 
 
 def overwritten(saved: Any, seq: int) -> Storage | None:
-    """The storage of an array among `saved` (nested tuples and lists) that was written after tick `seq`, if any."""
+    """The storage of an array among `saved` (nested tuples and lists) that was written after tick
+    `seq`, if any.
+    """
     for v in saved:
         if isinstance(v, (tuple, list)):
             found = overwritten(v, seq)
@@ -108,7 +119,9 @@ def user_line() -> tuple[CodeType, int]:
 
 
 def outside(frame: FrameType) -> FrameType:
-    """The innermost frame, from `frame` up, that runs a file outside of this package; the files met are remembered."""
+    """The innermost frame, from `frame` up, that runs a file outside of this package; the files met
+    are remembered.
+    """
     while frame.f_code.co_filename.startswith(HERE) and frame.f_back is not None:
         INSIDE.add(frame.f_code.co_filename)
         frame = frame.f_back
@@ -122,6 +135,8 @@ def describe_line(code: CodeType | None, lasti: int) -> str:
     """`file.py:12 in function` for a place noted by `user_line`."""
     if code is None:
         return "an unknown line"
-    line = next((p[0] for i, p in enumerate(code.co_positions()) if i == lasti // 2), code.co_firstlineno)
+    line = next(
+        (p[0] for i, p in enumerate(code.co_positions()) if i == lasti // 2), code.co_firstlineno
+    )
     where = "" if code.co_name == "<module>" else f" in {code.co_name}"
     return f"{code.co_filename}:{line}{where}"

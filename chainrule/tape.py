@@ -1,12 +1,18 @@
-"""The tape: what one differentiable operation leaves behind, and the modes that say whether it leaves anything.
+"""The tape: what one differentiable operation leaves behind, and the modes that say whether it
+leaves anything.
 
-A `Node` is the derivative of one call: its edges lead to the nodes of the inputs, `args` holds for each input the arrays
-and parameters that its rule needs (None where no gradient is asked for), and `shape`/`dtype` say what a gradient arriving
-here must look like. Nodes keep raw arrays, never Tensors, so no reference cycles arise and a graph is freed by reference
-count alone. Each operator has its own subclass, made at its first use, whose class attributes (`rules`, `names`, `op`) are
+A `Node` is the derivative of one call: its edges lead to the nodes of the inputs, `args` holds for
+each input the arrays
+and parameters that its rule needs (None where no gradient is asked for), and `shape`/`dtype` say
+what a gradient arriving
+here must look like. Nodes keep raw arrays, never Tensors, so no reference cycles arise and a graph
+is freed by reference
+count alone. Each operator has its own subclass, made at its first use, whose class attributes
+(`rules`, `names`, `op`) are
 what all its calls share.
 
-Cotangents inside are plain transposes (no conjugate); torch's convention for complex numbers is their conjugate, and the
+Cotangents inside are plain transposes (no conjugate); torch's convention for complex numbers is
+their conjugate, and the
 engine converts where gradients enter and leave.
 """
 
@@ -31,7 +37,8 @@ new = object.__new__
 class State(threading.local):
     """Modes of the current thread; `mode` is (run, grad), read at once on the hot path.
 
-    The backward pass turns NumPy's warnings off once and for all; until it ends, `run` is just a call.
+    The backward pass turns NumPy's warnings off once and for all; until it ends, `run` is just a
+    call.
     """
 
     inference = False
@@ -88,8 +95,10 @@ class RemovableHandle:
 class Node:
     """The derivative of one call of an operator (`grad_fn`).
 
-    `args` is what the rule of each edge is given after g (None where no gradient is asked for); of a node with one edge it
-    is that of its one rule. It becomes None when the graph is freed. The hot path makes plain `Node`s (one class, so that CPython's inline caches hold); `shown` gives a node the class with
+    `args` is what the rule of each edge is given after g (None where no gradient is asked for); of
+    a node with one edge it
+    is that of its one rule. It becomes None when the graph is freed. The hot path makes plain
+    `Node`s (one class, so that CPython's inline caches hold); `shown` gives a node the class with
     the operator's name when a user gets to see it.
     """
 
@@ -115,11 +124,16 @@ class Node:
     @property
     def next_functions(self) -> tuple:
         """The nodes of the inputs, each with the index of its output, as torch gives them."""
-        found = [(None, 0) if e is None else (e.shown, i) for e, i in zip(self.edges, self.index, strict=True)]
+        found = [
+            (None, 0) if e is None else (e.shown, i)
+            for e, i in zip(self.edges, self.index, strict=True)
+        ]
         return (*found, *((None, 0),) * (getattr(self.op, "shown_edges", 0) - len(found)))
 
     def notes(self, kind: str) -> dict:
-        """What is kept about this node besides its derivative: hooks of one kind, or the user's metadata."""
+        """What is kept about this node besides its derivative: hooks of one kind, or the user's
+        metadata.
+        """
         if self.more is None:
             self.more = {}
         return self.more.setdefault(kind, {})
@@ -139,7 +153,9 @@ class Node:
         return kind.__name__ if own else f"torch::autograd::{kind.__name__}"
 
     def register_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(grad_inputs, grad_outputs)` after this node has run; a tuple it returns replaces grad_inputs."""
+        """Call `hook(grad_inputs, grad_outputs)` after this node has run; a tuple it returns
+        replaces grad_inputs.
+        """
         return RemovableHandle(self.notes("post_hooks"), hook)
 
     def register_prehook(self, hook: Callable) -> RemovableHandle:
@@ -162,7 +178,12 @@ class Node:
         """The cotangents of the inputs, from that of the output."""
         if self.op.joint:
             return self.op.rules[0](g, *args[0])
-        return tuple([None if a is None else rule(g, *a) for rule, a in zip(self.op.rules, args, strict=False)])
+        return tuple(
+            [
+                None if a is None else rule(g, *a)
+                for rule, a in zip(self.op.rules, args, strict=False)
+            ]
+        )
 
 
 class Ending:

@@ -1,9 +1,13 @@
 """The Tensor: an array, its history, and who owns its memory.
 
-Five slots are all that every tensor has: `_data` (an ndarray, a NumPy scalar for a 0-d result that nobody has looked into
-yet, or another array type inside a transformation), `_node` and `_index` (which output of which node it is; None where no
-gradient flows), `_storage` (shared with whatever looks at the same memory; made when first needed) and `_base` (the tensor
-it is a view of). Everything rarer lives in `__dict__` with a default on the class. Operators attach their methods here
+Five slots are all that every tensor has: `_data` (an ndarray, a NumPy scalar for a 0-d result that
+nobody has looked into
+yet, or another array type inside a transformation), `_node` and `_index` (which output of which
+node it is; None where no
+gradient flows), `_storage` (shared with whatever looks at the same memory; made when first needed)
+and `_base` (the tensor
+it is a view of). Everything rarer lives in `__dict__` with a default on the class. Operators attach
+their methods here
 from the registry.
 """
 
@@ -18,11 +22,10 @@ from typing import Any
 import numpy as np
 
 from . import devices, display, dtypes, errors
-from .autograd import reverse
-from .autograd import engine
+from .autograd import engine, reverse
 from .ops import define
 from .storage import Storage
-from .tape import AccumulateGrad, RemovableHandle, state, storage_of
+from .tape import AccumulateGrad, RemovableHandle, state
 
 
 class Size(tuple):
@@ -61,7 +64,9 @@ class _TensorMeta(type):
 
 
 def _legacy_new(*args: Any, device: Any = None) -> Any:
-    """`Tensor(2, 3)`: uninitialised float tensor; `Tensor([1, 2])`: a float tensor of the data; `Tensor(x)`: looks at x."""
+    """`Tensor(2, 3)`: uninitialised float tensor; `Tensor([1, 2])`: a float tensor of the data;
+    `Tensor(x)`: looks at x.
+    """
     from .ops.legacy import legacy
 
     if len(args) == 1 and isinstance(args[0], Tensor):
@@ -90,7 +95,8 @@ class Tensor(metaclass=_TensorMeta):
     layout: Any = None
     names: tuple = ()
 
-    # -- what it is --------------------------------------------------------------------------------------------------
+    # -- what it is --------------------------------------------------------------------------------
+    # ------------------
 
     @property
     def shape(self) -> Size:
@@ -150,9 +156,7 @@ class Tensor(metaclass=_TensorMeta):
     def stride(self, dim: int | None = None) -> Any:
         """Steps in memory, in elements, for each dimension (or for `dim`)."""
         data, size = self._data, self._data.dtype.itemsize
-        if not isinstance(data, np.ndarray):
-            strides = _contiguous_strides(data.shape)
-        elif data.flags.c_contiguous:
+        if not isinstance(data, np.ndarray) or data.flags.c_contiguous:
             strides = _contiguous_strides(data.shape)
         else:
             strides = tuple(s // size for s in data.strides)
@@ -166,7 +170,9 @@ class Tensor(metaclass=_TensorMeta):
         """Where in its memory the tensor begins, in elements."""
         if self._base is None or not isinstance(self._data, np.ndarray):
             return 0
-        return (_address(self._data) - _address(define.storage_array(self._base))) // self._data.dtype.itemsize
+        return (
+            _address(self._data) - _address(define.storage_array(self._base))
+        ) // self._data.dtype.itemsize
 
     def data_ptr(self) -> int:
         """The address of the first element."""
@@ -198,14 +204,19 @@ class Tensor(metaclass=_TensorMeta):
 
     storage = untyped_storage
 
-    # -- history -----------------------------------------------------------------------------------------------------
+    # -- history -----------------------------------------------------------------------------------
+    # ------------------
 
     def _history(self) -> Any:
         base = self._base
         if base is not None:
             if base._node is not self._seen:
                 define.refresh(self)
-            elif self._no_inplace is not None and self._storage.version != self._born and self.requires_grad:
+            elif (
+                self._no_inplace is not None
+                and self._storage.version != self._born
+                and self.requires_grad
+            ):
                 raise define.view_error(self, "its base or another view of its base has been")
         return self._node
 
@@ -224,16 +235,21 @@ class Tensor(metaclass=_TensorMeta):
         if node is not None and type(node) is not AccumulateGrad:
             if requires_grad:
                 return self
-            raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed "
-                               "variable in a subgraph that doesn't require differentiation use "
-                               "var_no_grad = var.detach().")  # fmt: skip
+            raise RuntimeError(
+                "you can only change requires_grad flags of leaf variables. If you want to use a"
+                " computed variable in a subgraph that doesn't require differentiation use"
+                " var_no_grad = var.detach()."
+            )
         if not requires_grad:
             self._node = None
         elif node is None:
             if dtypes.of(self._data).category < dtypes.FLOATING:
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
             if self._inference and not state.inference:
-                raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+                raise RuntimeError(
+                    "Setting requires_grad=True on inference tensor outside InferenceMode is not"
+                    " allowed."
+                )
             self._node = AccumulateGrad(self)
         return self
 
@@ -299,9 +315,16 @@ class Tensor(metaclass=_TensorMeta):
         self._node, self._index = None, 0
         return self
 
-    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-                 inputs: Any = None) -> None:  # fmt: skip
-        """Add the gradient of this tensor, weighted by `gradient`, to the `.grad` of the leaves it depends on."""
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add the gradient of this tensor, weighted by `gradient`, to the `.grad` of the leaves it
+        depends on.
+        """
         reverse.backward(self, gradient, retain_graph, create_graph, inputs)
 
     def retain_grad(self) -> None:
@@ -329,7 +352,9 @@ class Tensor(metaclass=_TensorMeta):
         return self._retains
 
     def register_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(grad)` when the gradient of this tensor is computed; what it returns replaces the gradient."""
+        """Call `hook(grad)` when the gradient of this tensor is computed; what it returns replaces
+        the gradient.
+        """
         if self._history() is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         return RemovableHandle(_hooks_of(self), hook)
@@ -340,10 +365,13 @@ class Tensor(metaclass=_TensorMeta):
         if node is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if type(node) is not AccumulateGrad:
-            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+            raise RuntimeError(
+                "post accumulate grad hooks cannot be registered on non-leaf tensors"
+            )
         return RemovableHandle(node.notes("accumulated"), hook)
 
-    # -- to Python and NumPy -----------------------------------------------------------------------------------------
+    # -- to Python and NumPy
+    # -----------------------------------------------------------------------------------------
 
     def item(self) -> Any:
         """The only element as a Python number."""
@@ -356,12 +384,19 @@ class Tensor(metaclass=_TensorMeta):
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
         data = self._data
-        return data.astype(np.float32).tolist() if data.dtype.kind == "V" or data.dtype is dtypes.bfloat16.numpy else data.tolist()
+        return (
+            data.astype(np.float32).tolist()
+            if data.dtype.kind == "V" or data.dtype is dtypes.bfloat16.numpy
+            else data.tolist()
+        )
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The same memory as a NumPy array."""
         if self.requires_grad and not force:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy()"
+                " instead."
+            )
         return define.storage_array(self)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -403,8 +438,14 @@ class Tensor(metaclass=_TensorMeta):
 
     def __bool__(self) -> bool:
         if self._data.size != 1:
-            raise RuntimeError("Boolean value of Tensor with " + ("no values is ambiguous" if not self._data.size
-                               else "more than one value is ambiguous"))  # fmt: skip
+            raise RuntimeError(
+                "Boolean value of Tensor with "
+                + (
+                    "no values is ambiguous"
+                    if not self._data.size
+                    else "more than one value is ambiguous"
+                )
+            )
         return bool(self._data.reshape(()) if isinstance(self._data, np.ndarray) else self._data)
 
     def _only(self) -> Any:
@@ -412,8 +453,12 @@ class Tensor(metaclass=_TensorMeta):
         if self._data.size != 1:
             raise ValueError("only one element tensors can be converted to Python scalars")
         if self.requires_grad:
-            warnings.warn("Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n"
-                          "Consider using tensor.detach() first.", UserWarning, stacklevel=3)  # fmt: skip
+            warnings.warn(
+                "Converting a tensor with requires_grad=True to a scalar may lead to unexpected"
+                " behavior.\nConsider using tensor.detach() first.",
+                UserWarning,
+                stacklevel=3,
+            )
         return self.item()
 
     def __float__(self) -> float:
@@ -439,17 +484,26 @@ class Tensor(metaclass=_TensorMeta):
     def __dir__(self) -> list[str]:
         return [n for n in object.__dir__(self) if not n.startswith("is_m")]
 
-    # -- copies ------------------------------------------------------------------------------------------------------
+    # -- copies ------------------------------------------------------------------------------------
+    # ------------------
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if not self.is_leaf:
-            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at "
-                               "the moment. If you were attempting to deepcopy a module, this may be because of a "
-                               "torch.nn.utils.weight_norm usage")  # fmt: skip
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy"
+                " protocol at the moment. If you were attempting to deepcopy a module, this may be"
+                " because of a torch.nn.utils.weight_norm usage"
+            )
         if id(self) in memo:
             return memo[id(self)]
         t = define.new(type(self))
-        t._data, t._node, t._index, t._storage, t._base = define.storage_array(self).copy(), None, 0, None, None
+        t._data, t._node, t._index, t._storage, t._base = (
+            define.storage_array(self).copy(),
+            None,
+            0,
+            None,
+            None,
+        )
         memo[id(self)] = t
         t.__dict__.update(_user_attributes(self, memo))
         if self.requires_grad:
@@ -460,8 +514,15 @@ class Tensor(metaclass=_TensorMeta):
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         if not self.is_leaf:
-            raise RuntimeError("only leaf tensors can be pickled; call detach() on a computed one first")
-        return _rebuild, (type(self), define.storage_array(self), self.requires_grad, _user_attributes(self, None))
+            raise RuntimeError(
+                "only leaf tensors can be pickled; call detach() on a computed one first"
+            )
+        return _rebuild, (
+            type(self),
+            define.storage_array(self),
+            self.requires_grad,
+            _user_attributes(self, None),
+        )
 
 
 NUMBERS = frozenset((bool, int, float, complex))
@@ -477,7 +538,11 @@ def _real(value: Any) -> Any:
 
 
 def _user_attributes(t: Tensor, memo: dict | None) -> dict:
-    own = {k: v for k, v in t.__dict__.items() if k not in ("_grad", "_seen", "_no_inplace", "_born", "_replay", "_retains", "_inference")}
+    own = {
+        k: v
+        for k, v in t.__dict__.items()
+        if k not in ("_grad", "_seen", "_no_inplace", "_born", "_replay", "_retains", "_inference")
+    }
     return own if memo is None else copy.deepcopy(own, memo)
 
 
@@ -526,15 +591,23 @@ def _hooks_of(t: Tensor) -> dict:
 
 def _check_grad(t: Tensor, value: Any) -> None:
     if not isinstance(value, Tensor):
-        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+        raise TypeError(
+            "assigned grad expected to be a Tensor or None but got grad of type"
+            f" {type(value).__name__}"
+        )
     if value is t:
         raise RuntimeError("can't assign Variable as its own grad")
     if value._data.shape != t._data.shape:
-        raise RuntimeError(f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
-                           f"'{list(t.shape)}'. Please ensure that the gradient and the tensor are the same size")  # fmt: skip
+        raise RuntimeError(
+            f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
+            f"'{list(t.shape)}'. Please ensure that the gradient and the tensor are the same size"
+        )
     if value._data.dtype is not t._data.dtype:
-        raise RuntimeError(f"attempting to assign a gradient with dtype '{define.scalar_name(value.dtype).lower()}' to a tensor "
-                           f"with grad_dtype '{define.scalar_name(t.dtype)}': a gradient has the dtype of its tensor")  # fmt: skip
+        raise RuntimeError(
+            "attempting to assign a gradient with dtype"
+            f" '{define.scalar_name(value.dtype).lower()}' to a tensor with grad_dtype"
+            f" '{define.scalar_name(t.dtype)}': a gradient has the dtype of its tensor"
+        )
 
 
 define.bind_tensor(Tensor)

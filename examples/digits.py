@@ -1,4 +1,5 @@
-"""Train a small convolutional network on the 1797 handwritten digits that scikit-learn ships (8x8 pixels).
+"""Train a small convolutional network on the 1797 handwritten digits that scikit-learn ships (8x8
+pixels).
 
 python examples/digits.py [--epochs 12] [--out digits.pt]
 """
@@ -84,15 +85,20 @@ def main():
     train(model, training, options.epochs)
     seconds = time.perf_counter() - start
     result = accuracy(model, testing)
-    print(f"test accuracy {100 * result:.1f} % on {len(testing)} images, after {seconds:.1f} s of training")
+    print(
+        f"test accuracy {100 * result:.1f} % on {len(testing)} images, after {seconds:.1f} s of"
+        " training"
+    )
 
     torch.save(model.state_dict(), options.out)
     again = network()
     again.load_state_dict(torch.load(options.out))
     same = accuracy(again, testing) == result
     size = options.out.stat().st_size / 1024
-    print(f"wrote the trained parameters to {options.out.resolve()} ({size:.0f} KB); reloaded, the network answers "
-          + ("the same" if same else "DIFFERENTLY"))
+    print(
+        f"wrote the trained parameters to {options.out.resolve()} ({size:.0f} KB); reloaded, the"
+        " network answers " + ("the same" if same else "DIFFERENTLY")
+    )
     if result < 0.97 or not same:
         raise SystemExit("the network did not reach 97 % or did not survive saving")
 

@@ -398,8 +398,7 @@ def test_assigned_grad_is_checked():
     ):
         x.grad = torch.ones(3, dtype=torch.float64)
     with pytest.raises(
-        RuntimeError,
-        match="attempting to assign a gradient with dtype 'float' to a tensor with",
+        RuntimeError, match="attempting to assign a gradient with dtype 'float' to a tensor with"
     ):
         x.grad = torch.ones(2)
     with pytest.raises(

@@ -1,4 +1,6 @@
-"""`chainrule run`: PyTorch programs unchanged, notebooks' cells, and clear words for what is missing."""
+"""`chainrule run`: PyTorch programs unchanged, notebooks' cells, and clear words for what is
+missing.
+"""
 
 import subprocess
 import sys
@@ -15,7 +17,9 @@ def run(tmp_path, source, *arguments, options=()):
 
 
 def test_a_program_runs_unchanged(tmp_path):
-    done = run(tmp_path, """
+    done = run(
+        tmp_path,
+        """
         import sys
         import torch
         import torch.nn as nn
@@ -25,15 +29,21 @@ def test_a_program_runs_unchanged(tmp_path):
         from torch.optim import SGD
         if __name__ == "__main__":
             x = torch.ones(2, requires_grad=True)
-            print(sys.argv[1:], torch.Tensor.__module__, F.relu is nn.functional.relu, torch.nn.Linear is Linear)
+            print(sys.argv[1:], torch.Tensor.__module__, F.relu is nn.functional.relu,
+            torch.nn.Linear is Linear)
             print(grad((x * x).sum(), x))
-    """, "--lr", "1")  # fmt: skip
+    """,
+        "--lr",
+        "1",
+    )
     assert done.stderr == ""
     assert done.stdout == "['--lr', '1'] chainrule.tensor True True\n(tensor([2., 2.]),)\n"
 
 
 def test_cells_echo_their_last_expression_and_go_on_after_an_error(tmp_path):
-    done = run(tmp_path, """
+    done = run(
+        tmp_path,
+        """
         import torch
         x = torch.ones(2)
         x
@@ -44,10 +54,12 @@ def test_cells_echo_their_last_expression_and_go_on_after_an_error(tmp_path):
         x.backward()
         # %%
         None
-    """, options=["--echo"])  # fmt: skip
+    """,
+        options=["--echo"],
+    )
     assert done.returncode == 1
-    assert done.stdout == (
-        "tensor([1., 1.])\n[tensor([[1.],\n         [1.]]),\n tensor([1., 1.])]\n"
+    assert (
+        done.stdout == "tensor([1., 1.])\n[tensor([[1.],\n         [1.]]),\n tensor([1., 1.])]\n"
         "RuntimeError: element 0 of tensors does not require grad and does not have a grad_fn\n"
     )
 

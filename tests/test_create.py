@@ -88,9 +88,15 @@ def test_default_dtype():
     torch.set_default_dtype(torch.float64)
     try:
         made = (
-            torch.tensor(1.5), torch.tensor([1.5]), torch.zeros(1), torch.arange(2.0), torch.eye(1),
-            torch.linspace(0, 1, 2), torch.full((1,), 1.0), torch.tensor([1, 2.5]),
-        )  # fmt: skip
+            torch.tensor(1.5),
+            torch.tensor([1.5]),
+            torch.zeros(1),
+            torch.arange(2.0),
+            torch.eye(1),
+            torch.linspace(0, 1, 2),
+            torch.full((1,), 1.0),
+            torch.tensor([1, 2.5]),
+        )
         assert {t.dtype for t in made} == {torch.float64}
         assert torch.tensor(1j).dtype is torch.complex128
     finally:
@@ -262,10 +268,19 @@ def test_python_numbers_of_every_dtype(dtype):
 def test_to_gives_the_tensor_itself_where_nothing_changes():
     x = torch.ones(2, requires_grad=True)
     same = (
-        x.to("cpu"), x.to(torch.float32), x.to(x), x.to(None), x.to("cpu", torch.float32),
-        x.to(torch.device("cpu"), non_blocking=True), x.float(), x.cpu(), x.contiguous(),
-        x.type_as(x), x.type("torch.FloatTensor"), x.type(torch.FloatTensor),
-    )  # fmt: skip
+        x.to("cpu"),
+        x.to(torch.float32),
+        x.to(x),
+        x.to(None),
+        x.to("cpu", torch.float32),
+        x.to(torch.device("cpu"), non_blocking=True),
+        x.float(),
+        x.cpu(),
+        x.contiguous(),
+        x.type_as(x),
+        x.type("torch.FloatTensor"),
+        x.type(torch.FloatTensor),
+    )
     assert all(y is x for y in same)
     assert x.to(torch.float32, copy=True) is not x
     assert x.to(torch.float64).grad_fn.name() == "ToCopyBackward0"

@@ -56,20 +56,14 @@ PRODUCTS: dict[str, Callable[[Any], tuple]] = {
     ),
     "eigh": lambda A: (hermitian(A), (e := linalg.eigh(hermitian(A))) and of_eigenvectors(*e)),
     "eigh, upper": lambda A: (hermitian(A), of_eigenvectors(*linalg.eigh(hermitian(A), "U"))),
-    "eig": lambda A: (
-        A + 0j,
-        (e := linalg.eig(A))[1] @ (e[0].unsqueeze(-1) * linalg.inv(e[1])),
-    ),
+    "eig": lambda A: (A + 0j, (e := linalg.eig(A))[1] @ (e[0].unsqueeze(-1) * linalg.inv(e[1]))),
     "svd": lambda A: (A[..., :2], with_diagonal(*linalg.svd(A[..., :2], full_matrices=False))),
     "svd, wide": lambda A: (A[..., :2, :], with_diagonal(*linalg.svd(A[..., :2, :], False))),
     "qr": lambda A: (A[..., :2], (f := linalg.qr(A[..., :2])).Q @ f.R),
     "qr, wide": lambda A: (A[..., :2, :], (f := linalg.qr(A[..., :2, :])).Q @ f.R),
     "lu": lambda A: (A, (f := linalg.lu(A)).P @ f.L @ f.U),
     "lu, tall": lambda A: (A[..., :2], (f := linalg.lu(A[..., :2])).P @ f.L @ f.U),
-    "lu_factor": lambda A: (
-        A,
-        (f := chainrule.lu_unpack(*linalg.lu_factor(A))).P @ f.L @ f.U,
-    ),
+    "lu_factor": lambda A: (A, (f := chainrule.lu_unpack(*linalg.lu_factor(A))).P @ f.L @ f.U),
     "ldl": lambda A: (
         A,
         positive(A)
@@ -268,8 +262,8 @@ def test_nothing_flows_through_factors_without_derivative():
 
 def test_results_have_names():
     made = linalg.eigh(chainrule.eye(2))
-    assert repr(made) == (
-        "torch.return_types.linalg_eigh(\neigenvalues=tensor([1., "
+    assert (
+        repr(made) == "torch.return_types.linalg_eigh(\neigenvalues=tensor([1., "
         "1.]),\neigenvectors=tensor([[1., 0.],\n        "
         "[0., 1.]]))"
     )

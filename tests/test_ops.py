@@ -328,9 +328,11 @@ def test_history(family: str, key: str, row: Row):
             yield (
                 i,
                 sample,
-                None
-                if got == shares
-                else f"the result {'shares' if got else 'does not share'} memory with an input",
+                (
+                    None
+                    if got == shares
+                    else f"the result {'shares' if got else 'does not share'} memory with an input"
+                ),
             )
 
     report(row, dtype, complaints())

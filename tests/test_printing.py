@@ -59,8 +59,12 @@ def test_options_stay_until_set_again_but_for_sci_mode():
     display.set_printoptions(linewidth=40)
     options = display.get_printoptions()
     assert options == {
-        "precision": 2, "threshold": 1000, "edgeitems": 3, "linewidth": 40, "sci_mode": None,
-    }  # fmt: skip
+        "precision": 2,
+        "threshold": 1000,
+        "edgeitems": 3,
+        "linewidth": 40,
+        "sci_mode": None,
+    }
     display.set_printoptions(profile="full", edgeitems=1)
     display.set_printoptions(**options)
     assert display.get_printoptions() == options
@@ -104,9 +108,7 @@ def test_every_bit_pattern_of_a_half_prints_without_warning():
 def test_the_array_is_only_read():
     array = np.array([[1.5, np.nan], [2.0, -0.0]])
     array.flags.writeable = False
-    assert display.format_array(array.T, "float64", 0) == (
-        "[[1.5000, 2.0000],\n [   nan, -0.0000]]"
-    )
+    assert display.format_array(array.T, "float64", 0) == "[[1.5000, 2.0000],\n [   nan, -0.0000]]"
 
 
 class Tensor:
@@ -155,7 +157,8 @@ def test_repr_of_tensors_and_their_subclasses():
 def test_suffixes_come_last_and_break_lines():
     tensor = Tensor(np.float32([1, 2]), requires_grad=True)
     suffixes = ["tangent=tensor([0., 1.])", "made_of=" + "x" * 40]
-    assert display.tensor_repr(tensor, suffixes) == (
-        "tensor([1., 2.], requires_grad=True, tangent=tensor([0., 1.]),\n"
+    assert (
+        display.tensor_repr(tensor, suffixes)
+        == "tensor([1., 2.], requires_grad=True, tangent=tensor([0., 1.]),\n"
         "       made_of=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx)"
     )

@@ -21,16 +21,32 @@ import chainrule
 
 GOLDEN = Path(__file__).parent / "golden" / "promotion.json.gz"
 DTYPES = (
-    "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64",
-    "complex64", "complex128",
-)  # fmt: skip
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+)
 NUMBERS = {"True": True, "2": 2, "0.5": 0.5, "1j": 1j}
 OPERANDS = (*(f"{name}[2]" for name in DTYPES), *(f"{name}[]" for name in DTYPES), *NUMBERS)
 LETTERS = dict(zip(DTYPES, "abcdefghijkl", strict=True))
 ERRORS = {
-    RuntimeError: "R", NotImplementedError: "N", TypeError: "T", ValueError: "V", IndexError: "I",
-    ZeroDivisionError: "Z", OverflowError: "O", AttributeError: "A",
-}  # fmt: skip
+    RuntimeError: "R",
+    NotImplementedError: "N",
+    TypeError: "T",
+    ValueError: "V",
+    IndexError: "I",
+    ZeroDivisionError: "Z",
+    OverflowError: "O",
+    AttributeError: "A",
+}
 SKIPPED = "."
 OPERATORS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "+": lambda t, x, y: x + y,

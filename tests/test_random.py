@@ -1,4 +1,6 @@
-"""Random tensors: the tensor side of the streams (the numbers themselves are held in test_random_streams.py)."""
+"""Random tensors: the tensor side of the streams (the numbers themselves are held in
+test_random_streams.py).
+"""
 
 import pytest
 
@@ -47,7 +49,9 @@ def test_factories_take_sizes_dtypes_and_flags(make):
 def test_integers():
     assert torch.randint(3, 5, (100,)).unique().tolist() == [3, 4]
     assert torch.randint(2, (3,), dtype=torch.uint8).dtype is torch.uint8
-    with pytest.raises(RuntimeError, match="expects 'from' to be less than 'to', but got from=4 >= to=4"):
+    with pytest.raises(
+        RuntimeError, match="expects 'from' to be less than 'to', but got from=4 >= to=4"
+    ):
         torch.randint(4, 4, (2,))
     assert sorted(torch.randperm(9).tolist()) == list(range(9))
     with pytest.raises(RuntimeError, match="n must be non-negative, got -1"):
@@ -76,7 +80,12 @@ def test_distributions_of_parameters():
     draw.sum().backward()
     assert p.grad.tolist() == [0, 0, 0]
     assert torch.normal(torch.tensor([5.0, -5.0]), 1e-9).round().tolist() == [5, -5]
-    assert torch.multinomial(torch.tensor([0.0, 1.0, 0.0]), 4, replacement=True).tolist() == [1, 1, 1, 1]
+    assert torch.multinomial(torch.tensor([0.0, 1.0, 0.0]), 4, replacement=True).tolist() == [
+        1,
+        1,
+        1,
+        1,
+    ]
     with pytest.raises(RuntimeError, match="cannot sample n_sample > prob_dist.size"):
         torch.multinomial(torch.ones(2), 3)
 

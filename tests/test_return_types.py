@@ -12,8 +12,8 @@ from chainrule import return_types
 
 def test_prints_as_torch():
     result = chainrule.tensor([[1.0, 5.0], [7.0, 0.0]]).max(1)
-    assert repr(result) == (
-        "torch.return_types.max(\nvalues=tensor([5., 7.]),\nindices=tensor([1, 0]))"
+    assert (
+        repr(result) == "torch.return_types.max(\nvalues=tensor([5., 7.]),\nindices=tensor([1, 0]))"
     )
 
 

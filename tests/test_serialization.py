@@ -16,7 +16,10 @@ def everything():
         "whole": w,
         "view": w[1:, ::2],
         "turned": w.t(),
-        "halves": [torch.tensor([1.5], dtype=torch.bfloat16), torch.tensor([1.5], dtype=torch.float16)],
+        "halves": [
+            torch.tensor([1.5], dtype=torch.bfloat16),
+            torch.tensor([1.5], dtype=torch.float16),
+        ],
         "complex": torch.tensor([1 + 2j]),
         "mask": torch.tensor([True, False]),
         "number": torch.tensor(3.5),
@@ -118,7 +121,11 @@ def test_no_such_file_and_no_cuda(tmp_path):
 
 
 def test_safetensors(tmp_path):
-    before = {"a": torch.rand(2, 3), "b": torch.tensor([1.5], dtype=torch.bfloat16), "c": torch.tensor([1, 2])}
+    before = {
+        "a": torch.rand(2, 3),
+        "b": torch.tensor([1.5], dtype=torch.bfloat16),
+        "c": torch.tensor([1, 2]),
+    }
     safetensors.save_file(before, tmp_path / "x.safetensors")
     after = safetensors.load_file(tmp_path / "x.safetensors")
     assert all(torch.equal(before[k], after[k]) for k in before)

@@ -1,4 +1,5 @@
-"""Write docs/reference.md: every public function with its signature and first lines of documentation.
+"""Write docs/reference.md: every public function with its signature and first lines of
+documentation.
 
 python tools/docs.py [--check]     (--check: exit 1 if the file is not up to date)
 """
@@ -24,7 +25,10 @@ def signature(f: Callable) -> str:
         text = str(inspect.signature(f))
         return text.split(" -> ")[0].replace(": Any", "").replace("'", "")
     first = o.total - len(o.defaults)
-    parts = [name if i < first else f"{name}={o.defaults[i - first]!r}" for i, name in enumerate(o.public)]
+    parts = [
+        name if i < first else f"{name}={o.defaults[i - first]!r}"
+        for i, name in enumerate(o.public)
+    ]
     return f"({', '.join(parts)})"
 
 

@@ -1,8 +1,10 @@
-"""Write the explicit export lists from the registry: what torch has under a name and we define is imported under that name.
+"""Write the explicit export lists from the registry: what torch has under a name and we define is
+imported under that name.
 
 python tools/exports.py     (needs torch, to know which names are public)
 
-Writes the marked blocks of chainrule/__init__.py and chainrule/nn/functional.py, and chainrule/linalg.py, fft.py, special.py.
+Writes the marked blocks of chainrule/__init__.py and chainrule/nn/functional.py, and
+chainrule/linalg.py, fft.py, special.py.
 """
 
 from __future__ import annotations
@@ -87,10 +89,16 @@ def block(functions: dict[str, Callable], dots: str) -> str:
     for name, f in sorted(functions.items()):
         module, variable = where.get(id(f), ("define", ""))
         if not variable:  # made by a table
-            registry, key = next((r, k) for r in ("FUNCTIONS", "OPS") for k, v in REGISTRIES[r].items()
-                                 if (v if r == "FUNCTIONS" else v.entry) is f)  # fmt: skip
+            registry, key = next(
+                (r, k)
+                for r in ("FUNCTIONS", "OPS")
+                for k, v in REGISTRIES[r].items()
+                if (v if r == "FUNCTIONS" else v.entry) is f
+            )
             imports[module].add(f"{registry} as _{registry}")
-            assignments.append(f"{name} = _{registry}[{key!r}]" + (".entry" if registry == "OPS" else ""))
+            assignments.append(
+                f"{name} = _{registry}[{key!r}]" + (".entry" if registry == "OPS" else "")
+            )
         elif variable.endswith(".op.entry"):
             own = variable.removesuffix(".op.entry")
             imports[module].add(f"{own} as _{name}")
@@ -98,9 +106,16 @@ def block(functions: dict[str, Callable], dots: str) -> str:
         else:
             imports[module].add(f"{variable} as {name}")
     if dots == "." and "abs" in functions:  # the rest attach methods, or export elsewhere
-        every = {i.name for i in pkgutil.iter_modules(chainrule.ops.__path__)} - {"attach", "define"}
+        every = {i.name for i in pkgutil.iter_modules(chainrule.ops.__path__)} - {
+            "attach",
+            "define",
+        }
         imports[""] |= {f"{m} as _{m}" for m in every - set(imports)}
-    lines = [f"from {dots}ops{'.' * bool(m)}{m} import {item}" for m in sorted(imports) for item in sorted(imports[m])]
+    lines = [
+        f"from {dots}ops{'.' * bool(m)}{m} import {item}"
+        for m in sorted(imports)
+        for item in sorted(imports[m])
+    ]
     return "\n".join([*lines, *assignments]) + "\n"
 
 

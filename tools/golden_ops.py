@@ -126,7 +126,7 @@ def forms_of(row: Row, sample: tuple, expected: Any) -> str:
     found = ""
     if row.name.startswith("Tensor.") or name.endswith("_"):
         return found
-    (args, kwargs) = sample
+    args, kwargs = sample
     for letter, method in (("m", name), ("i", name + "_")):
         if (
             args

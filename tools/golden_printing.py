@@ -30,26 +30,67 @@ COMPLEX = ("complex64", "complex128")
 INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 
 SCALARS = (
-    "0.0", "-0.0", "1.0", "-2.0", "0.1", "3.14159265", "1e-5", "123456.0", "1e9", "1234.5678",
-    "nan", "inf", "-inf",
-)  # fmt: skip
+    "0.0",
+    "-0.0",
+    "1.0",
+    "-2.0",
+    "0.1",
+    "3.14159265",
+    "1e-5",
+    "123456.0",
+    "1e9",
+    "1234.5678",
+    "nan",
+    "inf",
+    "-inf",
+)
 VECTORS = (
-    "[0.0, 1.0, 2.0]", "[0.0, -0.0]", "[1.0, -0.0, 3.0]", "[0.5, -0.0, 0.0]",
-    "[1.0, nan, inf]", "[nan, -inf]", "[0.5, nan, -inf]", "[1e-4, 1e-3, nan, -inf, 0.0]",
-    "[1e-5, 1.0]", "[1.0, 1000.0]", "[1.0, 1001.0]", "[0.5, 500.0]", "[0.5, 501.0]",
-    "[1e8, 2e8]", "[1e8, 2.5e8]", "[1e-4, 2e-4]", "[9e-5, 2e-4]", "[0.00012345, 0.05]",
-    "[12345.678, 99999.9]", "[-1.5, 22.25, -333.125]", "[65504.0, 1e-3]", "[1e300, -1e-300]",
-    "[5e-324, 0.0]", "[0.99999, 0.5]", "[0.00005, 0.00015, 1.0]",
-    "[[1.0, 2.0], [3.0, 40.0]]", "[[0.1, -20.0], [nan, 4.0]]",
-)  # fmt: skip
+    "[0.0, 1.0, 2.0]",
+    "[0.0, -0.0]",
+    "[1.0, -0.0, 3.0]",
+    "[0.5, -0.0, 0.0]",
+    "[1.0, nan, inf]",
+    "[nan, -inf]",
+    "[0.5, nan, -inf]",
+    "[1e-4, 1e-3, nan, -inf, 0.0]",
+    "[1e-5, 1.0]",
+    "[1.0, 1000.0]",
+    "[1.0, 1001.0]",
+    "[0.5, 500.0]",
+    "[0.5, 501.0]",
+    "[1e8, 2e8]",
+    "[1e8, 2.5e8]",
+    "[1e-4, 2e-4]",
+    "[9e-5, 2e-4]",
+    "[0.00012345, 0.05]",
+    "[12345.678, 99999.9]",
+    "[-1.5, 22.25, -333.125]",
+    "[65504.0, 1e-3]",
+    "[1e300, -1e-300]",
+    "[5e-324, 0.0]",
+    "[0.99999, 0.5]",
+    "[0.00005, 0.00015, 1.0]",
+    "[[1.0, 2.0], [3.0, 40.0]]",
+    "[[0.1, -20.0], [nan, 4.0]]",
+)
 COMPLEX_VALUES = (
-    "1 + 2j", "-0.5j", "0j", "complex(0.0, -0.0)", "complex(nan, -inf)", "[1 + 1j, -2 - 20j]",
-    "[0.5 + 1j, 2 - 3.25j]", "[1e-5 + 1j, 2 + 3j]", "[1 + 1e9j, 2 + 3j]",
-    "[complex(nan, 1), complex(-inf, -2.5), 3j]", "[[1j, 2 + 0j], [-1 - 1j, 0j]]",
-    "[complex(1, nan), complex(1000, inf), complex(0.5, -0.0)]", "np.arange(9.0) * (1 - 0.5j)",
-    "np.arange(30.0) + 1j", "(np.arange(12.0) / 7 - 1j).reshape(2, 2, 3)",
+    "1 + 2j",
+    "-0.5j",
+    "0j",
+    "complex(0.0, -0.0)",
+    "complex(nan, -inf)",
+    "[1 + 1j, -2 - 20j]",
+    "[0.5 + 1j, 2 - 3.25j]",
+    "[1e-5 + 1j, 2 + 3j]",
+    "[1 + 1e9j, 2 + 3j]",
+    "[complex(nan, 1), complex(-inf, -2.5), 3j]",
+    "[[1j, 2 + 0j], [-1 - 1j, 0j]]",
+    "[complex(1, nan), complex(1000, inf), complex(0.5, -0.0)]",
+    "np.arange(9.0) * (1 - 0.5j)",
+    "np.arange(30.0) + 1j",
+    "(np.arange(12.0) / 7 - 1j).reshape(2, 2, 3)",
     "np.arange(1200.0).reshape(40, 30) * (1 + 1j)",
-)  # fmt: skip
+)
 
 # Operations that leave their input as it is, by the name of the node each leaves behind.
 SCALAR_NODES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -205,8 +246,15 @@ def surroundings() -> Iterator[Case]:
 
 
 GROUPS = (
-    values, shapes, line_breaks, summaries, print_options, default_dtypes, histories, surroundings,
-)  # fmt: skip
+    values,
+    shapes,
+    line_breaks,
+    summaries,
+    print_options,
+    default_dtypes,
+    histories,
+    surroundings,
+)
 
 
 def build(x: str, dtype: str) -> torch.Tensor:

@@ -183,19 +183,31 @@ def strided() -> Iterator[Draw]:
 
 def small_draws() -> list[Draw]:
     return [
-        ["normal", [1], "float32"], ["normal", [3], "float32"], ["normal", [15], "float64"],
-        ["normal", [2], "bfloat16", 1.0, 2.0], ["normal", [16], "float32"],
-        ["normal", [17], "float16"], ["normal", [3], "complex64"],
+        ["normal", [1], "float32"],
+        ["normal", [3], "float32"],
+        ["normal", [15], "float64"],
+        ["normal", [2], "bfloat16", 1.0, 2.0],
+        ["normal", [16], "float32"],
+        ["normal", [17], "float16"],
+        ["normal", [3], "complex64"],
         ["normal", [4, 5, 6], "float32", 0.0, 1.0, {"view": VIEWS[3]}],
-        ["log_normal", [3], "float32"], ["uniform", [5], "float32"], ["uniform", [2], "float64"],
-        ["integers", [3], "int64", 0, 10], ["integers", [3], "int64", 0, 1 << 40],
-        ["permutation", 7, "int64"], ["bernoulli", [3], "float32", 0.5], ["dropout_mask", [9], 0.5],
-        ["exponential", [1], "float32"], ["gamma", array("np.full(3, 0.7)", "float32")],
+        ["log_normal", [3], "float32"],
+        ["uniform", [5], "float32"],
+        ["uniform", [2], "float64"],
+        ["integers", [3], "int64", 0, 10],
+        ["integers", [3], "int64", 0, 1 << 40],
+        ["permutation", 7, "int64"],
+        ["bernoulli", [3], "float32", 0.5],
+        ["dropout_mask", [9], 0.5],
+        ["exponential", [1], "float32"],
+        ["gamma", array("np.full(3, 0.7)", "float32")],
         ["gamma", array("np.full(2, 1.5)", "float64")],
         ["poisson", array("np.full(2, 4.0)", "float32")],
-        ["poisson", array("np.full(3, 0.0)", "float32")], ["uniform", [700], "float32"],
-        ["multinomial", array("np.arange(4.0)", "float32"), 2, False], ["normal", [0], "float32"],
-    ]  # fmt: skip
+        ["poisson", array("np.full(3, 0.0)", "float32")],
+        ["uniform", [700], "float32"],
+        ["multinomial", array("np.arange(4.0)", "float32"), 2, False],
+        ["normal", [0], "float32"],
+    ]
 
 
 def cases() -> Iterator[Case]:
@@ -251,19 +263,34 @@ def refused() -> Iterator[Draw]:
     yield ["bernoulli", [2], "float32", array("np.array([0, 1])", "int64")]
     yield ["bernoulli", [2], "complex64", array("np.array([0.5, 0.5])", "float32")]
     for dtype, low, high in (
-        ("float32", 5, 5), ("int64", 5, 3), ("uint8", 0, 300), ("uint8", -1, 30), ("int8", 0, 129),
-        ("bool", 0, 3), ("float16", 0, 100000), ("float16", 5000, None),
+        ("float32", 5, 5),
+        ("int64", 5, 3),
+        ("uint8", 0, 300),
+        ("uint8", -1, 30),
+        ("int8", 0, 129),
+        ("bool", 0, 3),
+        ("float16", 0, 100000),
+        ("float16", 5000, None),
         ("float32", (1 << 24) + 1, None),
-        ("int32", -(1 << 63), None), ("float16", -(1 << 63), None), ("bool", -(1 << 63), None),
-        ("complex64", 0, 2), ("complex64", 0, None), ("uint64", 0, None), ("uint16", 0, 65537),
-    ):  # fmt: skip
+        ("int32", -(1 << 63), None),
+        ("float16", -(1 << 63), None),
+        ("bool", -(1 << 63), None),
+        ("complex64", 0, 2),
+        ("complex64", 0, None),
+        ("uint64", 0, None),
+        ("uint16", 0, 65537),
+    ):
         yield ["integers", [3], dtype, low, high]
     for n, dtype in ((-1, "int64"), (300, "int8"), (257, "uint8"), (2050, "float16"), (5, "bool")):
         yield ["permutation", n, dtype]
     yield ["permutation", 5, "complex64"]
     weights = (
-        "[-1.0, 2.0]", "[np.nan, 2.0]", "[np.inf, 2.0]", "[0.0, 0.0]", "[[1.0, 1.0], [0.0, 0.0]]",
-    )  # fmt: skip
+        "[-1.0, 2.0]",
+        "[np.nan, 2.0]",
+        "[np.inf, 2.0]",
+        "[0.0, 0.0]",
+        "[[1.0, 1.0], [0.0, 0.0]]",
+    )
     for x, (samples, replacement) in itertools.product(weights, ((1, False), (2, True))):
         yield ["multinomial", array(f"np.array({x})", "float32"), samples, replacement]
     for x, samples in (

@@ -2,8 +2,10 @@
 
 python tools/seeds.py DIRECTORY     (of the documents, NNN_*.txt)
 
-Three comparisons: with real torch running the same cells under the same seed, character for character; with the text in
-the document, for cells that do not depend on unseeded random numbers; document 004, whose code was flattened and whose
+Three comparisons: with real torch running the same cells under the same seed, character for
+character; with the text in
+the document, for cells that do not depend on unseeded random numbers; document 004, whose code was
+flattened and whose
 outputs are those of a torch before 0.4, is compared by its numbers. Exits 1 if anything differs.
 """
 
@@ -17,16 +19,24 @@ import subprocess
 import sys
 import tempfile
 
-OUTPUT = re.compile(r"tensor[ (]|\[tensor|True|False|None$|Gradient function|First call|Second call|Call after|RuntimeError")
+OUTPUT = re.compile(
+    r"tensor[ (]|\[tensor|True|False|None$|Gradient function|First call|Second call|Call"
+    r" after|RuntimeError"
+)
 FLATTENED = [
     "import torch",
     "a = torch.ones((2, 2), requires_grad=True)\na",
     "a.requires_grad",
-    "# Normal way of creating gradients\na = torch.ones((2, 2))\n# Requires gradient\na.requires_grad_()\n"
-    "# Check if requires gradient\na.requires_grad",
+    (
+        "# Normal way of creating gradients\na = torch.ones((2, 2))\n# Requires"
+        " gradient\na.requires_grad_()\n# Check if requires gradient\na.requires_grad"
+    ),
     "# Not a variable\nno_gradient = torch.ones(2, 2)",
     "no_gradient.requires_grad",
-    "# Behaves similarly to tensors\nb = torch.ones((2, 2), requires_grad=True)\nprint(a + b)\nprint(torch.add(a, b))",
+    (
+        "# Behaves similarly to tensors\nb = torch.ones((2, 2), requires_grad=True)\nprint(a +"
+        " b)\nprint(torch.add(a, b))"
+    ),
     "print(a * b)\nprint(torch.mul(a, b))",
     "x = torch.ones(2, requires_grad=True)\nx",
     "y = 5 * (x + 1) ** 2\ny",
@@ -35,7 +45,10 @@ FLATTENED = [
     "x.grad",
     "print(x.requires_grad)\nprint(y.requires_grad)\nprint(o.requires_grad)",
 ]
-RANDOM = {"001": "all", "003": "tensor([[0.0023"}  # documents with unseeded draws, and what marks the outputs they reach
+RANDOM = {
+    "001": "all",
+    "003": "tensor([[0.0023",
+}  # documents with unseeded draws, and what marks the outputs they reach
 
 
 def is_code(text: str) -> bool:
@@ -61,12 +74,16 @@ def cells_of(text: str) -> list[tuple[str, str]]:
         while n < len(paragraphs) and OUTPUT.match(paragraphs[n].lstrip()):
             outputs.append(paragraphs[n])
             n += 1
-        found.append(("\n\n".join(paragraphs[: len(paragraphs[:n]) - len(outputs)]), "\n\n".join(outputs)))
+        found.append(
+            ("\n\n".join(paragraphs[: len(paragraphs[:n]) - len(outputs)]), "\n\n".join(outputs))
+        )
     return found
 
 
 def flattened_cells(text: str) -> list[tuple[str, str]]:
-    """The cells of a document whose line breaks were lost, each checked to stand in the text as it is."""
+    """The cells of a document whose line breaks were lost, each checked to stand in the text as it
+    is.
+    """
     flat = " ".join(text.split())
     for code in FLATTENED:
         assert " ".join(code.split()) in flat, code
@@ -76,7 +93,9 @@ def flattened_cells(text: str) -> list[tuple[str, str]]:
 def script(cells: list[tuple[str, str]], seed: bool) -> str:
     """The cells as one program, which marks where each one's output begins."""
     head = "# %%\nimport torch; torch.manual_seed(0); None\n" if seed else ""
-    return head + "".join(f"# %%\nprint('--- cell {i}')\n# %%\n{code}\n" for i, (code, _) in enumerate(cells))
+    return head + "".join(
+        f"# %%\nprint('--- cell {i}')\n# %%\n{code}\n" for i, (code, _) in enumerate(cells)
+    )
 
 
 def run(source: str, real: bool) -> list[str]:
@@ -86,8 +105,14 @@ def run(source: str, real: bool) -> list[str]:
         path.write_text(source)
         command = [sys.executable, "-m", "chainrule.cli", "run", "--echo", str(path)]
         if real:
-            command = [sys.executable, "-c", f"import torch, chainrule.cli as c; c.install_as_torch = lambda: None\n"
-                       f"c.main(['run', '--echo', {str(path)!r}])"]  # fmt: skip
+            command = [
+                sys.executable,
+                "-c",
+                (
+                    "import torch, chainrule.cli as c; c.install_as_torch = lambda: None\n"
+                    f"c.main(['run', '--echo', {str(path)!r}])"
+                ),
+            ]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.stderr:
         print(done.stderr)
@@ -112,7 +137,9 @@ def check(path: pathlib.Path) -> tuple[int, list[str]]:
         want = re.sub(r"0x[0-9a-fA-F]+", "0x", expected).strip("\n")
         twice = want.split("\n\n")
         if mine.strip() not in (want.strip(), twice[0].strip()):
-            problems.append(f"{path.name} cell {i}: chainrule prints\n{mine}\nand the document\n{want}")
+            problems.append(
+                f"{path.name} cell {i}: chainrule prints\n{mine}\nand the document\n{want}"
+            )
     return len(cells), problems
 
 

@@ -1,7 +1,9 @@
 """vmap as an array type: an array of examples that looks like one example.
 
-`BatchArray` holds a physical array whose axis 0 counts the examples; its shape is that of one of them. Elementwise
-functions align the examples' axes and run once on the physical arrays; reductions, shapes and indices act one axis further
+`BatchArray` holds a physical array whose axis 0 counts the examples; its shape is that of one of
+them. Elementwise
+functions align the examples' axes and run once on the physical arrays; reductions, shapes and
+indices act one axis further
 right. Nested vmaps nest the arrays, each with a level of its own.
 """
 
@@ -35,7 +37,9 @@ class BatchArray(Duck):
             return rule(level, *args, **kwargs)
         f = define.PRIMITIVES.get(name) or getattr(np, name, None)
         if not isinstance(f, np.ufunc) and not (hasattr(f, "op") and f.op.plain):
-            raise TypeError(f"vmap has no rule for {name!r}; call the function outside of vmap, or in a loop")
+            raise TypeError(
+                f"vmap has no rule for {name!r}; call the function outside of vmap, or in a loop"
+            )
         return elementwise(level, f, args, kwargs)
 
 
@@ -47,15 +51,23 @@ def elementwise(level: int, f: Callable, args: tuple, kwargs: dict) -> Any:
     """f on the physical arrays, the examples' axes aligned from the right."""
     rank = max(np.ndim(a) if not isinstance(a, Duck) else a.ndim for a in args)
     out = f(*[aligned(a, rank, level) for a in args], **kwargs)
-    return tuple(BatchArray(o, level) for o in out) if isinstance(out, tuple) else BatchArray(out, level)
+    return (
+        tuple(BatchArray(o, level) for o in out)
+        if isinstance(out, tuple)
+        else BatchArray(out, level)
+    )
 
 
 def aligned(a: Any, rank: int, level: int) -> Any:
-    """The physical array with axes of size 1 after the batch axis, so that examples broadcast as `rank`-d arrays."""
+    """The physical array with axes of size 1 after the batch axis, so that examples broadcast as
+    `rank`-d arrays.
+    """
     if not is_batched(a, level):
         return a
     lack = rank - a.ndim
-    return a.array.reshape((a.array.shape[0], *(1,) * lack, *a.array.shape[1:])) if lack else a.array
+    return (
+        a.array.reshape((a.array.shape[0], *(1,) * lack, *a.array.shape[1:])) if lack else a.array
+    )
 
 
 def is_batched(a: Any, level: int) -> bool:
@@ -86,13 +98,17 @@ def _reduction(ufunc: Any) -> Callable:
 
 
 def _accumulate(ufunc: Any) -> Callable:
-    return lambda level, x, axis=0: BatchArray(ufunc.accumulate(x.array, axis=axis % x.ndim + 1), level)
+    return lambda level, x, axis=0: BatchArray(
+        ufunc.accumulate(x.array, axis=axis % x.ndim + 1), level
+    )
 
 
 def _along(f: Callable) -> Callable:
     """The rule of a function along one axis, or (axis None) over the flat array."""
 
-    def rule(level: int, x: Any, axis: int | None = -1, keepdims: bool = False, **kwargs: Any) -> Any:
+    def rule(
+        level: int, x: Any, axis: int | None = -1, keepdims: bool = False, **kwargs: Any
+    ) -> Any:
         if axis is None:
             out = f(x.array.reshape(x.array.shape[0], -1), axis=1, **kwargs)
             return BatchArray(out.reshape(-1, *(1,) * x.ndim) if keepdims else out, level)
@@ -125,7 +141,9 @@ def _getitem(level: int, x: Any, index: Any) -> Any:
 def _matmul(level: int, x: Any, y: Any) -> Any:
     size = batch_size((x, y), level)
     if x.ndim == 1 and y.ndim == 1:
-        return elementwise(level, np.multiply, (x, y), {}).call("add.reduce", (x * y,), {"axis": -1})
+        return elementwise(level, np.multiply, (x, y), {}).call(
+            "add.reduce", (x * y,), {"axis": -1}
+        )
     if y.ndim == 1:
         return BatchArray((x_of(x, level) @ physical(y, size, level)[..., None])[..., 0], level)
     if x.ndim == 1:
@@ -142,16 +160,25 @@ def x_of(a: Any, level: int) -> Any:
 def _concatenate(level: int, arrays: Any, axis: int = 0) -> Any:
     size = batch_size(arrays, level)
     rank = arrays[0].ndim
-    return BatchArray(np.concatenate([physical(a, size, level) for a in arrays], axis=axis % rank + 1), level)
+    return BatchArray(
+        np.concatenate([physical(a, size, level) for a in arrays], axis=axis % rank + 1), level
+    )
 
 
 def _take_along(level: int, x: Any, index: Any, axis: int) -> Any:
     size = batch_size((x, index), level)
-    return BatchArray(np.take_along_axis(physical(x, size, level), physical(index, size, level), axis % x.ndim + 1), level)
+    return BatchArray(
+        np.take_along_axis(
+            physical(x, size, level), physical(index, size, level), axis % x.ndim + 1
+        ),
+        level,
+    )
 
 
 def _broadcast_to(level: int, x: Any, shape: tuple) -> Any:
-    return BatchArray(np.broadcast_to(aligned(x, len(shape), level), (x.array.shape[0], *shape)), level)
+    return BatchArray(
+        np.broadcast_to(aligned(x, len(shape), level), (x.array.shape[0], *shape)), level
+    )
 
 
 def _put_add(level: int, x: Any, index: Any, shape: tuple) -> Any:
@@ -162,10 +189,14 @@ def _put_add(level: int, x: Any, index: Any, shape: tuple) -> Any:
     rank = max(i.ndim for i in index if hasattr(i, "ndim"))
     number = np.arange(size).reshape((size,) + (1,) * rank)
     moved = tuple(aligned(i, rank, level) for i in index)
-    return BatchArray(define.put_add(physical(x, size, level), (number, *moved), (size, *shape)), level)
+    return BatchArray(
+        define.put_add(physical(x, size, level), (number, *moved), (size, *shape)), level
+    )
 
 
-def _put_along(level: int, x: Any, index: Any, axis: int, shape: tuple, repeated: bool = False) -> Any:
+def _put_along(
+    level: int, x: Any, index: Any, axis: int, shape: tuple, repeated: bool = False
+) -> Any:
     size = batch_size((x, index), level)
     put_along = define.PRIMITIVES["put_along"]
     x, index = physical(x, size, level), physical(index, size, level)
@@ -175,7 +206,9 @@ def _put_along(level: int, x: Any, index: Any, axis: int, shape: tuple, repeated
 def _recurrence(level: int, x: Any, y: Any, axis: int) -> Any:
     size = batch_size((x, y), level)
     recurrence = define.PRIMITIVES["recurrence"]
-    return BatchArray(recurrence(physical(x, size, level), physical(y, size, level), axis % x.ndim + 1), level)
+    return BatchArray(
+        recurrence(physical(x, size, level), physical(y, size, level), axis % x.ndim + 1), level
+    )
 
 
 def _partition(f: Callable) -> Callable:
@@ -201,7 +234,9 @@ RULES: dict[str, Callable] = {
     "minimum.accumulate": _accumulate(np.minimum),
     "logaddexp.accumulate": _accumulate(np.logaddexp),
     "reshape": _reshape,
-    "transpose": lambda level, x, axes: BatchArray(x.array.transpose((0, *[a % x.ndim + 1 for a in axes])), level),
+    "transpose": lambda level, x, axes: BatchArray(
+        x.array.transpose((0, *[a % x.ndim + 1 for a in axes])), level
+    ),
     "astype": lambda level, x, dtype: BatchArray(x.array.astype(dtype), level),
     "copy": lambda level, x: BatchArray(x.array.copy(), level),
     "real": lambda level, x: BatchArray(x.array.real, level),

@@ -1,7 +1,9 @@
 """Forward mode as an array type: a value and its tangent, computed side by side.
 
-Every rule maps (value, tangent) pairs to a pair. For elementwise functions the tangent follows from the operator's vjp
-rule (the derivative of a function that acts on each element alone is its own transpose), so nothing is written twice;
+Every rule maps (value, tangent) pairs to a pair. For elementwise functions the tangent follows from
+the operator's vjp
+rule (the derivative of a function that acts on each element alone is its own transpose), so nothing
+is written twice;
 linear functions act on the tangent as on the value; the rest are the rows of the table.
 """
 
@@ -47,7 +49,9 @@ def split(a: Any, level: int) -> tuple[Any, Any]:
 def _elementwise(name: str) -> Callable:
     """The rule of an elementwise ufunc, from the vjp of the operator defined with it."""
     f = define.PRIMITIVES.get(name) or getattr(np, name, None)
-    o = getattr(f, "op", None) or next((o for o in define.OPS.values() if o.plain and o.rules and o.ufunc is f), None)
+    o = getattr(f, "op", None) or next(
+        (o for o in define.OPS.values() if o.plain and o.rules and o.ufunc is f), None
+    )
     if f in CONSTANT:
         return lambda level, *args: f(*[split(a, level)[0] for a in args])
     if o is None or not o.rules or not o.plain:
@@ -58,7 +62,11 @@ def _elementwise(name: str) -> Callable:
         values = [v for v, _ in pairs]
         out = f(*values)
         given = {"out": out, **dict(zip(o.params, values, strict=True))}
-        parts = [r(t, *[given[n] for n in names]) for r, names, (_, t) in zip(o.rules, o.names, pairs, strict=False) if t is not None]
+        parts = [
+            r(t, *[given[n] for n in names])
+            for r, names, (_, t) in zip(o.rules, o.names, pairs, strict=False)
+            if t is not None
+        ]
         if not parts:
             return out
         tangent = parts[0] if len(parts) == 1 else parts[0] + parts[1]
@@ -107,13 +115,21 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
 def _where(level: int, c: Any, x: Any, y: Any) -> Any:
     (a, da), (b, db) = split(x, level), split(y, level)
     condition = split(c, level)[0]
-    return DualArray(np.where(condition, a, b), np.where(condition, 0 if da is None else da, 0 if db is None else db), level)
+    return DualArray(
+        np.where(condition, a, b),
+        np.where(condition, 0 if da is None else da, 0 if db is None else db),
+        level,
+    )
 
 
 def _concatenate(level: int, arrays: Any, axis: int = 0) -> Any:
     pairs = [split(a, level) for a in arrays]
-    tangents = [np.zeros(v.shape, v.dtype) if t is None else np.broadcast_to(t, v.shape) for v, t in pairs]
-    return DualArray(np.concatenate([v for v, _ in pairs], axis=axis), np.concatenate(tangents, axis=axis), level)
+    tangents = [
+        np.zeros(v.shape, v.dtype) if t is None else np.broadcast_to(t, v.shape) for v, t in pairs
+    ]
+    return DualArray(
+        np.concatenate([v for v, _ in pairs], axis=axis), np.concatenate(tangents, axis=axis), level
+    )
 
 
 def _places(f: Callable) -> Callable:
@@ -122,9 +138,19 @@ def _places(f: Callable) -> Callable:
 
 
 def _reduction(ufunc: Any, name: str) -> Callable:
-    """The rule of a reduction from the vjp of operator `name`: the cotangent 1 gives the slope by each element."""
+    """The rule of a reduction from the vjp of operator `name`: the cotangent 1 gives the slope by
+    each element.
+    """
 
-    def rule(level: int, x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False, **rest: Any) -> Any:
+    def rule(
+        level: int,
+        x: Any,
+        axis: Any = 0,
+        dtype: Any = None,
+        out: None = None,
+        keepdims: bool = False,
+        **rest: Any,
+    ) -> Any:
         value, tangent = split(x, level)
         axes = tuple(range(value.ndim)) if axis is None else axis
         whole = ufunc.reduce(value, axis=axes, keepdims=True, **rest)
@@ -132,12 +158,16 @@ def _reduction(ufunc: Any, name: str) -> Callable:
         given = {"x": value, "out": whole, "dim": axes, "keepdim": True}
         slopes = vjp(np.ones(whole.shape, whole.dtype), *[given[n] for n in names])
         result = whole if keepdims else ufunc.reduce(value, axis=axes, **rest)
-        return DualArray(result, np.add.reduce(slopes * tangent, axis=axes, keepdims=keepdims), level)
+        return DualArray(
+            result, np.add.reduce(slopes * tangent, axis=axes, keepdims=keepdims), level
+        )
 
     return rule
 
 
-def _product(level: int, x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
+def _product(
+    level: int, x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False
+) -> Any:
     if axis is not None:
         return _reduction(np.multiply, "prod")(level, x, axis, keepdims=keepdims)
     flat = _reduction(np.multiply, "prod")(level, x.reshape(-1), 0)
@@ -147,7 +177,9 @@ def _product(level: int, x: Any, axis: Any = 0, dtype: Any = None, out: None = N
 def _running_product(level: int, x: Any, axis: int = 0) -> Any:
     value, tangent = split(x, level)
     out = np.multiply.accumulate(value, axis=axis)
-    return DualArray(out, define.PRIMITIVES["recurrence"](_before(out, 1, axis) * tangent, value, axis), level)
+    return DualArray(
+        out, define.PRIMITIVES["recurrence"](_before(out, 1, axis) * tangent, value, axis), level
+    )
 
 
 def _running_logsum(level: int, x: Any, axis: int = 0) -> Any:
@@ -160,7 +192,9 @@ def _running_logsum(level: int, x: Any, axis: int = 0) -> Any:
 
 def _before(x: Any, first: float, axis: int) -> Any:
     """`x` one place later along an axis, with `first` in front."""
-    head, tail = [(slice(None),) * (axis % x.ndim) + (part,) for part in (slice(0, 1), slice(None, -1))]
+    head, tail = [
+        (slice(None),) * (axis % x.ndim) + (part,) for part in (slice(0, 1), slice(None, -1))
+    ]
     return np.concatenate((np.full(x[head].shape, first, x.dtype), x[tail]), axis=axis)
 
 
@@ -168,7 +202,9 @@ def _partition(level: int, x: Any, kth: int, axis: int = -1) -> Any:
     value, tangent = split(x, level)
     places = np.argpartition(value, kth, axis=axis)
     tangent = np.broadcast_to(tangent, value.shape)
-    return DualArray(np.take_along_axis(value, places, axis), np.take_along_axis(tangent, places, axis), level)
+    return DualArray(
+        np.take_along_axis(value, places, axis), np.take_along_axis(tangent, places, axis), level
+    )
 
 
 def _running_extreme(name: str) -> Callable:
@@ -182,11 +218,19 @@ def _running_extreme(name: str) -> Callable:
 
 
 RULES: dict[str, Callable] = {
-    "matmul": _matmul, "dot": _matmul, "where": _where, "concatenate": _concatenate,
-    "maximum.reduce": _reduction(np.maximum, "amax"), "minimum.reduce": _reduction(np.minimum, "amin"),
-    "multiply.reduce": _product, "multiply.accumulate": _running_product, "logaddexp.accumulate": _running_logsum,
+    "matmul": _matmul,
+    "dot": _matmul,
+    "where": _where,
+    "concatenate": _concatenate,
+    "maximum.reduce": _reduction(np.maximum, "amax"),
+    "minimum.reduce": _reduction(np.minimum, "amin"),
+    "multiply.reduce": _product,
+    "multiply.accumulate": _running_product,
+    "logaddexp.accumulate": _running_logsum,
     "partition": _partition,
-    "maximum.accumulate": _running_extreme("cummax"), "minimum.accumulate": _running_extreme("cummin"),
+    "maximum.accumulate": _running_extreme("cummax"),
+    "minimum.accumulate": _running_extreme("cummin"),
     **{f.__name__: _places(f) for f in (np.argmax, np.argmin, np.argsort, np.argpartition)},
-    "logical_or.reduce": _places(np.logical_or.reduce), "logical_and.reduce": _places(np.logical_and.reduce),
-}  # fmt: skip
+    "logical_or.reduce": _places(np.logical_or.reduce),
+    "logical_and.reduce": _places(np.logical_and.reduce),
+}

@@ -1,8 +1,12 @@
-"""What all array types of ours have in common: the NumPy protocols, operators and methods, funnelled into one `call`.
+"""What all array types of ours have in common: the NumPy protocols, operators and methods,
+funnelled into one `call`.
 
-A transformation is an array type: NumPy's functions, ufuncs and operators, our primitives, and the few methods of the
-waist all arrive as `call(name, args, kwargs)` at the highest array type among the arguments, which looks the name up in
-its table. Names are the ufunc's (`exp`, `add`), `add.reduce` for its methods, and the function's or method's (`where`,
+A transformation is an array type: NumPy's functions, ufuncs and operators, our primitives, and the
+few methods of the
+waist all arrive as `call(name, args, kwargs)` at the highest array type among the arguments, which
+looks the name up in
+its table. Names are the ufunc's (`exp`, `add`), `add.reduce` for its methods, and the function's or
+method's (`where`,
 `reshape`, `getitem`).
 """
 
@@ -14,12 +18,28 @@ from typing import Any
 import numpy as np
 
 OPERATORS = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.divide, "pow": np.power, "mod": np.remainder,
-    "floordiv": np.floor_divide, "matmul": np.matmul, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
-    "lshift": np.left_shift, "rshift": np.right_shift,
-}  # fmt: skip
-COMPARISONS = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal,
-               "ne": np.not_equal}  # fmt: skip
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "truediv": np.divide,
+    "pow": np.power,
+    "mod": np.remainder,
+    "floordiv": np.floor_divide,
+    "matmul": np.matmul,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "lshift": np.left_shift,
+    "rshift": np.right_shift,
+}
+COMPARISONS = {
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+}
 
 
 class Duck:

@@ -1,7 +1,10 @@
-"""A tensor that looks like an array: what the backward pass runs on when its own derivative is wanted.
+"""A tensor that looks like an array: what the backward pass runs on when its own derivative is
+wanted.
 
-With `create_graph=True` the engine hands the rules `GradArray`s in place of arrays. Each NumPy function a rule calls then
-runs as the tensor operator of the same meaning, which records its node: so one rule serves every order. Ufuncs find their
+With `create_graph=True` the engine hands the rules `GradArray`s in place of arrays. Each NumPy
+function a rule calls then
+runs as the tensor operator of the same meaning, which records its node: so one rule serves every
+order. Ufuncs find their
 operator by the kernel it was defined with, primitives by their name; the rest is the table below.
 """
 
@@ -63,7 +66,9 @@ def _derive(name: str) -> Callable:
     for o in define.OPS.values():
         if o.ufunc is not None and o.ufunc.__name__ == name and o.total == o.n:
             return o.entry
-    raise TypeError(f"double backward has no rule for NumPy's {name!r}; add a row to arrays/grad.py")
+    raise TypeError(
+        f"double backward has no rule for NumPy's {name!r}; add a row to arrays/grad.py"
+    )
 
 
 def _primitive_rule(entry: Callable) -> Callable:
@@ -94,7 +99,9 @@ def _function(name: str) -> Callable:
 
 
 def _reduction(name: str) -> Callable:
-    def rule(x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
+    def rule(
+        x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False
+    ) -> Any:
         axis = tuple(range(x._data.ndim)) if axis is None else axis
         return define.OPS[name].entry(x, axis, keepdims)
 
@@ -111,10 +118,34 @@ def _constant(ufunc: Any) -> Callable:
 
 
 CONSTANT = (
-    np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.isnan, np.isinf, np.isfinite,
-    np.logical_and, np.logical_or, np.logical_not, np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert,
-    np.floor, np.ceil, np.rint, np.trunc, np.signbit, np.floor_divide, np.left_shift, np.right_shift, np.gcd, np.lcm,
-)  # fmt: skip
+    np.equal,
+    np.not_equal,
+    np.less,
+    np.less_equal,
+    np.greater,
+    np.greater_equal,
+    np.isnan,
+    np.isinf,
+    np.isfinite,
+    np.logical_and,
+    np.logical_or,
+    np.logical_not,
+    np.logical_xor,
+    np.bitwise_and,
+    np.bitwise_or,
+    np.bitwise_xor,
+    np.invert,
+    np.floor,
+    np.ceil,
+    np.rint,
+    np.trunc,
+    np.signbit,
+    np.floor_divide,
+    np.left_shift,
+    np.right_shift,
+    np.gcd,
+    np.lcm,
+)
 RULES: dict[str, Callable] = {
     **{ufunc.__name__: _constant(ufunc) for ufunc in CONSTANT},
     "add.reduce": _reduction("sum"),

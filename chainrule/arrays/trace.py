@@ -1,7 +1,9 @@
 """Tracing as an array type: an array that computes, and writes down what was computed.
 
-Running a function on `TraceArray`s gives its result at once and leaves a `Recording`: the list of waist functions called,
-in order, each with where its arguments came from. Replayed on other arrays of the same shapes it is the function.
+Running a function on `TraceArray`s gives its result at once and leaves a `Recording`: the list of
+waist functions called,
+in order, each with where its arguments came from. Replayed on other arrays of the same shapes it is
+the function.
 """
 
 from __future__ import annotations
@@ -60,7 +62,10 @@ class Recording:
         return [values[o.place] for o in outputs]
 
     def __str__(self) -> str:
-        return "\n".join(f"v{self.inputs + i} = {name}({', '.join(map(str, args))})" for i, (name, args, _) in enumerate(self.lines))
+        return "\n".join(
+            f"v{self.inputs + i} = {name}({', '.join(map(str, args))})"
+            for i, (name, args, _) in enumerate(self.lines)
+        )
 
 
 @dataclass(frozen=True)

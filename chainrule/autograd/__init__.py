@@ -2,10 +2,10 @@
 
 from . import functional as functional
 from . import graph as graph
-from .reverse import backward as backward
-from .reverse import grad as grad
 from .function import Function as Function
 from .modes import enable_grad as enable_grad
 from .modes import inference_mode as inference_mode
 from .modes import no_grad as no_grad
 from .modes import set_grad_enabled as set_grad_enabled
+from .reverse import backward as backward
+from .reverse import grad as grad

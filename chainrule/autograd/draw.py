@@ -8,9 +8,11 @@ from ..tape import AccumulateGrad, Node
 
 
 def draw(tensor: Any) -> str:
-    """The nodes that gradients of `tensor` pass through, one a line, each below the one that used it.
+    """The nodes that gradients of `tensor` pass through, one a line, each below the one that used
+    it.
 
-    A node used twice is drawn once and named again by its number; leaves show their shape. Raises RuntimeError for a tensor
+    A node used twice is drawn once and named again by its number; leaves show their shape. Raises
+    RuntimeError for a tensor
     without graph.
     """
     root = tensor._history()
@@ -29,7 +31,9 @@ def draw(tensor: Any) -> str:
         edges = [e for e in node.edges if e is not None]
         for i in reversed(range(len(edges))):
             last = i == len(edges) - 1
-            stack.append((edges[i], rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  ")))
+            stack.append(
+                (edges[i], rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+            )
     return "\n".join(lines)
 
 

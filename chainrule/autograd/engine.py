@@ -1,12 +1,18 @@
 """The backward pass: iterative, latest node first.
 
-Nodes carry the tick of one clock, and a node is always younger than the nodes of its inputs. So taking the youngest node
-that has received something is a topological order: when a node's turn comes, everything that could send it a gradient has
-run. A heap holds the nodes that wait; on a chain it stays empty. Leaves come last, the youngest first.
+Nodes carry the tick of one clock, and a node is always younger than the nodes of its inputs. So
+taking the youngest node
+that has received something is a topological order: when a node's turn comes, everything that could
+send it a gradient has
+run. A heap holds the nodes that wait; on a chain it stays empty. Leaves come last, the youngest
+first.
 
-The engine does what rules would otherwise repeat: it reduces each cotangent to the shape and dtype of the value it belongs
-to, accumulates, converts torch's conjugate convention where gradients enter and leave, runs hooks, checks that saved
-values were not overwritten, and frees what was saved. A cotangent may be smaller than its value as long as it broadcasts
+The engine does what rules would otherwise repeat: it reduces each cotangent to the shape and dtype
+of the value it belongs
+to, accumulates, converts torch's conjugate convention where gradients enter and leave, runs hooks,
+checks that saved
+values were not overwritten, and frees what was saved. A cotangent may be smaller than its value as
+long as it broadcasts
 (the gradient of a sum is one number); it is expanded where a rule or a user needs the whole of it.
 """
 
@@ -33,8 +39,16 @@ ndarray = np.ndarray
 add_up = np.add.reduce
 
 
-def run(roots: Sequence, retain: bool, create: bool, targets: Targets | None = None, accumulate: bool = True) -> None:
-    """Send the cotangents `roots` ([(node, index, g)]) backward; fill `targets`, or else the leaves' `.grad`."""
+def run(
+    roots: Sequence,
+    retain: bool,
+    create: bool,
+    targets: Targets | None = None,
+    accumulate: bool = True,
+) -> None:
+    """Send the cotangents `roots` ([(node, index, g)]) backward; fill `targets`, or else the
+    leaves' `.grad`.
+    """
     walk = Walk(retain, create, targets, accumulate)
     buffer: dict[Node, Any] = {}
     for node, index, g in roots:
@@ -48,11 +62,17 @@ def run_scalar(node: Node, index: int, g: Any, retain: bool) -> None:
     """`run` for the usual case: one scalar, gradients for the leaves."""
     walk = Walk(retain, False, None, True)
     several = node.op.outputs != 1
-    _quietly(walk, {node: [g if i == index else None for i in range(len(node.shape))] if several else g}, False)
+    _quietly(
+        walk,
+        {node: [g if i == index else None for i in range(len(node.shape))] if several else g},
+        False,
+    )
 
 
 def _quietly(walk: Walk, buffer: dict, create: bool) -> None:
-    """Walk with NumPy's warnings off throughout; what is called meanwhile need not turn them off again."""
+    """Walk with NumPy's warnings off throughout; what is called meanwhile need not turn them off
+    again.
+    """
     mode = state.mode
     state.mode = (operator.call, create)
     try:
@@ -79,7 +99,9 @@ def reaching(roots: Any, targets: set) -> set:
 
 def shape_of(node: Node, index: int) -> tuple:
     """Shape and dtype of a node's output."""
-    return (node.shape, node.dtype) if node.op.outputs == 1 else (node.shape[index], node.dtype[index])
+    return (
+        (node.shape, node.dtype) if node.op.outputs == 1 else (node.shape[index], node.dtype[index])
+    )
 
 
 def arrive(buffer: dict, node: Node, index: int, g: Any) -> None:
@@ -97,8 +119,15 @@ class Walk:
 
     __slots__ = ("accumulate", "create", "needed", "retain", "targets")
 
-    def __init__(self, retain: bool, create: bool, targets: Targets | None, accumulate: bool) -> None:
-        self.retain, self.create, self.targets, self.accumulate = retain, create, targets, accumulate
+    def __init__(
+        self, retain: bool, create: bool, targets: Targets | None, accumulate: bool
+    ) -> None:
+        self.retain, self.create, self.targets, self.accumulate = (
+            retain,
+            create,
+            targets,
+            accumulate,
+        )
         self.needed: set | None = None
 
     def start(self, buffer: dict) -> None:
@@ -122,7 +151,12 @@ class Walk:
                 node, following = following, None
             g = buffer.pop(node)
             simple, args, dtype = node.op.simple, node.args, node.dtype
-            if special or simple is None or node.more is not None or (dtype is not F32 and dtype is not F64):
+            if (
+                special
+                or simple is None
+                or node.more is not None
+                or (dtype is not F32 and dtype is not F64)
+            ):
                 self.deliver(self.pull(node, g), node.edges, node.index, buffer, ready, leaves)
                 continue
             if args is None:
@@ -177,7 +211,9 @@ class Walk:
                 if leaf is not None:
                     accumulate_grad(leaf, g, node)
 
-    def deliver(self, grads: Sequence, edges: tuple, index: tuple, buffer: dict, ready: list, leaves: list) -> None:
+    def deliver(
+        self, grads: Sequence, edges: tuple, index: tuple, buffer: dict, ready: list, leaves: list
+    ) -> None:
         """Hand cotangents to the nodes they belong to."""
         for g, e, i in zip(grads, edges, index, strict=False):
             if e is not None and g is not None:
@@ -195,7 +231,9 @@ class Walk:
             heappush(ready, (-node.seq, node))
 
     def pull(self, node: Node, g: Any) -> Sequence:
-        """Cotangents of a node's inputs, with hooks, targets, double backward, several outputs and half types."""
+        """Cotangents of a node's inputs, with hooks, targets, double backward, several outputs and
+        half types.
+        """
         g = whole(node, g)
         if node.more is not None and "hooks" in node.more:
             g = run_hooks(node, g)
@@ -211,11 +249,17 @@ class Walk:
         if self.create:
             args = node.lifted(lift_saved) if hasattr(node, "lifted") else lift_saved(node, args)
             g = as_grad(g)
-        elif node.op.rules and (node.dtype in HALVES if node.op.outputs == 1 else any(d in HALVES for d in node.dtype)):
+        elif node.op.rules and (
+            node.dtype in HALVES if node.op.outputs == 1 else any(d in HALVES for d in node.dtype)
+        ):
             g, args = widen(g, args)
         if node.op.outputs != 1 and node.op.rules:
-            g = tuple([np.zeros(s, d) if gi is None and not node.op.partial else gi
-                       for gi, s, d in zip(g, node.shape, node.dtype, strict=True)])  # fmt: skip
+            g = tuple(
+                [
+                    np.zeros(s, d) if gi is None and not node.op.partial else gi
+                    for gi, s, d in zip(g, node.shape, node.dtype, strict=True)
+                ]
+            )
         before = node.more and node.more.get("pre_hooks")
         if before:
             g = node_pre_hooks(before, g)
@@ -257,8 +301,13 @@ def _age(node: Node) -> int:
 
 
 def broadcast(node: Node) -> bool:
-    """Whether an input of an elementwise node had another shape than its output, so that its gradient is a sum."""
-    return any(e is not None and shape_of(e, i)[0] != node.shape for e, i in zip(node.edges, node.index, strict=True))
+    """Whether an input of an elementwise node had another shape than its output, so that its
+    gradient is a sum.
+    """
+    return any(
+        e is not None and shape_of(e, i)[0] != node.shape
+        for e, i in zip(node.edges, node.index, strict=True)
+    )
 
 
 def whole(node: Node, g: Any) -> Any:
@@ -280,7 +329,12 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad) -> None:
     if old is None:
         if type(g) is ndarray:
             # two names hold the array, the caller's and ours; getrefcount is the third
-            if g.shape != node.shape or g.base is not None or getrefcount(g) > 3 or not g.flags.c_contiguous:
+            if (
+                g.shape != node.shape
+                or g.base is not None
+                or getrefcount(g) > 3
+                or not g.flags.c_contiguous
+            ):
                 g = full_copy(g, node.shape)
         elif g.shape != node.shape:
             g = full_copy(g, node.shape)
@@ -311,7 +365,9 @@ def add_to(old: Any, g: Any) -> None:
 
 
 def fit(g: Any, shape: tuple, dtype: Any) -> Any:
-    """`g` reduced to a shape that broadcasts to `shape`, in `dtype`: broadcasting and promotion undone."""
+    """`g` reduced to a shape that broadcasts to `shape`, in `dtype`: broadcasting and promotion
+    undone.
+    """
     given = g.shape
     if given != shape:
         lead = len(given) - len(shape)
@@ -355,6 +411,7 @@ def as_grad(g: Any) -> Any:
 
 def widen(g: Any, args: tuple) -> tuple:
     """Half-precision cotangent and saved values in float32."""
+
     def up(v: Any) -> Any:
         if isinstance(v, (tuple, list)) and any(isinstance(e, ndarray) for e in v):
             return type(v)([up(e) for e in v])
@@ -379,11 +436,22 @@ def lift_saved(node: Node, args: tuple) -> tuple:
         if k is None:
             return value
         if node.op.variadic:
-            return [v if e is None else tensor_at(v, e, i) for v, e, i in zip(value, node.edges, node.index, strict=True)]
-        return value if value is None or k >= len(node.edges) or node.edges[k] is None else tensor_at(value, node.edges[k], node.index[k])
+            return [
+                v if e is None else tensor_at(v, e, i)
+                for v, e, i in zip(value, node.edges, node.index, strict=True)
+            ]
+        return (
+            value
+            if value is None or k >= len(node.edges) or node.edges[k] is None
+            else tensor_at(value, node.edges[k], node.index[k])
+        )
 
-    return tuple([None if a is None else tuple([lift(n, v) for n, v in zip(names, a, strict=True)])
-                  for names, a in zip(node.op.names, args, strict=False)])  # fmt: skip
+    return tuple(
+        [
+            None if a is None else tuple([lift(n, v) for n, v in zip(names, a, strict=True)])
+            for names, a in zip(node.op.names, args, strict=False)
+        ]
+    )
 
 
 def tensor_at(array: Any, node: Node, index: int) -> Any:
@@ -395,7 +463,7 @@ def tensor_at(array: Any, node: Node, index: int) -> Any:
     return GradArray(t)
 
 
-# -- hooks -----------------------------------------------------------------------------------------------------------
+# -- hooks -----------------------------------------------------------------------------------------
 
 
 def as_tensor(g: Any) -> Any:
@@ -410,7 +478,9 @@ def as_array(t: Any) -> Any:
 
 
 def run_hooks(node: Node, g: Any) -> Any:
-    """Run the tensor hooks of a node's outputs, oldest first (`retain_grad` is last); each may replace the gradient."""
+    """Run the tensor hooks of a node's outputs, oldest first (`retain_grad` is last); each may
+    replace the gradient.
+    """
     gs = list(g) if node.op.outputs != 1 else [g]
     for index, hooks in list(node.more["hooks"].items()):
         for key in sorted(hooks):
@@ -429,8 +499,10 @@ def check_hook_result(hook: Any, out: Any, shape: tuple, dtype: Any) -> Any:
         raise TypeError(f"expected Variable, but hook returned '{type(out).__name__}'")
     if out.shape != shape:
         name = getattr(hook, "__name__", "hook")
-        raise RuntimeError(f"hook '{name}' has changed the size of value: it returned a gradient of shape "
-                           f"{list(out.shape)} for a tensor of shape {list(shape)}")  # fmt: skip
+        raise RuntimeError(
+            f"hook '{name}' has changed the size of value: it returned a gradient of shape "
+            f"{list(out.shape)} for a tensor of shape {list(shape)}"
+        )
     return fit(as_array(out), shape, dtype)
 
 

@@ -1,8 +1,11 @@
 """`Function`: an operation whose derivative the user writes.
 
-`forward` runs unrecorded; one node stands for the whole call, and its rule is the user's `backward`, given tensors and
-returning tensors, so that a backward written in differentiable operations can itself be differentiated. Saved inputs are
-kept as they are; a saved output is kept as its array and joined to the node again when it is asked for, so that no
+`forward` runs unrecorded; one node stands for the whole call, and its rule is the user's
+`backward`, given tensors and
+returning tensors, so that a backward written in differentiable operations can itself be
+differentiated. Saved inputs are
+kept as they are; a saved output is kept as its array and joined to the node again when it is asked
+for, so that no
 reference cycle arises.
 """
 
@@ -37,7 +40,10 @@ class FunctionCtx:
         """Keep tensors (inputs, outputs or intermediates; None allowed) for `backward`."""
         for t in tensors:
             if t is not None and not isinstance(t, define.Tensor):
-                raise TypeError(f"save_for_backward can only save variables, but argument is of type {type(t).__name__}")
+                raise TypeError(
+                    "save_for_backward can only save variables, but argument is of type"
+                    f" {type(t).__name__}"
+                )
         self._to_save = tensors
 
     def save_for_forward(self, *tensors: Any) -> None:
@@ -77,7 +83,9 @@ class _CustomOp:
 
     def __init__(self, name: str, outputs: int) -> None:
         self.outputs = outputs
-        self.node_class = type(name, (FunctionNode,), {"__slots__": (), "__module__": "chainrule.autograd.function"})
+        self.node_class = type(
+            name, (FunctionNode,), {"__slots__": (), "__module__": "chainrule.autograd.function"}
+        )
 
 
 class FunctionNode(Node):
@@ -103,35 +111,56 @@ class FunctionNode(Node):
     def check(self) -> None:
         s = overwritten(self.more["watched"], self.seq)
         if s is not None:
-            raise OverwrittenError(str(self.shape), self.name(), self.line, s.line, s.version, s.version - 1)
+            raise OverwrittenError(
+                str(self.shape), self.name(), self.line, s.line, s.version, s.version - 1
+            )
 
     def pull(self, g: Any, args: tuple) -> tuple:
         ctx, function, places = self.more["call"]
         single = self.op.outputs == 1
         gs = [g] if single else list(g)
         if ctx.materialize_grads:
-            like = [(self.shape, self.dtype)] if single else zip(self.shape, self.dtype, strict=True)
-            gs = [np.zeros(s, d) if g is None and s is not None else g for g, (s, d) in zip(gs, like, strict=True)]
+            like = (
+                [(self.shape, self.dtype)] if single else zip(self.shape, self.dtype, strict=True)
+            )
+            gs = [
+                np.zeros(s, d) if g is None and s is not None else g
+                for g, (s, d) in zip(gs, like, strict=True)
+            ]
         ctx._node = self
         try:
-            grads = function.backward(ctx, *[None if g is None else engine.as_tensor(g) for g in gs])
+            grads = function.backward(
+                ctx, *[None if g is None else engine.as_tensor(g) for g in gs]
+            )
         finally:
             ctx._node = None
         grads = grads if isinstance(grads, (tuple, list)) else (grads,)
         grads = _checked(function, grads, len(ctx.needs_input_grad))
         edges = zip(places, self.edges, self.index, strict=True)
-        return tuple([self._array(function, k, grads[k], e and engine.shape_of(e, i)[0]) for k, e, i in edges])
+        return tuple(
+            [
+                self._array(function, k, grads[k], e and engine.shape_of(e, i)[0])
+                for k, e, i in edges
+            ]
+        )
 
     def _array(self, function: Any, k: int, grad: Any, shape: tuple | None) -> Any:
-        """The array of the gradient returned for argument k, if it can be summed to the argument's shape."""
+        """The array of the gradient returned for argument k, if it can be summed to the argument's
+        shape.
+        """
         if grad is None or shape is None:
             return None
         if not isinstance(grad, define.Tensor):
-            raise TypeError(f"{function.__name__}.backward returned {type(grad).__name__} where a Tensor or None was expected")
+            raise TypeError(
+                f"{function.__name__}.backward returned {type(grad).__name__} where a Tensor or"
+                " None was expected"
+            )
         lead = grad.ndim - len(shape)
         if lead < 0 or any(n not in (m, 1) for m, n in zip(grad.shape[lead:], shape, strict=True)):
-            raise RuntimeError(f"Function {self.name()} returned an invalid gradient at index {k} - got {list(grad.shape)} but "
-                               f"expected shape compatible with {list(shape)}")  # fmt: skip
+            raise RuntimeError(
+                f"Function {self.name()} returned an invalid gradient at index {k} - got"
+                f" {list(grad.shape)} but expected shape compatible with {list(shape)}"
+            )
         return engine.as_array(grad)
 
 
@@ -139,28 +168,36 @@ def _checked(function: Any, grads: tuple, count: int) -> tuple:
     if len(grads) > count and all(g is None for g in grads[count:]):
         grads = grads[:count]
     if len(grads) != count:
-        raise RuntimeError(f"function {function.__name__}Backward returned an incorrect number of gradients "
-                           f"(expected {count}, got {len(grads)})")  # fmt: skip
+        raise RuntimeError(
+            f"function {function.__name__}Backward returned an incorrect number of gradients "
+            f"(expected {count}, got {len(grads)})"
+        )
     return grads
 
 
 class Function:
     """Base class for operations with a user-written derivative; call them through `apply`.
 
-    Subclasses define the static methods `forward(ctx, *args)` (or `forward(*args)` with `setup_context(ctx, inputs,
-    output)`) and `backward(ctx, *grad_outputs)`, which returns one gradient, or None, for each argument of forward.
+    Subclasses define the static methods `forward(ctx, *args)` (or `forward(*args)` with
+    `setup_context(ctx, inputs,
+    output)`) and `backward(ctx, *grad_outputs)`, which returns one gradient, or None, for each
+    argument of forward.
     """
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         """Compute the result."""
-        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+        raise NotImplementedError(
+            "You must implement the forward function for custom autograd.Function."
+        )
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """Compute the gradients of the arguments of forward."""
-        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function "
-                                  "to use it with backward mode AD.")  # fmt: skip
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function"
+            " to use it with backward mode AD."
+        )
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
@@ -204,9 +241,15 @@ def _own_output(o: Any, inputs: list, dirty: set) -> Any:
     return o
 
 
-def _attach(cls: Any, ctx: FunctionCtx, args: tuple, outs: tuple, edges: tuple, index: tuple) -> None:
+def _attach(
+    cls: Any, ctx: FunctionCtx, args: tuple, outs: tuple, edges: tuple, index: tuple
+) -> None:
     constant = {id(t) for t in ctx._constant}
-    tensors = [o for o in outs if isinstance(o, define.Tensor) and id(o) not in constant and define._can_require(o)]
+    tensors = [
+        o
+        for o in outs
+        if isinstance(o, define.Tensor) and id(o) not in constant and define._can_require(o)
+    ]
     if not tensors:
         return
     single = len(outs) == 1
@@ -214,7 +257,9 @@ def _attach(cls: Any, ctx: FunctionCtx, args: tuple, outs: tuple, edges: tuple, 
     first = tensors[0]._data
     node = record(op, first.shape, first.dtype, edges, index, ())
     node.__class__ = op.node_class
-    node.more = {"call": (ctx, cls, [i for i, a in enumerate(args) if isinstance(a, define.Tensor)])}
+    node.more = {
+        "call": (ctx, cls, [i for i, a in enumerate(args) if isinstance(a, define.Tensor)])
+    }
     if not single:
         arrays = [o._data if isinstance(o, define.Tensor) else None for o in outs]
         node.shape = tuple([None if a is None else a.shape for a in arrays])
@@ -240,7 +285,9 @@ def _custom_op(cls: Any, outputs: int) -> _CustomOp:
 
 
 def _packed(t: Any, node: Node) -> Callable:
-    """A function from the node to a saved tensor; an output of the node is kept as its array (no cycle)."""
+    """A function from the node to a saved tensor; an output of the node is kept as its array (no
+    cycle).
+    """
     if t is None or t._node is not node:
         return lambda _: t
     array, index, storage = t._data, t._index, storage_of(t)
@@ -258,7 +305,9 @@ def once_differentiable(f: Callable) -> Callable:
 
     @functools.wraps(f)
     def inside(ctx: Any, *grads: Any) -> Any:
-        recording = state.grad and any(isinstance(g, define.Tensor) and g.requires_grad for g in grads)
+        recording = state.grad and any(
+            isinstance(g, define.Tensor) and g.requires_grad for g in grads
+        )
         mode = state.mode
         state.mode = (state.run, False)
         try:
@@ -283,8 +332,10 @@ def _forbid(t: Any, name: str) -> None:
     class Raises(Function):
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:
-            raise RuntimeError(f"trying to differentiate twice a function that was marked with @once_differentiable ({name})")
+            raise RuntimeError(
+                "trying to differentiate twice a function that was marked with"
+                f" @once_differentiable ({name})"
+            )
 
     node.more = {"call": (FunctionCtx(), Raises, [])}
     t._node, t._index = node, 0
-

@@ -1,4 +1,6 @@
-"""Jacobians, Hessians and products with them, row by row through the tape (`torch.autograd.functional`)."""
+"""Jacobians, Hessians and products with them, row by row through the tape
+(`torch.autograd.functional`).
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,23 @@ from typing import Any
 import numpy as np
 
 from ..ops import define
-from .reverse import grad
 from .modes import enable_grad
+from .reverse import grad
 
 
-def jacobian(func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False,
-             vectorize: bool = False, strategy: str = "reverse-mode") -> Any:  # fmt: skip
-    """The Jacobian of `func` at `inputs`: shape output.shape + input.shape, nested in tuples as outputs and inputs are.
+def jacobian(
+    func: Callable,
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    strategy: str = "reverse-mode",
+) -> Any:
+    """The Jacobian of `func` at `inputs`: shape output.shape + input.shape, nested in tuples as
+    outputs and inputs are.
 
-    `strict` raises RuntimeError where an output does not depend on an input, instead of giving zeros.
+    `strict` raises RuntimeError where an output does not depend on an input, instead of giving
+    zeros.
     """
     with enable_grad():
         xs, xs_single = _inputs(inputs, create_graph)
@@ -30,18 +40,27 @@ def jacobian(func: Callable, inputs: Any, create_graph: bool = False, strict: bo
 def _jacobian_of(i: int, out: Any, xs: tuple, create_graph: bool, strict: bool) -> tuple:
     """The Jacobians of one output with respect to every input."""
     if strict and not out.requires_grad:
-        raise RuntimeError(f"Output {i} of the user-provided function does not require gradients. The outputs must be "
-                           "computed in a differentiable manner from the input when running in strict mode.")  # fmt: skip
+        raise RuntimeError(
+            f"Output {i} of the user-provided function does not require gradients. The outputs must"
+            " be computed in a differentiable manner from the input when running in strict mode."
+        )
     columns: list[list] = [[] for _ in xs]
     for one in _elements(out):
-        grads = grad(one, xs, retain_graph=True, create_graph=create_graph, allow_unused=True) if out.requires_grad else (
-            (None,) * len(xs))  # fmt: skip
+        grads = (
+            grad(one, xs, retain_graph=True, create_graph=create_graph, allow_unused=True)
+            if out.requires_grad
+            else ((None,) * len(xs))
+        )
         for j, (g, x) in enumerate(zip(grads, xs, strict=True)):
             if g is None and strict:
-                raise RuntimeError(f"Output {i} of the user-provided function is independent of input {j}. This is not "
-                                   "allowed in strict mode.")  # fmt: skip
+                raise RuntimeError(
+                    f"Output {i} of the user-provided function is independent of input {j}. This is"
+                    " not allowed in strict mode."
+                )
             columns[j].append(_zeros_like(x) if g is None else g)
-    return tuple(_stack(c, tuple(out.shape) + tuple(x.shape), x) for c, x in zip(columns, xs, strict=True))
+    return tuple(
+        _stack(c, tuple(out.shape) + tuple(x.shape), x) for c, x in zip(columns, xs, strict=True)
+    )
 
 
 def _elements(out: Any) -> list:
@@ -55,22 +74,35 @@ def _stack(rows: list, shape: tuple, x: Any) -> Any:
     return define.OPS["cat"].entry([r.reshape(1, -1) for r in rows]).reshape(shape)
 
 
-def hessian(func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
-            outer_jacobian_strategy: str = "reverse-mode") -> Any:  # fmt: skip
-    """The Hessian of a scalar function: for each pair of inputs shape input_i.shape + input_j.shape."""
+def hessian(
+    func: Callable,
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    outer_jacobian_strategy: str = "reverse-mode",
+) -> Any:
+    """The Hessian of a scalar function: for each pair of inputs shape input_i.shape +
+    input_j.shape.
+    """
     single = isinstance(inputs, define.Tensor)
 
     def gradient(*xs: Any) -> Any:
         out = func(*xs)
         _check_scalar(out, "hessian")
-        grads = grad(out, xs, create_graph=True, allow_unused=not strict, materialize_grads=not strict) if out.requires_grad else (
-            tuple(_zeros_like(x) for x in xs))  # fmt: skip
+        grads = (
+            grad(out, xs, create_graph=True, allow_unused=not strict, materialize_grads=not strict)
+            if out.requires_grad
+            else (tuple(_zeros_like(x) for x in xs))
+        )
         return grads[0] if single else grads
 
     return jacobian(gradient, inputs, create_graph=create_graph, strict=strict)
 
 
-def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+def vjp(
+    func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple:
     """(func(inputs), the product of `v` with the Jacobian)."""
     with enable_grad():
         xs, single = _inputs(inputs, create_graph)
@@ -80,8 +112,12 @@ def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     return _finish(outs, outs_single, create_graph), _finish(grads, single, create_graph)
 
 
-def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
-    """(func(inputs), the product of the Jacobian with `v`), by differentiating the vjp with respect to its weight."""
+def jvp(
+    func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple:
+    """(func(inputs), the product of the Jacobian with `v`), by differentiating the vjp with respect
+    to its weight.
+    """
     with enable_grad():
         xs, single = _inputs(inputs, create_graph)
         directions = _weights(v, xs, "jvp")
@@ -92,7 +128,9 @@ def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     return _finish(outs, outs_single, create_graph), _finish(products, outs_single, create_graph)
 
 
-def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
+def vhp(
+    func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple:
     """(func(inputs), the product of `v` with the Hessian of a scalar function)."""
     with enable_grad():
         xs, single = _inputs(inputs, create_graph)
@@ -104,20 +142,35 @@ def vhp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     return _finish((out,), True, create_graph), _finish(products, single, create_graph)
 
 
-def hvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
-    """(func(inputs), the product of the Hessian of a scalar function with `v`); the Hessian is symmetric."""
+def hvp(
+    func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple:
+    """(func(inputs), the product of the Hessian of a scalar function with `v`); the Hessian is
+    symmetric.
+    """
     return vhp(func, inputs, v, create_graph, strict)
 
 
-def _grad_or_zeros(outs: tuple, xs: tuple, weights: tuple, create_graph: bool, strict: bool) -> tuple:
+def _grad_or_zeros(
+    outs: tuple, xs: tuple, weights: tuple, create_graph: bool, strict: bool
+) -> tuple:
     pairs = [(o, w) for o, w in zip(outs, weights, strict=True) if o.requires_grad]
     if strict and len(pairs) < len(outs):
-        raise RuntimeError("The output of the user-provided function is independent of the input. This is not allowed in "
-                           "strict mode.")  # fmt: skip
+        raise RuntimeError(
+            "The output of the user-provided function is independent of the input. This is not"
+            " allowed in strict mode."
+        )
     if not pairs:
         return tuple(_zeros_like(x) for x in xs)
-    return grad([o for o, _ in pairs], xs, [w for _, w in pairs], retain_graph=True, create_graph=create_graph,
-                allow_unused=not strict, materialize_grads=not strict)  # fmt: skip
+    return grad(
+        [o for o, _ in pairs],
+        xs,
+        [w for _, w in pairs],
+        retain_graph=True,
+        create_graph=create_graph,
+        allow_unused=not strict,
+        materialize_grads=not strict,
+    )
 
 
 def _inputs(inputs: Any, create_graph: bool) -> tuple[tuple, bool]:
@@ -125,10 +178,15 @@ def _inputs(inputs: Any, create_graph: bool) -> tuple[tuple, bool]:
     xs = (inputs,) if single else tuple(inputs)
     for i, x in enumerate(xs):
         if not isinstance(x, define.Tensor):
-            raise TypeError(f"The inputs given to the function must be either a Tensor or a tuple of Tensors but the value at "
-                            f"index {i} has type {type(x)}.")  # fmt: skip
+            raise TypeError(
+                "The inputs given to the function must be either a Tensor or a tuple of Tensors"
+                f" but the value at index {i} has type {type(x)}."
+            )
     if create_graph:
-        return tuple(x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in xs), single
+        return (
+            tuple(x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in xs),
+            single,
+        )
     return tuple(x.detach().requires_grad_() for x in xs), single
 
 
@@ -136,29 +194,43 @@ def _outputs(outputs: Any, name: str) -> tuple[tuple, bool]:
     single = isinstance(outputs, define.Tensor)
     outs = (outputs,) if single else outputs
     if not isinstance(outs, tuple) or not all(isinstance(o, define.Tensor) for o in outs):
-        raise TypeError(f"The outputs of the user-provided function given to {name} must be either a Tensor or a tuple of "
-                        f"Tensors but got {type(outputs)}.")  # fmt: skip
+        raise TypeError(
+            f"The outputs of the user-provided function given to {name} must be either a Tensor or"
+            f" a tuple of Tensors but got {type(outputs)}."
+        )
     return outs, single
 
 
 def _weights(v: Any, like: tuple, name: str) -> tuple:
     if v is None:
         if len(like) != 1 or like[0].numel() != 1:
-            raise RuntimeError(f"The vector v can only be None if the user-provided function {name} is of a single element.")
+            raise RuntimeError(
+                f"The vector v can only be None if the user-provided function {name} is of a single"
+                " element."
+            )
         return (define.wrap(np.ones(like[0]._data.shape, like[0]._data.dtype)),)
     vs = (v,) if isinstance(v, define.Tensor) else tuple(v)
     if len(vs) != len(like):
         raise RuntimeError(f"v has {len(vs)} elements where {len(like)} were expected")
     for i, (a, b) in enumerate(zip(vs, like, strict=True)):
         if a.shape != b.shape:
-            raise RuntimeError(f"Entry {i} in v has invalid size: should be {b.shape} but got {a.shape}.")
+            raise RuntimeError(
+                f"Entry {i} in v has invalid size: should be {b.shape} but got {a.shape}."
+            )
     return vs
 
 
 def _check_scalar(out: Any, name: str) -> None:
     if not isinstance(out, define.Tensor) or out.numel() != 1:
-        got = f"a Tensor with {out.numel()} elements" if isinstance(out, define.Tensor) else str(type(out))
-        raise RuntimeError(f"The Tensor returned by the function given to {name} should contain a single element, got {got}")
+        got = (
+            f"a Tensor with {out.numel()} elements"
+            if isinstance(out, define.Tensor)
+            else str(type(out))
+        )
+        raise RuntimeError(
+            f"The Tensor returned by the function given to {name} should contain a single element,"
+            f" got {got}"
+        )
 
 
 def _zeros_like(x: Any) -> Any:

@@ -24,6 +24,8 @@ def get_gradient_edge(tensor: Any) -> GradientEdge:
 
 
 def increment_version(tensor: Any) -> None:
-    """Note that the memory of a tensor (or of each of several) was changed by something that autograd did not see."""
+    """Note that the memory of a tensor (or of each of several) was changed by something that
+    autograd did not see.
+    """
     for t in tensor if isinstance(tensor, (list, tuple)) else (tensor,):
         storage_of(t).bump()

@@ -1,4 +1,6 @@
-"""The modes that say whether operations are recorded: context managers and decorators, one setting per thread."""
+"""The modes that say whether operations are recorded: context managers and decorators, one setting
+per thread.
+"""
 
 from __future__ import annotations
 

@@ -16,14 +16,25 @@ from . import engine
 ONE = float32(1)
 
 
-def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-             inputs: Any = None) -> None:  # fmt: skip
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
     """Accumulate into the leaves' `.grad` the gradient of `tensors`, weighted by `grad_tensors`.
 
-    A scalar needs no weight. `inputs` limits the accumulation to those tensors. Raises RuntimeError for a tensor without
+    A scalar needs no weight. `inputs` limits the accumulation to those tensors. Raises RuntimeError
+    for a tensor without
     graph, a missing or misshapen weight, and a graph that was freed.
     """
-    if grad_tensors is None and inputs is None and not create_graph and isinstance(tensors, define.Tensor):
+    if (
+        grad_tensors is None
+        and inputs is None
+        and not create_graph
+        and isinstance(tensors, define.Tensor)
+    ):
         node = tensors._history()
         if node is not None:
             data = tensors._data
@@ -51,35 +62,62 @@ def _accumulate_inner(x: Any, g: Any) -> None:
     x._grad = g if x.__dict__.get("_grad") is None else define.OPS["add"].entry(x._grad, g)
 
 
-def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
-         create_graph: bool = False, is_grads_batched: bool = False, allow_unused: bool | None = None,
-         materialize_grads: bool = False) -> tuple:  # fmt: skip
-    """The gradients of `outputs`, weighted by `grad_outputs`, with respect to each of `inputs`, as a tuple.
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    is_grads_batched: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple:
+    """The gradients of `outputs`, weighted by `grad_outputs`, with respect to each of `inputs`, as
+    a tuple.
 
-    `.grad` is left alone. An input that the outputs do not depend on raises RuntimeError, or gives None with
+    `.grad` is left alone. An input that the outputs do not depend on raises RuntimeError, or gives
+    None with
     `allow_unused=True`, or zeros with `materialize_grads=True`.
     """
     if materialize_grads and allow_unused is False:
-        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
-                         "allow_unused=False.")  # fmt: skip
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+            "allow_unused=False."
+        )
     if is_grads_batched:
-        raise RuntimeError("is_grads_batched=True needs vmap; call grad once for each row of grad_outputs instead")
+        raise RuntimeError(
+            "is_grads_batched=True needs vmap; call grad once for each row of grad_outputs instead"
+        )
     outs, wanted = _as_tuple(outputs), _as_tuple(inputs)
     weights = _as_tuple(grad_outputs) if grad_outputs is not None else (None,) * len(outs)
     roots = _roots(outs, weights, create_graph)
     targets = _targets(wanted)
-    engine.run(roots, create_graph if retain_graph is None else retain_graph, create_graph, targets, accumulate=False)
-    return tuple(_result(x, targets[_edge(x)], bool(allow_unused) or materialize_grads, materialize_grads) for x in wanted)
+    engine.run(
+        roots,
+        create_graph if retain_graph is None else retain_graph,
+        create_graph,
+        targets,
+        accumulate=False,
+    )
+    return tuple(
+        _result(x, targets[_edge(x)], bool(allow_unused) or materialize_grads, materialize_grads)
+        for x in wanted
+    )
 
 
 def _result(x: Any, g: Any, allow_unused: bool, materialize: bool) -> Any:
     if g is not None:
         return engine.as_tensor(_owned(g))
     if not allow_unused:
-        raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set "
-                           "allow_unused=True if this is the desired behavior.")  # fmt: skip
-    return define.OPS["zeros_like"].entry(x) if materialize and "zeros_like" in define.OPS else (
-        define.wrap(np.zeros(x._data.shape, x._data.dtype)) if materialize else None)  # fmt: skip
+        raise RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph. Set "
+            "allow_unused=True if this is the desired behavior."
+        )
+    return (
+        define.OPS["zeros_like"].entry(x)
+        if materialize and "zeros_like" in define.OPS
+        else (define.wrap(np.zeros(x._data.shape, x._data.dtype)) if materialize else None)
+    )
 
 
 def _owned(g: Any) -> Any:
@@ -90,8 +128,12 @@ def _owned(g: Any) -> Any:
 
 
 def _as_tuple(x: Any) -> tuple:
-    return tuple(x) if isinstance(x, (list, tuple)) or (isinstance(x, Sequence) and not isinstance(x, define.Tensor)) else (
-        (x,) if isinstance(x, define.Tensor) or not hasattr(x, "__iter__") else tuple(x))  # fmt: skip
+    return (
+        tuple(x)
+        if isinstance(x, (list, tuple))
+        or (isinstance(x, Sequence) and not isinstance(x, define.Tensor))
+        else ((x,) if isinstance(x, define.Tensor) or not hasattr(x, "__iter__") else tuple(x))
+    )
 
 
 def _edge(x: Any) -> tuple:
@@ -113,8 +155,12 @@ def _roots(outs: tuple, weights: tuple, create: bool) -> list:
     for i, (t, w) in enumerate(zip(outs, weights, strict=True)):
         define.edges_of((t,))
         if t._node is None:
-            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
-        roots.append((t._node, t._index, engine.fit(_seed(t, w, create), t._data.shape, t._data.dtype)))
+            raise RuntimeError(
+                f"element {i} of tensors does not require grad and does not have a grad_fn"
+            )
+        roots.append(
+            (t._node, t._index, engine.fit(_seed(t, w, create), t._data.shape, t._data.dtype))
+        )
     return roots
 
 
@@ -124,18 +170,25 @@ def _seed(t: Any, weight: Any, create: bool) -> Any:
         if data.size != 1:
             raise RuntimeError("grad can be implicitly created only for scalar outputs")
         if data.dtype.kind == "c":
-            raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
-                               f"{define.FROM_NUMPY[data.dtype]}")  # fmt: skip
+            raise RuntimeError(
+                "grad can be implicitly created only for real scalar outputs but got "
+                f"{define.FROM_NUMPY[data.dtype]}"
+            )
         one = data.dtype.type(1) if not data.shape else np.ones(data.shape, data.dtype)
         return GradArray(define.wrap(one)) if create else one
     if not isinstance(weight, define.Tensor):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(weight).__name__}")
     if weight._data.shape != data.shape:
-        raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {weight.shape} and output[0] has a shape of "
-                           f"{t.shape}.")  # fmt: skip
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[0] has a shape of {weight.shape} and output[0] has a"
+            f" shape of {t.shape}."
+        )
     if (weight._data.dtype.kind == "c") != (data.dtype.kind == "c"):
-        raise RuntimeError("For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch "
-                           f"in dtype: grad_output[0] has a dtype of {weight.dtype} and output[0] has a dtype of {t.dtype}.")  # fmt: skip
+        raise RuntimeError(
+            "For complex Tensors, both grad_output and output are required to have the same dtype."
+            f" Mismatch in dtype: grad_output[0] has a dtype of {weight.dtype} and output[0] has a"
+            f" dtype of {t.dtype}."
+        )
     return engine.outward(GradArray(weight) if create else weight._data)
 
 

@@ -1,4 +1,6 @@
-"""vmap, grad and jvp: put the arguments on an array type (or a fresh tape), run the function, take the result off again."""
+"""vmap, grad and jvp: put the arguments on an array type (or a fresh tape), run the function, take
+the result off again.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ import numpy as np
 
 from ..arrays.batch import BatchArray
 from ..arrays.dual import DualArray
-from ..autograd.reverse import grad as tape_grad
 from ..autograd.modes import enable_grad
+from ..autograd.reverse import grad as tape_grad
 from ..ops import define
 
 _local = threading.local()
@@ -29,7 +31,14 @@ class _level:
         _local.depth -= 1
 
 
-def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: Any = None) -> Callable:
+def vmap(
+    func: Callable,
+    in_dims: Any = 0,
+    out_dims: Any = 0,
+    randomness: str = "error",
+    *,
+    chunk_size: Any = None,
+) -> Callable:
     """`func` on every example along `in_dims` of its arguments, results stacked along `out_dims`.
 
     `in_dims` is a number, or for each argument a number or None (the same for every example).
@@ -39,12 +48,21 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
     def batched(*args: Any, **kwargs: Any) -> Any:
         dims = in_dims if isinstance(in_dims, (tuple, list)) else (in_dims,) * len(args)
         if len(dims) != len(args):
-            raise ValueError(f"vmap({func.__name__}, in_dims={in_dims}, ...)(<inputs>): in_dims is not compatible with the "
-                             f"structure of inputs: it has {len(dims)} entries for {len(args)} arguments")  # fmt: skip
-        sizes = {a._data.shape[d] for a, d in zip(args, dims, strict=True) if isinstance(a, define.Tensor) and d is not None}
+            raise ValueError(
+                f"vmap({func.__name__}, in_dims={in_dims}, ...)(<inputs>): in_dims is not"
+                f" compatible with the structure of inputs: it has {len(dims)} entries for"
+                f" {len(args)} arguments"
+            )
+        sizes = {
+            a._data.shape[d]
+            for a, d in zip(args, dims, strict=True)
+            if isinstance(a, define.Tensor) and d is not None
+        }
         if len(sizes) != 1:
-            raise ValueError("vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
-                             f"{sorted(sizes)} for the mapped dimension")  # fmt: skip
+            raise ValueError(
+                "vmap: Expected all tensors to have the same size in the mapped dimension, got"
+                f" sizes {sorted(sizes)} for the mapped dimension"
+            )
         with _level() as level:
             out = func(*[_batch(a, d, level) for a, d in zip(args, dims, strict=True)], **kwargs)
             return _map_out(out, out_dims, lambda t, d: _unbatch(t, d, level, next(iter(sizes))))
@@ -93,9 +111,15 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
             out = func(*rebuilt, **kwargs)
             value, aux = out if has_aux else (out, None)
             if not isinstance(value, define.Tensor) or value._data.ndim:
-                raise RuntimeError("Expected f(*args) to return a scalar tensor, got "
-                                   f"{getattr(value, 'shape', type(value))}")  # fmt: skip
-            found = iter(tape_grad(value, leaves, create_graph=True, allow_unused=True, materialize_grads=True))
+                raise RuntimeError(
+                    "Expected f(*args) to return a scalar tensor, got "
+                    f"{getattr(value, 'shape', type(value))}"
+                )
+            found = iter(
+                tape_grad(
+                    value, leaves, create_graph=True, allow_unused=True, materialize_grads=True
+                )
+            )
         grads = [_structure(args[n], found) for n in numbers]
         result = grads[0] if isinstance(argnums, int) else tuple(grads)
         return (result, (value.detach(), aux)) if has_aux else (result, value.detach())
@@ -115,7 +139,9 @@ def grad(func: Callable, argnums: Any = 0, has_aux: bool = False) -> Callable:
 
 
 def _leaves(args: tuple, numbers: tuple) -> tuple[list, list]:
-    """Arguments whose tensors (also inside lists, tuples and dicts) at `numbers` are fresh variables of this transform."""
+    """Arguments whose tensors (also inside lists, tuples and dicts) at `numbers` are fresh
+    variables of this transform.
+    """
     leaves: list = []
 
     def fresh(a: Any) -> Any:
@@ -141,9 +167,15 @@ def _structure(like: Any, grads: Any) -> Any:
 def jvp(func: Callable, primals: tuple, tangents: tuple) -> tuple:
     """(func(*primals), its derivative in the direction `tangents`), in one forward pass."""
     if len(primals) != len(tangents):
-        raise RuntimeError("jvp(f, primals, tangents): Expected primals and tangents to have the same python structure")
+        raise RuntimeError(
+            "jvp(f, primals, tangents): Expected primals and tangents to have the same python"
+            " structure"
+        )
     with _level() as level:
-        inputs = [define.wrap(DualArray(p._data, t._data, level)) for p, t in zip(primals, tangents, strict=True)]
+        inputs = [
+            define.wrap(DualArray(p._data, t._data, level))
+            for p, t in zip(primals, tangents, strict=True)
+        ]
         out = func(*inputs)
         return _part(out, level, "value"), _part(out, level, "tangent")
 
@@ -154,7 +186,7 @@ def _part(out: Any, level: int, which: str) -> Any:
     data = out._data
     if isinstance(data, DualArray) and data.level == level:
         part = data.value if which == "value" else data.tangent
-        return define.wrap(part if part.shape == data.shape else np.broadcast_to(part, data.shape).copy())
+        return define.wrap(
+            part if part.shape == data.shape else np.broadcast_to(part, data.shape).copy()
+        )
     return out if which == "value" else define.wrap(np.zeros(data.shape, data.dtype))
-
-

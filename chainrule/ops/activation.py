@@ -27,9 +27,9 @@ from .define import (
     scalar_name,
     wrap,
 )
-from .elementwise import absolute, blend, in_blocks, keep, tanh
+from .elementwise import absolute, blend, in_blocks, keep, sigmoid, tanh
 from .reduce import axes_of
-from .special import erf, sigmoid
+from .special import erf
 
 SQRT_HALF, SQRT_2_PI = math.sqrt(0.5), math.sqrt(2 / math.pi)
 PRIVATE: dict[str, Any] = {"namespace": "primitive", "method": False}
@@ -49,9 +49,14 @@ def run(o: Callable, input: Any, inplace: bool, *args: Any) -> Any:
 
 
 @elementwise(
-    name="relu", promote=HALF, takes="if", inplace=False, **PRIVATE,
-    vjp=lambda g, out: keep(g, out != 0), refusal="Boolean inputs not supported for relu",
-)  # fmt: skip
+    name="relu",
+    promote=HALF,
+    takes="if",
+    inplace=False,
+    **PRIVATE,
+    vjp=lambda g, out: keep(g, out != 0),
+    refusal="Boolean inputs not supported for relu",
+)
 def _relu(x: Any, /) -> Any:
     return np.maximum(0, x)  # in this order -0.0 stays, as in torch
 
@@ -229,9 +234,11 @@ def hardsigmoid(input: Any, inplace: bool = False) -> Any:
 
 
 @elementwise(
-    name="hardswish", vjp=lambda g, x: keep(blend(x < 3, g * (x / 3 + 0.5), g), ~(x <= -3)),
-    takes="f", **UNARY,
-)  # fmt: skip
+    name="hardswish",
+    vjp=lambda g, x: keep(blend(x < 3, g * (x / 3 + 0.5), g), ~(x <= -3)),
+    takes="f",
+    **UNARY,
+)
 def _hardswish(x: Any, /) -> Any:
     return x * np.minimum(np.maximum(x + 3, 0), 6) / 6
 
@@ -340,9 +347,15 @@ def _(g, x, beta, threshold):
 
 
 @elementwise(
-    promote=HALF, takes="f", inplace=False, method=False, name="logsigmoid",
-    namespace="nn.functional", node="LogSigmoidBackward0", vjp=lambda g, x: g * sigmoid(-x),
-)  # fmt: skip
+    promote=HALF,
+    takes="f",
+    inplace=False,
+    method=False,
+    name="logsigmoid",
+    namespace="nn.functional",
+    node="LogSigmoidBackward0",
+    vjp=lambda g, x: g * sigmoid(-x),
+)
 def logsigmoid(x: Any, /) -> Any:
     """log(1 / (1 + exp(-input))), elementwise, without overflow."""
     return np.minimum(x, 0) - np.log1p(np.exp(-np.absolute(x)))
@@ -358,8 +371,18 @@ def twice_normal(x: Any, /) -> Any:
 
 # 2 / (1 + exp(-x Q(x^2))) is 1 + erf(x / sqrt(2)) to 3e-7 in float32 with this Q, the polynomial of
 # least weighted error on |x| <= 6; SciPy's erf takes four times as long.
-NORMAL_LOGIT = [np.float32(c) for c in (1.5957699, 7.266617e-2, -6.518999e-5, -1.10612375e-4,
-                                        7.929486e-6, -2.6452648e-7, 3.5123364e-9)]  # fmt: skip
+NORMAL_LOGIT = [
+    np.float32(c)
+    for c in (
+        1.5957699,
+        7.266617e-2,
+        -6.518999e-5,
+        -1.10612375e-4,
+        7.929486e-6,
+        -2.6452648e-7,
+        3.5123364e-9,
+    )
+]
 
 
 def _twice_normal(x: Any) -> Any:
@@ -544,4 +567,5 @@ def _writing(f: Callable) -> Callable:
 
 for _f in (relu, leaky_relu, rrelu, elu, selu, celu, hardtanh, threshold):
     _paths = " ".join(f"{a}_" for a in _f.facets[2] if a.startswith("torch."))
+    _paths = "torch.relu_" if _f is relu else _paths
     function(_writing(_f), method=False, namespace="nn.functional", alias=_paths)

@@ -1,4 +1,5 @@
-"""Puts the operators on the Tensor class: methods, in-place variants, aliases and Python's operators.
+"""Puts the operators on the Tensor class: methods, in-place variants, aliases and Python's
+operators.
 
 Run once, after every module of operators has been imported.
 """
@@ -14,17 +15,45 @@ from . import compare, complexes, elementwise, products
 from .define import FUNCTIONS, OPS, Op, assign, binary, check_inplace, inplace
 
 BINARY_OPERATORS = {
-    "__add__": "add", "__radd__": "add", "__sub__": "sub", "__mul__": "mul", "__rmul__": "mul", "__truediv__": "div",
-    "__rsub__": "rsub", "__lt__": "lt", "__le__": "le", "__gt__": "gt", "__ge__": "ge", "__eq__": "eq", "__ne__": "ne",
-    "__and__": "bitwise_and", "__rand__": "bitwise_and", "__or__": "bitwise_or", "__ror__": "bitwise_or",
-    "__xor__": "bitwise_xor", "__rxor__": "bitwise_xor", "__lshift__": "bitwise_left_shift",
-    "__rshift__": "bitwise_right_shift", "__mod__": "remainder", "__floordiv__": "floor_divide", "__pow__": "pow",
-}  # fmt: skip
+    "__add__": "add",
+    "__radd__": "add",
+    "__sub__": "sub",
+    "__mul__": "mul",
+    "__rmul__": "mul",
+    "__truediv__": "div",
+    "__rsub__": "rsub",
+    "__lt__": "lt",
+    "__le__": "le",
+    "__gt__": "gt",
+    "__ge__": "ge",
+    "__eq__": "eq",
+    "__ne__": "ne",
+    "__and__": "bitwise_and",
+    "__rand__": "bitwise_and",
+    "__or__": "bitwise_or",
+    "__ror__": "bitwise_or",
+    "__xor__": "bitwise_xor",
+    "__rxor__": "bitwise_xor",
+    "__lshift__": "bitwise_left_shift",
+    "__rshift__": "bitwise_right_shift",
+    "__mod__": "remainder",
+    "__floordiv__": "floor_divide",
+    "__pow__": "pow",
+}
 INPLACE_OPERATORS = {
-    "__iadd__": "add_", "__isub__": "sub_", "__imul__": "mul_", "__itruediv__": "div_", "__ipow__": "pow_",
-    "__iand__": "bitwise_and_", "__ior__": "bitwise_or_", "__ixor__": "bitwise_xor_", "__imod__": "remainder_",
-    "__ifloordiv__": "floor_divide_", "__ilshift__": "bitwise_left_shift_", "__irshift__": "bitwise_right_shift_",
-}  # fmt: skip
+    "__iadd__": "add_",
+    "__isub__": "sub_",
+    "__imul__": "mul_",
+    "__itruediv__": "div_",
+    "__ipow__": "pow_",
+    "__iand__": "bitwise_and_",
+    "__ior__": "bitwise_or_",
+    "__ixor__": "bitwise_xor_",
+    "__imod__": "remainder_",
+    "__ifloordiv__": "floor_divide_",
+    "__ilshift__": "bitwise_left_shift_",
+    "__irshift__": "bitwise_right_shift_",
+}
 
 
 def attach() -> None:
@@ -33,7 +62,9 @@ def attach() -> None:
         if o.method and name == o.name:
             _set((o.name, *o.alias), o.entry)
             if o.inplace:
-                _set([n + "_" for n in (o.name, *o.alias)], _named(inplace(o, o.entry), o.name + "_"))
+                _set(
+                    [n + "_" for n in (o.name, *o.alias)], _named(inplace(o, o.entry), o.name + "_")
+                )
     for key, f in FUNCTIONS.items():
         method, in_place, alias, namespace = f.facets  # type: ignore[attr-defined]
         if method:
@@ -76,9 +107,18 @@ def _inplace_function(f: Callable) -> Callable:
 
 
 DIRECT: dict[str, Op] = {"add": OPS["add"], "sub": OPS["sub"], "div": OPS["div"]}
-REFLECTED = {"__rpow__": "pow", "__rmod__": "remainder", "__rfloordiv__": "floor_divide", "__rlshift__": "bitwise_left_shift",
-             "__rrshift__": "bitwise_right_shift"}  # fmt: skip
-UNARY = {"__neg__": elementwise.neg, "__pos__": elementwise.positive, "__abs__": elementwise.absolute}
+REFLECTED = {
+    "__rpow__": "pow",
+    "__rmod__": "remainder",
+    "__rfloordiv__": "floor_divide",
+    "__rlshift__": "bitwise_left_shift",
+    "__rrshift__": "bitwise_right_shift",
+}
+UNARY = {
+    "__neg__": elementwise.neg,
+    "__pos__": elementwise.positive,
+    "__abs__": elementwise.absolute,
+}
 
 
 def _is_operand(x: Any) -> bool:
@@ -95,7 +135,9 @@ def _rtruediv(self: Any, other: Any) -> Any:
 
 def _invert(self: Any) -> Any:
     if self.dtype.category > INTEGER:
-        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+        raise TypeError(
+            "~ (operator.invert) is only implemented on integer and Boolean-type tensors"
+        )
     return compare.bitwise_not(self)
 
 

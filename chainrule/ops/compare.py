@@ -28,43 +28,56 @@ def _tied(g: Any, wins: Any, x: Any, y: Any) -> Any:
 maximum = elementwise(
     np.maximum,
     vjp=(lambda g, x, y: _tied(g, ~(x < y), x, y), lambda g, x, y: _tied(g, ~(x > y), x, y)),
-    numbers=False, inplace=False, takes="bif",
+    numbers=False,
+    inplace=False,
+    takes="bif",
     refusal="maximum not implemented for complex tensors.",
     doc="The larger of two elements, or NaN if one of them is; equal elements share the gradient.",
-)  # fmt: skip
+)
 minimum = elementwise(
     np.minimum,
     vjp=(lambda g, x, y: _tied(g, ~(x > y), x, y), lambda g, x, y: _tied(g, ~(x < y), x, y)),
-    numbers=False, inplace=False, takes="bif",
+    numbers=False,
+    inplace=False,
+    takes="bif",
     refusal="minimum not implemented for complex tensors.",
     doc="The smaller of two elements, or NaN if one of them is; equal elements share the gradient.",
-)  # fmt: skip
+)
 fmax = elementwise(
     np.fmax,
     vjp=(
         lambda g, x, y: keep(g, (x >= y) | np.isnan(y)),
         lambda g, x, y: keep(g, ~((x >= y) | np.isnan(y))),
     ),
-    numbers=False, inplace=False, takes="bif", refusal="fmax not implemented for complex tensors.",
+    numbers=False,
+    inplace=False,
+    takes="bif",
+    refusal="fmax not implemented for complex tensors.",
     doc="The larger of two elements; a NaN counts only if both are.",
-)  # fmt: skip
+)
 fmin = elementwise(
     np.fmin,
     vjp=(
         lambda g, x, y: keep(g, (x <= y) | np.isnan(y)),
         lambda g, x, y: keep(g, ~((x <= y) | np.isnan(y))),
     ),
-    numbers=False, inplace=False, takes="bif", refusal="fmin not implemented for complex tensors.",
+    numbers=False,
+    inplace=False,
+    takes="bif",
+    refusal="fmin not implemented for complex tensors.",
     doc="The smaller of two elements; a NaN counts only if both are.",
-)  # fmt: skip
+)
 NO_COMPLEX_CLAMP = "clamp is not supported for complex types"
 
 
 @elementwise(
     vjp=(lambda g, x, min: keep(g, x >= min), lambda g, x, min: keep(g, x < min)),
-    node="ClampMinBackward1", numbers="right", scalar_nodes="ClampMinBackward0", takes="bif",
+    node="ClampMinBackward1",
+    numbers="right",
+    scalar_nodes="ClampMinBackward0",
+    takes="bif",
     refusal=NO_COMPLEX_CLAMP,
-)  # fmt: skip
+)
 def clamp_min(x: Any, min: Any, /) -> Any:
     """Each element, raised to `min` (a tensor or a number) if it is below."""
     return np.maximum(min, x)
@@ -72,18 +85,27 @@ def clamp_min(x: Any, min: Any, /) -> Any:
 
 @elementwise(
     vjp=(lambda g, x, max: keep(g, x <= max), lambda g, x, max: keep(g, x > max)),
-    node="ClampMaxBackward1", numbers="right", scalar_nodes="ClampMaxBackward0", takes="bif",
+    node="ClampMaxBackward1",
+    numbers="right",
+    scalar_nodes="ClampMaxBackward0",
+    takes="bif",
     refusal=NO_COMPLEX_CLAMP,
-)  # fmt: skip
+)
 def clamp_max(x: Any, max: Any, /) -> Any:
     """Each element, lowered to `max` (a tensor or a number) if it is above."""
     return np.minimum(max, x)
 
 
 @op(
-    promote=SAME, alias="clip", inplace=True, node="ClampBackward0", scalar_nodes="ClampBackward1",
-    takes="bif", refusal=NO_COMPLEX_CLAMP, numbers="right",
-)  # fmt: skip
+    promote=SAME,
+    alias="clip",
+    inplace=True,
+    node="ClampBackward0",
+    scalar_nodes="ClampBackward1",
+    takes="bif",
+    refusal=NO_COMPLEX_CLAMP,
+    numbers="right",
+)
 def clamp(x: Any, min: Any = None, max: Any = None, /) -> Any:
     """min(max(input, `min`), `max`), elementwise; each bound is a tensor, a number or None.
 
@@ -134,9 +156,13 @@ lt = elementwise(
     doc="Whether input < other, elementwise.",
 )
 le = elementwise(
-    np.less_equal, name="le", numbers="right", alias="less_equal", takes="bif",
+    np.less_equal,
+    name="le",
+    numbers="right",
+    alias="less_equal",
+    takes="bif",
     doc="Whether input <= other, elementwise.",
-)  # fmt: skip
+)
 gt = elementwise(
     np.greater,
     name="gt",
@@ -146,26 +172,41 @@ gt = elementwise(
     doc="Whether input > other, elementwise.",
 )
 ge = elementwise(
-    np.greater_equal, name="ge", numbers="right", alias="greater_equal", takes="bif",
+    np.greater_equal,
+    name="ge",
+    numbers="right",
+    alias="greater_equal",
+    takes="bif",
     doc="Whether input >= other, elementwise.",
-)  # fmt: skip
+)
 isnan = elementwise(np.isnan, inplace=False, doc="Whether each element is NaN.")
 isinf = elementwise(np.isinf, inplace=False, doc="Whether each element is infinite.")
 isfinite = elementwise(
     np.isfinite, inplace=False, doc="Whether each element is neither infinite nor NaN."
 )
 isposinf = elementwise(
-    lambda x, /: x == np.inf, name="isposinf", inplace=False, takes="bif",
-    refusal="isposinf does not support complex inputs.", doc="Whether each element is +infinity.",
-)  # fmt: skip
+    lambda x, /: x == np.inf,
+    name="isposinf",
+    inplace=False,
+    takes="bif",
+    refusal="isposinf does not support complex inputs.",
+    doc="Whether each element is +infinity.",
+)
 isneginf = elementwise(
-    lambda x, /: x == -np.inf, name="isneginf", inplace=False, takes="bif",
-    refusal="isneginf does not support complex inputs.", doc="Whether each element is -infinity.",
-)  # fmt: skip
+    lambda x, /: x == -np.inf,
+    name="isneginf",
+    inplace=False,
+    takes="bif",
+    refusal="isneginf does not support complex inputs.",
+    doc="Whether each element is -infinity.",
+)
 isreal = elementwise(
-    lambda x, /: x.imag == 0 if x.dtype.kind == "c" else x == x, promote=MOVE, name="isreal",
-    inplace=False, doc="Whether the imaginary part of each element is 0.",
-)  # fmt: skip
+    lambda x, /: x.imag == 0 if x.dtype.kind == "c" else x == x,
+    promote=MOVE,
+    name="isreal",
+    inplace=False,
+    doc="Whether the imaginary part of each element is 0.",
+)
 
 
 @op(name="close", namespace="primitive", method=False)
@@ -225,9 +266,11 @@ logical_or = elementwise(
     np.logical_or, promote=BOOLEAN, numbers=False, doc="Whether one of two elements is nonzero."
 )
 logical_xor = elementwise(
-    np.logical_xor, promote=BOOLEAN, numbers=False,
+    np.logical_xor,
+    promote=BOOLEAN,
+    numbers=False,
     doc="Whether just one of two elements is nonzero.",
-)  # fmt: skip
+)
 logical_not = elementwise(np.logical_not, promote=BOOLEAN, doc="Whether each element is 0.")
 bitwise_and = elementwise(
     np.bitwise_and, takes="bi", doc="The bits set in both, elementwise, of integers or bools."
@@ -236,20 +279,25 @@ bitwise_or = elementwise(
     np.bitwise_or, takes="bi", doc="The bits set in one of two, elementwise, of integers or bools."
 )
 bitwise_xor = elementwise(
-    np.bitwise_xor, takes="bi",
+    np.bitwise_xor,
+    takes="bi",
     doc="The bits set in just one of two, elementwise, of integers or bools.",
-)  # fmt: skip
+)
 bitwise_not = elementwise(
     np.invert, name="bitwise_not", takes="bi", doc="The bits of each integer or bool inverted."
 )
 bitwise_left_shift = elementwise(
-    np.left_shift, name="bitwise_left_shift", takes="i",
+    np.left_shift,
+    name="bitwise_left_shift",
+    takes="i",
     doc="input * 2^other, elementwise, of integers, with the bits that leave lost.",
-)  # fmt: skip
+)
 bitwise_right_shift = elementwise(
-    np.right_shift, name="bitwise_right_shift", takes="i",
+    np.right_shift,
+    name="bitwise_right_shift",
+    takes="i",
     doc="floor(input / 2^other), elementwise, of integers.",
-)  # fmt: skip
+)
 
 # -- choosing --------------------------------------------------------------------------------------
 

@@ -17,18 +17,26 @@ from .elementwise import PI, keep, zero
 
 
 @op(
-    promote=MOVE, view=True, namespace="primitive", method=False, linear=True,
+    promote=MOVE,
+    view=True,
+    namespace="primitive",
+    method=False,
+    linear=True,
     node="SelectBackward0",
-)  # fmt: skip
+)
 def real_part(x: Any, /) -> Any:
     """The real parts, in the memory of x."""
     return x.real
 
 
 @op(
-    promote=MOVE, view=True, namespace="primitive", method=False, linear=True,
+    promote=MOVE,
+    view=True,
+    namespace="primitive",
+    method=False,
+    linear=True,
     node="SelectBackward0",
-)  # fmt: skip
+)
 def imag_part(x: Any, /) -> Any:
     """The imaginary parts, in the memory of x."""
     return x.imag
@@ -56,9 +64,12 @@ conjugate = elementwise(
     np.conjugate, vjp=lambda g: g.conj(), name="conj", method=False, inplace=False
 )
 physical = elementwise(
-    lambda x, /: np.conjugate(x), vjp=lambda g: g.conj(), name="conj_physical", method=False,
+    lambda x, /: np.conjugate(x),
+    vjp=lambda g: g.conj(),
+    name="conj_physical",
+    method=False,
     inplace=False,
-)  # fmt: skip
+)
 
 
 @function
@@ -84,9 +95,13 @@ def _angle_rule(g: Any, x: Any) -> Any:
 
 
 angle = elementwise(
-    _angle, promote=FLOAT, vjp=_angle_rule, name="angle", inplace=False,
+    _angle,
+    promote=FLOAT,
+    vjp=_angle_rule,
+    name="angle",
+    inplace=False,
     doc="The angle of each complex number in the plane, in [-pi, pi]; 0 or pi for real numbers.",
-)  # fmt: skip
+)
 
 
 @op(promote=MOVE, view=True, linear=True, method=False)

@@ -76,16 +76,16 @@ def _gathered(x: Any, labels: Any) -> Any:
     return np.take_along_axis(x, np.broadcast_to(labels, (len(x), *labels.shape)), 2)
 
 
-@primitive(define=op, promote=MOVE, namespace="primitive", method=False, extra=True,
-           node="CtcLossBackward0")  # fmt: skip
+@primitive(
+    define=op,
+    promote=MOVE,
+    namespace="primitive",
+    method=False,
+    extra=True,
+    node="CtcLossBackward0",
+)
 def ctc_losses(
-    x: Any,
-    /,
-    targets: Any,
-    lengths: Any,
-    target_lengths: Any,
-    blank: int,
-    zero_infinity: bool,
+    x: Any, /, targets: Any, lengths: Any, target_lengths: Any, blank: int, zero_infinity: bool
 ) -> Any:
     """-log of the probability of each target (n, S) under the log-probabilities x (steps, n, c)."""
     labels, skips = _states(targets, blank)

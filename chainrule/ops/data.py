@@ -60,9 +60,11 @@ def tensor(
         )
         a = data._data
         return finished(
-            arranged(a, None)
-            if d is None or d.numpy is a.dtype
-            else state.run(converted, a, d.numpy),
+            (
+                arranged(a, None)
+                if d is None or d.numpy is a.dtype
+                else state.run(converted, a, d.numpy)
+            ),
             requires_grad,
         )
     return finished(array_of(data, d), requires_grad)

@@ -1,13 +1,19 @@
 """How an operator is defined, and the one path that every call takes.
 
-An operator is a kernel (array code: arrays in, arrays out) and derivative rules (array code too). `elementwise` and `op`
-turn that into the public function; the registry gives it its method, in-place variant, aliases and `grad_fn` name.
+An operator is a kernel (array code: arrays in, arrays out) and derivative rules (array code too).
+`elementwise` and `op`
+turn that into the public function; the registry gives it its method, in-place variant, aliases and
+`grad_fn` name.
 
-A call: unwrap the tensors, promote by the operator's kind, run the kernel, wrap the result, and, if an input requires
-grad, leave a node that keeps for each rule just the values its parameter names ask for. Kernels and rules see arrays
-only: ndarrays, NumPy scalars, or another array type (batched, dual, traced, or a tensor in double backward).
+A call: unwrap the tensors, promote by the operator's kind, run the kernel, wrap the result, and, if
+an input requires
+grad, leave a node that keeps for each rule just the values its parameter names ask for. Kernels and
+rules see arrays
+only: ndarrays, NumPy scalars, or another array type (batched, dual, traced, or a tensor in double
+backward).
 
-In a kernel's signature the tensors stand before `/`, the other arguments after it; `x`, `y` are torch's `input`, `other`.
+In a kernel's signature the tensors stand before `/`, the other arguments after it; `x`, `y` are
+torch's `input`, `other`.
 """
 
 from __future__ import annotations
@@ -24,19 +30,34 @@ from numpy import float32, ndarray
 from numpy._core._exceptions import UFuncTypeError
 
 from .. import dtypes
-from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..arrays.duck import Duck, highest
+from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import LeafInPlaceError, bad_dim, not_a_tensor
 from ..storage import tick
 from ..tape import AccumulateGrad, Ending, Node, new, quiet, record, state, storage_of
 
 SAME, FLOAT, BOOLEAN, HALF, MOVE = "same", "float", "boolean", "half", "move"
 PUBLIC = {"x": "input", "y": "other"}
-SYNONYMS = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other",
-            "element": "elements", "test_element": "test_elements"}  # fmt: skip
-FAST = {np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.mul, np.negative: operator.neg,
-        np.divide: operator.truediv, np.less: operator.lt, np.less_equal: operator.le, np.greater: operator.gt,
-        np.greater_equal: operator.ge}  # fmt: skip
+SYNONYMS = {
+    "axis": "dim",
+    "keepdims": "keepdim",
+    "x": "input",
+    "x1": "input",
+    "x2": "other",
+    "element": "elements",
+    "test_element": "test_elements",
+}
+FAST = {
+    np.add: operator.add,
+    np.subtract: operator.sub,
+    np.multiply: operator.mul,
+    np.negative: operator.neg,
+    np.divide: operator.truediv,
+    np.less: operator.lt,
+    np.less_equal: operator.le,
+    np.greater: operator.gt,
+    np.greater_equal: operator.ge,
+}
 INTEGER_LIMITS = {d: (np.iinfo(d).min, np.iinfo(d).max) for d in FROM_NUMPY if d.kind in "iu"}
 DERIVED = ("names", "shapes", "picks", "saving", "simple", "right", "left", "_node")
 MISSING = object()
@@ -54,39 +75,57 @@ def bind_tensor(cls: type) -> None:
 class Op:
     """One operator: kernel, rules and how its public forms are called."""
 
-    def __init__(self, kernel: Callable, *, name: str, promote: str, rules: Sequence = (), **facets: Any) -> None:
+    def __init__(
+        self, kernel: Callable, *, name: str, promote: str, rules: Sequence = (), **facets: Any
+    ) -> None:
         self.kernel, self.name, self.promote = kernel, name, promote
         self.source: Callable = facets.pop("source", kernel)  # whose signature counts
-        self.ufunc: np.ufunc | None = facets.pop("ufunc", kernel if isinstance(kernel, np.ufunc) else None)
+        self.ufunc: np.ufunc | None = facets.pop(
+            "ufunc", kernel if isinstance(kernel, np.ufunc) else None
+        )
         self.view: bool = facets.pop("view", False)
         self.outputs: int = facets.pop("outputs", 1)
         self.result: type | None = facets.pop("result", None)
         self.extra: bool = facets.pop("extra", False)
         self.variadic: bool = facets.pop("variadic", False)
         self.star: bool = facets.pop("star", False)
-        self.node_name: str = facets.pop("node", "".join(w[:1].upper() + w[1:] for w in name.split("_")) + "Backward0")
+        self.node_name: str = facets.pop(
+            "node", "".join(w[:1].upper() + w[1:] for w in name.split("_")) + "Backward0"
+        )
         self.namespace: str = facets.pop("namespace", "torch")
         self.method: bool = facets.pop("method", self.namespace == "torch")
         self.inplace: bool = facets.pop("inplace", False)
         self.alias: tuple[str, ...] = tuple(facets.pop("alias", "").split())
         self.doc: str = facets.pop("doc", kernel.__doc__ or "")
-        self.numbers: Any = facets.pop("numbers", promote in (SAME, FLOAT, BOOLEAN))  # "right": not in the first place
+        self.numbers: Any = facets.pop(
+            "numbers", promote in (SAME, FLOAT, BOOLEAN)
+        )  # "right": not in the first place
         self.linear: bool = facets.pop("linear", False)
         public: dict[str, str] = facets.pop("public", {})  # names outside that are not PUBLIC's
-        self.partial: bool = facets.pop("partial", False)  # the rule takes None for outputs that received no gradient
+        self.partial: bool = facets.pop(
+            "partial", False
+        )  # the rule takes None for outputs that received no gradient
         self.takes: str = facets.pop("takes", "")
         self.refusal: str = facets.pop("refusal", "")
-        self.each: str = facets.pop("each", "")  # the refusal of one operand among others, if each is looked at
+        self.each: str = facets.pop(
+            "each", ""
+        )  # the refusal of one operand among others, if each is looked at
         self.wide: bool = facets.pop("wide", False)
-        self.into: Callable | None = facets.pop("into", None)  # the kernel's twin that writes into its first argument
+        self.into: Callable | None = facets.pop(
+            "into", None
+        )  # the kernel's twin that writes into its first argument
         self.scalar_nodes: tuple[str, ...] = tuple(facets.pop("scalar_nodes", "").split())
-        self.keeps: bool = facets.pop("keeps", False)  # whether a parameter that the rules read is an index tensor or mask
+        self.keeps: bool = facets.pop(
+            "keeps", False
+        )  # whether a parameter that the rules read is an index tensor or mask
         elementwise_op: bool = facets.pop("plain", False)
         assert not facets, facets
         self.joint = False
         self._read_signature(PUBLIC | public)
         self.plain = elementwise_op and self.n <= 2  # elementwise, on one or two tensors
-        self.shown_edges = self.n if self.plain and not self.scalar_nodes else 0  # torch makes a tensor of a number then
+        self.shown_edges = (
+            self.n if self.plain and not self.scalar_nodes else 0
+        )  # torch makes a tensor of a number then
         self.set_rules(rules)
 
     def _read_signature(self, public: dict[str, str]) -> None:
@@ -134,10 +173,15 @@ class Op:
         self._node = None
         self.right = self.left = self
         if self.scalar_nodes:
-            self.right, self.left = self._named(self.scalar_nodes[0]), self._named(self.scalar_nodes[-1])
+            self.right, self.left = (
+                self._named(self.scalar_nodes[0]),
+                self._named(self.scalar_nodes[-1]),
+            )
 
     def _named(self, node: str) -> Op:
-        """This operator under the name its nodes have when a number stands on the right or on the left."""
+        """This operator under the name its nodes have when a number stands on the right or on the
+        left.
+        """
         twin = copy.copy(self)
         twin.node_name, twin._node = node, None
         return twin
@@ -149,7 +193,8 @@ class Op:
             self._node = type(self.node_name, (Node,), {"__slots__": (), "__module__": "chainrule"})
         return self._node
 
-    # -- calling -------------------------------------------------------------------------------------------------
+    # -- calling -----------------------------------------------------------------------------------
+    # --------------
 
     def bind(self, args: tuple, kwargs: dict) -> tuple[Sequence, tuple]:
         """The call's tensors and its other arguments, by torch's names and defaults."""
@@ -161,7 +206,9 @@ class Op:
         elif count < self.total:
             args += self.blank[count:]
         elif count > self.total:
-            raise TypeError(f"{self.name}() takes {self.total} positional arguments but {count} were given")
+            raise TypeError(
+                f"{self.name}() takes {self.total} positional arguments but {count} were given"
+            )
         n = self.n
         return args[:n], args[n:]
 
@@ -170,12 +217,19 @@ class Op:
         for name, value in kwargs.items():
             i = self.places.get(name, -1)
             if i < len(args):
-                trouble = "an unexpected keyword argument" if i < 0 else "multiple values for argument"
+                trouble = (
+                    "an unexpected keyword argument" if i < 0 else "multiple values for argument"
+                )
                 raise TypeError(f"{self.name}() got {trouble} '{name}'")
             values[i] = value
-        missing = [f'"{self.public[i]}"' for i in range(len(args), self.required) if values[i] is MISSING]
+        missing = [
+            f'"{self.public[i]}"' for i in range(len(args), self.required) if values[i] is MISSING
+        ]
         if missing:
-            raise TypeError(f"{self.name}() missing {len(missing)} required positional arguments: {', '.join(missing)}")
+            raise TypeError(
+                f"{self.name}() missing {len(missing)} required positional arguments:"
+                f" {', '.join(missing)}"
+            )
         return tuple(values)
 
     def call(self, inputs: Sequence, params: tuple) -> Any:
@@ -221,7 +275,11 @@ class Op:
             else:
                 name = "tensors" if self.variadic else self.public[i]
                 raise not_a_tensor(self.name, name, i + 1, x)
-        if self.plain and self.name not in OF_NUMBERS and not any(isinstance(x, Tensor) for x in inputs):
+        if (
+            self.plain
+            and self.name not in OF_NUMBERS
+            and not any(isinstance(x, Tensor) for x in inputs)
+        ):
             raise not_a_tensor(self.name, self.public[0], 1, inputs[0])
         return out
 
@@ -232,7 +290,10 @@ class Op:
                 self.check_dtype(next(FROM_NUMPY[a.dtype] for a in arrays if a is not None))
             half = next((a.dtype for a in arrays if a is not None and a.dtype in HALVES), None)
             if half is not None:
-                arrays = [_cast(a, HALVES.get(a.dtype, a.dtype)) if a is not None else None for a in arrays]
+                arrays = [
+                    _cast(a, HALVES.get(a.dtype, a.dtype)) if a is not None else None
+                    for a in arrays
+                ]
             return arrays, half
         if self.promote is BOOLEAN:
             return [a.astype(bool) if hasattr(a, "astype") else bool(a) for a in arrays], None
@@ -242,7 +303,9 @@ class Op:
             if self.each:
                 for a in arrays:
                     if hasattr(a, "dtype") or type(a) is bool:
-                        self.check_dtype(dtypes.bool_ if type(a) is bool else FROM_NUMPY[a.dtype], self.each)
+                        self.check_dtype(
+                            dtypes.bool_ if type(a) is bool else FROM_NUMPY[a.dtype], self.each
+                        )
         if self.promote is FLOAT and d.category < FLOATING:
             d = dtypes.default.real
         compute = HALVES.get(d.numpy)
@@ -251,11 +314,19 @@ class Op:
         return [_cast(_rounded(a, d.numpy, self.wide), compute) for a in arrays], d.numpy
 
     def check_dtype(self, d: dtypes.dtype, refusal: str = "") -> None:
-        """Raise torch's error for a dtype that is not among the categories (b, i, f, c) the operator takes."""
+        """Raise torch's error for a dtype that is not among the categories (b, i, f, c) the
+        operator takes.
+        """
         if "bifc"[d.category] not in self.takes:
-            raise NotImplementedError(refusal or self.refusal or f"\"{self.name}_cpu\" not implemented for '{scalar_name(d)}'")
+            raise NotImplementedError(
+                refusal
+                or self.refusal
+                or f"\"{self.name}_cpu\" not implemented for '{scalar_name(d)}'"
+            )
 
-    def finish(self, inputs: Sequence, arrays: Sequence, params: tuple, out: Any, extra: Any) -> Any:
+    def finish(
+        self, inputs: Sequence, arrays: Sequence, params: tuple, out: Any, extra: Any
+    ) -> Any:
         """Wrap what the kernel returned, with a node if an input requires grad."""
         many = type(out) is tuple or type(out) is list
         tensors = [wrap(a) for a in out] if many else wrap(out)
@@ -270,9 +341,19 @@ class Op:
             return self.result(*tensors)
         return tuple(tensors) if many else tensors
 
-    def attach(self, inputs: Sequence, arrays: Sequence, params: tuple, tensors: Any, many: bool, extra: Any) -> None:
+    def attach(
+        self,
+        inputs: Sequence,
+        arrays: Sequence,
+        params: tuple,
+        tensors: Any,
+        many: bool,
+        extra: Any,
+    ) -> None:
         """Leave the node of this call, if there is anything to differentiate."""
-        outs = [t for t in tensors[: self.outputs or None] if _can_require(t)] if many else [tensors]
+        outs = (
+            [t for t in tensors[: self.outputs or None] if _can_require(t)] if many else [tensors]
+        )
         if not outs or not _can_require(outs[0]):
             return
         edges, index = edges_of(inputs)
@@ -284,22 +365,44 @@ class Op:
         values = (*given, value, extra, needs, *params)
         if self.shapes:
             values += tuple([_shape(a) for a in given])
-        args = tuple([None if rule is None or not (self.joint or needs[i]) else pick(values) if pick else ()
-                      for i, (rule, pick) in enumerate(zip(self.rules, self.picks, strict=True))])  # fmt: skip
+        args = tuple(
+            [
+                (
+                    None
+                    if rule is None or not (self.joint or needs[i])
+                    else pick(values)
+                    if pick
+                    else ()
+                )
+                for i, (rule, pick) in enumerate(zip(self.rules, self.picks, strict=True))
+            ]
+        )
         if all(a is None for a in args):
             return
         if len(edges) == 1:
             args = args[0]
-        node = record(self.owner(inputs) if self.scalar_nodes else self, outs[0]._data.shape, outs[0]._data.dtype, edges, index, args)
+        node = record(
+            self.owner(inputs) if self.scalar_nodes else self,
+            outs[0]._data.shape,
+            outs[0]._data.dtype,
+            edges,
+            index,
+            args,
+        )
         if self.outputs != 1:
-            node.shape, node.dtype = tuple([t._data.shape for t in outs]), tuple([t._data.dtype for t in outs])
+            node.shape, node.dtype = (
+                tuple([t._data.shape for t in outs]),
+                tuple([t._data.dtype for t in outs]),
+            )
         for i, t in enumerate(outs):
             t._node, t._index = node, i
             if t._base is not None:
                 t._seen = t._base._node
 
     def owner(self, inputs: Sequence) -> Op:
-        """This operator under the name it has for these inputs: numbers on the left, on the right, or none."""
+        """This operator under the name it has for these inputs: numbers on the left, on the right,
+        or none.
+        """
         if type(inputs[0]) in PYTHON_TYPES:
             return self.left
         return self.right if any([type(x) in PYTHON_TYPES for x in inputs]) else self
@@ -313,7 +416,9 @@ class Op:
             kind = next(scalar_name(FROM_NUMPY[a.dtype]) for a in arrays if hasattr(a, "dtype"))
             return NotImplementedError(f"\"{self.name}\" not implemented for '{kind}'")
         if isinstance(e, MemoryError):
-            return RuntimeError(f"DefaultCPUAllocator: can't allocate memory: {self.name}() of {shapes}: {e}")
+            return RuntimeError(
+                f"DefaultCPUAllocator: can't allocate memory: {self.name}() of {shapes}: {e}"
+            )
         if "broadcast" in str(e) and len(shapes) > 1:
             return broadcast_error(shapes) or RuntimeError(f"{self.name}(): {e}")
         if isinstance(e, np.exceptions.AxisError):
@@ -330,7 +435,9 @@ def _wanted(rule: Callable | None) -> tuple:
 
 
 def _picker(places: list[int]) -> Callable | None:
-    """A function in C from the tuple of all values to the tuple of those at `places`; None for no places."""
+    """A function in C from the tuple of all values to the tuple of those at `places`; None for no
+    places.
+    """
     if len(places) > 1:
         return operator.itemgetter(*places)
     return operator.itemgetter(slice(places[0], places[0] + 1)) if places else None
@@ -348,7 +455,9 @@ def _cast(a: Any, target: np.dtype) -> Any:
 
 
 def _rounded(a: Any, half: np.dtype, wide: bool) -> Any:
-    """An operand of a half computation rounded to the half type; `wide` operators take numbers and 0-d tensors as they are."""
+    """An operand of a half computation rounded to the half type; `wide` operators take numbers and
+    0-d tensors as they are.
+    """
     if a is None or (not hasattr(a, "dtype") and wide):
         return a
     if not hasattr(a, "dtype"):
@@ -363,7 +472,9 @@ def _demote(out: Any, half: np.dtype) -> Any:
 
 
 def _shape(a: Any) -> Any:
-    return tuple([_shape(e) for e in a]) if isinstance(a, (list, tuple)) else getattr(a, "shape", ())
+    return (
+        tuple([_shape(e) for e in a]) if isinstance(a, (list, tuple)) else getattr(a, "shape", ())
+    )
 
 
 def _can_require(t: Any) -> bool:
@@ -371,7 +482,9 @@ def _can_require(t: Any) -> bool:
 
 
 def _describe(arrays: Sequence) -> str:
-    return ", ".join(f"{FROM_NUMPY[a.dtype].name}{list(a.shape)}" for a in arrays if hasattr(a, "shape"))
+    return ", ".join(
+        f"{FROM_NUMPY[a.dtype].name}{list(a.shape)}" for a in arrays if hasattr(a, "shape")
+    )
 
 
 def broadcast_error(shapes: Sequence) -> RuntimeError | None:
@@ -380,12 +493,14 @@ def broadcast_error(shapes: Sequence) -> RuntimeError | None:
     for i in range(1, min(len(a), len(b)) + 1):
         if a[-i] != b[-i] and 1 not in (a[-i], b[-i]):
             at = max(len(a), len(b)) - i
-            return RuntimeError(f"The size of tensor a ({a[-i]}) must match the size of tensor b ({b[-i]}) "
-                                f"at non-singleton dimension {at}")  # fmt: skip
+            return RuntimeError(
+                f"The size of tensor a ({a[-i]}) must match the size of tensor b ({b[-i]}) "
+                f"at non-singleton dimension {at}"
+            )
     return broadcast_error(shapes[1:]) if len(shapes) > 2 else None
 
 
-# -- wrapping, views -------------------------------------------------------------------------------------------------
+# -- wrapping, views -------------------------------------------------------------------------------
 
 
 def wrap(a: Any) -> Any:
@@ -396,7 +511,9 @@ def wrap(a: Any) -> Any:
 
 
 def storage_array(x: Any) -> Any:
-    """The tensor's array after making sure that it is memory which can be shared and written (not a NumPy scalar)."""
+    """The tensor's array after making sure that it is memory which can be shared and written (not a
+    NumPy scalar).
+    """
     data = x._data
     if isinstance(data, np.generic):
         x._data = np.array(data)
@@ -413,7 +530,9 @@ def make_view(t: Any, x: Any, many: bool = False) -> None:
     y, data = t._data, x._data
     if y is not data and type(data) is ndarray:
         owner = y.base
-        if owner is None or (owner is not data and owner is not data.base and not np.may_share_memory(y, data)):
+        if owner is None or (
+            owner is not data and owner is not data.base and not np.may_share_memory(y, data)
+        ):
             return
     be_view(t, x, many)
 
@@ -430,7 +549,9 @@ def be_view(t: Any, x: Any, many: bool = False) -> None:
 
 
 def edges_of(inputs: Sequence) -> tuple[tuple, tuple]:
-    """For each input the node its gradient goes to (None if it takes none) and which output of that node it is."""
+    """For each input the node its gradient goes to (None if it takes none) and which output of that
+    node it is.
+    """
     edges, index = [], []
     for x in inputs:
         node = None
@@ -447,7 +568,9 @@ def edges_of(inputs: Sequence) -> tuple[tuple, tuple]:
 def refresh(view: Any) -> None:
     """Bring a view's history up to date after its base was rewritten in place."""
     base = view._base
-    if base._node is None or type(base._node) is AccumulateGrad:  # not rewritten: it became, or ceased to be, a leaf
+    if (
+        base._node is None or type(base._node) is AccumulateGrad
+    ):  # not rewritten: it became, or ceased to be, a leaf
         view._seen = base._node
         return
     if view._no_inplace is not None:
@@ -455,14 +578,20 @@ def refresh(view: Any) -> None:
     view._seen = base._node
     was, state.grad = state.grad, True
     try:
-        with_history = view._replay(base) if view._replay is not None else OPS["as_strided_view"].entry(base, view._data)
+        with_history = (
+            view._replay(base)
+            if view._replay is not None
+            else OPS["as_strided_view"].entry(base, view._data)
+        )
     finally:
         state.grad = was
     view._node, view._index = with_history._node, with_history._index
 
 
 def remember_how(t: Any, x: Any, look: Callable, params: tuple) -> None:
-    """Note how view `t` came from `x` if it shows the memory in another dtype: strides alone do not say it then."""
+    """Note how view `t` came from `x` if it shows the memory in another dtype: strides alone do not
+    say it then.
+    """
     before = x._replay
     if before is None and t._data.dtype is x._data.dtype:
         return
@@ -475,17 +604,21 @@ def remember_how(t: Any, x: Any, look: Callable, params: tuple) -> None:
         t._replay = lambda base: look(OPS["as_strided_view"].entry(base, data), *params)
 
 
-# -- elementwise operators: the hot path -----------------------------------------------------------------------------
+# -- elementwise operators: the hot path -----------------------------------------------------------
 
 
 SINGLES: dict[Any, Any] = {}
 DOUBLES: dict[Any, Any] = {}
 FIRST, FIRSTS = (0,), (0, 0)
-PLAIN = frozenset((int, float, bool, str, tuple, type(None), *(type(d.numpy) for d in dtypes.ALL)))  # types of arguments that hold no tensor
+PLAIN = frozenset(
+    (int, float, bool, str, tuple, type(None), *(type(d.numpy) for d in dtypes.ALL))
+)  # types of arguments that hold no tensor
 
 
 def constant(number: Any, dtype: np.dtype, known: dict) -> Any:
-    """A Python number as a 0-d array, which ufuncs take at half the price; kept for the next time (0 has two signs)."""
+    """A Python number as a 0-d array, which ufuncs take at half the price; kept for the next time
+    (0 has two signs).
+    """
     array = np.array(number, dtype)
     if len(known) > 4096:
         known.clear()
@@ -523,18 +656,23 @@ def unary(op: Op) -> Callable:
                 pick = op.picks[0]
                 values = (x, y, None, None, x.shape) if op.shapes else (x, y)
                 args = () if pick is None else pick(values)
-                t._node = record(op, y.shape, dtype, (node,), (input._index,) if input._index else FIRST, args)
+                t._node = record(
+                    op, y.shape, dtype, (node,), (input._index,) if input._index else FIRST, args
+                )
         return t
 
     if op.public != ("input",):
-        entry.__code__ = entry.__code__.replace(co_varnames=(*op.public, *entry.__code__.co_varnames[1:]))
+        entry.__code__ = entry.__code__.replace(
+            co_varnames=(*op.public, *entry.__code__.co_varnames[1:])
+        )
     return entry
 
 
 def binary(op: Op, dunder: bool = False) -> Callable:
     """The public function of an operator of two tensors, or (elementwise) a tensor and a number.
 
-    `dunder`: the form Python's operators use, which leaves operands it does not know to the other side.
+    `dunder`: the form Python's operators use, which leaves operands it does not know to the other
+    side.
     """
     kernel = FAST.get(op.kernel, op.kernel)
     fast = op.promote in (SAME, FLOAT, HALF)
@@ -556,7 +694,9 @@ def binary(op: Op, dunder: bool = False) -> Callable:
                         y = constant(other, dtype, known)
             else:
                 y, tensor = other._data, True
-                ok = (F32 if type(y) is float32 else y.dtype) is dtype and (dtype is F32 or dtype is F64)
+                ok = (F32 if type(y) is float32 else y.dtype) is dtype and (
+                    dtype is F32 or dtype is F64
+                )
         except (AttributeError, OverflowError):
             if dunder and not dtypes.is_number(other):
                 return NotImplemented
@@ -598,7 +738,9 @@ def binary(op: Op, dunder: bool = False) -> Callable:
         return t
 
     if op.public != ("input", "other"):
-        entry.__code__ = entry.__code__.replace(co_varnames=(*op.public, *entry.__code__.co_varnames[2:]))
+        entry.__code__ = entry.__code__.replace(
+            co_varnames=(*op.public, *entry.__code__.co_varnames[2:])
+        )
     return entry
 
 
@@ -615,7 +757,9 @@ def general(op: Op) -> Callable:
 
 
 def viewer(op: Op) -> Callable:
-    """The public function of an operator that looks at the memory of its only tensor in another way."""
+    """The public function of an operator that looks at the memory of its only tensor in another
+    way.
+    """
     kernel, total, star = op.kernel, op.total, op.star
 
     def entry(*args: Any, **kwargs: Any) -> Any:
@@ -674,7 +818,11 @@ def parametric(op: Op) -> Callable:
             dtype = x.dtype
         except AttributeError:
             raise not_a_tensor(op.name, op.public[0], 1, input) from None
-        if out is not None or not (anything or (floats and (dtype is F32 or dtype is F64))) or not PLAIN.issuperset(map(type, params)):
+        if (
+            out is not None
+            or not (anything or (floats and (dtype is F32 or dtype is F64)))
+            or not PLAIN.issuperset(map(type, params))
+        ):
             return write_out(out, op.call((input,), params), input)
         run, grad = state.mode
         try:
@@ -708,13 +856,17 @@ def parametric(op: Op) -> Callable:
 
 
 def several(op: Op) -> Callable:
-    """The public function of an operator of several tensors (or numbers, or None) and other arguments, with one result."""
+    """The public function of an operator of several tensors (or numbers, or None) and other
+    arguments, with one result.
+    """
     kernel, n, total = op.kernel, op.n, op.total
     fast = op.promote in (SAME, FLOAT, HALF) and "f" in (op.takes or "f")
 
     def entry(*args: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", None) if kwargs else None
-        inputs, params = op.bind(args, kwargs) if kwargs or len(args) != total else (args[:n], args[n:])
+        inputs, params = (
+            op.bind(args, kwargs) if kwargs or len(args) != total else (args[:n], args[n:])
+        )
         numbers = op.numbers is True or (op.numbers and isinstance(inputs[0], Tensor))
         arrays = alike(inputs, numbers) if fast and out is None else None
         if arrays is None:
@@ -728,23 +880,46 @@ def several(op: Op) -> Callable:
             return op.call(inputs, params)
         t = new(Tensor)
         t._data, t._node, t._index, t._storage, t._base = y, None, 0, None, None
-        if grad and op.rules and any([x._node is not None or x._base is not None for x in inputs if isinstance(x, Tensor)]):
+        if (
+            grad
+            and op.rules
+            and any(
+                [
+                    x._node is not None or x._base is not None
+                    for x in inputs
+                    if isinstance(x, Tensor)
+                ]
+            )
+        ):
             if op.joint or op.shapes:
                 op.attach(inputs, arrays, params, t, False, None)
             else:
                 edges, index = edges_of(inputs)
                 if edges.count(None) < n:
                     values = (*arrays, y, None, tuple([e is not None for e in edges]), *params)
-                    args = tuple([None if e is None or rule is None else pick(values) if pick else ()
-                                  for e, rule, pick in zip(edges, op.rules, op.picks, strict=False)])  # fmt: skip
-                    t._node = record(op.owner(inputs) if op.scalar_nodes else op, y.shape, y.dtype, edges, index, args)
+                    args = tuple(
+                        [
+                            None if e is None or rule is None else pick(values) if pick else ()
+                            for e, rule, pick in zip(edges, op.rules, op.picks, strict=False)
+                        ]
+                    )
+                    t._node = record(
+                        op.owner(inputs) if op.scalar_nodes else op,
+                        y.shape,
+                        y.dtype,
+                        edges,
+                        index,
+                        args,
+                    )
         return t
 
     return entry
 
 
 def alike(inputs: Sequence, numbers: bool) -> list | None:
-    """The arrays of `inputs` if all tensors among them are float32, or all float64, and numbers may stand beside them."""
+    """The arrays of `inputs` if all tensors among them are float32, or all float64, and numbers may
+    stand beside them.
+    """
     arrays, dtype = [], None
     for x in inputs:
         kind = type(x)
@@ -775,25 +950,34 @@ def lister(op: Op) -> Callable:
         inputs, params = op.bind(args, kwargs)
         inputs = inputs[0]
         if not isinstance(inputs, (list, tuple)):
-            raise TypeError(f"{op.name}(): argument '{op.public[0]}' (position 1) must be tuple of Tensors, not {type(inputs).__name__}")
+            raise TypeError(
+                f"{op.name}(): argument '{op.public[0]}' (position 1) must be tuple of Tensors, not"
+                f" {type(inputs).__name__}"
+            )
         try:
             arrays = [x._data for x in inputs]
             y = state.run(kernel, arrays, *params)
         except (AttributeError, ValueError, RuntimeError, MemoryError):
             return write_out(out, op.call((inputs,), params), *inputs)
         t = wrap(y)
-        if op.rules and state.grad and any([x._node is not None or x._base is not None for x in inputs]):
+        if (
+            op.rules
+            and state.grad
+            and any([x._node is not None or x._base is not None for x in inputs])
+        ):
             op.attach(inputs, arrays, params, t, False, None)
         return t if out is None else write_out(out, t, *inputs)
 
     return entry
 
 
-# -- in place and out= -----------------------------------------------------------------------------------------------
+# -- in place and out= -----------------------------------------------------------------------------
 
 
 def write_out(out: Any, result: Any, *inputs: Any) -> Any:
-    """Put `result` into the tensor(s) given as `out=`, as torch does, resizing if the shape differs."""
+    """Put `result` into the tensor(s) given as `out=`, as torch does, resizing if the shape
+    differs.
+    """
     if out is None:
         return result
     if isinstance(result, tuple):
@@ -801,8 +985,10 @@ def write_out(out: Any, result: Any, *inputs: Any) -> Any:
             write_out(o, r, *inputs)
         return type(result)(*out) if hasattr(result, "_fields") else tuple(out)
     if state.grad and (out.requires_grad or result._node is not None):
-        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the "
-                           "arguments requires grad.")  # fmt: skip
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, but one of"
+            " the arguments requires grad."
+        )
     check_castable(result._data.dtype, out._data.dtype)
     check_distinct(out._data)
     if out.shape != result.shape:
@@ -815,13 +1001,26 @@ def write_out(out: Any, result: Any, *inputs: Any) -> Any:
 def check_castable(source: np.dtype, target: np.dtype) -> None:
     """Raise torch's error where a result may not be written into a tensor of another dtype."""
     if not dtypes.can_cast(FROM_NUMPY[source], FROM_NUMPY[target]):
-        raise RuntimeError(f"result type {scalar_name(FROM_NUMPY[source])} can't be cast to the desired output type "
-                           f"{scalar_name(FROM_NUMPY[target])}")  # fmt: skip
+        raise RuntimeError(
+            f"result type {scalar_name(FROM_NUMPY[source])} can't be cast to the desired output"
+            f" type {scalar_name(FROM_NUMPY[target])}"
+        )
 
 
-SCALAR_NAMES = {"bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
-                "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",
-                "complex64": "ComplexFloat", "complex128": "ComplexDouble"}  # fmt: skip
+SCALAR_NAMES = {
+    "bool": "Bool",
+    "uint8": "Byte",
+    "int8": "Char",
+    "int16": "Short",
+    "int32": "Int",
+    "int64": "Long",
+    "float16": "Half",
+    "bfloat16": "BFloat16",
+    "float32": "Float",
+    "float64": "Double",
+    "complex64": "ComplexFloat",
+    "complex128": "ComplexDouble",
+}
 
 
 def scalar_name(d: dtypes.dtype) -> str:
@@ -832,7 +1031,8 @@ def scalar_name(d: dtypes.dtype) -> str:
 def check_inplace(x: Any, others: Sequence = (), expanded: bool = False) -> None:
     """Raise torch's error if `x` must not be changed in place now; nothing has been changed yet.
 
-    `others` are the operation's other arguments; `expanded`: places that share memory may be written.
+    `others` are the operation's other arguments; `expanded`: places that share memory may be
+    written.
     """
     if not isinstance(x, Tensor):
         raise not_a_tensor("in-place operation", "self", 1, x)
@@ -857,21 +1057,35 @@ def check_inplace(x: Any, others: Sequence = (), expanded: bool = False) -> None
 
 def check_distinct(data: Any) -> None:
     """Raise torch's error if elements of an array about to be written share memory."""
-    if isinstance(data, ndarray) and 0 in data.strides and data.size and any(s == 0 and n > 1 for s, n in zip(data.strides, data.shape)):
-        raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
-                           "memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
+    if (
+        isinstance(data, ndarray)
+        and 0 in data.strides
+        and data.size
+        and any(s == 0 and n > 1 for s, n in zip(data.strides, data.shape))
+    ):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a"
+            " single memory location. Please clone() the tensor before performing the operation."
+        )
 
 
 def _read_only(data: Any) -> None:
-    raise RuntimeError("the tensor's memory is a read-only NumPy array or buffer, and cannot be written in place; "
-                       "clone() the tensor first")  # fmt: skip
+    raise RuntimeError(
+        "the tensor's memory is a read-only NumPy array or buffer, and cannot be written in place; "
+        "clone() the tensor first"
+    )
 
 
 def _check_overlap(a: Any, b: Any) -> None:
-    """Raise if `b` looks at a part of the memory `a` is about to be written in (all of it, the same way, is fine)."""
+    """Raise if `b` looks at a part of the memory `a` is about to be written in (all of it, the same
+    way, is fine).
+    """
     if not same_memory(a, b) and a.flags.forc and b.flags.forc and np.may_share_memory(a, b):
-        raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
-                           "single memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
+        raise RuntimeError(
+            "unsupported operation: some elements of the input tensor and the written-to tensor"
+            " refer to a single memory location. Please clone() the tensor before performing the"
+            " operation."
+        )
 
 
 def same_memory(a: Any, b: Any) -> bool:
@@ -885,37 +1099,59 @@ def address(a: Any) -> int:
 
 
 def _check_view(x: Any, base: Any, others: Sequence) -> None:
-    if x._no_inplace is not None and (x.requires_grad or any(isinstance(y, Tensor) and y.requires_grad for y in others)):
+    if x._no_inplace is not None and (
+        x.requires_grad or any(isinstance(y, Tensor) and y.requires_grad for y in others)
+    ):
         raise view_error(x, "is being")
     if type(base._node) is AccumulateGrad or type(x._node) is AccumulateGrad:
         raise LeafInPlaceError(view=True)
 
 
 def view_error(x: Any, what: str) -> RuntimeError:
-    """torch's error for writing a view that must not be (`what` is "is being"), or whose base was written."""
+    """torch's error for writing a view that must not be (`what` is "is being"), or whose base was
+    written.
+    """
     node = x._node
     if node is None or type(node) is AccumulateGrad:
-        head = f"A view was created in no_grad mode and {what} modified inplace with grad mode enabled."
+        head = (
+            f"A view was created in no_grad mode and {what} modified inplace with grad mode"
+            " enabled."
+        )
     else:
-        head = f"Output {x._index} of {node.name().removesuffix('Backward0')} is a view and {what} modified inplace."
+        head = (
+            f"Output {x._index} of {node.name().removesuffix('Backward0')} is a view and {what}"
+            " modified inplace."
+        )
     if x._no_inplace == "multi":
-        return RuntimeError(f"{head} This view is the output of a function that returns multiple views. Such functions do not allow "
-                            "the output views to be modified inplace. You should replace the inplace operation by an out-of-place "
-                            "one.")  # fmt: skip
-    return RuntimeError(f"{head} Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
-                        "moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace "
-                        "to be tracked) or both outside (if you want the inplace to be tracked).")  # fmt: skip
+        return RuntimeError(
+            f"{head} This view is the output of a function that returns multiple views. Such"
+            " functions do not allow the output views to be modified inplace. You should replace"
+            " the inplace operation by an out-of-place one."
+        )
+    return RuntimeError(
+        f"{head} Given that this use case is ambiguous and error-prone, it is forbidden. You can"
+        " clarify your code by moving both the view and the inplace either both inside the no_grad"
+        " block (if you don't want the inplace to be tracked) or both outside (if you want the"
+        " inplace to be tracked)."
+    )
 
 
 def inplace(op: Op, function: Callable) -> Callable:
-    """The in-place variant of an operator: compute, check, write into `self`'s memory, rewrite its history."""
+    """The in-place variant of an operator: compute, check, write into `self`'s memory, rewrite its
+    history.
+    """
     ufunc = op.kernel if isinstance(op.kernel, np.ufunc) else None
     takes_floats = ufunc is not None and any(t[0] in "fd" for t in ufunc.types)
 
     def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
         check_inplace(self, args)
         data = self._data
-        if ufunc is not None and type(data) is np.ndarray and not kwargs and not _tracks(self, args):
+        if (
+            ufunc is not None
+            and type(data) is np.ndarray
+            and not kwargs
+            and not _tracks(self, args)
+        ):
             operands = [a._data if isinstance(a, Tensor) else a for a in args]
             if takes_floats and _writes_directly(data, operands):
                 state.run(_into, ufunc, data, operands)
@@ -943,7 +1179,11 @@ def _writes_directly(data: Any, operands: list) -> bool:
     for a in operands:
         if type(a) is float or type(a) is int:
             continue
-        if not isinstance(a, (np.ndarray, np.generic)) or a.dtype is not dtype or a.ndim > data.ndim:
+        if (
+            not isinstance(a, (np.ndarray, np.generic))
+            or a.dtype is not dtype
+            or a.ndim > data.ndim
+        ):
             return False
         if any(m != n and m != 1 for m, n in zip(a.shape[::-1], data.shape[::-1], strict=False)):
             return False
@@ -953,8 +1193,10 @@ def _writes_directly(data: Any, operands: list) -> bool:
 def assign(self: Any, result: Any, name: str) -> Any:
     """Write `result` (computed from `self` out of place) into `self`, and give `self` its history."""
     if result._data.shape != self._data.shape:
-        raise RuntimeError(f"output with shape {list(self._data.shape)} doesn't match the broadcast shape "
-                           f"{list(result._data.shape)}")  # fmt: skip
+        raise RuntimeError(
+            f"output with shape {list(self._data.shape)} doesn't match the broadcast shape "
+            f"{list(result._data.shape)}"
+        )
     check_castable(result._data.dtype, self._data.dtype)
     old_storage = storage_of(self)
     node = result._node if state.grad else None
@@ -973,7 +1215,9 @@ def assign(self: Any, result: Any, name: str) -> Any:
 
 def _replaced(saved: Any, old: Any, by: Any) -> Any:
     """Nested tuples with one array in place of another."""
-    return tuple([_replaced(v, old, by) if type(v) is tuple else by if v is old else v for v in saved])
+    return tuple(
+        [_replaced(v, old, by) if type(v) is tuple else by if v is old else v for v in saved]
+    )
 
 
 def _holds(saved: Any, array: Any) -> bool:
@@ -1003,7 +1247,9 @@ def rebase(self: Any, node: Node | None, index: int, before: tuple) -> None:
     else:
         owner._node, owner._index = CopySlices.over(owner, self, node, before), 0
     if owner._retains and old is not None and owner._node is not None:
-        keep = old.notes("hooks").setdefault(at, {}).pop(math.inf, None)  # the hook of retain_grad() goes with the value
+        keep = (
+            old.notes("hooks").setdefault(at, {}).pop(math.inf, None)
+        )  # the hook of retain_grad() goes with the value
         owner._node.notes("hooks").setdefault(owner._index, {})[math.inf] = keep
 
 
@@ -1014,21 +1260,36 @@ class Sliced(Ending):
 
 
 class CopySlices(Node):
-    """History of a base, one view of which was written in place: the view's part flows through `inner`."""
+    """History of a base, one view of which was written in place: the view's part flows through
+    `inner`.
+    """
 
     __slots__ = ()
 
     @staticmethod
     def over(base: Any, view: Any, inner: Node | None, before: tuple) -> CopySlices:
-        """The node that says: `base` is as before, but where `view` looks it is what `inner` computed."""
+        """The node that says: `base` is as before, but where `view` looks it is what `inner`
+        computed.
+        """
         others = list(zip(inner.edges, inner.index, strict=False)) if inner is not None else []
         own = (before[0][0], before[1][0])
         first = others.index(own) if own in others else None
         edges = [(base._node, base._index), *(o for k, o in enumerate(others) if k != first)]
-        node = record(Sliced, base._data.shape, base._data.dtype, tuple(e for e, _ in edges), tuple(i for _, i in edges), ())
+        node = record(
+            Sliced,
+            base._data.shape,
+            base._data.dtype,
+            tuple(e for e, _ in edges),
+            tuple(i for _, i in edges),
+            (),
+        )
         node.__class__ = SLICES
         node.args = (args_of(inner) if inner is not None else (), first)
-        node.more = {"inner": inner, "geometry": geometry(base._data, view._data), "mixed": _mixed(base._data, view._data)}
+        node.more = {
+            "inner": inner,
+            "geometry": geometry(base._data, view._data),
+            "mixed": _mixed(base._data, view._data),
+        }
         return node
 
     def lifted(self, lift: Callable) -> tuple:
@@ -1041,14 +1302,22 @@ class CopySlices(Node):
         inner, mixed = self.more["inner"], self.more["mixed"]
         whole = as_pairs(g) if mixed == "base" else g
         part = self.part(whole)
-        parts = list(inner.pull(as_complex(part) if mixed == "view" else part, inner_args)) if inner is not None else []
+        parts = (
+            list(inner.pull(as_complex(part) if mixed == "view" else part, inner_args))
+            if inner is not None
+            else []
+        )
         own = parts.pop(first) if first is not None else None
-        own = np.zeros((), whole.dtype) if own is None else as_pairs(own) if mixed == "view" else own
+        own = (
+            np.zeros((), whole.dtype) if own is None else as_pairs(own) if mixed == "view" else own
+        )
         rest = self.rest(whole, own)
         return (as_complex(rest) if mixed == "base" else rest, *parts)
 
     def plain(self, whole: Any) -> bool:
-        """Whether the view's strides and offset are true of a cotangent of the base too (an array, and row-major)."""
+        """Whether the view's strides and offset are true of a cotangent of the base too (an array,
+        and row-major).
+        """
         shape, strides, *_ = self.more["geometry"]
         return type(whole) is ndarray and strides == contiguous_strides(shape)
 
@@ -1114,21 +1383,39 @@ def args_of(node: Node) -> tuple:
 
 
 def geometry(base: Any, view: Any) -> tuple:
-    """How `view` lies in the memory of `base`: shapes, strides and offset, in elements (real ones, where just one is complex)."""
+    """How `view` lies in the memory of `base`: shapes, strides and offset, in elements (real ones,
+    where just one is complex).
+    """
     mixed = _mixed(base, view)
     if mixed is not None:
         base, view = (_parts(base), view) if mixed == "base" else (base, _parts(view))
     size = base.dtype.itemsize
     start = (address(view) - address(base)) // size
-    return base.shape, tuple(s // size for s in base.strides), view.shape, tuple(s // size for s in view.strides), start
+    return (
+        base.shape,
+        tuple(s // size for s in base.strides),
+        view.shape,
+        tuple(s // size for s in view.strides),
+        start,
+    )
 
 
-def view_places(base_shape: tuple, base_strides: tuple, shape: tuple, strides: tuple, start: int) -> Any:
-    """For each element of a view its place in `base.reshape(-1)`; the number of elements stands for a place outside."""
+def view_places(
+    base_shape: tuple, base_strides: tuple, shape: tuple, strides: tuple, start: int
+) -> Any:
+    """For each element of a view its place in `base.reshape(-1)`; the number of elements stands for
+    a place outside.
+    """
     count = math.prod(base_shape)
     spans = [(0, base_shape, base_strides), (start, shape, strides)]
-    low = min(at + sum(min(0, s * (n - 1)) for s, n in zip(steps, size, strict=True)) for at, size, steps in spans)
-    high = max(at + sum(max(0, s * (n - 1)) for s, n in zip(steps, size, strict=True)) for at, size, steps in spans)
+    low = min(
+        at + sum(min(0, s * (n - 1)) for s, n in zip(steps, size, strict=True))
+        for at, size, steps in spans
+    )
+    high = max(
+        at + sum(max(0, s * (n - 1)) for s, n in zip(steps, size, strict=True))
+        for at, size, steps in spans
+    )
     memory = np.full(max(high - low + 1, 1), count, np.intp)
     seen_by(memory[-low:], base_shape, base_strides)[...] = np.arange(count).reshape(base_shape)
     return seen_by(memory[start - low :], shape, strides).copy()
@@ -1139,11 +1426,20 @@ def seen_by(memory: Any, shape: Sequence, strides: Sequence) -> Any:
     return np.lib.stride_tricks.as_strided(memory, shape, [s * memory.itemsize for s in strides])
 
 
-# -- definitions -----------------------------------------------------------------------------------------------------
+# -- definitions -----------------------------------------------------------------------------------
 
 
-def elementwise(kernel: Callable | None = None, *, promote: str = SAME, vjp: Any = (), name: str = "", **facets: Any) -> Any:
-    """Define an elementwise operator from a NumPy ufunc or a function of arrays, and its rules (one per input)."""
+def elementwise(
+    kernel: Callable | None = None,
+    *,
+    promote: str = SAME,
+    vjp: Any = (),
+    name: str = "",
+    **facets: Any,
+) -> Any:
+    """Define an elementwise operator from a NumPy ufunc or a function of arrays, and its rules (one
+    per input).
+    """
     if kernel is None:
         return lambda k: elementwise(k, promote=promote, vjp=vjp, name=name, **facets)
     rules = vjp if isinstance(vjp, tuple) else (vjp,)
@@ -1153,7 +1449,9 @@ def elementwise(kernel: Callable | None = None, *, promote: str = SAME, vjp: Any
 
 
 def op(kernel: Callable | None = None, *, promote: str = HALF, **facets: Any) -> Any:
-    """Decorator that defines an operator from a kernel; rules follow by `@name.vjp`, one per input in order."""
+    """Decorator that defines an operator from a kernel; rules follow by `@name.vjp`, one per input
+    in order.
+    """
     if kernel is None:
         return lambda k: op(k, promote=promote, **facets)
     o = Op(kernel, name=facets.pop("name", kernel.__name__), promote=promote, **facets)
@@ -1166,7 +1464,11 @@ def template(o: Op) -> Callable:
         return general
     if o.view and o.n == o.outputs == 1 and not (o.extra or o.variadic or o.joint or o.result):
         return viewer
-    if o.n == 1 and not o.view and (o.promote is MOVE or (o.total > 1 and not o.variadic and o.promote is not BOOLEAN)):
+    if (
+        o.n == 1
+        and not o.view
+        and (o.promote is MOVE or (o.total > 1 and not o.variadic and o.promote is not BOOLEAN))
+    ):
         return lister if o.variadic else parametric
     if o.extra or o.variadic or o.view or o.outputs != 1 or o.result is not None or o.star:
         return general
@@ -1198,10 +1500,21 @@ def _register(o: Op, entry: Any) -> Any:
 FUNCTIONS: dict[str, Callable] = {}
 
 
-def function(f: Callable | None = None, *, method: bool = True, inplace: str = "", alias: str = "", namespace: str = "torch") -> Any:
-    """Decorator for what is written in terms of operators: no node of its own; registered like an operator."""
+def function(
+    f: Callable | None = None,
+    *,
+    method: bool = True,
+    inplace: str = "",
+    alias: str = "",
+    namespace: str = "torch",
+) -> Any:
+    """Decorator for what is written in terms of operators: no node of its own; registered like an
+    operator.
+    """
     if f is None:
-        return lambda g: function(g, method=method, inplace=inplace, alias=alias, namespace=namespace)
+        return lambda g: function(
+            g, method=method, inplace=inplace, alias=alias, namespace=namespace
+        )
     f = with_numpy_names(f)
     f.facets = (method, inplace, tuple(alias.split()), namespace)  # type: ignore[attr-defined]
     FUNCTIONS[f.__name__ if namespace == "torch" else f"{namespace}.{f.__name__}"] = f
@@ -1209,10 +1522,14 @@ def function(f: Callable | None = None, *, method: bool = True, inplace: str = "
 
 
 def with_numpy_names(f: Callable) -> Callable:
-    """`f`, which takes `axis` and `keepdims` for its `dim` and `keepdim` too (if it has them, and no `**kwargs`)."""
+    """`f`, which takes `axis` and `keepdims` for its `dim` and `keepdim` too (if it has them, and
+    no `**kwargs`).
+    """
     code = f.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    if ("dim" not in names and "keepdim" not in names) or code.co_flags & 0x08:  # the flag of **kwargs
+    if (
+        "dim" not in names and "keepdim" not in names
+    ) or code.co_flags & 0x08:  # the flag of **kwargs
         return f
 
     @functools.wraps(f)
@@ -1224,10 +1541,14 @@ def with_numpy_names(f: Callable) -> Callable:
     return entry
 
 
-def primitive(kernel: Callable | None = None, *, define: Callable | None = None, **facets: Any) -> Any:
-    """Decorator for array code of our own that NumPy cannot dispatch: a function of arrays, with rules, for kernels and rules.
+def primitive(
+    kernel: Callable | None = None, *, define: Callable | None = None, **facets: Any
+) -> Any:
+    """Decorator for array code of our own that NumPy cannot dispatch: a function of arrays, with
+    rules, for kernels and rules.
 
-    On ndarrays it is the kernel. On other array types it asks the highest one. Its operator serves double backward; it is
+    On ndarrays it is the kernel. On other array types it asks the highest one. Its operator serves
+    double backward; it is
     private, unless `define` (`elementwise` or `op`) and facets say which public operator it is.
     """
     if kernel is None:
@@ -1255,7 +1576,9 @@ PRIMITIVES: dict[str, Callable] = {}
 
 @primitive
 def put_add(x: Any, /, index: Any, shape: tuple) -> Any:
-    """Zeros of `shape` with `x` added at `index` (a NumPy index; repeated places add up): the transpose of `y[index]`."""
+    """Zeros of `shape` with `x` added at `index` (a NumPy index; repeated places add up): the
+    transpose of `y[index]`.
+    """
     out = np.zeros(shape, x.dtype)
     if _unique_places(index):
         out[index] = x
@@ -1271,13 +1594,17 @@ def _(g, index):
 
 def _unique_places(index: Any) -> bool:
     parts = index if type(index) is tuple else (index,)
-    return not any(isinstance(p, np.ndarray) and p.dtype is not dtypes.BOOL_NP and p.size > 1 for p in parts)
+    return not any(
+        isinstance(p, np.ndarray) and p.dtype is not dtypes.BOOL_NP and p.size > 1 for p in parts
+    )
 
 
 def add_places(out: Any, y: Any, index: Any) -> None:
-    """out[index] += y, repeated places adding up: `np.add.at`, by ways that are 4 to 20 times faster where there is one.
+    """out[index] += y, repeated places adding up: `np.add.at`, by ways that are 4 to 20 times
+    faster where there is one.
 
-    NumPy is quick for one index on a 1-d array, so rows and grids are turned into that; many rows are a product with the
+    NumPy is quick for one index on a 1-d array, so rows and grids are turned into that; many rows
+    are a product with the
     sparse matrix that has a one for each row.
     """
     parts = index if type(index) is tuple else (index,)
@@ -1298,7 +1625,9 @@ def _add_rows(out: Any, y: Any, rows: Any) -> None:
     n, width, count = len(out), math.prod(out.shape[1:]), len(rows)
     low, high = int(rows.min()), int(rows.max())
     if low < -n or high >= n:
-        raise IndexError(f"index {high if high >= n else low} is out of bounds for axis 0 with size {n}")
+        raise IndexError(
+            f"index {high if high >= n else low} is out of bounds for axis 0 with size {n}"
+        )
     if low < 0:
         rows = rows % n
     if y.size < 65536 or out.size > 4 * y.size or out.dtype.kind == "b":

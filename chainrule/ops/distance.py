@@ -13,16 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import COMPLEX, F32, F64, FLOATING, FROM_NUMPY, default, promote_types
-from .define import (
-    FUNCTIONS,
-    MOVE,
-    SAME,
-    function,
-    op,
-    put_add,
-    scalar_name,
-    write_out,
-)
+from .define import FUNCTIONS, MOVE, SAME, function, op, put_add, scalar_name, write_out
 from .index import dim_of, tensor_data
 from .reduce import Dims, axes_of, refuse_integers, spread
 
@@ -30,9 +21,7 @@ INF = math.inf
 NORM_OF_INTEGERS = (
     "linalg.vector_norm: Expected a floating point or complex tensor as input. Got {}"
 )
-DIST_OF_INTEGERS = (
-    "norm(): input dtype should be either floating point or complex. Got {} instead."
-)
+DIST_OF_INTEGERS = "norm(): input dtype should be either floating point or complex. Got {} instead."
 
 
 def norm_of(x: Any, p: float, axes: tuple, keepdim: bool) -> Any:
@@ -137,8 +126,15 @@ def with_dtype(input: Any, dtype: Any) -> Any:
 
 
 @function(method=False, namespace="linalg")
-def vector_norm(input: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False, *,
-                dtype: Any = None, out: Any = None) -> Any:  # fmt: skip
+def vector_norm(
+    input: Any,
+    ord: float = 2,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+) -> Any:
     """(sum |x|^ord)^(1/ord) over all elements or along `dim`; computed in `dtype` if given."""
     if isinstance(ord, str):
         raise TypeError("linalg_vector_norm(): argument 'ord' (position 2) must be Number, not str")
@@ -146,8 +142,14 @@ def vector_norm(input: Any, ord: float = 2, dim: Dims = None, keepdim: bool = Fa
 
 
 @function
-def norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False, out: Any = None,
-         dtype: Any = None) -> Any:  # fmt: skip
+def norm(
+    input: Any,
+    p: Any = "fro",
+    dim: Dims = None,
+    keepdim: bool = False,
+    out: Any = None,
+    dtype: Any = None,
+) -> Any:
     """Vector norm of the elements, of all or along `dim`; with p="nuc" the nuclear matrix norm."""
     if isinstance(p, str) and p != "fro":
         dims = (-2, -1) if dim is None else dim
@@ -157,8 +159,9 @@ def norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False, ou
 
 
 @function(method=False, namespace="nn.functional")
-def normalize(input: Any, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12,
-              out: Any = None) -> Any:  # fmt: skip
+def normalize(
+    input: Any, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12, out: Any = None
+) -> Any:
     """input / max(|input|_p, eps), the norm being along `dim`."""
     return write_out(out, input / vector_norm(input, p, dim, True).clamp_min(eps), input)
 
@@ -227,10 +230,16 @@ def _(g, x, y, out, p):
     return (pulled, None if pulled is None else -pulled)
 
 
-@op(promote=SAME, numbers=False, alias="nn.functional.pairwise_distance", method=False,
-    node="NormBackward1")  # fmt: skip
-def pairwise_distance(x1: Any, x2: Any, /, p: float = 2.0, eps: float = 1e-6,
-                      keepdim: bool = False) -> Any:  # fmt: skip
+@op(
+    promote=SAME,
+    numbers=False,
+    alias="nn.functional.pairwise_distance",
+    method=False,
+    node="NormBackward1",
+)
+def pairwise_distance(
+    x1: Any, x2: Any, /, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Any:
     """The p-norm of x1 - x2 + eps along the last dimension."""
     gap = x1 - x2
     if FROM_NUMPY[gap.dtype].category < FLOATING:
@@ -248,8 +257,10 @@ def _(g, x1, x2, out, p, eps, keepdim):
 
 
 MODES = (
-    "use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist",
-)  # fmt: skip
+    "use_mm_for_euclid_dist_if_necessary",
+    "use_mm_for_euclid_dist",
+    "donot_use_mm_for_euclid_dist",
+)
 FEW = 25
 
 
@@ -306,8 +317,9 @@ def check_rows(x: Any, y: Any, p: float) -> None:
         if a.ndim < 2:
             raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {a.ndim}D")
     if x.shape[-1] != y.shape[-1]:
-        raise RuntimeError("X1 and X2 must have the same number of columns. "
-                           f"X1: {x.shape[-1]} X2: {y.shape[-1]}")  # fmt: skip
+        raise RuntimeError(
+            f"X1 and X2 must have the same number of columns. X1: {x.shape[-1]} X2: {y.shape[-1]}"
+        )
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
     if x.dtype != y.dtype:
@@ -333,8 +345,13 @@ def _(g, x, out, p):
     return None if pulled is None else put_add(pulled, i, x.shape) - put_add(pulled, j, x.shape)
 
 
-@op(promote=SAME, numbers=False, alias="nn.functional.cosine_similarity", method=False,
-    node="SumBackward1")  # fmt: skip
+@op(
+    promote=SAME,
+    numbers=False,
+    alias="nn.functional.cosine_similarity",
+    method=False,
+    node="SumBackward1",
+)
 def cosine_similarity(x1: Any, x2: Any, /, dim: int = 1, eps: float = 1e-8) -> Any:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`."""
     refuse_integers("expected common dtype to be floating point, yet common dtype is {}", x1)

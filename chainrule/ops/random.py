@@ -1,6 +1,7 @@
 """Random tensors: torch's functions over the streams of `rng`.
 
-New tensors take `generator=` (the default generator if None); in-place draws fill a tensor in torch's order whatever its
+New tensors take `generator=` (the default generator if None); in-place draws fill a tensor in
+torch's order whatever its
 strides, and cut its history.
 """
 
@@ -13,10 +14,9 @@ import numpy as np
 
 from .. import devices, dtypes, rng
 from ..rng import Generator, default_generator
-from ..tape import storage_of
+from ..tape import state, storage_of
 from . import define
 from .define import MOVE, check_inplace, function, op, storage_array, wrap, write_out
-from ..tape import state
 from .write import forget
 
 
@@ -66,7 +66,7 @@ def set_rng_state(new_state: Any) -> None:
     set_state(default_generator, new_state)
 
 
-# -- draws depend on their parameters, with a derivative of zero ------------------------------------------------------
+# -- draws depend on their parameters, with a derivative of zero -----------------------------------
 
 
 @op(promote=MOVE, name="bernoulli_draw", namespace="primitive", node="BernoulliBackward0")
@@ -90,7 +90,7 @@ def _(g):
 normal_draw.vjp(lambda g: g * 0)
 
 
-# -- new tensors -----------------------------------------------------------------------------------------------------
+# -- new tensors -----------------------------------------------------------------------------------
 
 
 def _size(size: Sequence) -> tuple:
@@ -99,7 +99,9 @@ def _size(size: Sequence) -> tuple:
     shape = tuple(int(n) for n in size)
     for n in shape:
         if n < 0:
-            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(shape)}")
+            raise RuntimeError(
+                f"Trying to create tensor with negative dimension {n}: {list(shape)}"
+            )
     return shape
 
 
@@ -144,8 +146,11 @@ def randn(*size: Any, dtype: Any = None, **options: Any) -> Any:
 @function(method=False)
 def randint(*args: Any, dtype: Any = None, **options: Any) -> Any:
     """Integers in [low, high): randint(high, size) or randint(low, high, size)."""
-    names = ("high", "size") if len(args) + ("size" in options) + ("high" in options) + ("low" in options) == 2 else (
-        "low", "high", "size")  # fmt: skip
+    names = (
+        ("high", "size")
+        if len(args) + ("size" in options) + ("high" in options) + ("low" in options) == 2
+        else ("low", "high", "size")
+    )
     given = dict(zip(names, args, strict=False))
     given.update({k: options.pop(k) for k in ("low", "high", "size") if k in options})
     missing = [n for n in ("high", "size") if n not in given]
@@ -153,8 +158,12 @@ def randint(*args: Any, dtype: Any = None, **options: Any) -> Any:
         raise TypeError(f"randint() missing required arguments: {', '.join(missing)}")
     low, high = int(given.get("low", 0)), int(given["high"])
     if low >= high:
-        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    return _new(rng.draw_integers, _size((given["size"],)), dtype or dtypes.int64, options, low, high)
+        raise RuntimeError(
+            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
+    return _new(
+        rng.draw_integers, _size((given["size"],)), dtype or dtypes.int64, options, low, high
+    )
 
 
 @function(method=False)
@@ -183,10 +192,14 @@ def randn_like(input: Any, *, dtype: Any = None, **options: Any) -> Any:
 
 @function(method=False)
 def randint_like(input: Any, *args: Any, dtype: Any = None, **options: Any) -> Any:
-    """Integers in [low, high), of the shape and dtype of `input`: (input, high) or (input, low, high)."""
+    """Integers in [low, high), of the shape and dtype of `input`: (input, high) or (input, low,
+    high).
+    """
     bounds = (*args, *(options.pop(k) for k in ("low", "high") if k in options))
     low, high = (0, *bounds)[-2:]
-    return _new(rng.draw_integers, input._data.shape, dtype or input.dtype, options, int(low), int(high))
+    return _new(
+        rng.draw_integers, input._data.shape, dtype or input.dtype, options, int(low), int(high)
+    )
 
 
 def _tracked(*parameters: Any) -> bool:
@@ -194,7 +207,9 @@ def _tracked(*parameters: Any) -> bool:
 
 
 @function(method=False)
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, dtype: Any = None, **options: Any) -> Any:
+def normal(
+    mean: Any, std: Any = 1.0, size: Any = None, *, dtype: Any = None, **options: Any
+) -> Any:
     """Normal numbers: normal(mean, std) with tensors, or normal(mean, std, size) with numbers."""
     if isinstance(mean, define.Tensor) or isinstance(std, define.Tensor):
         around = [p._data if isinstance(p, define.Tensor) else p for p in (mean, std)]
@@ -202,8 +217,15 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, dtype: Any = None, **
             raise RuntimeError("normal expects standard deviation to be non-complex")
         shape = np.broadcast_shapes(*(np.shape(p) for p in around))
         first = mean if isinstance(mean, define.Tensor) else std
-        drawn = _new(lambda g, s, d: np.asarray(rng.draw_normal_around(g, *around)), shape, first.dtype, options)
-        return normal_draw(mean, std, drawn) if _tracked(mean, std) and "out" not in options else drawn
+        drawn = _new(
+            lambda g, s, d: np.asarray(rng.draw_normal_around(g, *around)),
+            shape,
+            first.dtype,
+            options,
+        )
+        return (
+            normal_draw(mean, std, drawn) if _tracked(mean, std) and "out" not in options else drawn
+        )
     if size is None:
         raise TypeError("normal() with numbers for mean and std needs a size")
     if std < 0:
@@ -223,10 +245,24 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out:
 
 
 @function
-def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None) -> Any:
+def multinomial(
+    input: Any,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Any = None,
+    out: Any = None,
+) -> Any:
     """Places drawn in proportion to the weights in the last dimension of `input` (1-d or 2-d)."""
     weights = np.asarray(input._data)
-    return write_out(out, wrap(rng.draw_multinomial(_generator(generator), weights, int(num_samples), bool(replacement))))
+    return write_out(
+        out,
+        wrap(
+            rng.draw_multinomial(
+                _generator(generator), weights, int(num_samples), bool(replacement)
+            )
+        ),
+    )
 
 
 @function(method=False)
@@ -238,10 +274,12 @@ def poisson(input: Any, generator: Any = None) -> Any:
 @function(method=False)
 def binomial(count: Any, prob: Any, generator: Any = None) -> Any:
     """Numbers of successes in `count` trials of probability `prob`."""
-    return wrap(rng.draw_binomial(_generator(generator), np.asarray(count._data), np.asarray(prob._data)))
+    return wrap(
+        rng.draw_binomial(_generator(generator), np.asarray(count._data), np.asarray(prob._data))
+    )
 
 
-# -- in place --------------------------------------------------------------------------------------------------------
+# -- in place --------------------------------------------------------------------------------------
 
 
 def _filled(self: Any, draw: Callable, generator: Any, *parameters: Any) -> Any:
@@ -255,7 +293,9 @@ def _filled(self: Any, draw: Callable, generator: Any, *parameters: Any) -> Any:
 
 
 @function(namespace="Tensor")
-def uniform_(self: Any, from_: float = 0.0, to: float = 1.0, *, generator: Any = None, **bounds: float) -> Any:
+def uniform_(
+    self: Any, from_: float = 0.0, to: float = 1.0, *, generator: Any = None, **bounds: float
+) -> Any:
     """Fill with uniform numbers in [from, to)."""
     return _filled(self, rng.draw_uniform, generator, bounds.get("from", from_), to)
 
@@ -309,7 +349,7 @@ def random_(self: Any, *bounds: Any, generator: Any = None, **named: Any) -> Any
     return _filled(self, rng.draw_integers, generator, low, high)
 
 
-# -- dropout ---------------------------------------------------------------------------------------------------------
+# -- dropout ---------------------------------------------------------------------------------------
 
 
 def _check_chance(p: float) -> None:
@@ -318,13 +358,17 @@ def _check_chance(p: float) -> None:
 
 
 def _dropped(input: Any, p: float, training: bool, inplace: bool, shape: tuple) -> Any:
-    """`input` with a share p of its elements (or channels, by the mask's shape) zeroed, the rest scaled by 1/(1-p)."""
+    """`input` with a share p of its elements (or channels, by the mask's shape) zeroed, the rest
+    scaled by 1/(1-p).
+    """
     _check_chance(p)
     if not training or p == 0 or not input._data.size:
         return input
     kept = np.zeros(shape, bool) if p == 1 else rng.draw_dropout_mask(default_generator, shape, p)
     dtype = input._data.dtype
-    noise = wrap(kept.astype(dtype) if p == 1 else (kept.astype(dtype) / dtype.type(1 - p)).astype(dtype))
+    noise = wrap(
+        kept.astype(dtype) if p == 1 else (kept.astype(dtype) / dtype.type(1 - p)).astype(dtype)
+    )
     return input.mul_(noise) if inplace else input * noise
 
 
@@ -345,7 +389,10 @@ def _feature_dropout(name: str, batched_ndim: int) -> Callable:
             return drop(input.unsqueeze(0), p, training, inplace).squeeze(0)
         return _dropped(input, p, training, inplace, _channels(input))
 
-    drop.__name__, drop.__doc__ = name, "Zero whole channels with probability p and scale the rest, while training."
+    drop.__name__, drop.__doc__ = (
+        name,
+        "Zero whole channels with probability p and scale the rest, while training.",
+    )
     return function(drop, namespace="nn.functional", method=False)
 
 
@@ -355,7 +402,9 @@ ALPHA = -1.7580993408473766
 
 
 def _alpha_dropped(input: Any, p: float, training: bool, inplace: bool, shape: tuple) -> Any:
-    """Dropout that keeps SELU's mean and variance: dropped elements become its negative saturation value."""
+    """Dropout that keeps SELU's mean and variance: dropped elements become its negative saturation
+    value.
+    """
     _check_chance(p)
     if not training or p == 0 or not input._data.size:
         return input
@@ -376,6 +425,8 @@ def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: b
 
 
 @function(namespace="nn.functional", method=False)
-def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
+def feature_alpha_dropout(
+    input: Any, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Any:
     """Alpha dropout of whole channels."""
     return _alpha_dropped(input, p, training, inplace, _channels(input))

@@ -1,12 +1,18 @@
-"""Recurrent layers over whole sequences: one node for a layer in one direction, the time loop inside.
+"""Recurrent layers over whole sequences: one node for a layer in one direction, the time loop
+inside.
 
-Sequences of different lengths lie packed: at each step stand the rows of those that still run, the longest first, and
-`rows` lists the steps' (start, stop) in the order in which they are taken (for the reverse direction, last step first).
-Sequences of one length are the special case in which every step has all rows. From step to step the state is cut where
-sequences end, and takes in rows of the initial state where sequences begin; the backward pass walks the steps the other
+Sequences of different lengths lie packed: at each step stand the rows of those that still run, the
+longest first, and
+`rows` lists the steps' (start, stop) in the order in which they are taken (for the reverse
+direction, last step first).
+Sequences of one length are the special case in which every step has all rows. From step to step the
+state is cut where
+sequences end, and takes in rows of the initial state where sequences begin; the backward pass walks
+the steps the other
 way round, and there the very same two things happen to the cotangent of the state.
 
-What a step computes beyond its output and the rule needs (gates, cells) is returned too: such an output has a cotangent
+What a step computes beyond its output and the rule needs (gates, cells) is returned too: such an
+output has a cotangent
 only in double backward, and the rule then adds it where the value arose.
 """
 
@@ -20,7 +26,9 @@ from .define import op
 
 
 def resize(state: Any, n: int, source: Any, ended: list) -> Any:
-    """The state with n rows: rows beyond are moved to `ended`, missing ones are taken from `source`."""
+    """The state with n rows: rows beyond are moved to `ended`, missing ones are taken from
+    `source`.
+    """
     have = state.shape[0]
     if n == have:
         return state
@@ -66,20 +74,33 @@ def sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
-def weight_cotangents(g_input: Any, g_hidden: Any, x: Any, states: Any, w_ih: Any, biased: bool) -> tuple:
+def weight_cotangents(
+    g_input: Any, g_hidden: Any, x: Any, states: Any, w_ih: Any, biased: bool
+) -> tuple:
     """Cotangents of x, w_ih, w_hh, b_ih and b_hh from those of the two affine maps."""
-    sums = (np.add.reduce(g_input, axis=0), np.add.reduce(g_hidden, axis=0)) if biased else (None, None)
-    return (np.matmul(g_input, w_ih).reshape(x.shape), np.matmul(g_input.T, flat(x)), np.matmul(g_hidden.T, states), *sums)
+    sums = (
+        (np.add.reduce(g_input, axis=0), np.add.reduce(g_hidden, axis=0))
+        if biased
+        else (None, None)
+    )
+    return (
+        np.matmul(g_input, w_ih).reshape(x.shape),
+        np.matmul(g_input.T, flat(x)),
+        np.matmul(g_hidden.T, states),
+        *sums,
+    )
 
 
-# -- plain -----------------------------------------------------------------------------------------------------------
+# -- plain -----------------------------------------------------------------------------------------
 
 NONLINEAR = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0)}
 SLOPE = {"tanh": lambda out: 1 - out * out, "relu": lambda out: (out > 0).astype(out.dtype)}
 
 
 @op(namespace="primitive", outputs=0, node="StackBackward0", name="rnn_layer")
-def rnn_layer(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, /, rows: tuple, nonlinearity: str) -> tuple:
+def rnn_layer(
+    x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, /, rows: tuple, nonlinearity: str
+) -> tuple:
     """h' = f(x W_ih^T + b_ih + h W_hh^T + b_hh) along a sequence; returns all h' and the last ones."""
     f, recurrent, inputs = NONLINEAR[nonlinearity], w_hh.T, affine(flat(x), w_ih, b_ih)
     inputs = inputs if b_hh is None else inputs + b_hh
@@ -107,7 +128,7 @@ def _(g, x, h, w_ih, w_hh, b_ih, out, rows, nonlinearity):
     return (g_x, rejoin(g_state, ended), *weights)
 
 
-# -- LSTM ------------------------------------------------------------------------------------------------------------
+# -- LSTM ------------------------------------------------------------------------------------------
 
 
 def quarters(x: Any) -> tuple:
@@ -119,12 +140,18 @@ def quarters(x: Any) -> tuple:
 def lstm_gates(x: Any) -> Any:
     """The four gates from their sums: sigmoid, but tanh for the third."""
     n = x.shape[1] // 4
-    return np.concatenate((sigmoid(x[:, : 2 * n]), np.tanh(x[:, 2 * n : 3 * n]), sigmoid(x[:, 3 * n :])), axis=1)
+    return np.concatenate(
+        (sigmoid(x[:, : 2 * n]), np.tanh(x[:, 2 * n : 3 * n]), sigmoid(x[:, 3 * n :])), axis=1
+    )
 
 
 @op(namespace="primitive", outputs=0, node="MkldnnRnnLayerBackward0", name="lstm_layer")
-def lstm_layer(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, w_hr: Any, /, rows: tuple) -> tuple:
-    """c' = f c + i g, h' = o tanh(c') (times W_hr^T) along a sequence; returns all h', the last h' and c', gates and cells."""
+def lstm_layer(
+    x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, w_hr: Any, /, rows: tuple
+) -> tuple:
+    """c' = f c + i g, h' = o tanh(c') (times W_hr^T) along a sequence; returns all h', the last h'
+    and c', gates and cells.
+    """
     recurrent, inputs = w_hh.T, affine(flat(x), w_ih, b_ih)
     inputs = inputs if b_hh is None else inputs + b_hh
     n = rows[0][1] - rows[0][0]
@@ -140,7 +167,13 @@ def lstm_layer(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: An
         out.append(state)
         cells.append(cell)
     y = collect(out, rows).reshape(*x.shape[:-1], -1)
-    return y, rejoin(state, ended), rejoin(cell, ended_cells), collect(gates, rows), collect(cells, rows)
+    return (
+        y,
+        rejoin(state, ended),
+        rejoin(cell, ended_cells),
+        collect(gates, rows),
+        collect(cells, rows),
+    )
 
 
 @lstm_layer.vjp_all
@@ -153,7 +186,10 @@ def _(g, x, h, c, w_ih, w_hh, b_ih, w_hr, out, rows):
     n = rows[-1][1] - rows[-1][0]
     g_state, g_cell, ended, ended_cells, pieces = g_h[:n], g_c[:n], [], [], []
     for (a, b), c_old in zip(reversed(rows), reversed(old), strict=True):
-        g_state, g_cell = resize(g_state, b - a, g_h, ended), resize(g_cell, b - a, g_c, ended_cells)
+        g_state, g_cell = (
+            resize(g_state, b - a, g_h, ended),
+            resize(g_cell, b - a, g_c, ended_cells),
+        )
         g_top = g_state + g_y[a:b]
         tops.append(g_top)
         g_top = g_top if w_hr is None else np.matmul(g_top, w_hr)
@@ -169,7 +205,7 @@ def _(g, x, h, c, w_ih, w_hh, b_ih, w_hr, out, rows):
     return (g_x, rejoin(g_state, ended), rejoin(g_cell, ended_cells), *weights, g_hr)
 
 
-# -- GRU -------------------------------------------------------------------------------------------------------------
+# -- GRU -------------------------------------------------------------------------------------------
 
 
 def thirds(x: Any) -> tuple:
@@ -180,7 +216,9 @@ def thirds(x: Any) -> tuple:
 
 @op(namespace="primitive", outputs=0, node="StackBackward0", name="gru_layer")
 def gru_layer(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, /, rows: tuple) -> tuple:
-    """h' = n + z (h - n) along a sequence, n = tanh(x_n + r h_n); returns all h', the last ones, the gates and h_n."""
+    """h' = n + z (h - n) along a sequence, n = tanh(x_n + r h_n); returns all h', the last ones,
+    the gates and h_n.
+    """
     inputs, state, ended = affine(flat(x), w_ih, b_ih), h[: rows[0][1] - rows[0][0]], []
     k = w_hh.shape[1]
     out, gates, news = [], [], []
@@ -213,5 +251,7 @@ def _(g, x, h, w_ih, w_hh, b_ih, out, rows):
         hiddens.append(np.concatenate((d_r, d_z, d_new * r[a:b] + g_news[a:b]), axis=1))
         g_state = g_state * z[a:b] + np.matmul(hiddens[-1], w_hh)
     g_input, g_hidden = collect(inputs, rows[::-1]), collect(hiddens, rows[::-1])
-    g_x, *weights = weight_cotangents(g_input, g_hidden, x, collect(old, rows), w_ih, b_ih is not None)
+    g_x, *weights = weight_cotangents(
+        g_input, g_hidden, x, collect(old, rows), w_ih, b_ih is not None
+    )
     return (g_x, rejoin(g_state, ended), *weights)

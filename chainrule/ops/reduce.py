@@ -126,7 +126,9 @@ def _(g, x_shape, dim, keepdim):
 @op(name="sum_all", linear=True, namespace="primitive", node="SumBackward0")
 def total_all(x: Any, /) -> Any:
     """Sum of all elements."""
-    return np.add.reduce(x, axis=None, dtype=wide(x))
+    if x.dtype.kind in "biu":
+        return np.add.reduce(x, axis=None, dtype=I64)
+    return np.add.reduce(x, axis=None)
 
 
 @total_all.vjp
@@ -137,7 +139,8 @@ def _(g):
 @op(name="mean_all", linear=True, namespace="primitive", node="MeanBackward0")
 def average_all(x: Any, /) -> Any:
     """Mean of all elements."""
-    refuse_integers(MEAN_OF_INTEGERS, x)
+    if x.dtype.kind in "biu":
+        refuse_integers(MEAN_OF_INTEGERS, x)
     return np.add.reduce(x, axis=None) / x.size
 
 
@@ -161,8 +164,15 @@ def _(g, x, dim, keepdim):
 
 
 @function
-def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None,
-        out: Any = None, **names: Any) -> Any:  # fmt: skip
+def sum(
+    input: Any,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+    **names: Any,
+) -> Any:
     """Sum of the elements, of all or along `dim`, computed in `dtype` if one is given."""
     if dim is None and not keepdim and dtype is None and out is None and not names:
         return total_all(input)
@@ -176,8 +186,15 @@ def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = Non
 
 
 @function
-def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None,
-         out: Any = None, **names: Any) -> Any:  # fmt: skip
+def mean(
+    input: Any,
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+    **names: Any,
+) -> Any:
     """Mean of the elements, of all or along `dim`, computed in `dtype` if one is given."""
     if dim is None and not keepdim and dtype is None and out is None and not names:
         return average_all(input)
@@ -194,18 +211,22 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = No
 
 
 @function
-def nansum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None,
-           out: Any = None) -> Any:  # fmt: skip
+def nansum(
+    input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+) -> Any:
     """Sum of the elements that are not NaN, computed in `dtype` if one is given."""
     return in_dtype(nan_total, input, dtype, out, dim, keepdim)
 
 
 @function
-def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None,
-            out: Any = None) -> Any:  # fmt: skip
+def nanmean(
+    input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+) -> Any:
     """Mean of the elements that are not NaN, of all or along `dim`."""
-    refuse_integers("nanmean(): expected input to have floating point or complex dtype but got {}",
-                    tensor_data("nanmean", input))  # fmt: skip
+    refuse_integers(
+        "nanmean(): expected input to have floating point or complex dtype but got {}",
+        tensor_data("nanmean", input),
+    )
     known = total(wrap(~np.isnan(input._data)), dim, keepdim)
     return write_out(out, nansum(input, dim, keepdim, dtype=dtype) / known)
 
@@ -291,8 +312,9 @@ def flip(x: Any, axis: int) -> Any:
 
 
 @function
-def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None,
-         out: Any = None) -> Any:  # fmt: skip
+def prod(
+    input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+) -> Any:
     """Product of the elements, of all or along `dim`, computed in `dtype` if one is given."""
     if dim is None:
         return in_dtype(product_all, input, dtype, out)
@@ -309,7 +331,9 @@ def spread_of_values(name: str, x: Any, dim: Dims, correction: float, keepdim: b
     if n - correction <= 0:
         warnings.warn(
             f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the "
-            "reduction factor (input numel divided by output numel).", stacklevel=2)  # fmt: skip
+            "reduction factor (input numel divided by output numel).",
+            stacklevel=2,
+        )
     middle = np.add.reduce(x, axis=axes, keepdims=True) / n
     off = x - middle
     squares = off * off if x.dtype.kind != "c" else off.real * off.real + off.imag * off.imag
@@ -347,15 +371,17 @@ def deviation(x: Any, /, dim: Dims = None, correction: float = 1, keepdim: bool 
 
 
 @op(name="var_mean", method=False, outputs=0)
-def variance_and_mean(x: Any, /, dim: Dims = None, correction: float = 1,
-                      keepdim: bool = False) -> Any:  # fmt: skip
+def variance_and_mean(
+    x: Any, /, dim: Dims = None, correction: float = 1, keepdim: bool = False
+) -> Any:
     """Variance and mean."""
     return spread_of_values("var_mean", x, dim, correction, keepdim)
 
 
 @op(name="std_mean", method=False, outputs=0)
-def deviation_and_mean(x: Any, /, dim: Dims = None, correction: float = 1,
-                       keepdim: bool = False) -> Any:  # fmt: skip
+def deviation_and_mean(
+    x: Any, /, dim: Dims = None, correction: float = 1, keepdim: bool = False
+) -> Any:
     """Standard deviation and mean."""
     variance, middle = spread_of_values("std_mean", x, dim, correction, keepdim)
     return np.sqrt(variance), middle
@@ -393,8 +419,15 @@ def of_spread(o: Callable) -> Callable:
     name, single = o.op.name, o.op.outputs == 1  # type: ignore[attr-defined]
     text = f"{'std and var' if single else name} only support floating point and complex dtypes"
 
-    def entry(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
-              correction: Any = None, out: Any = None) -> Any:  # fmt: skip
+    def entry(
+        input: Any,
+        dim: Any = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: Any = None,
+        out: Any = None,
+    ) -> Any:
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         if unbiased is not None and correction is not None:
@@ -449,8 +482,10 @@ def aminmax(x: Any, /, dim: int | None = None, keepdim: bool = False) -> Any:
     refuse_complex("aminmax_cpu", x)
     axes = axes_of(dim, x.ndim)
     if not x.size and dim is None:
-        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the "
-                           "operation has no identity.")  # fmt: skip
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the "
+            "operation has no identity."
+        )
     check_not_empty("aminmax", x, dim)
     given = {"axis": axes, "keepdims": keepdim}
     return np.minimum.reduce(x, **given), np.maximum.reduce(x, **given)

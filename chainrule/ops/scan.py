@@ -182,8 +182,15 @@ def _(g, x_shape, n, dim):
 
 
 @function
-def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None, *,
-         out: Any = None) -> Any:  # fmt: skip
+def diff(
+    input: Any,
+    n: int = 1,
+    dim: int = -1,
+    prepend: Any = None,
+    append: Any = None,
+    *,
+    out: Any = None,
+) -> Any:
     """Differences of neighbours along `dim`, `n` times over, with more values at either end."""
     data = tensor_data("diff", input)
     if not data.ndim:

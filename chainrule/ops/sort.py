@@ -141,8 +141,9 @@ min_all.vjp(share_all)
 def extreme(whole: Callable, part: Callable, pairwise: str) -> Callable:
     """The public form: of all elements, along a dimension, or of two tensors."""
 
-    def entry(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None,
-              out: Any = None) -> Any:  # fmt: skip
+    def entry(
+        input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None
+    ) -> Any:
         if dim is None and other is None:
             return write_out(out, whole(input), input)
         if other is not None or isinstance(dim, Tensor):
@@ -254,8 +255,14 @@ sort_stably.vjp(all_to_places)
 
 
 @function
-def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool | None = None, *,
-         out: Any = None) -> Any:  # fmt: skip
+def sort(
+    input: Any,
+    dim: int = -1,
+    descending: bool = False,
+    stable: bool | None = None,
+    *,
+    out: Any = None,
+) -> Any:
     """The elements in order along `dim`, and their places; equal elements keep their order."""
     result = (sort_any if stable is None else sort_stably)(input, dim, descending)
     return write_out(out, result, input)
@@ -356,8 +363,13 @@ def median_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
     return middle_along("median", x, dim, keepdim)
 
 
-@op(name="nanmedian", extra=True, result=return_types.nanmedian, node="NanmedianBackward1",
-    method=False)  # fmt: skip
+@op(
+    name="nanmedian",
+    extra=True,
+    result=return_types.nanmedian,
+    node="NanmedianBackward1",
+    method=False,
+)
 def nanmedian_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
     """Median along `dim` of what is not NaN, and its place."""
     return middle_along("nanmedian", x, dim, keepdim)
@@ -466,9 +478,12 @@ def check_rows(shape: tuple, axis: int) -> None:
     if shape.count(0) > (shape[axis] == 0):
         raise RuntimeError(
             "Number of zero sized dimensions is more than one, so unique cannot be applied "
-            if not shape[axis] else
-            "There are 0 sized dimensions, and they aren't selected, so unique cannot be applied"
-        )  # fmt: skip
+            if not shape[axis]
+            else (
+                "There are 0 sized dimensions, and they aren't selected, so unique cannot be"
+                " applied"
+            )
+        )
 
 
 def distinct_op(name: str, sort: bool) -> Callable:
@@ -506,16 +521,22 @@ RUNS = [distinct_op(name, False) for name in ("unique_consecutive", "unique_dim_
 
 
 @function
-def unique(input: Any, sorted: bool = True, return_inverse: bool = False,
-           return_counts: bool = False, dim: int | None = None) -> Any:  # fmt: skip
+def unique(
+    input: Any,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
     """The distinct elements (or slices of `dim`) in order; each one's place, and the counts."""
     found = UNIQUE[dim is not None](input, dim, return_inverse, return_counts)
     return found if len(found) > 1 else found[0]
 
 
 @function
-def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: bool = False,
-                       dim: int | None = None) -> Any:  # fmt: skip
+def unique_consecutive(
+    input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
     """The first of each run of equal elements (or slices of `dim`); each one's run, the lengths."""
     found = RUNS[dim is not None](input, dim, return_inverse, return_counts)
     return found if len(found) > 1 else found[0]
@@ -525,8 +546,9 @@ def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: 
 
 
 @op(promote=MOVE, name="searchsorted", namespace="primitive", numbers=True)
-def places_among(x: Any, y: Any, /, right: bool = False, out_int32: bool = False,
-                 sorter: Any = None) -> Any:  # fmt: skip
+def places_among(
+    x: Any, y: Any, /, right: bool = False, out_int32: bool = False, sorter: Any = None
+) -> Any:
     """Where each of `y` belongs in the ordered `x`, row by row if `x` has rows."""
     refuse_complex("searchsorted_out_cpu", y if hasattr(y, "dtype") else x)
     side = "right" if right else "left"
@@ -542,8 +564,16 @@ def places_among(x: Any, y: Any, /, right: bool = False, out_int32: bool = False
 
 
 @function(method=False)
-def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False,
-                 side: str | None = None, sorter: Any = None, out: Any = None) -> Any:  # fmt: skip
+def searchsorted(
+    sorted_sequence: Any,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Any = None,
+    out: Any = None,
+) -> Any:
     """Where each of `input` belongs in the ordered `sorted_sequence`, row by row if that has rows.
 
     Before equal values, or after them with `right` or `side="right"`; `sorter` is an order.
@@ -552,8 +582,10 @@ def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, r
         text = f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}"
         raise RuntimeError(text)
     if side == "left" and right:
-        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got "
-                           "side of left while right was True")  # fmt: skip
+        raise RuntimeError(
+            "torch.searchsorted(): side and right can't be set to opposites, got "
+            "side of left while right was True"
+        )
     data = tensor_data("searchsorted", sorted_sequence, "sorted_sequence")
     check_boundaries(data, getattr(input, "_data", None))
     if sorter is not None:
@@ -565,8 +597,10 @@ def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, r
 def check_boundaries(x: Any, y: Any) -> None:
     """Raise torch's error where the values cannot be searched in the boundaries."""
     if not x.ndim:
-        raise RuntimeError("torch.searchsorted(): boundaries tensor should have positive "
-                           "dimension, but got 0 dimension")  # fmt: skip
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should have positive "
+            "dimension, but got 0 dimension"
+        )
     if x.ndim == 1:
         return
     if y is None or not y.ndim:
@@ -591,15 +625,18 @@ def check_sorter(x: Any, sorter: Any) -> None:
             f"tensor {list(x.shape)}and got sorter tensor {list(sorter.shape)}"
         )
     if sorter.dtype != I64:
-        raise RuntimeError("torch.searchsorted(): sorter must be a tensor of long dtype but got "
-                           f"dtype {scalar_name(FROM_NUMPY[sorter.dtype])}")  # fmt: skip
+        raise RuntimeError(
+            "torch.searchsorted(): sorter must be a tensor of long dtype but got "
+            f"dtype {scalar_name(FROM_NUMPY[sorter.dtype])}"
+        )
     if sorter.size and not 0 <= sorter.min() <= sorter.max() < x.shape[-1]:
         raise RuntimeError("torch.searchsorted(): sorter index out of range")
 
 
 @function(method=False)
-def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False,
-              out: Any = None) -> Any:  # fmt: skip
+def bucketize(
+    input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False, out: Any = None
+) -> Any:
     """Which of the buckets between the ordered 1-d `boundaries` each of `input` falls into."""
     ndim = tensor_data("bucketize", boundaries, "boundaries", 2).ndim
     if ndim != 1:
@@ -608,8 +645,9 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
 
 
 @op(promote=SAME, method=False)
-def isin(elements: Any, test_elements: Any, /, assume_unique: bool = False,
-         invert: bool = False) -> Any:  # fmt: skip
+def isin(
+    elements: Any, test_elements: Any, /, assume_unique: bool = False, invert: bool = False
+) -> Any:
     """Whether each of `elements` is among `test_elements`."""
     for x in (elements, test_elements):
         if getattr(x, "dtype", I64).kind == "c":

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .define import FLOAT, elementwise, function, op, primitive
-from .elementwise import in_blocks, keep, underivable
+from .elementwise import keep, sigmoid, underivable
 
 PI, SQRT2, SQRT_PI = math.pi, math.sqrt(2), math.sqrt(math.pi)
 ONLY_SPECIAL: dict[str, Any] = {"namespace": "special", "method": False, "inplace": False}
@@ -50,23 +50,7 @@ def away_from_zero(x: Any) -> Any:
     return np.where(x == 0, 1, x)
 
 
-# -- the logistic function -------------------------------------------------------------------------
-
-
-@primitive(
-    define=elementwise, promote=FLOAT, alias="special.expit nn.functional.sigmoid",
-    vjp=lambda g, out: g * out * (1 - out),
-)  # fmt: skip
-def sigmoid(x: Any, /) -> Any:
-    """1 / (1 + exp(-input)), elementwise."""
-    return in_blocks(_logistic, x) if x.ndim and type(x) is np.ndarray else 1 / (1 + np.exp(-x))
-
-
-def _logistic(x: Any) -> Any:
-    e = np.negative(x)
-    np.exp(e, out=e)
-    e += 1
-    return np.reciprocal(e, out=e)
+# -- log-odds ---------------------------------------------------------------------------------------
 
 
 @op(promote=FLOAT, alias="special.logit", inplace=True, takes="bif")
@@ -90,60 +74,91 @@ def _(g, x, eps):
 # -- error functions and the normal distribution ---------------------------------------------------
 
 erf = from_scipy(
-    "erf", lambda g, x: g * (2 / SQRT_PI * np.exp(-x * x)), alias="special.erf",
+    "erf",
+    lambda g, x: g * (2 / SQRT_PI * np.exp(-x * x)),
+    alias="special.erf",
     doc="The error function: 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to input.",
-)  # fmt: skip
+)
 erfc = from_scipy(
-    "erfc", lambda g, x: g * (-2 / SQRT_PI * np.exp(-x * x)), alias="special.erfc",
+    "erfc",
+    lambda g, x: g * (-2 / SQRT_PI * np.exp(-x * x)),
+    alias="special.erfc",
     doc="1 - erf(input), exact for large elements too.",
-)  # fmt: skip
+)
 erfcx = from_scipy(
-    "erfcx", lambda g, x, out: g * (2 * x * out - 2 / SQRT_PI), **ONLY_SPECIAL,
+    "erfcx",
+    lambda g, x, out: g * (2 * x * out - 2 / SQRT_PI),
+    **ONLY_SPECIAL,
     doc="exp(input^2) * erfc(input), without overflow.",
-)  # fmt: skip
+)
 erfinv = from_scipy(
-    "erfinv", lambda g, out: g * (SQRT_PI / 2 * np.exp(out * out)), alias="special.erfinv",
+    "erfinv",
+    lambda g, out: g * (SQRT_PI / 2 * np.exp(out * out)),
+    alias="special.erfinv",
     doc="The inverse of erf.",
-)  # fmt: skip
+)
 ndtr = from_scipy(
-    "ndtr", lambda g, x: g * (np.exp(x * x / -2) / math.sqrt(2 * PI)), **ONLY_SPECIAL,
-    node="MulBackward1", doc="The distribution function of the standard normal distribution.",
-)  # fmt: skip
+    "ndtr",
+    lambda g, x: g * (np.exp(x * x / -2) / math.sqrt(2 * PI)),
+    **ONLY_SPECIAL,
+    node="MulBackward1",
+    doc="The distribution function of the standard normal distribution.",
+)
 ndtri = from_scipy(
-    "ndtri", lambda g, out: g * (math.sqrt(2 * PI) * np.exp(out * out / 2)), **ONLY_SPECIAL,
+    "ndtri",
+    lambda g, out: g * (math.sqrt(2 * PI) * np.exp(out * out / 2)),
+    **ONLY_SPECIAL,
     doc="The inverse of ndtr: quantiles of the standard normal distribution.",
-)  # fmt: skip
+)
 log_ndtr = from_scipy(
-    "log_ndtr", lambda g, x: g * (math.sqrt(2 / PI) / erfcx(x / -SQRT2)), **ONLY_SPECIAL,
+    "log_ndtr",
+    lambda g, x: g * (math.sqrt(2 / PI) / erfcx(x / -SQRT2)),
+    **ONLY_SPECIAL,
     doc="The logarithm of ndtr, exact for very negative elements too.",
-)  # fmt: skip
+)
 
 # -- gamma functions -------------------------------------------------------------------------------
 
 lgamma = from_scipy(
-    "lgamma", lambda g, x: g * digamma(x), "gammaln", alias="special.gammaln",
+    "lgamma",
+    lambda g, x: g * digamma(x),
+    "gammaln",
+    alias="special.gammaln",
     doc="The logarithm of the absolute value of the gamma function.",
-)  # fmt: skip
+)
 digamma = from_scipy(
-    "digamma", lambda g, x: g * derived_digamma(x, 1), "psi", alias="special.digamma special.psi",
+    "digamma",
+    lambda g, x: g * derived_digamma(x, 1),
+    "psi",
+    alias="special.digamma special.psi",
     doc="The derivative of lgamma.",
-)  # fmt: skip
+)
 
 
 @primitive(
-    define=elementwise, promote=FLOAT, namespace="special", method=False, inplace=False,
-    takes="bif", vjp=(underivable("special_zeta"), lambda g, x, y: -g * x * zeta(x + 1, y)),
+    define=elementwise,
+    promote=FLOAT,
+    namespace="special",
+    method=False,
+    inplace=False,
+    takes="bif",
+    vjp=(underivable("special_zeta"), lambda g, x, y: -g * x * zeta(x + 1, y)),
     node="SpecialZetaBackward0",
-)  # fmt: skip
+)
 def zeta(x: Any, y: Any, /) -> Any:
     """The Hurwitz zeta function: the sum of (k + other)^-input over k = 0, 1, 2 ..."""
     return scipy_special().zeta(x, y)
 
 
 @primitive(
-    define=elementwise, promote=FLOAT, name="polygamma", method=False, inplace=False, takes="bif",
+    define=elementwise,
+    promote=FLOAT,
+    name="polygamma",
+    method=False,
+    inplace=False,
+    takes="bif",
     vjp=lambda g, x, n: g * derived_digamma(x, n + 1),
-)  # fmt: skip
+)
 def derived_digamma(x: Any, /, n: int) -> Any:
     """The n-th derivative of digamma."""
     if n < 0:
@@ -188,16 +203,30 @@ def _igammac(x: Any, y: Any, /) -> Any:
 
 
 igamma = primitive(
-    _igamma, define=elementwise, promote=FLOAT, name="igamma", alias="special.gammainc",
-    numbers=False, vjp=(underivable("igamma: input"), _gamma_density), takes="f",
-    doc="The lower incomplete gamma function, regularised: the distribution function of "
-        "Gamma(input, 1) at other.",
-)  # fmt: skip
+    _igamma,
+    define=elementwise,
+    promote=FLOAT,
+    name="igamma",
+    alias="special.gammainc",
+    numbers=False,
+    vjp=(underivable("igamma: input"), _gamma_density),
+    takes="f",
+    doc=(
+        "The lower incomplete gamma function, regularised: the distribution function of "
+        "Gamma(input, 1) at other."
+    ),
+)
 igammac = primitive(
-    _igammac, define=elementwise, promote=FLOAT, name="igammac", alias="special.gammaincc",
-    numbers=False, vjp=(underivable("igammac: input"), lambda g, x, y: -_gamma_density(g, x, y)),
-    takes="f", doc="The upper incomplete gamma function, regularised: 1 - igamma(input, other).",
-)  # fmt: skip
+    _igammac,
+    define=elementwise,
+    promote=FLOAT,
+    name="igammac",
+    alias="special.gammaincc",
+    numbers=False,
+    vjp=(underivable("igammac: input"), lambda g, x, y: -_gamma_density(g, x, y)),
+    takes="f",
+    doc="The upper incomplete gamma function, regularised: 1 - igamma(input, other).",
+)
 
 # -- products with logarithms ----------------------------------------------------------------------
 
@@ -218,20 +247,29 @@ def _xlog1py(x: Any, y: Any, /) -> Any:
 
 
 xlogy = elementwise(
-    _xlogy, promote=FLOAT, name="xlogy", alias="special.xlogy", takes="bif",
+    _xlogy,
+    promote=FLOAT,
+    name="xlogy",
+    alias="special.xlogy",
+    takes="bif",
     scalar_nodes="XlogyBackward2 XlogyBackward1",
     vjp=(lambda g, x, y: keep(g * np.log(y), ~((x == 0) & (y <= 0))), lambda g, x, y: g * x / y),
     doc="input * log(other), elementwise, and 0 where input is 0.",
-)  # fmt: skip
+)
 xlog1py = elementwise(
-    _xlog1py, promote=FLOAT, name="xlog1py", takes="bif", node="SpecialXlog1PyBackward0",
-    **ONLY_SPECIAL, scalar_nodes="SpecialXlog1PyBackward2 SpecialXlog1PyBackward1",
+    _xlog1py,
+    promote=FLOAT,
+    name="xlog1py",
+    takes="bif",
+    node="SpecialXlog1PyBackward0",
+    **ONLY_SPECIAL,
+    scalar_nodes="SpecialXlog1PyBackward2 SpecialXlog1PyBackward1",
     vjp=(
         lambda g, x, y: keep(g * np.log1p(y), ~((x == 0) & (y <= -1))),
         lambda g, x, y: g * x / (y + 1),
     ),
     doc="input * log(1 + other), elementwise, and 0 where input is 0.",
-)  # fmt: skip
+)
 
 
 def _entr(x: Any, /) -> Any:
@@ -239,10 +277,15 @@ def _entr(x: Any, /) -> Any:
 
 
 entr = elementwise(
-    _entr, promote=FLOAT, name="entr", takes="bif",
-    node="SpecialEntrBackward0", **ONLY_SPECIAL, vjp=lambda g, x: g * (-np.log(x) - 1),
+    _entr,
+    promote=FLOAT,
+    name="entr",
+    takes="bif",
+    node="SpecialEntrBackward0",
+    **ONLY_SPECIAL,
+    vjp=lambda g, x: g * (-np.log(x) - 1),
     doc="-input * log(input), elementwise: 0 at 0, -inf below.",
-)  # fmt: skip
+)
 
 
 def _sine_ratio(x: Any) -> Any:
@@ -256,10 +299,13 @@ def _sine_ratio_slope(x: Any) -> Any:
 
 
 sinc = elementwise(
-    lambda x, /: _sine_ratio(PI * x), vjp=lambda g, x: g * (PI * _sine_ratio_slope(PI * x)),
-    promote=FLOAT, name="sinc", alias="special.sinc",
+    lambda x, /: _sine_ratio(PI * x),
+    vjp=lambda g, x: g * (PI * _sine_ratio_slope(PI * x)),
+    promote=FLOAT,
+    name="sinc",
+    alias="special.sinc",
     doc="sin(pi * input) / (pi * input), elementwise, and 1 at 0.",
-)  # fmt: skip
+)
 
 # -- Bessel functions ------------------------------------------------------------------------------
 
@@ -270,68 +316,110 @@ def by_order_zero(g: Any, zeroth: Any, x: Any, out: Any) -> Any:
 
 
 i0 = from_scipy(
-    "i0", lambda g, x: g * i1(x), alias="special.i0",
+    "i0",
+    lambda g, x: g * i1(x),
+    alias="special.i0",
     doc="The modified Bessel function of the first kind of order 0.",
-)  # fmt: skip
+)
 i0e = from_scipy(
-    "i0e", lambda g, x, out: g * (i1e(x) - np.sign(x) * out), **ONLY_SPECIAL,
-    node="SpecialI0EBackward0", doc="exp(-|input|) * i0(input), without overflow.",
-)  # fmt: skip
+    "i0e",
+    lambda g, x, out: g * (i1e(x) - np.sign(x) * out),
+    **ONLY_SPECIAL,
+    node="SpecialI0EBackward0",
+    doc="exp(-|input|) * i0(input), without overflow.",
+)
 i1 = from_scipy(
-    "i1", lambda g, x, out: by_order_zero(g, i0(x), x, out), **ONLY_SPECIAL,
+    "i1",
+    lambda g, x, out: by_order_zero(g, i0(x), x, out),
+    **ONLY_SPECIAL,
     doc="The modified Bessel function of the first kind of order 1.",
-)  # fmt: skip
+)
 i1e = from_scipy(
-    "i1e", lambda g, x, out: by_order_zero(g, i0e(x) - np.sign(x) * out, x, out), **ONLY_SPECIAL,
-     node="SpecialI1EBackward0", doc="exp(-|input|) * i1(input), without overflow.",
-)  # fmt: skip
+    "i1e",
+    lambda g, x, out: by_order_zero(g, i0e(x) - np.sign(x) * out, x, out),
+    **ONLY_SPECIAL,
+    node="SpecialI1EBackward0",
+    doc="exp(-|input|) * i1(input), without overflow.",
+)
 bessel_j0 = from_scipy(
-    "bessel_j0", lambda g, x: -g * bessel_j1(x), "j0", **ONLY_SPECIAL,
+    "bessel_j0",
+    lambda g, x: -g * bessel_j1(x),
+    "j0",
+    **ONLY_SPECIAL,
     doc="The Bessel function of the first kind of order 0.",
-)  # fmt: skip
+)
 bessel_j1 = from_scipy(
-    "bessel_j1", lambda g, x, out: by_order_zero(g, bessel_j0(x), x, out), "j1", **ONLY_SPECIAL,
+    "bessel_j1",
+    lambda g, x, out: by_order_zero(g, bessel_j0(x), x, out),
+    "j1",
+    **ONLY_SPECIAL,
     doc="The Bessel function of the first kind of order 1.",
-)  # fmt: skip
+)
 bessel_y0 = from_scipy(
-    "bessel_y0", lambda g, x: -g * bessel_y1(x), "y0", **ONLY_SPECIAL,
+    "bessel_y0",
+    lambda g, x: -g * bessel_y1(x),
+    "y0",
+    **ONLY_SPECIAL,
     doc="The Bessel function of the second kind of order 0.",
-)  # fmt: skip
+)
 bessel_y1 = from_scipy(
-    "bessel_y1", lambda g, x, out: g * (bessel_y0(x) - out / x), "y1", **ONLY_SPECIAL,
+    "bessel_y1",
+    lambda g, x, out: g * (bessel_y0(x) - out / x),
+    "y1",
+    **ONLY_SPECIAL,
     doc="The Bessel function of the second kind of order 1.",
-)  # fmt: skip
+)
 modified_bessel_i0 = from_scipy(
-    "modified_bessel_i0", lambda g, x: g * i1(x), "i0", **ONLY_SPECIAL,
+    "modified_bessel_i0",
+    lambda g, x: g * i1(x),
+    "i0",
+    **ONLY_SPECIAL,
     doc="The modified Bessel function of the first kind of order 0.",
-)  # fmt: skip
+)
 modified_bessel_i1 = from_scipy(
-    "modified_bessel_i1", lambda g, x, out: by_order_zero(g, i0(x), x, out), "i1", **ONLY_SPECIAL,
+    "modified_bessel_i1",
+    lambda g, x, out: by_order_zero(g, i0(x), x, out),
+    "i1",
+    **ONLY_SPECIAL,
     doc="The modified Bessel function of the first kind of order 1.",
-)  # fmt: skip
+)
 modified_bessel_k0 = from_scipy(
-    "modified_bessel_k0", lambda g, x: -g * modified_bessel_k1(x), "k0", **ONLY_SPECIAL,
+    "modified_bessel_k0",
+    lambda g, x: -g * modified_bessel_k1(x),
+    "k0",
+    **ONLY_SPECIAL,
     doc="The modified Bessel function of the second kind of order 0.",
-)  # fmt: skip
+)
 modified_bessel_k1 = from_scipy(
-    "modified_bessel_k1", lambda g, x, out: -g * (modified_bessel_k0(x) + out / x), "k1",
-    **ONLY_SPECIAL, doc="The modified Bessel function of the second kind of order 1.",
-)  # fmt: skip
+    "modified_bessel_k1",
+    lambda g, x, out: -g * (modified_bessel_k0(x) + out / x),
+    "k1",
+    **ONLY_SPECIAL,
+    doc="The modified Bessel function of the second kind of order 1.",
+)
 scaled_modified_bessel_k0 = from_scipy(
-    "scaled_modified_bessel_k0", lambda g, x, out: g * (out - scaled_modified_bessel_k1(x)), "k0e",
+    "scaled_modified_bessel_k0",
+    lambda g, x, out: g * (out - scaled_modified_bessel_k1(x)),
+    "k0e",
     **ONLY_SPECIAL,
     doc="exp(input) times the modified Bessel function of the second kind of order 0.",
-)  # fmt: skip
+)
 scaled_modified_bessel_k1 = from_scipy(
     "scaled_modified_bessel_k1",
-    lambda g, x, out: g * (out - out / x - scaled_modified_bessel_k0(x)), "k1e", **ONLY_SPECIAL,
+    lambda g, x, out: g * (out - out / x - scaled_modified_bessel_k0(x)),
+    "k1e",
+    **ONLY_SPECIAL,
     doc="exp(input) times the modified Bessel function of the second kind of order 1.",
-)  # fmt: skip
+)
 spherical_bessel_j0 = elementwise(
-    lambda x, /: _sine_ratio(x), vjp=lambda g, x: g * _sine_ratio_slope(x), promote=FLOAT,
-    name="spherical_bessel_j0", takes="bif", **ONLY_SPECIAL,
+    lambda x, /: _sine_ratio(x),
+    vjp=lambda g, x: g * _sine_ratio_slope(x),
+    promote=FLOAT,
+    name="spherical_bessel_j0",
+    takes="bif",
+    **ONLY_SPECIAL,
     doc="The spherical Bessel function of the first kind of order 0: sin(input) / input.",
-)  # fmt: skip
+)
 
 
 def _airy(x: Any, /) -> Any:
@@ -339,9 +427,14 @@ def _airy(x: Any, /) -> Any:
 
 
 airy_ai = primitive(
-    _airy, define=elementwise, promote=FLOAT, name="airy_ai", takes="bif",
-    **ONLY_SPECIAL, doc="The Airy function Ai.",
-)  # fmt: skip
+    _airy,
+    define=elementwise,
+    promote=FLOAT,
+    name="airy_ai",
+    takes="bif",
+    **ONLY_SPECIAL,
+    doc="The Airy function Ai.",
+)
 
 # -- orthogonal polynomials ------------------------------------------------------------------------
 
@@ -352,25 +445,43 @@ def _chebyshev(k: int, x: Any, p: Any, q: Any) -> Any:
 
 # name: (polynomial of degree 1; that of degree k + 1 from p of degree k, q of degree k - 1; words)
 FAMILIES: dict[str, tuple[Callable, Callable, str]] = {
-    "chebyshev_polynomial_t": (
-        lambda x: x, _chebyshev, "Chebyshev polynomial of the first kind"),
+    "chebyshev_polynomial_t": (lambda x: x, _chebyshev, "Chebyshev polynomial of the first kind"),
     "chebyshev_polynomial_u": (
-        lambda x: 2 * x, _chebyshev, "Chebyshev polynomial of the second kind"),
+        lambda x: 2 * x,
+        _chebyshev,
+        "Chebyshev polynomial of the second kind",
+    ),
     "chebyshev_polynomial_v": (
-        lambda x: 2 * x - 1, _chebyshev, "Chebyshev polynomial of the third kind"),
+        lambda x: 2 * x - 1,
+        _chebyshev,
+        "Chebyshev polynomial of the third kind",
+    ),
     "chebyshev_polynomial_w": (
-        lambda x: 2 * x + 1, _chebyshev, "Chebyshev polynomial of the fourth kind"),
+        lambda x: 2 * x + 1,
+        _chebyshev,
+        "Chebyshev polynomial of the fourth kind",
+    ),
     "hermite_polynomial_h": (
-        lambda x: 2 * x, lambda k, x, p, q: 2 * (x * p - k * q), "physicist's Hermite polynomial"),
+        lambda x: 2 * x,
+        lambda k, x, p, q: 2 * (x * p - k * q),
+        "physicist's Hermite polynomial",
+    ),
     "hermite_polynomial_he": (
-        lambda x: x, lambda k, x, p, q: x * p - k * q, "probabilist's Hermite polynomial"),
+        lambda x: x,
+        lambda k, x, p, q: x * p - k * q,
+        "probabilist's Hermite polynomial",
+    ),
     "laguerre_polynomial_l": (
-        lambda x: 1 - x, lambda k, x, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1),
-        "Laguerre polynomial"),
+        lambda x: 1 - x,
+        lambda k, x, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1),
+        "Laguerre polynomial",
+    ),
     "legendre_polynomial_p": (
-        lambda x: x, lambda k, x, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1),
-        "Legendre polynomial"),
-}  # fmt: skip
+        lambda x: x,
+        lambda k, x, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1),
+        "Legendre polynomial",
+    ),
+}
 
 
 def _polynomial(name: str, first: Callable, following: Callable, words: str) -> Callable:
@@ -389,9 +500,13 @@ def _polynomial(name: str, first: Callable, following: Callable, words: str) -> 
 
     kernel.__name__ = name
     return primitive(
-        kernel, define=elementwise, promote=FLOAT, takes="bif", **ONLY_SPECIAL,
+        kernel,
+        define=elementwise,
+        promote=FLOAT,
+        takes="bif",
+        **ONLY_SPECIAL,
         doc=f"The {words} of degree n, elementwise; 0 for negative n.",
-    )  # fmt: skip
+    )
 
 
 for _name, (_first, _following, _words) in FAMILIES.items():

@@ -105,13 +105,27 @@ def quantile_op(name: str, skip_nan: bool) -> Any:
     def kernel(x: Any, q: Any, /, dim: Any, keepdim: bool, interpolation: str) -> Any:
         return quantiles(x, q, dim, keepdim, interpolation, skip_nan)
 
-    inner = op(kernel, name=name, namespace="primitive", promote=MOVE, extra=True, numbers=True,
-               node="SqueezeBackward4")  # fmt: skip
+    inner = op(
+        kernel,
+        name=name,
+        namespace="primitive",
+        promote=MOVE,
+        extra=True,
+        numbers=True,
+        node="SqueezeBackward4",
+    )
     inner.vjp(pull_quantiles)
     inner.vjp(pull_q)
 
-    def entry(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *,
-              interpolation: str = "linear", out: Any = None) -> Any:  # fmt: skip
+    def entry(
+        input: Any,
+        q: Any,
+        dim: int | None = None,
+        keepdim: bool = False,
+        *,
+        interpolation: str = "linear",
+        out: Any = None,
+    ) -> Any:
         check_quantile(tensor_data(name, input), q, interpolation)
         return write_out(out, inner(input, q, dim, keepdim, interpolation), input)
 
@@ -134,8 +148,10 @@ def check_quantile(x: Any, q: Any, interpolation: str) -> None:
     elif x.dtype not in (F32, F64):
         complaint = "input tensor must be either float or double dtype"
     elif not complaint and interpolation not in INTERPOLATIONS:
-        complaint = ("interpolation must be one of linear, lower, higher, midpoint or nearest, "
-                     f"but got {interpolation}")  # fmt: skip
+        complaint = (
+            "interpolation must be one of linear, lower, higher, midpoint or nearest, "
+            f"but got {interpolation}"
+        )
     if complaint:
         raise RuntimeError(f"quantile() {complaint}")
 
@@ -252,16 +268,28 @@ def count_in_bins(points: Any, edges: Sequence, weight: Any, density: bool) -> A
     return hist
 
 
-@op(promote=MOVE, name="histogram", namespace="primitive", node="NotImplemented",
-    rules=(no_rule("histogram"),))  # fmt: skip
+@op(
+    promote=MOVE,
+    name="histogram",
+    namespace="primitive",
+    node="NotImplemented",
+    rules=(no_rule("histogram"),),
+)
 def counts_in_bins(x: Any, /, edges: Sequence, weight: Any, density: bool) -> Any:
     """Counts of points in a grid of bins."""
     return count_in_bins(x.reshape(-1, len(edges)), edges, weight, density)
 
 
 @function
-def histogram(input: Any, bins: Any = 100, *, range: Any = None, weight: Any = None,
-              density: bool = False, out: Any = None) -> Any:  # fmt: skip
+def histogram(
+    input: Any,
+    bins: Any = 100,
+    *,
+    range: Any = None,
+    weight: Any = None,
+    density: bool = False,
+    out: Any = None,
+) -> Any:
     """Counts (or weights, or densities) in bins, and the bins' edges: given, or that many equal."""
     points = tensor_data("histogram", input).reshape(-1, 1)
     edges = edges_of(points, bins, range, 0)
@@ -270,8 +298,9 @@ def histogram(input: Any, bins: Any = 100, *, range: Any = None, weight: Any = N
 
 
 @function(method=False)
-def histogramdd(input: Any, bins: Any, *, range: Any = None, weight: Any = None,
-                density: bool = False) -> Any:  # fmt: skip
+def histogramdd(
+    input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
+) -> Any:
     """Counts (or weights, or densities) of points (the last dimension) in a grid of bins."""
     data = tensor_data("histogramdd", input)
     points = data.reshape(-1, data.shape[-1])
@@ -303,8 +332,11 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     if aweights is not None and correction:
         free = n - correction * (weights * aweights).sum() / n
     if free <= 0:
-        warnings.warn("cov(): degrees of freedom is <= 0. Correction should be strictly less than "
-                      "the number of observations.", stacklevel=3)  # fmt: skip
+        warnings.warn(
+            "cov(): degrees of freedom is <= 0. Correction should be strictly less than "
+            "the number of observations.",
+            stacklevel=3,
+        )
         free = 0
     return (off.mm((off if weights is None else off * weights).t().conj()) / free).squeeze()
 
@@ -313,8 +345,10 @@ def check_cov(input: Any, fweights: Any, aweights: Any) -> None:
     """Raise torch's error for input or weights that will not do."""
     data = tensor_data("cov", input)
     if data.ndim > 2:
-        raise RuntimeError("cov(): expected input to have two or fewer dimensions but got an input "
-                           f"with {data.ndim} dimensions")  # fmt: skip
+        raise RuntimeError(
+            "cov(): expected input to have two or fewer dimensions but got an input "
+            f"with {data.ndim} dimensions"
+        )
     if data.dtype == bool:
         raise RuntimeError("cov(): bool dtype is not supported for input")
     count = data.size if data.ndim < 2 else data.shape[1]
@@ -328,14 +362,20 @@ def check_weights(name: str, weights: Any, kinds: str, word: str, count: int) ->
         return
     w = weights._data
     if w.ndim > 1:
-        raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got "
-                           f"{name} with {w.ndim} dimensions")  # fmt: skip
+        raise RuntimeError(
+            f"cov(): expected {name} to have one or fewer dimensions but got "
+            f"{name} with {w.ndim} dimensions"
+        )
     if w.dtype.kind not in kinds:
-        raise RuntimeError(f"cov(): expected {name} to have {word} dtype but got {name} with "
-                           f"{scalar_name(FROM_NUMPY[w.dtype])} dtype")  # fmt: skip
+        raise RuntimeError(
+            f"cov(): expected {name} to have {word} dtype but got {name} with "
+            f"{scalar_name(FROM_NUMPY[w.dtype])} dtype"
+        )
     if w.size != count:
-        raise RuntimeError(f"cov(): expected {name} to have the same numel as there are "
-                           f"observations in the input but got {w.size} != {count}")  # fmt: skip
+        raise RuntimeError(
+            f"cov(): expected {name} to have the same numel as there are "
+            f"observations in the input but got {w.size} != {count}"
+        )
     if w.size and w.min() < 0:
         raise RuntimeError(f"cov(): {name} cannot be negative")
 
@@ -344,8 +384,10 @@ def check_weights(name: str, weights: Any, kinds: str, word: str, count: int) ->
 def corrcoef(input: Any) -> Any:
     """Pearson correlation of the variables (rows) over the observations (columns), in [-1, 1]."""
     if tensor_data("corrcoef", input).ndim > 2:
-        raise RuntimeError("corrcoef(): expected input to have two or fewer dimensions but got an "
-                           f"input with {input._data.ndim} dimensions")  # fmt: skip
+        raise RuntimeError(
+            "corrcoef(): expected input to have two or fewer dimensions but got an "
+            f"input with {input._data.ndim} dimensions"
+        )
     c = cov(input)
     if not c._data.ndim:
         return c / c

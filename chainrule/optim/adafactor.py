@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import HALVES, FROM_NUMPY, finfo
+from ..dtypes import FROM_NUMPY, HALVES, finfo
 from ..ops.define import storage_array, wrap
 from ..tape import storage_of
 from .adaptive import lerp
@@ -30,8 +30,18 @@ def estimate(g: Any, row: Any, column: Any, weight: float, eps: float) -> Any:
 class Adafactor(Elementwise):
     """Adafactor (Shazeer and Stern 2018) with relative step sizes."""
 
-    def __init__(self, params: ParamsT, lr: Any = 1e-2, beta2_decay: float = -0.8, eps: tuple = (None, 1e-3), d: float = 1.0,
-                 weight_decay: float = 0.0, *, foreach: bool | None = None, maximize: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 1e-2,
+        beta2_decay: float = -0.8,
+        eps: tuple = (None, 1e-3),
+        d: float = 1.0,
+        weight_decay: float = 0.0,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+    ) -> None:
         for name, value in (("Learning rate", lr), ("weight_decay", weight_decay)):
             if not float(value) >= 0.0:
                 raise ValueError(f"{name} should be >= 0 but is: {value}")
@@ -42,8 +52,15 @@ class Adafactor(Elementwise):
                 raise ValueError(f"epsilon{k + 1} should be >= 0 but is: {e}")
         if not d >= 1.0:
             raise ValueError(f"Clipping threshold d should be >= 1 but is: {d}")
-        defaults = {"lr": lr, "beta2_decay": beta2_decay, "eps": eps, "d": d, "weight_decay": weight_decay,
-                    "foreach": foreach, "maximize": maximize}  # fmt: skip
+        defaults = {
+            "lr": lr,
+            "beta2_decay": beta2_decay,
+            "eps": eps,
+            "d": d,
+            "weight_decay": weight_decay,
+            "foreach": foreach,
+            "maximize": maximize,
+        }
         super().__init__(params, defaults)
 
     def updater(self, group: dict, states: Any) -> Callable:

@@ -22,11 +22,24 @@ from .optimizer import (
 )
 
 
-def adam(p: Any, g: Any, mean: Any, square: Any, highest: Any, shrink: float, decay: float, beta1: float, beta2: float,
-         eps: float, rate: float, root: float) -> None:  # fmt: skip
+def adam(
+    p: Any,
+    g: Any,
+    mean: Any,
+    square: Any,
+    highest: Any,
+    shrink: float,
+    decay: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    rate: float,
+    root: float,
+) -> None:
     """m += (1 - beta1)(g - m), v = beta2 v + (1 - beta2) g^2, p -= rate m / (sqrt(v) / root + eps).
 
-    `shrink` multiplies p first (AdamW); `decay` adds to the gradient; `highest` keeps the largest v (AMSGrad).
+    `shrink` multiplies p first (AdamW); `decay` adds to the gradient; `highest` keeps the largest v
+    (AMSGrad).
     """
     if shrink != 1:
         p *= shrink
@@ -58,12 +71,26 @@ def adam_without_highest(p: Any, g: Any, mean: Any, square: Any, *settings: Any)
 class Adam(Elementwise):
     """Adam (Kingma and Ba 2014); with `amsgrad` its variant of Reddi et al. 2018."""
 
-    def __init__(self, params: ParamsT, lr: Any = 1e-3, betas: tuple = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False,
-                 capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
-                 decoupled_weight_decay: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 1e-3,
+        betas: tuple = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
         if isinstance(lr, Tensor) and foreach and not capturable:
-            raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+            raise ValueError(
+                "lr as a Tensor is not supported for capturable=False and foreach=True"
+            )
         check_lr(lr)
         check_nonnegative(epsilon_value=eps)
         check_betas(betas)
@@ -71,14 +98,29 @@ class Adam(Elementwise):
         if len({isinstance(b, Tensor) for b in betas}) > 1:
             raise ValueError("betas must be either both floats or both Tensors")
         check_implementation(foreach, fused, differentiable)
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
-                    "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
-                    "fused": fused, "decoupled_weight_decay": decoupled_weight_decay}  # fmt: skip
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
         super().__init__(params, defaults)
 
     def updater(self, group: dict, states: Any) -> Callable:
         """The update of one parameter with the group's settings."""
-        lr, eps, decay, amsgrad = float(group["lr"]), group["eps"], group["weight_decay"], group["amsgrad"]
+        lr, eps, decay, amsgrad = (
+            float(group["lr"]),
+            group["eps"],
+            group["weight_decay"],
+            group["amsgrad"],
+        )
         beta1, beta2 = map(float, group["betas"])
         decoupled = group["decoupled_weight_decay"]
         shrink, added = (1 - lr * decay, 0) if decoupled else (1, decay)
@@ -93,7 +135,19 @@ class Adam(Elementwise):
                     own[name] = zeros_like(p)
             t = advance(own)
             root = (1 - beta2**t) ** 0.5
-            apply(rule, p, g, [own[name] for name in names], shrink, added, beta1, beta2, eps, lr / (1 - beta1**t), root)
+            apply(
+                rule,
+                p,
+                g,
+                [own[name] for name in names],
+                shrink,
+                added,
+                beta1,
+                beta2,
+                eps,
+                lr / (1 - beta1**t),
+                root,
+            )
 
         return update
 
@@ -101,8 +155,32 @@ class Adam(Elementwise):
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient (Loshchilov and Hutter 2017)."""
 
-    def __init__(self, params: ParamsT, lr: Any = 1e-3, betas: tuple = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None,
-                 capturable: bool = False, differentiable: bool = False, fused: bool | None = None) -> None:  # fmt: skip
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
-                         capturable=capturable, differentiable=differentiable, fused=fused, decoupled_weight_decay=True)  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 1e-3,
+        betas: tuple = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )

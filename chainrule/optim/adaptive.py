@@ -51,7 +51,7 @@ def moments(own: dict, names: tuple) -> list:
     return [own[name] for name in names]
 
 
-# -- Adagrad ---------------------------------------------------------------------------------------------------------
+# -- Adagrad ---------------------------------------------------------------------------------------
 
 
 def adagrad(p: Any, g: Any, total: Any, decay: float, rate: float, eps: float) -> None:
@@ -69,18 +69,39 @@ def adagrad(p: Any, g: Any, total: Any, decay: float, rate: float, eps: float) -
 class Adagrad(Elementwise):
     """Adagrad (Duchi et al. 2011)."""
 
-    def __init__(self, params: ParamsT, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
-                 initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
-                 maximize: bool = False, differentiable: bool = False, fused: bool | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
         check_lr(lr)
         check_nonnegative(lr__decay_value=lr_decay, weight__decay_value=weight_decay)
         if not initial_accumulator_value >= 0.0:
-            raise ValueError(f"Invalid initial_accumulator_value value: {initial_accumulator_value}")
+            raise ValueError(
+                f"Invalid initial_accumulator_value value: {initial_accumulator_value}"
+            )
         check_nonnegative(epsilon_value=eps)
         check_implementation(foreach, fused, differentiable)
-        defaults = {"lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
-                    "initial_accumulator_value": initial_accumulator_value, "foreach": foreach, "maximize": maximize,
-                    "differentiable": differentiable, "fused": fused}  # fmt: skip
+        defaults = {
+            "lr": lr,
+            "lr_decay": lr_decay,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "initial_accumulator_value": initial_accumulator_value,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
         super().__init__(params, defaults)
         for group in self.param_groups:
             for p in group["params"]:
@@ -93,7 +114,12 @@ class Adagrad(Elementwise):
 
     def updater(self, group: dict, states: Any) -> Callable:
         """The update of one parameter with the group's settings."""
-        lr, lr_decay, decay, eps = float(group["lr"]), group["lr_decay"], group["weight_decay"], group["eps"]
+        lr, lr_decay, decay, eps = (
+            float(group["lr"]),
+            group["lr_decay"],
+            group["weight_decay"],
+            group["eps"],
+        )
 
         def update(p: Any, g: Any) -> None:
             own = states[p]
@@ -105,10 +131,12 @@ class Adagrad(Elementwise):
         return update
 
 
-# -- Adadelta --------------------------------------------------------------------------------------------------------
+# -- Adadelta --------------------------------------------------------------------------------------
 
 
-def adadelta(p: Any, g: Any, square: Any, moved: Any, lr: float, rho: float, eps: float, decay: float) -> None:
+def adadelta(
+    p: Any, g: Any, square: Any, moved: Any, lr: float, rho: float, eps: float, decay: float
+) -> None:
     """d = g sqrt(u + eps) / sqrt(v + eps), with v and u running means of g^2 and d^2; p -= lr d."""
     if decay:
         g = g + p * decay
@@ -124,16 +152,34 @@ def adadelta(p: Any, g: Any, square: Any, moved: Any, lr: float, rho: float, eps
 class Adadelta(Elementwise):
     """Adadelta (Zeiler 2012)."""
 
-    def __init__(self, params: ParamsT, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0,
-                 foreach: bool | None = None, *, capturable: bool = False, maximize: bool = False,
-                 differentiable: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        capturable: bool = False,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
         check_lr(lr)
         if not 0.0 <= rho <= 1.0:
             raise ValueError(f"Invalid rho value: {rho}")
         check_nonnegative(epsilon_value=eps, weight__decay_value=weight_decay)
         check_implementation(foreach, None, differentiable)
-        defaults = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
-                    "capturable": capturable, "foreach": foreach, "differentiable": differentiable}  # fmt: skip
+        defaults = {
+            "lr": lr,
+            "rho": rho,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+            "capturable": capturable,
+            "foreach": foreach,
+            "differentiable": differentiable,
+        }
         super().__init__(params, defaults)
 
     def updater(self, group: dict, states: Any) -> Callable:
@@ -150,7 +196,7 @@ class Adadelta(Elementwise):
         return update
 
 
-# -- RMSprop ---------------------------------------------------------------------------------------------------------
+# -- RMSprop ---------------------------------------------------------------------------------------
 
 
 def rmsprop(p: Any, g: Any, square: Any, *rest: Any) -> None:
@@ -185,22 +231,58 @@ def rmsprop(p: Any, g: Any, square: Any, *rest: Any) -> None:
 class RMSprop(Elementwise):
     """RMSprop (Tieleman and Hinton 2012), centred as in Graves 2013."""
 
-    def __init__(self, params: ParamsT, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0,
-                 momentum: float = 0, centered: bool = False, capturable: bool = False, foreach: bool | None = None,
-                 maximize: bool = False, differentiable: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
         check_lr(lr)
-        check_nonnegative(epsilon_value=eps, momentum_value=momentum, weight__decay_value=weight_decay, alpha_value=alpha)
+        check_nonnegative(
+            epsilon_value=eps,
+            momentum_value=momentum,
+            weight__decay_value=weight_decay,
+            alpha_value=alpha,
+        )
         check_implementation(foreach, None, differentiable)
-        defaults = {"lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
-                    "weight_decay": weight_decay, "capturable": capturable, "foreach": foreach, "maximize": maximize,
-                    "differentiable": differentiable}  # fmt: skip
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "alpha": alpha,
+            "eps": eps,
+            "centered": centered,
+            "weight_decay": weight_decay,
+            "capturable": capturable,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+        }
         super().__init__(params, defaults)
 
     def updater(self, group: dict, states: Any) -> Callable:
         """The update of one parameter with the group's settings."""
         momentum, centered = group["momentum"], group["centered"]
-        names = ("square_avg", *(("momentum_buffer",) if momentum else ()), *(("grad_avg",) if centered else ()))
-        settings = (float(group["lr"]), group["alpha"], group["eps"], group["weight_decay"], momentum, centered)
+        names = (
+            "square_avg",
+            *(("momentum_buffer",) if momentum else ()),
+            *(("grad_avg",) if centered else ()),
+        )
+        settings = (
+            float(group["lr"]),
+            group["alpha"],
+            group["eps"],
+            group["weight_decay"],
+            momentum,
+            centered,
+        )
 
         def update(p: Any, g: Any) -> None:
             own = states[p]
@@ -211,10 +293,20 @@ class RMSprop(Elementwise):
         return update
 
 
-# -- Adamax ----------------------------------------------------------------------------------------------------------
+# -- Adamax ----------------------------------------------------------------------------------------
 
 
-def adamax(p: Any, g: Any, mean: Any, largest: Any, rate: float, beta1: float, beta2: float, eps: float, decay: float) -> None:
+def adamax(
+    p: Any,
+    g: Any,
+    mean: Any,
+    largest: Any,
+    rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    decay: float,
+) -> None:
     """u = max(beta2 u, |g| + eps), p -= rate m / u."""
     if decay:
         g = g + p * decay
@@ -231,16 +323,34 @@ def adamax(p: Any, g: Any, mean: Any, largest: Any, rate: float, beta1: float, b
 class Adamax(Elementwise):
     """Adam by the infinity norm (Kingma and Ba 2014)."""
 
-    def __init__(self, params: ParamsT, lr: Any = 2e-3, betas: tuple = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0, foreach: bool | None = None, *, maximize: bool = False, differentiable: bool = False,
-                 capturable: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 2e-3,
+        betas: tuple = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+    ) -> None:
         check_lr(lr)
         check_nonnegative(epsilon_value=eps)
         check_betas(betas)
         check_nonnegative(weight__decay_value=weight_decay)
         check_implementation(foreach, None, differentiable)
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "foreach": foreach,
-                    "maximize": maximize, "differentiable": differentiable, "capturable": capturable}  # fmt: skip
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "capturable": capturable,
+        }
         super().__init__(params, defaults)
 
     def updater(self, group: dict, states: Any) -> Callable:
@@ -251,16 +361,38 @@ class Adamax(Elementwise):
             own = states[p]
             begin(own, p, names)
             rate = lr / (1 - beta1 ** advance(own))
-            apply(adamax, p, g, moments(own, names), rate, beta1, beta2, group["eps"], group["weight_decay"])
+            apply(
+                adamax,
+                p,
+                g,
+                moments(own, names),
+                rate,
+                beta1,
+                beta2,
+                group["eps"],
+                group["weight_decay"],
+            )
 
         return update
 
 
-# -- NAdam -----------------------------------------------------------------------------------------------------------
+# -- NAdam -----------------------------------------------------------------------------------------
 
 
-def nadam(p: Any, g: Any, mean: Any, square: Any, shrink: float, decay: float, beta1: float, beta2: float, eps: float,
-          correction: float, by_gradient: float, by_mean: float) -> None:  # fmt: skip
+def nadam(
+    p: Any,
+    g: Any,
+    mean: Any,
+    square: Any,
+    shrink: float,
+    decay: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    correction: float,
+    by_gradient: float,
+    by_mean: float,
+) -> None:
     """p -= (a g + b m) / (sqrt(v / correction) + eps)."""
     if shrink != 1:
         p *= shrink
@@ -282,23 +414,48 @@ def nadam(p: Any, g: Any, mean: Any, square: Any, shrink: float, decay: float, b
 class NAdam(Elementwise):
     """Adam with Nesterov's momentum (Dozat 2016)."""
 
-    def __init__(self, params: ParamsT, lr: Any = 2e-3, betas: tuple = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0, momentum_decay: float = 4e-3, decoupled_weight_decay: bool = False, *,
-                 foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
-                 differentiable: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 2e-3,
+        betas: tuple = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:
         check_lr(lr)
         check_nonnegative(epsilon_value=eps)
         check_betas(betas)
         check_nonnegative(weight__decay_value=weight_decay, momentum__decay_value=momentum_decay)
         check_implementation(foreach, None, differentiable)
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay,
-                    "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize, "foreach": foreach,
-                    "capturable": capturable, "differentiable": differentiable}  # fmt: skip
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "momentum_decay": momentum_decay,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "differentiable": differentiable,
+        }
         super().__init__(params, defaults)
 
     def updater(self, group: dict, states: Any) -> Callable:
         """The update of one parameter with the group's settings."""
-        lr, (beta1, beta2), eps, slow = float(group["lr"]), group["betas"], group["eps"], group["momentum_decay"]
+        lr, (beta1, beta2), eps, slow = (
+            float(group["lr"]),
+            group["betas"],
+            group["eps"],
+            group["momentum_decay"],
+        )
         decay = group["weight_decay"]
         shrink, added = (1 - lr * decay, 0) if group["decoupled_weight_decay"] else (1, decay)
         names = ("exp_avg", "exp_avg_sq")
@@ -313,16 +470,40 @@ class NAdam(Elementwise):
             own["mu_product"] = wrap(np.float32(own["mu_product"]._data) * np.float32(now))
             product = float(own["mu_product"])
             rates = lr * (1 - now) / (1 - product), lr * then / (1 - product * then)
-            apply(nadam, p, g, moments(own, names), shrink, added, beta1, beta2, eps, 1 - beta2**t, *rates)
+            apply(
+                nadam,
+                p,
+                g,
+                moments(own, names),
+                shrink,
+                added,
+                beta1,
+                beta2,
+                eps,
+                1 - beta2**t,
+                *rates,
+            )
 
         return update
 
 
-# -- RAdam -----------------------------------------------------------------------------------------------------------
+# -- RAdam -----------------------------------------------------------------------------------------
 
 
-def radam(p: Any, g: Any, mean: Any, square: Any, shrink: float, decay: float, beta1: float, beta2: float, eps: float,
-          correction: float, lr: float, rectified: float | None) -> None:  # fmt: skip
+def radam(
+    p: Any,
+    g: Any,
+    mean: Any,
+    square: Any,
+    shrink: float,
+    decay: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    correction: float,
+    lr: float,
+    rectified: float | None,
+) -> None:
     """p -= lr m / correction, times rectified / (sqrt(v) + eps) once the variance can be trusted."""
     if shrink != 1:
         p *= shrink
@@ -343,22 +524,46 @@ def radam(p: Any, g: Any, mean: Any, square: Any, shrink: float, decay: float, b
 class RAdam(Elementwise):
     """Adam with a rectified variance (Liu et al. 2019)."""
 
-    def __init__(self, params: ParamsT, lr: Any = 1e-3, betas: tuple = (0.9, 0.999), eps: float = 1e-8,
-                 weight_decay: float = 0, decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
-                 maximize: bool = False, capturable: bool = False, differentiable: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 1e-3,
+        betas: tuple = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+    ) -> None:
         check_lr(lr)
         check_nonnegative(epsilon_value=eps)
         check_betas(betas)
         check_nonnegative(weight__decay_value=weight_decay)
         check_implementation(foreach, None, differentiable)
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
-                    "foreach": foreach, "capturable": capturable, "decoupled_weight_decay": decoupled_weight_decay,
-                    "differentiable": differentiable}  # fmt: skip
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+            "foreach": foreach,
+            "capturable": capturable,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "differentiable": differentiable,
+        }
         super().__init__(params, defaults)
 
     def updater(self, group: dict, states: Any) -> Callable:
         """The update of one parameter with the group's settings."""
-        lr, (beta1, beta2), eps, decay = float(group["lr"]), group["betas"], group["eps"], group["weight_decay"]
+        lr, (beta1, beta2), eps, decay = (
+            float(group["lr"]),
+            group["betas"],
+            group["eps"],
+            group["weight_decay"],
+        )
         shrink, added = (1 - lr * decay, 0) if group["decoupled_weight_decay"] else (1, decay)
         names, limit = ("exp_avg", "exp_avg_sq"), 2 / (1 - beta2) - 1
 
@@ -371,6 +576,19 @@ class RAdam(Elementwise):
             if trust > 5.0:
                 ratio = (trust - 4) * (trust - 2) * limit / ((limit - 4) * (limit - 2) * trust)
                 rectified = math.sqrt(ratio) * math.sqrt(1 - beta2**t)
-            apply(radam, p, g, moments(own, names), shrink, added, beta1, beta2, eps, 1 - beta1**t, lr, rectified)
+            apply(
+                radam,
+                p,
+                g,
+                moments(own, names),
+                shrink,
+                added,
+                beta1,
+                beta2,
+                eps,
+                1 - beta1**t,
+                lr,
+                rectified,
+            )
 
         return update

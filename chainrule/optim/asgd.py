@@ -22,7 +22,9 @@ from .optimizer import (
 )
 
 
-def asgd(p: Any, g: Any, average: Any, decay: float, shrink: float, rate: float, weight: float) -> None:
+def asgd(
+    p: Any, g: Any, average: Any, decay: float, shrink: float, rate: float, weight: float
+) -> None:
     """p = shrink p - rate g; average += weight (p - average)."""
     if decay:
         g = g + p * decay
@@ -37,14 +39,33 @@ def asgd(p: Any, g: Any, average: Any, decay: float, shrink: float, rate: float,
 class ASGD(Elementwise):
     """Averaged stochastic gradient descent (Polyak and Juditsky 1992)."""
 
-    def __init__(self, params: ParamsT, lr: Any = 1e-2, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6,
-                 weight_decay: float = 0, foreach: bool | None = None, maximize: bool = False, differentiable: bool = False,
-                 capturable: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 1e-2,
+        lambd: float = 1e-4,
+        alpha: float = 0.75,
+        t0: float = 1e6,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+    ) -> None:
         check_lr(lr)
         check_nonnegative(weight__decay_value=weight_decay)
         check_implementation(foreach, None, differentiable)
-        defaults = {"lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay, "foreach": foreach,
-                    "maximize": maximize, "differentiable": differentiable, "capturable": capturable}  # fmt: skip
+        defaults = {
+            "lr": lr,
+            "lambd": lambd,
+            "alpha": alpha,
+            "t0": t0,
+            "weight_decay": weight_decay,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "capturable": capturable,
+        }
         super().__init__(params, defaults)
 
     def updater(self, group: dict, states: Any) -> Callable:
@@ -54,7 +75,11 @@ class ASGD(Elementwise):
         def update(p: Any, g: Any) -> None:
             own = states[p]
             if not own:
-                own["step"], own["eta"], own["mu"] = counter(), wrap(np.float32(lr)), wrap(np.float32(1))
+                own["step"], own["eta"], own["mu"] = (
+                    counter(),
+                    wrap(np.float32(lr)),
+                    wrap(np.float32(1)),
+                )
                 own["ax"] = zeros_like(p)
             t = advance(own)
             rate, weight = float(own["eta"]), float(own["mu"])
@@ -65,8 +90,12 @@ class ASGD(Elementwise):
         return update
 
 
-def rprop(p: Any, g: Any, last: Any, size: Any, shrink: float, grow: float, low: float, high: float) -> None:
-    """Each element's step grows while its gradient keeps its sign, and shrinks (and waits) when it changes."""
+def rprop(
+    p: Any, g: Any, last: Any, size: Any, shrink: float, grow: float, low: float, high: float
+) -> None:
+    """Each element's step grows while its gradient keeps its sign, and shrinks (and waits) when it
+    changes.
+    """
     same = np.sign(g * last)
     size *= np.where(same > 0, grow, np.where(same < 0, shrink, 1)).astype(size.dtype)
     np.minimum(size, high, out=size)
@@ -78,15 +107,31 @@ def rprop(p: Any, g: Any, last: Any, size: Any, shrink: float, grow: float, low:
 class Rprop(Elementwise):
     """Resilient propagation (Riedmiller and Braun 1993)."""
 
-    def __init__(self, params: ParamsT, lr: Any = 1e-2, etas: tuple = (0.5, 1.2), step_sizes: tuple = (1e-6, 50), *,
-                 capturable: bool = False, foreach: bool | None = None, maximize: bool = False,
-                 differentiable: bool = False) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 1e-2,
+        etas: tuple = (0.5, 1.2),
+        step_sizes: tuple = (1e-6, 50),
+        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
         check_lr(lr)
         if not 0.0 < etas[0] < 1.0 < etas[1]:
             raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")
         check_implementation(foreach, None, differentiable)
-        defaults = {"lr": lr, "etas": etas, "step_sizes": step_sizes, "foreach": foreach, "maximize": maximize,
-                    "differentiable": differentiable, "capturable": capturable}  # fmt: skip
+        defaults = {
+            "lr": lr,
+            "etas": etas,
+            "step_sizes": step_sizes,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "capturable": capturable,
+        }
         super().__init__(params, defaults)
 
     def updater(self, group: dict, states: Any) -> Callable:

@@ -1,4 +1,6 @@
-"""L-BFGS: quasi-Newton steps from the last few changes of gradient and parameters (Nocedal and Wright, chapter 7)."""
+"""L-BFGS: quasi-Newton steps from the last few changes of gradient and parameters (Nocedal and
+Wright, chapter 7).
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,12 @@ from ..tensor import Tensor
 from .optimizer import Optimizer, ParamsT, as_real, check_lr, evaluated
 
 
-def cubic_minimum(x1: float, f1: float, g1: float, x2: float, f2: float, g2: float, bounds: tuple | None = None) -> float:
-    """Where the cubic through two points with their slopes is least, within the bounds (Nocedal and Wright, 3.59)."""
+def cubic_minimum(
+    x1: float, f1: float, g1: float, x2: float, f2: float, g2: float, bounds: tuple | None = None
+) -> float:
+    """Where the cubic through two points with their slopes is least, within the bounds (Nocedal and
+    Wright, 3.59).
+    """
     low, high = bounds or (min(x1, x2), max(x1, x2))
     d1 = g1 + g2 - 3 * (f1 - f2) / (x1 - x2)
     square = d1 * d1 - g1 * g2
@@ -43,7 +49,9 @@ class Point:
 
 
 class Search:
-    """A line search that meets the strong Wolfe conditions: first a bracket, then a zoom into it (Nocedal and Wright, 3.5, 3.6)."""
+    """A line search that meets the strong Wolfe conditions: first a bracket, then a zoom into it
+    (Nocedal and Wright, 3.5, 3.6).
+    """
 
     c1, c2 = 1e-4, 0.9
     tolerance = 1e-9
@@ -82,7 +90,9 @@ class Search:
             if now.slope >= 0:
                 return [before, now], k
             low, high = now.t + 0.01 * (now.t - before.t), now.t * 10
-            t = cubic_minimum(before.t, before.f, before.slope, now.t, now.f, now.slope, (low, high))
+            t = cubic_minimum(
+                before.t, before.f, before.slope, now.t, now.f, now.slope, (low, high)
+            )
             before, now = now, self.look(t)
         return [self.start, now], self.most
 
@@ -125,20 +135,36 @@ class Search:
 class LBFGS(Optimizer):
     """Limited-memory BFGS; `line_search_fn` is None (fixed steps) or "strong_wolfe"."""
 
-    def __init__(self, params: ParamsT, lr: Any = 1, max_iter: int = 20, max_eval: int | None = None,
-                 tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9, history_size: int = 100,
-                 line_search_fn: str | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 1,
+        max_iter: int = 20,
+        max_eval: int | None = None,
+        tolerance_grad: float = 1e-7,
+        tolerance_change: float = 1e-9,
+        history_size: int = 100,
+        line_search_fn: str | None = None,
+    ) -> None:
         check_lr(lr)
         if max_eval is None:
             max_eval = max_iter * 5 // 4
-        defaults = {"lr": lr, "max_iter": max_iter, "max_eval": max_eval, "tolerance_grad": tolerance_grad,
-                    "tolerance_change": tolerance_change, "history_size": history_size, "line_search_fn": line_search_fn}  # fmt: skip
+        defaults = {
+            "lr": lr,
+            "max_iter": max_iter,
+            "max_eval": max_eval,
+            "tolerance_grad": tolerance_grad,
+            "tolerance_change": tolerance_change,
+            "history_size": history_size,
+            "line_search_fn": line_search_fn,
+        }
         super().__init__(params, defaults)
         if len(self.param_groups) != 1:
             raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
         self._params = self.param_groups[0]["params"]
 
-    # -- all parameters as one vector --------------------------------------------------------------------------------
+    # -- all parameters as one vector
+    # --------------------------------------------------------------------------------
 
     def _pieces(self) -> list:
         """The parameters' memory, real."""
@@ -167,10 +193,13 @@ class LBFGS(Optimizer):
             piece[...] = value
             storage_of(p).bump()
 
-    # -- one step ----------------------------------------------------------------------------------------------------
+    # -- one step ----------------------------------------------------------------------------------
+    # ------------------
 
     def step(self, closure: Callable) -> Any:  # type: ignore[override]
-        """Up to `max_iter` iterations; `closure` clears the gradients, computes the loss and its gradients, and returns it."""
+        """Up to `max_iter` iterations; `closure` clears the gradients, computes the loss and its
+        gradients, and returns it.
+        """
         group, own = self.param_groups[0], self.state[self._params[0]]
         own.setdefault("func_evals", 0)
         own.setdefault("n_iter", 0)
@@ -189,7 +218,9 @@ class LBFGS(Optimizer):
             own["n_iter"] += 1
             if own["n_iter"] > 1:
                 own.setdefault("al", [None] * group["history_size"])
-            direction = memory.direction(g, group["history_size"], own["n_iter"] == 1, own.get("al"))
+            direction = memory.direction(
+                g, group["history_size"], own["n_iter"] == 1, own.get("al")
+            )
             memory.g, memory.loss = g.copy(), loss
             lr = group["lr"] if isinstance(group["lr"], int) else float(group["lr"])
             t = min(1.0, 1.0 / float(np.add.reduce(np.abs(g)))) * lr if own["n_iter"] == 1 else lr
@@ -199,8 +230,14 @@ class LBFGS(Optimizer):
                 break
             calls = 0
             if group["line_search_fn"] is not None:
-                point, calls = self._search(closure, group, direction, Point(0, loss, g, slope), t,
-                                            group["max_eval"] - evaluations)  # fmt: skip
+                point, calls = self._search(
+                    closure,
+                    group,
+                    direction,
+                    Point(0, loss, g, slope),
+                    t,
+                    group["max_eval"] - evaluations,
+                )
                 loss, g, t = point.f, point.g, point.t
                 self._move(direction, t)
                 converged = float(abs(g).max(initial=0)) <= group["tolerance_grad"]
@@ -214,13 +251,19 @@ class LBFGS(Optimizer):
             memory.t = t
             evaluations += calls
             own["func_evals"] += calls
-            if (k == group["max_iter"] or evaluations >= group["max_eval"] or converged
-                    or float(abs(direction * t).max(initial=0)) <= change or abs(loss - memory.loss) < change):  # fmt: skip
+            if (
+                k == group["max_iter"]
+                or evaluations >= group["max_eval"]
+                or converged
+                or float(abs(direction * t).max(initial=0)) <= change
+                or abs(loss - memory.loss) < change
+            ):
                 break
         memory.keep(own)
 
-    def _search(self, closure: Callable, group: dict, direction: Any, start: Point, t: float,
-                most: int) -> tuple[Point, int]:  # fmt: skip
+    def _search(
+        self, closure: Callable, group: dict, direction: Any, start: Point, t: float, most: int
+    ) -> tuple[Point, int]:
         if group["line_search_fn"] != "strong_wolfe":
             raise RuntimeError("only 'strong_wolfe' is supported")
         initial = [piece.copy() for piece in self._pieces()]
@@ -237,13 +280,17 @@ class LBFGS(Optimizer):
 
 
 class _Memory:
-    """The last changes of gradient and parameters, between steps kept in the optimizer's state as torch keeps them."""
+    """The last changes of gradient and parameters, between steps kept in the optimizer's state as
+    torch keeps them.
+    """
 
     def __init__(self, own: dict) -> None:
         self.changes = [t._data for t in own.get("old_dirs", [])]
         self.steps = [t._data for t in own.get("old_stps", [])]
         self.inverse = [t._data for t in own.get("ro", [])]
-        self.d, self.g = (own[k]._data if own.get(k) is not None else None for k in ("d", "prev_flat_grad"))
+        self.d, self.g = (
+            own[k]._data if own.get(k) is not None else None for k in ("d", "prev_flat_grad")
+        )
         h = own.get("H_diag", 1)
         self.h = h._data if hasattr(h, "_data") else h
         self.t, self.loss = own.get("t"), own.get("prev_loss")
@@ -251,8 +298,14 @@ class _Memory:
     def keep(self, own: dict) -> None:
         """Put it into the state."""
         own["d"], own["t"] = wrap(self.d), self.t
-        own["old_dirs"], own["old_stps"] = [wrap(a) for a in self.changes], [wrap(a) for a in self.steps]
-        own["ro"], own["H_diag"] = [wrap(a) for a in self.inverse], wrap(self.h) if hasattr(self.h, "dtype") else self.h
+        own["old_dirs"], own["old_stps"] = (
+            [wrap(a) for a in self.changes],
+            [wrap(a) for a in self.steps],
+        )
+        own["ro"], own["H_diag"] = (
+            [wrap(a) for a in self.inverse],
+            (wrap(self.h) if hasattr(self.h, "dtype") else self.h),
+        )
         own["prev_flat_grad"], own["prev_loss"] = wrap(self.g), self.loss
 
     def direction(self, g: Any, size: int, first: bool, weights: Any) -> Any:

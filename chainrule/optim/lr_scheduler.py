@@ -1,6 +1,8 @@
-"""Schedules of learning rates: `scheduler.step()` after each epoch (or batch) sets the groups' "lr".
+"""Schedules of learning rates: `scheduler.step()` after each epoch (or batch) sets the groups'
+"lr".
 
-A schedule computes the next rate from the present one, so that several can work on one optimizer. `last_epoch` counts the
+A schedule computes the next rate from the present one, so that several can work on one optimizer.
+`last_epoch` counts the
 steps; a new schedule takes step 0 at once. `initial_lr` in each group remembers where it began.
 """
 
@@ -20,11 +22,14 @@ from ..tape import storage_of
 from ..tensor import Tensor
 from .optimizer import Optimizer
 
-EPOCH_WARNING = ("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. Please use "
-                 "`scheduler.step()` to step the scheduler. During the deprecation, if epoch is different from None, the closed "
-                 "form is used instead of the new chainable form, where available. Please open an issue if you are unable to "
-                 "replicate your use case: https://github.com/pytorch/pytorch/issues/new/choose.")  # fmt: skip
-SEE = ("See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate")
+EPOCH_WARNING = (
+    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where"
+    " possible. Please use `scheduler.step()` to step the scheduler. During the deprecation, if"
+    " epoch is different from None, the closed form is used instead of the new chainable form,"
+    " where available. Please open an issue if you are unable to replicate your use case:"
+    " https://github.com/pytorch/pytorch/issues/new/choose."
+)
+SEE = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 
 
 def check_optimizer(optimizer: Any) -> Optimizer:
@@ -54,8 +59,10 @@ def per_group(name: str, value: Any, groups: list) -> list:
     if not isinstance(value, (list, tuple)):
         return [value] * len(groups)
     if len(value) != len(groups):
-        raise ValueError(f"{name} must have the same length as optimizer.param_groups. {name} has {len(value)} values, "
-                         f"param_groups has {len(groups)}.")  # fmt: skip
+        raise ValueError(
+            f"{name} must have the same length as optimizer.param_groups. {name} has {len(value)}"
+            f" values, param_groups has {len(groups)}."
+        )
     return list(value)
 
 
@@ -72,10 +79,13 @@ class LRScheduler:
             if last_epoch == -1:
                 group.setdefault("initial_lr", copied(group["lr"]))
             elif "initial_lr" not in group:
-                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{k}] when resuming scheduler with "
-                               "last_epoch >= 0.\nThis typically happens when:\n1. You're trying to resume training from a "
-                               "checkpoint but haven't properly loaded the optimizer state\n2. You're using last_epoch >= 0 "
-                               "for a fresh training run (not recommended)")  # fmt: skip
+                raise KeyError(
+                    f"param 'initial_lr' is not specified in param_groups[{k}] when resuming"
+                    " scheduler with last_epoch >= 0.\nThis typically happens when:\n1. You're"
+                    " trying to resume training from a checkpoint but haven't properly loaded the"
+                    " optimizer state\n2. You're using last_epoch >= 0 for a fresh training run"
+                    " (not recommended)"
+                )
         self.base_lrs = [copied(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         _watch_steps(optimizer)
@@ -132,20 +142,32 @@ class LRScheduler:
         if self._step_count != 1:
             return
         if not hasattr(self.optimizer.step, "_wrapped_by_lr_sched"):
-            warnings.warn("Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. "
-                          f"Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. {SEE}", UserWarning,
-                          stacklevel=3)  # fmt: skip
+            warnings.warn(
+                "Seems like `optimizer.step()` has been overridden after learning rate scheduler"
+                " initialization. Please, make sure to call `optimizer.step()` before"
+                f" `lr_scheduler.step()`. {SEE}",
+                UserWarning,
+                stacklevel=3,
+            )
         elif not getattr(self.optimizer, "_opt_called", False):
-            warnings.warn("Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you "
-                          "should call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`.  Failure "
-                          "to do this will result in PyTorch skipping the first value of the learning rate schedule. " + SEE,
-                          UserWarning, stacklevel=3)  # fmt: skip
+            warnings.warn(
+                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0"
+                " and later, you should call them in the opposite order: `optimizer.step()` before"
+                " `lr_scheduler.step()`.  Failure to do this will result in PyTorch skipping the"
+                " first value of the learning rate schedule. " + SEE,
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _present(self) -> list:
         """The groups' rates now; a warning if `get_lr()` was not called by `step()`."""
         if not self._get_lr_called_within_step:
-            warnings.warn("To get the last learning rate computed by the scheduler, please use `get_last_lr()`.", UserWarning,
-                          stacklevel=3)  # fmt: skip
+            warnings.warn(
+                "To get the last learning rate computed by the scheduler, please use"
+                " `get_last_lr()`.",
+                UserWarning,
+                stacklevel=3,
+            )
         return [group["lr"] for group in self.optimizer.param_groups]
 
 
@@ -167,23 +189,34 @@ def _watch_steps(optimizer: Any) -> None:
     optimizer.step = types.MethodType(watched, optimizer)
 
 
-# -- rates from functions --------------------------------------------------------------------------------------------
+# -- rates from functions --------------------------------------------------------------------------
 
 
 class LambdaLR(LRScheduler):
     """initial_lr * lr_lambda(epoch)."""
 
-    def __init__(self, optimizer: Optimizer, lr_lambda: Callable | list[Callable], last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, lr_lambda: Callable | list[Callable], last_epoch: int = -1
+    ) -> None:
         self.optimizer = check_optimizer(optimizer)
-        self.lr_lambdas = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda] * len(optimizer.param_groups)
+        self.lr_lambdas = (
+            list(lr_lambda)
+            if isinstance(lr_lambda, (list, tuple))
+            else [lr_lambda] * len(optimizer.param_groups)
+        )
         if len(self.lr_lambdas) != len(optimizer.param_groups):
-            raise ValueError(f"Expected {len(optimizer.param_groups)} lr_lambdas, but got {len(self.lr_lambdas)}")
+            raise ValueError(
+                f"Expected {len(optimizer.param_groups)} lr_lambdas, but got {len(self.lr_lambdas)}"
+            )
         super().__init__(optimizer, last_epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimizer and plain functions; of callable objects their attributes."""
         out = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "lr_lambdas")}
-        out["lr_lambdas"] = [None if isinstance(f, types.FunctionType) else f.__dict__.copy() for f in self.lr_lambdas]
+        out["lr_lambdas"] = [
+            None if isinstance(f, types.FunctionType) else f.__dict__.copy()
+            for f in self.lr_lambdas
+        ]
         return out
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -197,7 +230,10 @@ class LambdaLR(LRScheduler):
     def get_lr(self) -> list:
         """initial_lr * lr_lambda(epoch)."""
         self._present()
-        return [base * f(self.last_epoch) for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+        return [
+            base * f(self.last_epoch)
+            for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)
+        ]
 
 
 class MultiplicativeLR(LambdaLR):
@@ -211,13 +247,15 @@ class MultiplicativeLR(LambdaLR):
         return [rate * f(self.last_epoch) for f, rate in zip(self.lr_lambdas, rates, strict=True)]
 
 
-# -- decay in steps --------------------------------------------------------------------------------------------------
+# -- decay in steps --------------------------------------------------------------------------------
 
 
 class StepLR(LRScheduler):
     """lr * gamma every `step_size` epochs."""
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -235,7 +273,13 @@ class StepLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """lr * gamma at each milestone."""
 
-    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        milestones: Iterable[int],
+        gamma: float = 0.1,
+        last_epoch: int = -1,
+    ) -> None:
         self.milestones, self.gamma = Counter(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
@@ -267,13 +311,19 @@ class ExponentialLR(LRScheduler):
         return [base * self.gamma**self.last_epoch for base in self.base_lrs]
 
 
-# -- warm-up and decay over a number of epochs -----------------------------------------------------------------------
+# -- warm-up and decay over a number of epochs -----------------------------------------------------
 
 
 class ConstantLR(LRScheduler):
     """lr * factor for the first `total_iters` epochs."""
 
-    def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        factor: float = 1.0 / 3,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
         if factor > 1.0 or factor < 0:
             raise ValueError("Constant multiplicative factor expected to be between 0 and 1.")
         self.factor, self.total_iters = factor, total_iters
@@ -284,7 +334,11 @@ class ConstantLR(LRScheduler):
         rates = self._present()
         if self.last_epoch == 0:
             return [rate * self.factor for rate in rates]
-        return rates if self.last_epoch != self.total_iters else [rate * (1.0 / self.factor) for rate in rates]
+        return (
+            rates
+            if self.last_epoch != self.total_iters
+            else [rate * (1.0 / self.factor) for rate in rates]
+        )
 
     def _get_closed_form_lr(self) -> list:
         ended = self.last_epoch >= self.total_iters
@@ -294,10 +348,19 @@ class ConstantLR(LRScheduler):
 class LinearLR(LRScheduler):
     """lr times a factor that goes from `start_factor` to `end_factor` in `total_iters` epochs."""
 
-    def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5,
-                 last_epoch: int = -1) -> None:  # fmt: skip
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
         if start_factor > 1.0 or start_factor <= 0:
-            raise ValueError("Starting multiplicative factor expected to be greater than 0 and less or equal to 1.")
+            raise ValueError(
+                "Starting multiplicative factor expected to be greater than 0 and less or equal"
+                " to 1."
+            )
         if end_factor > 1.0 or end_factor < 0:
             raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
@@ -311,17 +374,25 @@ class LinearLR(LRScheduler):
         if self._is_initial or n > self.total_iters:
             return rates
         rise = self.end_factor - self.start_factor
-        return [rate * (1.0 + rise / (self.total_iters * self.start_factor + (n - 1) * rise)) for rate in rates]
+        return [
+            rate * (1.0 + rise / (self.total_iters * self.start_factor + (n - 1) * rise))
+            for rate in rates
+        ]
 
     def _get_closed_form_lr(self) -> list:
         part = min(self.total_iters, self.last_epoch) / self.total_iters
-        return [base * (self.start_factor + (self.end_factor - self.start_factor) * part) for base in self.base_lrs]
+        return [
+            base * (self.start_factor + (self.end_factor - self.start_factor) * part)
+            for base in self.base_lrs
+        ]
 
 
 class PolynomialLR(LRScheduler):
     """initial_lr * (1 - epoch / total_iters)^power."""
 
-    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
+    ) -> None:
         self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch)
 
@@ -338,13 +409,17 @@ class PolynomialLR(LRScheduler):
         return [base * factor for base in self.base_lrs]
 
 
-# -- cosines ---------------------------------------------------------------------------------------------------------
+# -- cosines ---------------------------------------------------------------------------------------
 
 
 class CosineAnnealingLR(LRScheduler):
-    """eta_min + (initial_lr - eta_min) (1 + cos(pi epoch / T_max)) / 2 (Loshchilov and Hutter 2016)."""
+    """eta_min + (initial_lr - eta_min) (1 + cos(pi epoch / T_max)) / 2 (Loshchilov and Hutter
+    2016).
+    """
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
@@ -354,10 +429,15 @@ class CosineAnnealingLR(LRScheduler):
         if self._is_initial:
             return rates
         if self._step_count == 1 and n > 0:
-            return [low + (base - low) * (1 + math.cos(n * math.pi / period)) / 2 for base in self.base_lrs]
+            return [
+                low + (base - low) * (1 + math.cos(n * math.pi / period)) / 2
+                for base in self.base_lrs
+            ]
         if (n - 1 - period) % (2 * period) == 0:
             bases = zip(rates, self.base_lrs, strict=True)
-            return [rate + (base - low) * (1 - math.cos(math.pi / period)) / 2 for rate, base in bases]
+            return [
+                rate + (base - low) * (1 - math.cos(math.pi / period)) / 2 for rate, base in bases
+            ]
         factor = (1 + math.cos(math.pi * n / period)) / (1 + math.cos(math.pi * (n - 1) / period))
         return [factor * (rate - low) + low for rate in rates]
 
@@ -367,15 +447,26 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Cosine annealing that starts again after T_0 epochs, then T_0 T_mult, and so on (Loshchilov and Hutter 2016)."""
+    """Cosine annealing that starts again after T_0 epochs, then T_0 T_mult, and so on (Loshchilov
+    and Hutter 2016).
+    """
 
-    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        T_0: int,
+        T_mult: int = 1,
+        eta_min: float = 0.0,
+        last_epoch: int = -1,
+    ) -> None:
         if T_0 <= 0 or not isinstance(T_0, int):
             raise ValueError(f"Expected positive integer T_0, but got {T_0}")
         if T_mult < 1 or not isinstance(T_mult, int):
             raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
         if not isinstance(eta_min, (float, int)):
-            raise ValueError(f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}")
+            raise ValueError(
+                f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}"
+            )
         self.T_0 = self.T_i = T_0
         self.T_mult, self.eta_min, self.T_cur = T_mult, eta_min, last_epoch
         super().__init__(optimizer, last_epoch)
@@ -417,7 +508,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             self.T_i = self.T_0 * self.T_mult**cycle
 
 
-# -- schedules of schedules ------------------------------------------------------------------------------------------
+# -- schedules of schedules ------------------------------------------------------------------------
 
 
 def _check_schedulers(who: str, optimizer: Any, schedulers: Sequence) -> None:
@@ -425,12 +516,17 @@ def _check_schedulers(who: str, optimizer: Any, schedulers: Sequence) -> None:
         if not hasattr(s, "optimizer"):
             raise TypeError(f"{who} at index {k} should have `optimizer` as its attribute.")
         if isinstance(s, ReduceLROnPlateau):
-            raise ValueError(f"{who} does not support `ReduceLROnPlateau` scheduler as it requires additional kwargs to be "
-                             f"specified when calling `step`, but got one at index {k} in the given schedulers sequence.")  # fmt: skip
+            raise ValueError(
+                f"{who} does not support `ReduceLROnPlateau` scheduler as it requires additional"
+                f" kwargs to be specified when calling `step`, but got one at index {k} in the"
+                " given schedulers sequence."
+            )
         if s.optimizer is not optimizer:
-            raise ValueError(f"{who} expects all schedulers to belong to the same optimizer, but got scheduler "
-                             f"{type(s).__name__} at index {k} has {s.optimizer}, which is different from "
-                             f"{type(optimizer).__name__}.")  # fmt: skip
+            raise ValueError(
+                f"{who} expects all schedulers to belong to the same optimizer, but got scheduler "
+                f"{type(s).__name__} at index {k} has {s.optimizer}, which is different from "
+                f"{type(optimizer).__name__}."
+            )
 
 
 class _Several(LRScheduler):
@@ -455,14 +551,22 @@ class _Several(LRScheduler):
 class SequentialLR(_Several):
     """One schedule after another, changing at the milestones."""
 
-    def __init__(self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedulers: list[LRScheduler],
+        milestones: list[int],
+        last_epoch: int = -1,
+    ) -> None:
         if not schedulers:
             raise ValueError("SequentialLR expects at least one scheduler, but got no scheduler.")
         _check_schedulers("SequentialLR", optimizer, schedulers)
         if len(milestones) != len(schedulers) - 1:
-            raise ValueError("Sequential Schedulers expects number of schedulers provided to be one more than the number of "
-                             f"milestone points, but got number of schedulers {len(schedulers)} and the number of milestones "
-                             f"to be equal to {len(milestones)}")  # fmt: skip
+            raise ValueError(
+                "Sequential Schedulers expects number of schedulers provided to be one more than"
+                f" the number of milestone points, but got number of schedulers {len(schedulers)}"
+                f" and the number of milestones to be equal to {len(milestones)}"
+            )
         self._schedulers, self._milestones = schedulers, milestones
         self.last_epoch, self.optimizer = last_epoch + 1, optimizer
         for group in optimizer.param_groups:
@@ -492,9 +596,14 @@ class SequentialLR(_Several):
 class ChainedScheduler(_Several):
     """Several schedules at once, one on top of another."""
 
-    def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
+    def __init__(
+        self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None
+    ) -> None:
         if not schedulers:
-            raise ValueError("ChainedScheduler expects at least one scheduler to be chained, but got no scheduler.")
+            raise ValueError(
+                "ChainedScheduler expects at least one scheduler to be chained, but got no"
+                " scheduler."
+            )
         optimizer = optimizer or schedulers[0].optimizer
         _check_schedulers("ChainedScheduler", optimizer, schedulers)
         self._schedulers, self.optimizer = list(schedulers), optimizer
@@ -507,15 +616,24 @@ class ChainedScheduler(_Several):
         self._last_lr = [copied(group["lr"]) for group in self.optimizer.param_groups]
 
 
-# -- by a measured value ---------------------------------------------------------------------------------------------
+# -- by a measured value ---------------------------------------------------------------------------
 
 
 class ReduceLROnPlateau(LRScheduler):
     """lr * factor when a metric has not improved for more than `patience` epochs."""
 
-    def __init__(self, optimizer: Optimizer, mode: str = "min", factor: float = 0.1, patience: int = 10,
-                 threshold: float = 1e-4, threshold_mode: str = "rel", cooldown: int = 0, min_lr: Any = 0,
-                 eps: float = 1e-8) -> None:  # fmt: skip
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: Any = 0,
+        eps: float = 1e-8,
+    ) -> None:
         if factor >= 1.0:
             raise ValueError("Factor should be < 1.0.")
         self.factor, self.optimizer = factor, check_optimizer(optimizer)
@@ -578,10 +696,12 @@ class ReduceLROnPlateau(LRScheduler):
         groups = self.optimizer.param_groups
         if len(groups) != len(self.min_lrs):
             if self.default_min_lr is None:
-                raise RuntimeError("The number of param groups in the `optimizer` "
-                                   f"({len(groups)}) differs from when `ReduceLROnPlateau` was initialized "
-                                   f"({len(self.min_lrs)}), usually due to a new param group being added to the optimizer. "
-                                   "Please modify the `min_lrs` field to match the length of the `optimizer` param groups.")  # fmt: skip
+                raise RuntimeError(
+                    f"The number of param groups in the `optimizer` ({len(groups)}) differs from"
+                    f" when `ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due"
+                    " to a new param group being added to the optimizer. Please modify the"
+                    " `min_lrs` field to match the length of the `optimizer` param groups."
+                )
             self.min_lrs = [self.default_min_lr] * len(groups)
         for group, low in zip(groups, self.min_lrs, strict=True):
             old = float(group["lr"])
@@ -590,7 +710,7 @@ class ReduceLROnPlateau(LRScheduler):
                 set_value(group, "lr", new)
 
 
-# -- cycles ----------------------------------------------------------------------------------------------------------
+# -- cycles ----------------------------------------------------------------------------------------
 
 
 class _Cycle(LRScheduler):
@@ -601,7 +721,9 @@ class _Cycle(LRScheduler):
 
     def _check_momentum(self, optimizer: Optimizer) -> None:
         if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-            raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+            raise ValueError(
+                "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
+            )
         self.use_beta1 = "betas" in optimizer.defaults
 
     def _set_momentum(self, group: dict, momentum: float) -> None:
@@ -614,10 +736,22 @@ class _Cycle(LRScheduler):
 class CyclicLR(_Cycle):
     """Rates that go up from base_lr to max_lr and down again, over and over (Smith 2015)."""
 
-    def __init__(self, optimizer: Optimizer, base_lr: Any, max_lr: Any, step_size_up: int = 2000,
-                 step_size_down: int | None = None, mode: str = "triangular", gamma: float = 1.0,
-                 scale_fn: Callable | None = None, scale_mode: str = "cycle", cycle_momentum: bool = True,
-                 base_momentum: Any = 0.8, max_momentum: Any = 0.9, last_epoch: int = -1) -> None:  # fmt: skip
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        base_lr: Any,
+        max_lr: Any,
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: Any = 0.8,
+        max_momentum: Any = 0.9,
+        last_epoch: int = -1,
+    ) -> None:
         groups = check_optimizer(optimizer).param_groups
         self.optimizer = optimizer
         bases = per_group("base_lr", base_lr, groups)
@@ -630,7 +764,12 @@ class CyclicLR(_Cycle):
         self.step_ratio = float(step_size_up) / self.total_size
         if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
             raise ValueError("mode is invalid and scale_fn is None")
-        self.mode, self.gamma, self.scale_mode, self._scale_fn_custom = mode, gamma, scale_mode, scale_fn
+        self.mode, self.gamma, self.scale_mode, self._scale_fn_custom = (
+            mode,
+            gamma,
+            scale_mode,
+            scale_fn,
+        )
         if scale_fn is None:
             self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
         self.cycle_momentum = cycle_momentum
@@ -659,9 +798,14 @@ class CyclicLR(_Cycle):
         x = 1.0 + self.last_epoch / self.total_size - cycle
         part = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
         scale = self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
-        rates = [base + (high - base) * part * scale for base, high in zip(self.base_lrs, self.max_lrs, strict=True)]
+        rates = [
+            base + (high - base) * part * scale
+            for base, high in zip(self.base_lrs, self.max_lrs, strict=True)
+        ]
         if self.cycle_momentum:
-            bounds = zip(self.optimizer.param_groups, self.base_momentums, self.max_momentums, strict=True)
+            bounds = zip(
+                self.optimizer.param_groups, self.base_momentums, self.max_momentums, strict=True
+            )
             for group, low, high in bounds:
                 self._set_momentum(group, high - (high - low) * part * scale)
         return rates
@@ -670,7 +814,11 @@ class CyclicLR(_Cycle):
         """Everything but the optimizer and a plain scale function."""
         out = super().state_dict()
         scale = out.pop("_scale_fn_custom")
-        out["_scale_fn_custom"] = None if scale is None or isinstance(scale, types.FunctionType) else scale.__dict__.copy()
+        out["_scale_fn_custom"] = (
+            None
+            if scale is None or isinstance(scale, types.FunctionType)
+            else scale.__dict__.copy()
+        )
         return out
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -685,10 +833,23 @@ class CyclicLR(_Cycle):
 class OneCycleLR(_Cycle):
     """One cycle: up to max_lr, then down to far below the start (Smith and Topin 2017)."""
 
-    def __init__(self, optimizer: Optimizer, max_lr: Any, total_steps: int | None = None, epochs: int | None = None,
-                 steps_per_epoch: int | None = None, pct_start: float = 0.3, anneal_strategy: str = "cos",
-                 cycle_momentum: bool = True, base_momentum: Any = 0.85, max_momentum: Any = 0.95, div_factor: float = 25.0,
-                 final_div_factor: float = 1e4, three_phase: bool = False, last_epoch: int = -1) -> None:  # fmt: skip
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: Any,
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: Any = 0.85,
+        max_momentum: Any = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
+    ) -> None:
         groups = check_optimizer(optimizer).param_groups
         self.optimizer = optimizer
         self.total_steps = _total_steps(total_steps, epochs, steps_per_epoch)
@@ -696,7 +857,9 @@ class OneCycleLR(_Cycle):
         if not isinstance(pct_start, float) or pct_start < 0 or pct_start > 1:
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}")
+            raise ValueError(
+                f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
+            )
         self._anneal_func_type = anneal_strategy
         if last_epoch == -1:
             for group, high in zip(groups, per_group("max_lr", max_lr, groups), strict=True):
@@ -706,7 +869,10 @@ class OneCycleLR(_Cycle):
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
             self._check_momentum(optimizer)
-            lows, highs = (per_group(n, v, groups) for n, v in (("base_momentum", base_momentum), ("max_momentum", max_momentum)))
+            lows, highs = (
+                per_group(n, v, groups)
+                for n, v in (("base_momentum", base_momentum), ("max_momentum", max_momentum))
+            )
             if last_epoch == -1:
                 for group, low, high in zip(groups, lows, highs, strict=True):
                     self._set_momentum(group, high)
@@ -724,8 +890,11 @@ class OneCycleLR(_Cycle):
         if not three:
             return [up, phase(last, "max_lr", "min_lr", "base_momentum", "max_momentum")]
         middle = float(2 * start * self.total_steps) - 2
-        return [up, phase(middle, "max_lr", "initial_lr", "base_momentum", "max_momentum"),
-                phase(last, "initial_lr", "min_lr", "max_momentum", "max_momentum")]  # fmt: skip
+        return [
+            up,
+            phase(middle, "max_lr", "initial_lr", "base_momentum", "max_momentum"),
+            phase(last, "initial_lr", "min_lr", "max_momentum", "max_momentum"),
+        ]
 
     def _anneal(self, start: float, end: float, part: float) -> float:
         if self._anneal_func_type == "linear":
@@ -737,7 +906,10 @@ class OneCycleLR(_Cycle):
         self._present()
         n = self.last_epoch
         if n > self.total_steps:
-            raise ValueError(f"Tried to step {n} times. The specified number of total steps is {self.total_steps}")
+            raise ValueError(
+                f"Tried to step {n} times. The specified number of total steps is"
+                f" {self.total_steps}"
+            )
         start = 0.0
         for k, phase in enumerate(self._schedule_phases):
             if n <= phase["end_step"] or k == len(self._schedule_phases) - 1:
@@ -748,7 +920,12 @@ class OneCycleLR(_Cycle):
         for group in self.optimizer.param_groups:
             rates.append(self._anneal(group[phase["start_lr"]], group[phase["end_lr"]], part))
             if self.cycle_momentum:
-                self._set_momentum(group, self._anneal(group[phase["start_momentum"]], group[phase["end_momentum"]], part))
+                self._set_momentum(
+                    group,
+                    self._anneal(
+                        group[phase["start_momentum"]], group[phase["end_momentum"]], part
+                    ),
+                )
         return rates
 
 

@@ -1,9 +1,14 @@
-"""The Optimizer: parameters in groups, each group with its settings, and a state for each parameter.
+"""The Optimizer: parameters in groups, each group with its settings, and a state for each
+parameter.
 
-The optimizers of this package compute on arrays, unrecorded and in place. An update rule is a function that overwrites the
-arrays of a parameter and of its state, given the gradient; `apply` runs it on stretches short enough to stay in the
-processor's cache, so that a rule may take as many passes as its formula has operations. Complex parameters are seen as
-pairs of reals, and half types are widened for the rule and rounded back. One write is entered for each parameter.
+The optimizers of this package compute on arrays, unrecorded and in place. An update rule is a
+function that overwrites the
+arrays of a parameter and of its state, given the gradient; `apply` runs it on stretches short
+enough to stay in the
+processor's cache, so that a rule may take as many passes as its formula has operations. Complex
+parameters are seen as
+pairs of reals, and half types are widened for the rule and rounded back. One write is entered for
+each parameter.
 """
 
 from __future__ import annotations
@@ -25,9 +30,14 @@ from ..tape import state, storage_of
 from ..tensor import RemovableHandle, Tensor
 
 BLOCK = 1 << 14
-HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks", "_optimizer_state_dict_pre_hooks",
-         "_optimizer_state_dict_post_hooks", "_optimizer_load_state_dict_pre_hooks",
-         "_optimizer_load_state_dict_post_hooks")  # fmt: skip
+HOOKS = (
+    "_optimizer_step_pre_hooks",
+    "_optimizer_step_post_hooks",
+    "_optimizer_state_dict_pre_hooks",
+    "_optimizer_state_dict_post_hooks",
+    "_optimizer_load_state_dict_pre_hooks",
+    "_optimizer_load_state_dict_post_hooks",
+)
 
 
 class _Required:
@@ -53,7 +63,10 @@ def _with_hooks(step: Callable) -> Callable:
             result = hook(self, (self, *args), kwargs)
             if result is not None:
                 if not (isinstance(result, tuple) and len(result) == 2):
-                    raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
+                    raise RuntimeError(
+                        f"{step} must return None or a tuple of (new_args, new_kwargs), but got"
+                        f" {result}."
+                    )
                 args, kwargs = result[0][1:], result[1]
         out = step(self, *args, **kwargs)
         for hook in list(own[HOOKS[1]].values()):
@@ -65,9 +78,11 @@ def _with_hooks(step: Callable) -> Callable:
 
 
 class Optimizer:
-    """Base of all optimizers: `params` are tensors, (name, tensor) pairs, or dictionaries with "params" and settings.
+    """Base of all optimizers: `params` are tensors, (name, tensor) pairs, or dictionaries with
+    "params" and settings.
 
-    Raises TypeError for what is not an iterable of those, ValueError for none at all and for duplicates across groups.
+    Raises TypeError for what is not an iterable of those, ValueError for none at all and for
+    duplicates across groups.
     """
 
     def __init_subclass__(cls) -> None:
@@ -81,8 +96,10 @@ class Optimizer:
         for table in HOOKS:
             self.__dict__[table] = OrderedDict()
         if isinstance(params, Tensor):
-            raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
-                            + params.type())  # fmt: skip
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts,"
+                " but got " + params.type()
+            )
         self.state: Any = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         groups = list(params)
@@ -109,7 +126,8 @@ class Optimizer:
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join(line for line in lines if line is not None) + "\n)"
 
-    # -- parameters --------------------------------------------------------------------------------------------------
+    # -- parameters --------------------------------------------------------------------------------
+    # ------------------
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters with settings of their own; what is not given comes from the defaults."""
@@ -119,8 +137,10 @@ class Optimizer:
         if isinstance(given, Tensor):
             given = [given]
         elif isinstance(given, set):
-            raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of tensors in "
-                            "sets will change between runs. Please use a list instead.")  # fmt: skip
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the ordering"
+                " of tensors in sets will change between runs. Please use a list instead."
+            )
         params, names = _names_apart(list(given))
         param_group["params"] = params
         if names:
@@ -129,22 +149,35 @@ class Optimizer:
             self._check(p)
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+                raise ValueError(
+                    "parameter group didn't specify a value of required optimization parameter"
+                    f" {name}"
+                )
             param_group.setdefault(name, default)
         if len({id(p) for p in params}) < len(params):
-            warnings.warn("optimizer contains a parameter group with duplicate parameters; in future, this will cause an "
-                          "error; see github.com/pytorch/pytorch/issues/40967 for more information", stacklevel=3)  # fmt: skip
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this"
+                " will cause an error; see github.com/pytorch/pytorch/issues/40967 for more"
+                " information",
+                stacklevel=3,
+            )
         known = {id(p) for group in self.param_groups for p in group["params"]}
         if any(id(p) in known for p in params):
             raise ValueError("some parameters appear in more than one parameter group")
-        if self.param_groups and ("param_names" in param_group) != ("param_names" in self.param_groups[0]):
-            raise ValueError("all optimizer param groups should be with/without names. Some param groups have names, others "
-                             "do not")  # fmt: skip
+        if self.param_groups and ("param_names" in param_group) != (
+            "param_names" in self.param_groups[0]
+        ):
+            raise ValueError(
+                "all optimizer param groups should be with/without names. Some param groups have"
+                " names, others do not"
+            )
         self.param_groups.append(param_group)
 
     def _check(self, p: Any) -> None:
         if not isinstance(p, Tensor):
-            raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
+            raise TypeError(
+                f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}"
+            )
         if not (self.defaults.get("differentiable") or p.is_leaf or p.retains_grad):
             raise ValueError("can't optimize a non-leaf Tensor")
 
@@ -164,13 +197,18 @@ class Optimizer:
                     storage_of(grad).bump()
 
     def step(self, closure: Callable | None = None) -> Any:
-        """One update of all parameters by their gradients; `closure` computes the loss anew and is called first."""
+        """One update of all parameters by their gradients; `closure` computes the loss anew and is
+        called first.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define step()")
 
-    # -- state -------------------------------------------------------------------------------------------------------
+    # -- state -------------------------------------------------------------------------------------
+    # ------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """{"state": by the parameters' numbers, "param_groups": settings, with those numbers under "params"}."""
+        """{"state": by the parameters' numbers, "param_groups": settings, with those numbers under
+        "params"}.
+        """
         for hook in list(self.__dict__[HOOKS[2]].values()):
             hook(self)
         numbers: dict[int, int] = {}
@@ -189,7 +227,9 @@ class Optimizer:
         return out
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take state and settings from what `state_dict()` gave; ValueError if the groups do not fit."""
+        """Take state and settings from what `state_dict()` gave; ValueError if the groups do not
+        fit.
+        """
         saved = state_dict.copy()
         for hook in list(self.__dict__[HOOKS[4]].values()):
             result = hook(self, saved)
@@ -198,8 +238,17 @@ class Optimizer:
         if len(own) != len(groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(a["params"]) != len(b["params"]) for a, b in zip(own, groups, strict=True)):
-            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
-        by_number = dict(zip(chain(*(g["params"] for g in groups)), chain(*(g["params"] for g in own)), strict=True))
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of"
+                " optimizer's group"
+            )
+        by_number = dict(
+            zip(
+                chain(*(g["params"] for g in groups)),
+                chain(*(g["params"] for g in own)),
+                strict=True,
+            )
+        )
         state: Any = defaultdict(dict)
         for key, value in saved["state"].items():
             p = by_number.get(key)
@@ -212,7 +261,8 @@ class Optimizer:
         for hook in list(self.__dict__[HOOKS[5]].values()):
             hook(self)
 
-    # -- hooks -------------------------------------------------------------------------------------------------------
+    # -- hooks -------------------------------------------------------------------------------------
+    # ------------------
 
     def register_step_pre_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(optimizer, args, kwargs)` before each step; it may return other arguments."""
@@ -222,19 +272,27 @@ class Optimizer:
         """Call `hook(optimizer, args, kwargs)` after each step."""
         return RemovableHandle(self.__dict__[HOOKS[1]], hook)
 
-    def register_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_state_dict_pre_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer)` before `state_dict()`."""
         return self._hook(HOOKS[2], hook, prepend)
 
-    def register_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_state_dict_post_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer, state_dict)` after `state_dict()`; it may return another one."""
         return self._hook(HOOKS[3], hook, prepend)
 
-    def register_load_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_load_state_dict_pre_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer, state_dict)` before loading; it may return another one."""
         return self._hook(HOOKS[4], hook, prepend)
 
-    def register_load_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_load_state_dict_post_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
         """Call `hook(optimizer)` after loading."""
         return self._hook(HOOKS[5], hook, prepend)
 
@@ -250,7 +308,9 @@ def _names_apart(given: list) -> tuple[list, list]:
     """Parameters and their names, from parameters or from (name, parameter) pairs."""
     named = [isinstance(p, tuple) for p in given]
     if any(named) and not all(named):
-        raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+        raise ValueError(
+            "all optimizer params should be with/without names. Some param names are missing"
+        )
     if given and all(named):
         return [p for _, p in given], [name for name, _ in given]
     return given, []
@@ -270,7 +330,7 @@ def _fitted(value: Any, p: Any, key: Any = None) -> Any:
     return value
 
 
-# -- what the optimizers here share ----------------------------------------------------------------------------------
+# -- what the optimizers here share ----------------------------------------------------------------
 
 
 def evaluated(closure: Callable | None) -> Any:
@@ -282,10 +342,14 @@ def evaluated(closure: Callable | None) -> Any:
 
 
 def check_nonnegative(**values: Any) -> None:
-    """Raise torch's ValueError for the first setting that is negative (or NaN); its words are the keyword's."""
+    """Raise torch's ValueError for the first setting that is negative (or NaN); its words are the
+    keyword's.
+    """
     for words, value in values.items():
         if not float(value) >= 0.0:
-            raise ValueError(f"Invalid {words.replace('_value', ' value').replace('__', '_')}: {value}")
+            raise ValueError(
+                f"Invalid {words.replace('_value', ' value').replace('__', '_')}: {value}"
+            )
 
 
 def check_lr(lr: Any) -> None:
@@ -304,14 +368,19 @@ def check_betas(betas: Any) -> None:
 
 
 def check_implementation(foreach: Any, fused: Any = None, differentiable: bool = False) -> None:
-    """`foreach` and `fused` choose among torch's implementations; here there is one. `differentiable` is refused."""
+    """`foreach` and `fused` choose among torch's implementations; here there is one.
+    `differentiable` is refused.
+    """
     if fused and differentiable:
         raise RuntimeError("`fused` does not support `differentiable`")
     if fused and foreach:
         raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
     if differentiable:
-        raise RuntimeError("differentiable=True is not supported: optimizers here update in place, unrecorded. To "
-                           "differentiate through a step, write it with tensor operations and torch.func.functional_call.")  # fmt: skip
+        raise RuntimeError(
+            "differentiable=True is not supported: optimizers here update in place, unrecorded. To"
+            " differentiate through a step, write it with tensor operations and"
+            " torch.func.functional_call."
+        )
 
 
 def zeros_like(p: Any) -> Tensor:
@@ -344,7 +413,9 @@ def gradient(p: Any, group: dict) -> Any:
 
 
 def apply(rule: Callable, p: Any, g: Any, tensors: Iterable, *settings: Any) -> None:
-    """Run `rule(p, g, *state, *settings)` on the arrays of a parameter, its gradient and its state; note the write."""
+    """Run `rule(p, g, *state, *settings)` on the arrays of a parameter, its gradient and its state;
+    note the write.
+    """
     data = storage_array(p)
     arrays = [data, g, *[storage_array(t) for t in tensors]]
     kind = data.dtype
@@ -387,7 +458,9 @@ class Elementwise(Optimizer):
     """An optimizer that treats every element alike: subclasses say how one parameter is updated."""
 
     def step(self, closure: Callable | None = None) -> Any:
-        """One update of all parameters by their gradients; `closure` computes the loss anew and is called first."""
+        """One update of all parameters by their gradients; `closure` computes the loss anew and is
+        called first.
+        """
         loss = evaluated(closure)
         for group in self.param_groups:
             update = self.updater(group, self.state)
@@ -397,5 +470,7 @@ class Elementwise(Optimizer):
         return loss
 
     def updater(self, group: dict, states: Any) -> Callable:
-        """A function (parameter, gradient array) that updates one parameter with the group's settings."""
+        """A function (parameter, gradient array) that updates one parameter with the group's
+        settings.
+        """
         raise AssertionError

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .optimizer import Elementwise, ParamsT, apply, check_implementation, check_lr, check_nonnegative, zeros_like
+from .optimizer import (
+    Elementwise,
+    ParamsT,
+    apply,
+    check_implementation,
+    check_lr,
+    check_nonnegative,
+    zeros_like,
+)
 
 
 def descend(p: Any, g: Any, lr: float, decay: float) -> None:
@@ -15,8 +23,16 @@ def descend(p: Any, g: Any, lr: float, decay: float) -> None:
     p -= g * lr
 
 
-def descend_with_momentum(p: Any, g: Any, buffer: Any, lr: float, decay: float, momentum: float, damped: float,
-                          nesterov: bool) -> None:  # fmt: skip
+def descend_with_momentum(
+    p: Any,
+    g: Any,
+    buffer: Any,
+    lr: float,
+    decay: float,
+    momentum: float,
+    damped: float,
+    nesterov: bool,
+) -> None:
     """b = momentum b + damped g; p -= lr b, or with Nesterov's momentum lr (g + momentum b)."""
     if decay:
         g = g + p * decay
@@ -31,16 +47,36 @@ def descend_with_momentum(p: Any, g: Any, buffer: Any, lr: float, decay: float, 
 class SGD(Elementwise):
     """p -= lr g, with momentum (Sutskever et al. 2013)."""
 
-    def __init__(self, params: ParamsT, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: Any = 0,
-                 nesterov: bool = False, *, maximize: bool = False, foreach: bool | None = None, differentiable: bool = False,
-                 fused: bool | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Any = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: Any = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
         check_lr(lr)
         check_nonnegative(momentum_value=momentum, weight__decay_value=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         check_implementation(foreach, fused, differentiable)
-        defaults = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov,
-                    "maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused}  # fmt: skip
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
         super().__init__(params, defaults)
 
     def updater(self, group: dict, states: Any) -> Callable:

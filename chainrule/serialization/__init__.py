@@ -4,4 +4,11 @@ from .names import add_safe_globals, clear_safe_globals, get_safe_globals, safe_
 from .reading import load
 from .writing import save
 
-__all__ = ["add_safe_globals", "clear_safe_globals", "get_safe_globals", "load", "safe_globals", "save"]
+__all__ = [
+    "add_safe_globals",
+    "clear_safe_globals",
+    "get_safe_globals",
+    "load",
+    "safe_globals",
+    "save",
+]

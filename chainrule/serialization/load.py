@@ -1,7 +1,9 @@
 """Reading torch's zip format with an unpickler that can only build data.
 
-A pickle is a program; this one may name tensors, storages, dtypes, plain containers and nothing else, so loading a file
-runs none of its code. `weights_only=False` lifts that for files one trusts: classes are then imported, torch's under our
+A pickle is a program; this one may name tensors, storages, dtypes, plain containers and nothing
+else, so loading a file
+runs none of its code. `weights_only=False` lifts that for files one trusts: classes are then
+imported, torch's under our
 names.
 """
 
@@ -24,8 +26,15 @@ from .save import STORAGES
 STORAGE_TYPES = {name: dtypes.BY_NAME[d] for d, name in STORAGES.items()}
 
 
-def _rebuild_tensor(memory: Any, offset: int, size: tuple, stride: tuple, requires_grad: bool = False, hooks: Any = None,
-                    metadata: Any = None) -> Tensor:  # fmt: skip
+def _rebuild_tensor(
+    memory: Any,
+    offset: int,
+    size: tuple,
+    stride: tuple,
+    requires_grad: bool = False,
+    hooks: Any = None,
+    metadata: Any = None,
+) -> Tensor:
     array = _look(memory, offset, size, stride)
     t = wrap(array)
     return t.requires_grad_() if requires_grad else t
@@ -38,11 +47,21 @@ def _look(memory: np.ndarray, offset: int, size: tuple, stride: tuple) -> np.nda
     if 0 in sizes:
         return np.empty(sizes, memory.dtype)
     if offset < 0 or min(strides, default=0) < 0 or last >= memory.size:
-        raise pickle.UnpicklingError(f"a tensor of size {sizes} at offset {offset} does not fit its storage of {memory.size}")
-    return np.ndarray(sizes, memory.dtype, memory, offset * memory.itemsize, tuple(s * memory.itemsize for s in strides))
+        raise pickle.UnpicklingError(
+            f"a tensor of size {sizes} at offset {offset} does not fit its storage of {memory.size}"
+        )
+    return np.ndarray(
+        sizes,
+        memory.dtype,
+        memory,
+        offset * memory.itemsize,
+        tuple(s * memory.itemsize for s in strides),
+    )
 
 
-def _rebuild_parameter(data: Tensor, requires_grad: bool, hooks: Any = None, state: Any = None) -> Tensor:
+def _rebuild_parameter(
+    data: Tensor, requires_grad: bool, hooks: Any = None, state: Any = None
+) -> Tensor:
     from ..nn import Parameter
 
     return Parameter(data, requires_grad)
@@ -58,12 +77,19 @@ SAFE: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("collections", "defaultdict"): collections.defaultdict,
     ("collections", "Counter"): collections.Counter,
-    ("builtins", "set"): set, ("builtins", "complex"): complex, ("builtins", "bytearray"): bytearray,
-    ("builtins", "dict"): dict, ("builtins", "list"): list, ("builtins", "int"): int, ("builtins", "float"): float,
-    ("__builtin__", "set"): set, ("__builtin__", "complex"): complex, ("__builtin__", "bytearray"): bytearray,
+    ("builtins", "set"): set,
+    ("builtins", "complex"): complex,
+    ("builtins", "bytearray"): bytearray,
+    ("builtins", "dict"): dict,
+    ("builtins", "list"): list,
+    ("builtins", "int"): int,
+    ("builtins", "float"): float,
+    ("__builtin__", "set"): set,
+    ("__builtin__", "complex"): complex,
+    ("__builtin__", "bytearray"): bytearray,
     **{("torch", d.name): d for d in dtypes.ALL},
     **{("torch", name): d for name, d in STORAGE_TYPES.items()},
-}  # fmt: skip
+}
 _added: dict[tuple[str, str], Any] = {}
 
 
@@ -93,8 +119,10 @@ class _Unpickler(pickle.Unpickler):
         found = SAFE.get((module, name), _added.get((module, name)))
         if found is None:
             raise pickle.UnpicklingError(
-                f"Weights only load failed. Unsupported global: GLOBAL {module}.{name} was not an allowed global by default. "
-                "If you trust the file, load it with weights_only=False, or allow the class with add_safe_globals.")  # fmt: skip
+                f"Weights only load failed. Unsupported global: GLOBAL {module}.{name} was not an"
+                " allowed global by default. If you trust the file, load it with"
+                " weights_only=False, or allow the class with add_safe_globals."
+            )
         return found
 
     def persistent_load(self, saved_id: Any) -> np.ndarray:
@@ -105,7 +133,9 @@ class _Unpickler(pickle.Unpickler):
         if memory is None:
             data = self.raw(key)
             if len(data) < numel * dtype.itemsize:
-                raise pickle.UnpicklingError(f"storage {key} holds {len(data)} bytes, {numel * dtype.itemsize} were expected")
+                raise pickle.UnpicklingError(
+                    f"storage {key} holds {len(data)} bytes, {numel * dtype.itemsize} were expected"
+                )
             memory = self.memories[key, dtype] = data.view(dtype.numpy)
         return memory
 
@@ -128,12 +158,21 @@ class _TrustingUnpickler(_Unpickler):
         return pickle.Unpickler.find_class(self, module, name)
 
 
-def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool = True, mmap: Any = None,
-         **pickle_load_args: Any) -> Any:  # fmt: skip
+def load(
+    f: Any,
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool = True,
+    mmap: Any = None,
+    **pickle_load_args: Any,
+) -> Any:
     """What `save` (torch's or ours) wrote to the file or path `f`.
 
-    With `weights_only` (the default) only data is built and pickle.UnpicklingError is raised for anything else in the file;
-    `map_location` is accepted, since everything goes to the CPU. Raises FileNotFoundError, and RuntimeError for a file that
+    With `weights_only` (the default) only data is built and pickle.UnpicklingError is raised for
+    anything else in the file;
+    `map_location` is accepted, since everything goes to the CPU. Raises FileNotFoundError, and
+    RuntimeError for a file that
     is damaged or of another format.
     """
     if isinstance(map_location, (str, devices.device)):
@@ -148,12 +187,17 @@ def _load(file: Any, weights_only: bool) -> Any:
     try:
         archive = zipfile.ZipFile(file)
     except zipfile.BadZipFile:
-        raise RuntimeError("PytorchStreamReader failed reading zip archive: the file is not a torch file, or is damaged or cut "
-                           "short (files of torch before 1.6 are not zip archives: save them anew with a later torch)") from None  # fmt: skip
+        raise RuntimeError(
+            "PytorchStreamReader failed reading zip archive: the file is not a torch file, or is"
+            " damaged or cut short (files of torch before 1.6 are not zip archives: save them anew"
+            " with a later torch)"
+        ) from None
     with archive:
         name = next((n for n in archive.namelist() if n.endswith("/data.pkl")), None)
         if name is None:
-            raise RuntimeError("PytorchStreamReader failed locating file data.pkl: the archive is no torch file")
+            raise RuntimeError(
+                "PytorchStreamReader failed locating file data.pkl: the archive is no torch file"
+            )
         prefix = name[: -len("data.pkl")]
         return _unpickle(archive, prefix, weights_only)
 
@@ -163,7 +207,9 @@ def _unpickle(archive: zipfile.ZipFile, prefix: str, weights_only: bool) -> Any:
         try:
             return archive.read(prefix + part)
         except (KeyError, zipfile.BadZipFile) as e:
-            raise RuntimeError(f"PytorchStreamReader failed reading {part}: the file is damaged ({e})") from None
+            raise RuntimeError(
+                f"PytorchStreamReader failed reading {part}: the file is damaged ({e})"
+            ) from None
 
     if f"{prefix}byteorder" in archive.namelist() and read("byteorder").strip() != b"little":
         raise RuntimeError("the file was written on a big-endian machine, which is not supported")

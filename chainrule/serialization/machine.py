@@ -1,7 +1,9 @@
 """Reading a pickle without running code.
 
-A pickle is a program for a small stack machine. `pickletools` parses it; here is a machine that knows the instructions
-which build plain data, and that calls nothing but what `names.SAFE` lists (and what the user has added). Whatever else a
+A pickle is a program for a small stack machine. `pickletools` parses it; here is a machine that
+knows the instructions
+which build plain data, and that calls nothing but what `names.SAFE` lists (and what the user has
+added). Whatever else a
 file asks for raises UnpicklingError.
 """
 
@@ -14,8 +16,11 @@ from typing import Any
 
 from . import names
 
-ADVICE = ("Weights only load failed: {} Load the file with weights_only=False only if you trust its source, since that runs "
-          "whatever code the file contains; or allow the name with torch.serialization.add_safe_globals.")  # fmt: skip
+ADVICE = (
+    "Weights only load failed: {} Load the file with weights_only=False only if you trust its"
+    " source, since that runs whatever code the file contains; or allow the name with"
+    " torch.serialization.add_safe_globals."
+)
 _MARK = object()
 
 
@@ -46,7 +51,8 @@ class Machine:
             raise UnpicklingError(f"damaged file: {type(e).__name__}: {e}") from e
         raise EOFError("Ran out of input")
 
-    # -- the stack ---------------------------------------------------------------------------------------------------
+    # -- the stack ---------------------------------------------------------------------------------
+    # ------------------
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -71,7 +77,8 @@ class Machine:
     def memoize(self, argument: Any) -> None:
         self.memo[len(self.memo) if argument is None else int(argument)] = self.stack[-1]
 
-    # -- containers --------------------------------------------------------------------------------------------------
+    # -- containers --------------------------------------------------------------------------------
+    # ------------------
 
     def extend(self, values: list) -> None:
         target = self.stack[-1]
@@ -92,7 +99,8 @@ class Machine:
             raise refuse(f"elements are added to a {type(target).__name__}.")
         target.update(values)
 
-    # -- names and calls ---------------------------------------------------------------------------------------------
+    # -- names and calls
+    # ---------------------------------------------------------------------------------------------
 
     def find(self, module: str, name: str) -> Any:
         """What a global name means; UnpicklingError if it is not allowed."""
@@ -110,7 +118,9 @@ class Machine:
     def call(self, _: Any) -> None:
         """Call an allowed function or class."""
         function, args = self.last(2)
-        allowed = id(function) in names.CALLABLE or any(function is g for g in names.get_safe_globals())
+        allowed = id(function) in names.CALLABLE or any(
+            function is g for g in names.get_safe_globals()
+        )
         if not allowed or not isinstance(args, tuple):
             raise refuse(f"a call of {function!r:.100} is not allowed.")
         self.push(function(*args))
@@ -118,7 +128,9 @@ class Machine:
     def make(self, _: Any) -> None:
         """`cls.__new__(cls, *args)` for an allowed class."""
         cls, args = self.last(2)
-        if not isinstance(cls, type) or not (id(cls) in names.CALLABLE or cls in names.get_safe_globals()):
+        if not isinstance(cls, type) or not (
+            id(cls) in names.CALLABLE or cls in names.get_safe_globals()
+        ):
             raise refuse(f"an instance of {cls!r:.100} is not allowed.")
         self.push(cls.__new__(cls, *args))
 
@@ -147,25 +159,44 @@ def _nothing(machine: Machine, argument: Any) -> None:
     """Framing, which says nothing about the object."""
 
 
-CONSTANTS = ("INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE "
-             "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8")  # fmt: skip
+CONSTANTS = (
+    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING"
+    " UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
+)
 HANDLERS: dict[str, Callable[[Machine, Any], Any]] = {
-    **{name: Machine.push for name in CONSTANTS.split()},
-    **{name: Machine.memoize for name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")},
+    **dict.fromkeys(CONSTANTS.split(), Machine.push),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), Machine.memoize),
     **{name: lambda m, i: m.push(m.memo[int(i)]) for name in ("GET", "BINGET", "LONG_BINGET")},
-    "PROTO": _nothing, "FRAME": _nothing,
-    "NONE": lambda m, _: m.push(None), "NEWTRUE": lambda m, _: m.push(True), "NEWFALSE": lambda m, _: m.push(False),
-    "MARK": lambda m, _: m.push(_MARK), "POP": lambda m, _: m.stack.pop(), "POP_MARK": lambda m, _: m.since_mark(),
+    "PROTO": _nothing,
+    "FRAME": _nothing,
+    "NONE": lambda m, _: m.push(None),
+    "NEWTRUE": lambda m, _: m.push(True),
+    "NEWFALSE": lambda m, _: m.push(False),
+    "MARK": lambda m, _: m.push(_MARK),
+    "POP": lambda m, _: m.stack.pop(),
+    "POP_MARK": lambda m, _: m.since_mark(),
     "DUP": lambda m, _: m.push(m.stack[-1]),
-    "EMPTY_LIST": lambda m, _: m.push([]), "LIST": lambda m, _: m.push(m.since_mark()),
-    "APPEND": lambda m, _: m.extend(m.last(1)), "APPENDS": lambda m, _: m.extend(m.since_mark()),
-    "EMPTY_TUPLE": lambda m, _: m.push(()), "TUPLE": lambda m, _: m.push(tuple(m.since_mark())),
-    "TUPLE1": _call_with(1), "TUPLE2": _call_with(2), "TUPLE3": _call_with(3),
-    "EMPTY_DICT": lambda m, _: m.push({}), "DICT": lambda m, _: m.push(_dictionary(m.since_mark())),
-    "SETITEM": lambda m, _: m.set_items(m.last(2)), "SETITEMS": lambda m, _: m.set_items(m.since_mark()),
-    "EMPTY_SET": lambda m, _: m.push(set()), "ADDITEMS": lambda m, _: m.add_items(m.since_mark()),
+    "EMPTY_LIST": lambda m, _: m.push([]),
+    "LIST": lambda m, _: m.push(m.since_mark()),
+    "APPEND": lambda m, _: m.extend(m.last(1)),
+    "APPENDS": lambda m, _: m.extend(m.since_mark()),
+    "EMPTY_TUPLE": lambda m, _: m.push(()),
+    "TUPLE": lambda m, _: m.push(tuple(m.since_mark())),
+    "TUPLE1": _call_with(1),
+    "TUPLE2": _call_with(2),
+    "TUPLE3": _call_with(3),
+    "EMPTY_DICT": lambda m, _: m.push({}),
+    "DICT": lambda m, _: m.push(_dictionary(m.since_mark())),
+    "SETITEM": lambda m, _: m.set_items(m.last(2)),
+    "SETITEMS": lambda m, _: m.set_items(m.since_mark()),
+    "EMPTY_SET": lambda m, _: m.push(set()),
+    "ADDITEMS": lambda m, _: m.add_items(m.since_mark()),
     "FROZENSET": lambda m, _: m.push(frozenset(m.since_mark())),
-    "GLOBAL": lambda m, path: m.push(m.find(*path.split(" ", 1))), "STACK_GLOBAL": Machine.by_stack,
-    "REDUCE": Machine.call, "NEWOBJ": Machine.make, "BUILD": Machine.build,
-    "BINPERSID": lambda m, _: m.push(m.persistent(m.stack.pop())), "PERSID": lambda m, i: m.push(m.persistent(i)),
-}  # fmt: skip
+    "GLOBAL": lambda m, path: m.push(m.find(*path.split(" ", 1))),
+    "STACK_GLOBAL": Machine.by_stack,
+    "REDUCE": Machine.call,
+    "NEWOBJ": Machine.make,
+    "BUILD": Machine.build,
+    "BINPERSID": lambda m, _: m.push(m.persistent(m.stack.pop())),
+    "PERSID": lambda m, i: m.push(m.persistent(i)),
+}

@@ -15,16 +15,26 @@ from ..ops.define import new, wrap
 from ..tensor import Size, Tensor
 
 STORAGES = {
-    "DoubleStorage": dtypes.float64, "FloatStorage": dtypes.float32, "HalfStorage": dtypes.float16,
-    "BFloat16Storage": dtypes.bfloat16, "LongStorage": dtypes.int64, "IntStorage": dtypes.int32, "ShortStorage": dtypes.int16,
-    "CharStorage": dtypes.int8, "ByteStorage": dtypes.uint8, "BoolStorage": dtypes.bool_,
-    "ComplexFloatStorage": dtypes.complex64, "ComplexDoubleStorage": dtypes.complex128,
-}  # fmt: skip
+    "DoubleStorage": dtypes.float64,
+    "FloatStorage": dtypes.float32,
+    "HalfStorage": dtypes.float16,
+    "BFloat16Storage": dtypes.bfloat16,
+    "LongStorage": dtypes.int64,
+    "IntStorage": dtypes.int32,
+    "ShortStorage": dtypes.int16,
+    "CharStorage": dtypes.int8,
+    "ByteStorage": dtypes.uint8,
+    "BoolStorage": dtypes.bool_,
+    "ComplexFloatStorage": dtypes.complex64,
+    "ComplexDoubleStorage": dtypes.complex128,
+}
 STORAGE_OF = {d: name for name, d in STORAGES.items()}
 
 
 class Name:
-    """A global name as it stands in a pickle; pickle asks that what is to be called later look callable now."""
+    """A global name as it stands in a pickle; pickle asks that what is to be called later look
+    callable now.
+    """
 
     __slots__ = ("module", "name")
 
@@ -32,7 +42,9 @@ class Name:
         self.module, self.name = module, name
 
     def __call__(self, *_: Any) -> Any:
-        raise TypeError(f"{self.module}.{self.name} stands for a name in a file and cannot be called")
+        raise TypeError(
+            f"{self.module}.{self.name} stands for a name in a file and cannot be called"
+        )
 
 
 named = functools.cache(Name)
@@ -59,22 +71,39 @@ class LoadedStorage:
 INTERNAL = ("_grad", "_seen", "_no_inplace", "_born", "_replay", "_retains", "_inference")
 
 
-# -- what rebuilds tensors -------------------------------------------------------------------------------------------
+# -- what rebuilds tensors -------------------------------------------------------------------------
 
 
-def rebuild_tensor(storage: LoadedStorage, storage_offset: int, size: tuple, stride: tuple) -> Tensor:
+def rebuild_tensor(
+    storage: LoadedStorage, storage_offset: int, size: tuple, stride: tuple
+) -> Tensor:
     """A tensor that looks at a storage; RuntimeError if it would look beyond it."""
     return _view(storage, storage.dtype or dtypes.uint8, storage_offset, size, stride)
 
 
-def rebuild_tensor_v2(storage: LoadedStorage, storage_offset: int, size: tuple, stride: tuple, requires_grad: bool,
-                      backward_hooks: Any, metadata: Any = None) -> Tensor:  # fmt: skip
+def rebuild_tensor_v2(
+    storage: LoadedStorage,
+    storage_offset: int,
+    size: tuple,
+    stride: tuple,
+    requires_grad: bool,
+    backward_hooks: Any,
+    metadata: Any = None,
+) -> Tensor:
     """As `rebuild_tensor`, with `requires_grad`."""
     return rebuild_tensor(storage, storage_offset, size, stride).requires_grad_(requires_grad)
 
 
-def rebuild_tensor_v3(storage: LoadedStorage, storage_offset: int, size: tuple, stride: tuple, requires_grad: bool,
-                      backward_hooks: Any, dtype: Any, metadata: Any = None) -> Tensor:  # fmt: skip
+def rebuild_tensor_v3(
+    storage: LoadedStorage,
+    storage_offset: int,
+    size: tuple,
+    stride: tuple,
+    requires_grad: bool,
+    backward_hooks: Any,
+    dtype: Any,
+    metadata: Any = None,
+) -> Tensor:
     """As `rebuild_tensor_v2`, with a dtype of its own over a storage of bytes."""
     return _view(storage, dtype, storage_offset, size, stride).requires_grad_(requires_grad)
 
@@ -85,8 +114,10 @@ def _view(storage: LoadedStorage, dtype: Any, offset: int, size: tuple, stride: 
         steps = [s * kind.itemsize for s in stride]
         array = np.ndarray(tuple(size), kind, storage.memory, offset * kind.itemsize, steps)
     except (ValueError, TypeError) as e:
-        raise RuntimeError(f"damaged file: a tensor of size {tuple(size)}, stride {tuple(stride)} and offset {offset} does not "
-                           f"fit its storage of {storage.memory.nbytes} bytes") from e  # fmt: skip
+        raise RuntimeError(
+            f"damaged file: a tensor of size {tuple(size)}, stride {tuple(stride)} and offset"
+            f" {offset} does not fit its storage of {storage.memory.nbytes} bytes"
+        ) from e
     return wrap(array)
 
 
@@ -95,7 +126,9 @@ def rebuild_parameter(data: Tensor, requires_grad: bool, backward_hooks: Any) ->
     return Parameter(data, requires_grad)
 
 
-def rebuild_parameter_with_state(data: Tensor, requires_grad: bool, backward_hooks: Any, state: dict) -> Parameter:
+def rebuild_parameter_with_state(
+    data: Tensor, requires_grad: bool, backward_hooks: Any, state: dict
+) -> Parameter:
     """A parameter with attributes of its own."""
     return set_attributes(Parameter(data, requires_grad), state)
 
@@ -103,11 +136,20 @@ def rebuild_parameter_with_state(data: Tensor, requires_grad: bool, backward_hoo
 def rebuild_from_type(function: Any, cls: type, args: tuple, state: Any) -> Any:
     """A tensor with attributes of its own."""
     if function not in REBUILD.values() or cls not in (Tensor, Parameter):
-        raise RuntimeError(f"damaged file: {function!r:.100} does not rebuild tensors, or {cls!r:.100} is no class of tensors")
+        raise RuntimeError(
+            f"damaged file: {function!r:.100} does not rebuild tensors, or {cls!r:.100} is no class"
+            " of tensors"
+        )
     t = function(*args)
     if type(t) is not cls:
         u = new(cls)
-        u._data, u._node, u._index, u._storage, u._base = t._data, t._node, t._index, t._storage, t._base
+        u._data, u._node, u._index, u._storage, u._base = (
+            t._data,
+            t._node,
+            t._index,
+            t._storage,
+            t._base,
+        )
         t = u
     return set_attributes(t, state)
 
@@ -117,8 +159,12 @@ def set_attributes(t: Any, state: Any) -> Any:
     if isinstance(state, tuple) and len(state) == 2:
         state = {**(state[0] or {}), **(state[1] or {})}
     if not isinstance(state, dict) or not all(isinstance(k, str) for k in state):
-        raise RuntimeError(f"damaged file: the state of a {type(t).__name__} is not a dictionary of attributes")
-    t.__dict__.update({k: v for k, v in state.items() if k not in INTERNAL and not k.startswith("__")})
+        raise RuntimeError(
+            f"damaged file: the state of a {type(t).__name__} is not a dictionary of attributes"
+        )
+    t.__dict__.update(
+        {k: v for k, v in state.items() if k not in INTERNAL and not k.startswith("__")}
+    )
     return t
 
 
@@ -137,33 +183,61 @@ def encode(text: str, encoding: str) -> bytes:
 
 
 REBUILD = {
-    "_rebuild_tensor": rebuild_tensor, "_rebuild_tensor_v2": rebuild_tensor_v2, "_rebuild_tensor_v3": rebuild_tensor_v3,
-    "_rebuild_parameter": rebuild_parameter, "_rebuild_parameter_with_state": rebuild_parameter_with_state,
-}  # fmt: skip
+    "_rebuild_tensor": rebuild_tensor,
+    "_rebuild_tensor_v2": rebuild_tensor_v2,
+    "_rebuild_tensor_v3": rebuild_tensor_v3,
+    "_rebuild_parameter": rebuild_parameter,
+    "_rebuild_parameter_with_state": rebuild_parameter_with_state,
+}
 SAFE: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict, ("collections", "Counter"): Counter, ("_codecs", "encode"): encode,
-    ("torch", "Size"): Size, ("torch", "device"): devices.device, ("torch", "Tensor"): Tensor,
-    ("torch._tensor", "Tensor"): Tensor, ("torch.nn.parameter", "Parameter"): Parameter,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "Counter"): Counter,
+    ("_codecs", "encode"): encode,
+    ("torch", "Size"): Size,
+    ("torch", "device"): devices.device,
+    ("torch", "Tensor"): Tensor,
+    ("torch._tensor", "Tensor"): Tensor,
+    ("torch.nn.parameter", "Parameter"): Parameter,
     ("torch._tensor", "_rebuild_from_type_v2"): rebuild_from_type,
-    ("torch.storage", "UntypedStorage"): StorageType(None), ("torch", "UntypedStorage"): StorageType(None),
-    **{(b, n): t for b in ("builtins", "__builtin__") for n, t in
-       (("set", set), ("frozenset", frozenset), ("bytearray", mutable_bytes), ("complex", complex), ("slice", slice))},
+    ("torch.storage", "UntypedStorage"): StorageType(None),
+    ("torch", "UntypedStorage"): StorageType(None),
+    **{
+        (b, n): t
+        for b in ("builtins", "__builtin__")
+        for n, t in (
+            ("set", set),
+            ("frozenset", frozenset),
+            ("bytearray", mutable_bytes),
+            ("complex", complex),
+            ("slice", slice),
+        )
+    },
     **{("torch._utils", name): f for name, f in REBUILD.items()},
-    **{(m, name): StorageType(d) for m in ("torch", "torch.storage") for name, d in STORAGES.items()},
+    **{
+        (m, name): StorageType(d)
+        for m in ("torch", "torch.storage")
+        for name, d in STORAGES.items()
+    },
     **{("torch", d.name): d for d in dtypes.ALL},
-}  # fmt: skip
+}
 CALLABLE = {id(x) for x in SAFE.values() if callable(x) and x not in (Tensor, Parameter)}
 
 
-# -- what the user adds ----------------------------------------------------------------------------------------------
+# -- what the user adds ----------------------------------------------------------------------------
 
 _added: dict[tuple[str, str], Any] = {}
 
 
 def add_safe_globals(safe_globals: list) -> None:
-    """Let `load(weights_only=True)` use these classes and functions (or (object, "module.name") pairs)."""
+    """Let `load(weights_only=True)` use these classes and functions (or (object, "module.name")
+    pairs).
+    """
     for entry in safe_globals:
-        thing, path = entry if isinstance(entry, tuple) else (entry, f"{entry.__module__}.{entry.__qualname__}")
+        thing, path = (
+            entry
+            if isinstance(entry, tuple)
+            else (entry, f"{entry.__module__}.{entry.__qualname__}")
+        )
         module, _, name = path.rpartition(".")
         _added[module, name] = thing
 
@@ -195,4 +269,6 @@ class safe_globals:
 
 def added(module: str, name: str) -> Any:
     """What was added under that name, or None."""
-    return _added.get((module, name)) or (_added.get(("builtins", name)) if module == "__builtin__" else None)
+    return _added.get((module, name)) or (
+        _added.get(("builtins", name)) if module == "__builtin__" else None
+    )

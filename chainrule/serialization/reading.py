@@ -1,6 +1,7 @@
 """`load`: objects from torch's files, new (ZIP) and old.
 
-With `weights_only=True`, the default, nothing in a file is run: see `machine`. `weights_only=False` hands the pickle to
+With `weights_only=True`, the default, nothing in a file is run: see `machine`. `weights_only=False`
+hands the pickle to
 Python, with torch's names leading to what is here; do that only with files you trust.
 """
 
@@ -25,15 +26,26 @@ from .machine import Machine
 from .names import LoadedStorage, StorageType
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
-BROKEN = ("PytorchStreamReader failed reading zip archive: {}. The file is probably damaged: it was not saved completely, or not "
-          "transferred completely.")  # fmt: skip
+BROKEN = (
+    "PytorchStreamReader failed reading zip archive: {}. The file is probably damaged: it was not"
+    " saved completely, or not transferred completely."
+)
 
 
-def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None,
-         mmap: bool | None = None, **pickle_load_args: Any) -> Any:  # fmt: skip
-    """The object in a file that `save`, here or in torch, has written: a path or a binary file object.
+def load(
+    f: Any,
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+    **pickle_load_args: Any,
+) -> Any:
+    """The object in a file that `save`, here or in torch, has written: a path or a binary file
+    object.
 
-    `mmap` maps the file into memory instead of reading it. Raises pickle.UnpicklingError for a file that asks for more than
+    `mmap` maps the file into memory instead of reading it. Raises pickle.UnpicklingError for a file
+    that asks for more than
     tensors and plain data (unless `weights_only=False`), RuntimeError for one that is damaged.
     """
     if weights_only and pickle_module is not None:
@@ -47,15 +59,20 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
         if head == b"PK\x03\x04":
             return _load_archive(file, f, safe, bool(mmap), map_location, pickle_load_args)
         if mmap:
-            raise RuntimeError("mmap can only be used with files saved with `torch.save(_use_new_zipfile_serialization=True)`, "
-                               "please torch.save your checkpoint with this option in order to use mmap.")  # fmt: skip
+            raise RuntimeError(
+                "mmap can only be used with files saved with"
+                " `torch.save(_use_new_zipfile_serialization=True)`, please torch.save your"
+                " checkpoint with this option in order to use mmap."
+            )
         if not head:
             raise EOFError("Ran out of input")
         return _load_old(file, safe, map_location, pickle_load_args)
 
 
 def check_location(location: Any) -> None:
-    """Raise for a `map_location` that is not the CPU; a function or dictionary is looked at when storages are read."""
+    """Raise for a `map_location` that is not the CPU; a function or dictionary is looked at when
+    storages are read.
+    """
     if isinstance(location, (str, devices.device)):
         devices.check(location)
 
@@ -67,9 +84,11 @@ def _check_stored(location: str, mapped: Any) -> None:
     elif mapped is not None:
         return
     if isinstance(location, str) and location.startswith("cuda"):
-        raise RuntimeError("Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. If you are "
-                           "running on a CPU-only machine, please use torch.load with map_location=torch.device('cpu') to map "
-                           "your storages to the CPU.")  # fmt: skip
+        raise RuntimeError(
+            "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is"
+            " False. If you are running on a CPU-only machine, please use torch.load with"
+            " map_location=torch.device('cpu') to map your storages to the CPU."
+        )
 
 
 @contextlib.contextmanager
@@ -79,12 +98,14 @@ def _source(f: Any) -> Iterator[Any]:
             yield file
         return
     if not hasattr(f, "seek") or not (not hasattr(f, "seekable") or f.seekable()):
-        raise AttributeError("You can only torch.load from a file that is seekable. Please pre-load the data into a buffer like "
-                             "io.BytesIO and try to load from it instead.")  # fmt: skip
+        raise AttributeError(
+            "You can only torch.load from a file that is seekable. Please pre-load the data into a"
+            " buffer like io.BytesIO and try to load from it instead."
+        )
     yield f
 
 
-# -- ZIP archives ----------------------------------------------------------------------------------------------------
+# -- ZIP archives ----------------------------------------------------------------------------------
 
 
 class Archive:
@@ -98,11 +119,15 @@ class Archive:
             raise RuntimeError(BROKEN.format("failed finding central directory")) from e
         records = [n for n in self.zip.namelist() if n.endswith("/data.pkl") or n == "data.pkl"]
         if not records:
-            raise RuntimeError(BROKEN.format("file in archive is not in a subdirectory archive/: data.pkl"))
+            raise RuntimeError(
+                BROKEN.format("file in archive is not in a subdirectory archive/: data.pkl")
+            )
         self.folder = records[0][: -len("data.pkl")]
         if self.folder + "constants.pkl" in self.zip.NameToInfo:
-            raise RuntimeError("the file is a TorchScript archive, which holds compiled code; only files of torch.save can be "
-                               "loaded here")  # fmt: skip
+            raise RuntimeError(
+                "the file is a TorchScript archive, which holds compiled code; only files of"
+                " torch.save can be loaded here"
+            )
 
     def read(self, record: str, default: bytes | None = None) -> bytes:
         """The content of a small record."""
@@ -117,9 +142,15 @@ class Archive:
             return self.compressed(info)
         self.file.seek(self.offset(info))
         content = np.empty(info.file_size, np.uint8)
-        got = self.file.readinto(memoryview(content)) if hasattr(self.file, "readinto") else self.by_copy(content)
+        got = (
+            self.file.readinto(memoryview(content))
+            if hasattr(self.file, "readinto")
+            else self.by_copy(content)
+        )
         if got != info.file_size or (info.CRC and zlib.crc32(content) != info.CRC):
-            raise RuntimeError(BROKEN.format(f"failed reading file {record}: its content is not what was written"))
+            raise RuntimeError(
+                BROKEN.format(f"failed reading file {record}: its content is not what was written")
+            )
         return content
 
     def mapped(self, record: str) -> Any:
@@ -127,7 +158,9 @@ class Archive:
         info = self.find(record)
         if info.compress_type != zipfile.ZIP_STORED or not info.file_size:
             return self.memory(record)
-        return np.memmap(self.path, np.uint8, "c", self.offset(info), (info.file_size,)).view(np.ndarray)  # type: ignore[call-overload]
+        return np.memmap(self.path, np.uint8, "c", self.offset(info), (info.file_size,)).view(
+            np.ndarray
+        )  # type: ignore[call-overload]
 
     def find(self, record: str) -> zipfile.ZipInfo:
         """Where a record is; RuntimeError if it is not there."""
@@ -143,7 +176,12 @@ class Archive:
         header = self.file.read(30)
         if len(header) != 30 or header[:4] != b"PK\x03\x04":
             raise RuntimeError(BROKEN.format(f"invalid header of {info.filename}"))
-        return start + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        return (
+            start
+            + 30
+            + int.from_bytes(header[26:28], "little")
+            + int.from_bytes(header[28:30], "little")
+        )
 
     def compressed(self, info: zipfile.ZipInfo) -> Any:
         """The content of a record that was compressed (by somebody else)."""
@@ -159,7 +197,9 @@ class Archive:
         return len(data)
 
 
-def _load_archive(file: Any, f: Any, safe: bool, mapping: bool, location: Any, options: dict) -> Any:
+def _load_archive(
+    file: Any, f: Any, safe: bool, mapping: bool, location: Any, options: dict
+) -> Any:
     if mapping and hasattr(f, "read"):
         raise ValueError("f must be a file path in order to use the mmap argument")
     archive = Archive(file, None if hasattr(f, "read") else os.fspath(f))
@@ -179,7 +219,12 @@ def _load_archive(file: Any, f: Any, safe: bool, mapping: bool, location: Any, o
 
 def _checked(entry: Any, n: int) -> tuple:
     """The parts of a persistent id: storage type, key, location, number of elements."""
-    if not isinstance(entry, tuple) or len(entry) < n or entry[0] != "storage" or not isinstance(entry[1], StorageType):
+    if (
+        not isinstance(entry, tuple)
+        or len(entry) < n
+        or entry[0] != "storage"
+        or not isinstance(entry[1], StorageType)
+    ):
         raise pickle.UnpicklingError(f"damaged file: {entry!r:.100} does not name a storage")
     if not all(isinstance(part, str) for part in entry[2:4]):
         raise pickle.UnpicklingError(f"damaged file: {entry!r:.100} does not name a storage")
@@ -195,7 +240,7 @@ def _swapped(memory: Any, kind: StorageType) -> Any:
     return memory.reshape(-1, part)[:, ::-1].reshape(-1).copy()
 
 
-# -- pickles ---------------------------------------------------------------------------------------------------------
+# -- pickles ---------------------------------------------------------------------------------------
 
 
 def _unpickled(stream: Any, safe: bool, persistent: Callable, options: dict) -> Any:
@@ -239,7 +284,7 @@ def counterpart(module: str, name: str) -> Any:
     raise AttributeError(f"the file needs {module}.{name}, which chainrule does not have")
 
 
-# -- files of before 2020 --------------------------------------------------------------------------------------------
+# -- files of before 2020 --------------------------------------------------------------------------
 
 
 def _load_old(file: Any, safe: bool, location: Any, options: dict) -> Any:
@@ -252,7 +297,10 @@ def _load_old(file: Any, safe: bool, location: Any, options: dict) -> Any:
         if key not in loaded:
             size = (kind.dtype.itemsize if kind.dtype else 1) * int(count)
             if not 0 <= size <= _rest(file):
-                raise RuntimeError(f"damaged file: a storage of {size} bytes is announced, but so many do not follow")
+                raise RuntimeError(
+                    f"damaged file: a storage of {size} bytes is announced, but so many do not"
+                    " follow"
+                )
             loaded[key] = (np.empty(size, np.uint8), kind)
         memory, view = loaded[key][0], entry[5] if len(entry) > 5 else None
         if view is not None:

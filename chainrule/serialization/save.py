@@ -1,7 +1,10 @@
-"""Writing torch's zip format: a pickle that names torch's own functions, and the memory of each storage beside it.
+"""Writing torch's zip format: a pickle that names torch's own functions, and the memory of each
+storage beside it.
 
-Objects of ours are pickled under the names torch has for them, so that real torch reads the file too. Tensors that share
-memory share a storage in the file. A file is written under another name first and then moved into place, so that an error
+Objects of ours are pickled under the names torch has for them, so that real torch reads the file
+too. Tensors that share
+memory share a storage in the file. A file is written under another name first and then moved into
+place, so that an error
 leaves what was there.
 """
 
@@ -24,10 +27,20 @@ from ..ops import define
 from ..storage import owner_of
 from ..tensor import Size, Tensor
 
-STORAGES = {"bool": "BoolStorage", "uint8": "ByteStorage", "int8": "CharStorage", "int16": "ShortStorage",
-            "int32": "IntStorage", "int64": "LongStorage", "float16": "HalfStorage", "bfloat16": "BFloat16Storage",
-            "float32": "FloatStorage", "float64": "DoubleStorage", "complex64": "ComplexFloatStorage",
-            "complex128": "ComplexDoubleStorage"}  # fmt: skip
+STORAGES = {
+    "bool": "BoolStorage",
+    "uint8": "ByteStorage",
+    "int8": "CharStorage",
+    "int16": "ShortStorage",
+    "int32": "IntStorage",
+    "int64": "LongStorage",
+    "float16": "HalfStorage",
+    "bfloat16": "BFloat16Storage",
+    "float32": "FloatStorage",
+    "float64": "DoubleStorage",
+    "complex64": "ComplexFloatStorage",
+    "complex128": "ComplexDoubleStorage",
+}
 
 
 class _Name:
@@ -72,17 +85,31 @@ class _Pickler(pickle._Pickler):  # type: ignore[name-defined]
     def reduce_tensor(self, t: Tensor) -> tuple:
         """The call of torch's that rebuilds a tensor from its storage."""
         if type(t).__name__ == "Parameter":
-            return _Name("torch._utils", "_rebuild_parameter"), (t.data, t.requires_grad, OrderedDict())
+            return _Name("torch._utils", "_rebuild_parameter"), (
+                t.data,
+                t.requires_grad,
+                OrderedDict(),
+            )
         array = define.storage_array(t)
         if any(s < 0 for s in array.strides):
             array = array.copy()
         owner = owner_of(array)
         key, _ = self.owners.setdefault(id(owner), (str(len(self.owners)), owner))
         size = array.dtype.itemsize
-        offset = (array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]) // size if array.size else 0
+        offset = (
+            (array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]) // size
+            if array.size
+            else 0
+        )
         memory = _Memory(key, t.dtype, owner.nbytes // size)
         return _Name("torch._utils", "_rebuild_tensor_v2"), (
-            memory, offset, tuple(array.shape), _strides(array), t.requires_grad and t.is_leaf, OrderedDict())  # fmt: skip
+            memory,
+            offset,
+            tuple(array.shape),
+            _strides(array),
+            t.requires_grad and t.is_leaf,
+            OrderedDict(),
+        )
 
     def save_global(self, obj: Any, name: Any = None) -> None:
         if isinstance(obj, dtypes.dtype):
@@ -98,9 +125,15 @@ def _strides(array: np.ndarray) -> tuple:
     return define.wrap(array).stride()
 
 
-def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2,
-         _use_new_zipfile_serialization: bool = True) -> None:  # fmt: skip
-    """Write `obj` (tensors, state dicts, containers, anything picklable) to the file or path `f`, as torch.save does.
+def save(
+    obj: Any,
+    f: Any,
+    pickle_module: Any = None,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+) -> None:
+    """Write `obj` (tensors, state dicts, containers, anything picklable) to the file or path `f`,
+    as torch.save does.
 
     Raises what pickling raises; the file at a path is then left as it was.
     """

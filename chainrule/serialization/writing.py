@@ -1,7 +1,9 @@
 """`save`: objects into torch's file format.
 
-A file is a ZIP archive: `data.pkl` is the object's pickle, in which every tensor says which storage it looks at, and how;
-`data/0`, `data/1`, ... are the storages, each written once however many tensors share it. A file is written beside its
+A file is a ZIP archive: `data.pkl` is the object's pickle, in which every tensor says which storage
+it looks at, and how;
+`data/0`, `data/1`, ... are the storages, each written once however many tensors share it. A file is
+written beside its
 place and moved there when it is complete.
 """
 
@@ -42,7 +44,9 @@ class Storages:
         self.alive: list[Any] = []
 
     def place(self, array: Any) -> tuple[str, int, int]:
-        """The key of an array's storage, the storage's elements, and the first of them that the array looks at."""
+        """The key of an array's storage, the storage's elements, and the first of them that the
+        array looks at.
+        """
         memory = whole(array)
         address = memory.__array_interface__["data"][0]
         token = address if memory.size else -1 - len(self.memory)
@@ -52,8 +56,13 @@ class Storages:
             self.alive.append(array)
             self.kinds[key] = array.dtype
         if self.kinds[key] != array.dtype:
-            raise RuntimeError("Cannot save multiple tensors or storages that view the same data as different types")
-        start = (array.__array_interface__["data"][0] - address) // array.itemsize if array.size else 0
+            raise RuntimeError(
+                "Cannot save multiple tensors or storages that view the same data as different"
+                " types"
+            )
+        start = (
+            (array.__array_interface__["data"][0] - address) // array.itemsize if array.size else 0
+        )
         return key, memory.size // array.itemsize, start
 
 
@@ -89,7 +98,9 @@ class Writer(pickle._Pickler):  # type: ignore[name-defined, misc]
         if isinstance(obj, Size):
             return named("torch", "Size"), (tuple(obj),)
         if isinstance(obj, devices.device):
-            return named("torch", "device"), ((obj.type,) if obj.index is None else (obj.type, obj.index))
+            return named("torch", "device"), (
+                (obj.type,) if obj.index is None else (obj.type, obj.index)
+            )
         return NotImplemented
 
     def tensor(self, t: Any) -> tuple:
@@ -103,7 +114,12 @@ class Writer(pickle._Pickler):  # type: ignore[name-defined, misc]
         function, args = self.plain(t)
         if attributes:
             cls = named("torch", "Tensor")
-            return named("torch._tensor", "_rebuild_from_type_v2"), (function, cls, args, attributes)
+            return named("torch._tensor", "_rebuild_from_type_v2"), (
+                function,
+                cls,
+                args,
+                attributes,
+            )
         return function, args
 
     def plain(self, t: Any) -> tuple[Name, tuple]:
@@ -151,11 +167,19 @@ class _Plain:
 Writer.dispatch[_Plain] = Writer.save_plain
 
 
-def save(obj: object, f: Any, pickle_module: Any = pickle, pickle_protocol: int = 2,
-         _use_new_zipfile_serialization: bool = True, _disable_byteorder_record: bool = False) -> None:  # fmt: skip
-    """Write an object to a path or a binary file object, so that `load` here or in torch gives it back.
+def save(
+    obj: object,
+    f: Any,
+    pickle_module: Any = pickle,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+    _disable_byteorder_record: bool = False,
+) -> None:
+    """Write an object to a path or a binary file object, so that `load` here or in torch gives it
+    back.
 
-    Tensors that share memory still share it after loading. A path holds either the complete new file or what it held before.
+    Tensors that share memory still share it after loading. A path holds either the complete new
+    file or what it held before.
     """
     storages, body = Storages(), io.BytesIO()
     Writer(body, pickle_protocol, storages).dump(obj)
@@ -191,9 +215,15 @@ def destination(f: Any) -> Iterator[tuple[Any, str]]:
 
 def _write(file: Any, name: str, body: bytes, memory: list) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        records = {"data.pkl": body, ".format_version": b"1", ".storage_alignment": str(ALIGNMENT).encode(),
-                   "byteorder": sys.byteorder.encode(), **{f"data/{k}": m for k, m in enumerate(memory)},
-                   "version": b"3\n", ".data/serialization_id": _identity(body)}  # fmt: skip
+        records = {
+            "data.pkl": body,
+            ".format_version": b"1",
+            ".storage_alignment": str(ALIGNMENT).encode(),
+            "byteorder": sys.byteorder.encode(),
+            **{f"data/{k}": m for k, m in enumerate(memory)},
+            "version": b"3\n",
+            ".data/serialization_id": _identity(body),
+        }
         for record, content in records.items():
             info = zipfile.ZipInfo(f"{name}/{record}", ZERO_TIME)
             info.extra = _filling(archive.fp.tell(), len(info.filename), len(content))  # type: ignore[union-attr]
@@ -201,7 +231,9 @@ def _write(file: Any, name: str, body: bytes, memory: list) -> None:
 
 
 def _filling(at: int, name: int, size: int) -> bytes:
-    """An extra field that makes a record's content begin at a multiple of 64, so that it can be mapped into memory."""
+    """An extra field that makes a record's content begin at a multiple of 64, so that it can be
+    mapped into memory.
+    """
     header = at + 30 + name + 4 + (20 if size * 1.05 > zipfile.ZIP64_LIMIT else 0)
     n = -header % ALIGNMENT
     return b"FB" + n.to_bytes(2, "little") + b"Z" * n

@@ -1,4 +1,6 @@
-"""A first gradient: the sum of squares, and one step of a network with two inputs and three hidden units."""
+"""A first gradient: the sum of squares, and one step of a network with two inputs and three hidden
+units.
+"""
 
 import numpy as np
 
@@ -13,7 +15,9 @@ print("value", out)
 print("gradient", x.grad)
 print(draw(x.pow(2).sum()))
 
-print("\nA network 2-3-1 with the logistic function, squared error, and one step of gradient descent.")
+print(
+    "\nA network 2-3-1 with the logistic function, squared error, and one step of gradient descent."
+)
 inputs, target = torch.tensor([[1.0, 1.0]]), torch.tensor([[0.0]])
 values = [
     np.array([[-0.0053, 0.3793], [-0.5820, -0.5204], [-0.2723, 0.1896]], np.float32).T,

@@ -16,7 +16,12 @@ print("gradient of b", b.grad)
 print("by hand      ", (torch.sigmoid(z) / 3).detach())
 
 with torch.no_grad():
-    print("under no_grad:", (torch.matmul(x, w) + b).requires_grad, " detached:", z.detach().requires_grad)
+    print(
+        "under no_grad:",
+        (torch.matmul(x, w) + b).requires_grad,
+        " detached:",
+        z.detach().requires_grad,
+    )
 
 print("\nBackward twice adds up; zero_() starts again.")
 eye = torch.eye(5, requires_grad=True)

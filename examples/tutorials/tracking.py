@@ -1,4 +1,6 @@
-"""What is tracked and what is not: `requires_grad`, gradients of a vector, and the error when nothing was tracked."""
+"""What is tracked and what is not: `requires_grad`, gradients of a vector, and the error when
+nothing was tracked.
+"""
 
 import chainrule as torch
 from chainrule.autograd.draw import draw

@@ -53,10 +53,19 @@ def copying() -> list[Row]:
 
 def converting() -> list[Row]:
     names = {
-        "float": "float32", "double": "float64", "half": "float16", "bfloat16": "bfloat16",
-        "cfloat": "complex64", "cdouble": "complex128", "bool": "bool", "byte": "uint8",
-        "char": "int8", "short": "int16", "int": "int32", "long": "int64",
-    }  # fmt: skip
+        "float": "float32",
+        "double": "float64",
+        "half": "float16",
+        "bfloat16": "bfloat16",
+        "cfloat": "complex64",
+        "cdouble": "complex128",
+        "bool": "bool",
+        "byte": "uint8",
+        "char": "int8",
+        "short": "int16",
+        "int": "int32",
+        "long": "int64",
+    }
     floating = ("double", "cdouble")
     return [
         *[row(f"Tensor.{name}", one, lambda m: (m(()),), grad=name in floating) for name in names],
@@ -135,10 +144,7 @@ def exchanging() -> list[Row]:
                 ),
             ),
         ),
-        row(
-            "to_dlpack",
-            errors=((lambda t: t.to_dlpack(3), TypeError, ""),),
-        ),
+        row("to_dlpack", errors=((lambda t: t.to_dlpack(3), TypeError, ""),)),
     ]
 
 

@@ -64,10 +64,7 @@ def filled() -> list[Row]:
                     RuntimeError,
                     "size calculation overflowed",
                 ),
-                (
-                    lambda t: getattr(t, name)(2, dtype=t.int64, requires_grad=True),
-                    *ONLY_FLOATS,
-                ),
+                (lambda t: getattr(t, name)(2, dtype=t.int64, requires_grad=True), *ONLY_FLOATS),
             ),
             **facets,
         )
@@ -346,9 +343,23 @@ def complex_parts() -> list[Row]:
 
 def from_data() -> list[Row]:
     numbers = (
-        1, 1.5, True, 1j, [], [[]], [1, 2], [1, 2.5, True], [True, False], [1, 2j], [[1], [2]],
-        (1, 2), [(1, 2), [3, 4]], [1e300], -(2**63), [[[True]], [[2]]],
-    )  # fmt: skip
+        1,
+        1.5,
+        True,
+        1j,
+        [],
+        [[]],
+        [1, 2],
+        [1, 2.5, True],
+        [True, False],
+        [1, 2j],
+        [[1], [2]],
+        (1, 2),
+        [(1, 2), [3, 4]],
+        [1e300],
+        -(2**63),
+        [[[True]], [[2]]],
+    )
     kinds = ("bool", "uint8", "int32", "float16", "bfloat16", "float64", "complex64")
     ragged = (ValueError, r"expected sequence of length 2 at dim 1 \(got 1\)")
     overflow = (RuntimeError, "value cannot be converted to type u?int.* without overflow")

@@ -509,9 +509,11 @@ def comparisons() -> list[Row]:
         lambda m: (m((2, 3)), m((2, 3)), 0.5, 0.5),
         lambda m: ((m((3,)), m(())), {"atol": 1}),
         lambda m: (
-            (m((3,)) * float("nan"), m((3,)) * float("nan"))
-            if m.dtype.kind in "f"
-            else (m((3,)), m((3,))),
+            (
+                (m((3,)) * float("nan"), m((3,)) * float("nan"))
+                if m.dtype.kind in "f"
+                else (m((3,)), m((3,)))
+            ),
             {"equal_nan": True},
         ),
         lambda m: ((m((3,)), m((3,))), {"rtol": 0, "atol": 0}),

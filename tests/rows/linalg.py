@@ -355,8 +355,7 @@ def sums_with_products() -> list[Row]:
         Row(
             name,
             calls(
-                *with_scales(*shapes),
-                lambda m, s=small[name], r=shapes: (m(s), m(r[1]), m(r[2])),
+                *with_scales(*shapes), lambda m, s=small[name], r=shapes: (m(s), m(r[1]), m(r[2]))
             ),
             NUMBERS,
             complex_grad=True,
@@ -413,11 +412,7 @@ def linear_layers() -> list[Row]:
                     lambda t: t.nn.functional.linear(t.tensor(1.0), t.ones(4, 2)),
                     "both arguments to linear need to be at least 1D, but they are 0D and 2D",
                 ),
-                (
-                    lambda t: t.nn.functional.linear(t.ones(2, 3), 3),
-                    TypeError,
-                    "argument 'weight'",
-                ),
+                (lambda t: t.nn.functional.linear(t.ones(2, 3), 3), TypeError, "argument 'weight'"),
             ),
         ),
         Row(
@@ -473,10 +468,14 @@ def contractions() -> list[Row]:
         "ij": "more operands were provided than specified in the equation",
         "ij,jk->ia": "output subscript a does not appear in the equation for any input operand",
         "ij,jk->ii": "output subscript i appears more than once in the output",
-        "ijk,jk": "the number of subscripts in the equation (3) does not match the number of "
-        "dimensions (2) for operand 0 and no ellipsis was given",
-        "ij,ik": "subscript i has size 3 for operand 1 which does not broadcast with previously "
-        "seen size 2",
+        "ijk,jk": (
+            "the number of subscripts in the equation (3) does not match the number of "
+            "dimensions (2) for operand 0 and no ellipsis was given"
+        ),
+        "ij,ik": (
+            "subscript i has size 3 for operand 1 which does not broadcast with previously "
+            "seen size 2"
+        ),
         "ii,jk": "subscript i is repeated for operand 0 but the sizes don't match, 3 != 2",
         "..i,jk": "found '.' for operand 0 that is not part of any ellipsis",
         "...i...,jk": "found '.' for operand 0 for which an ellipsis was already found",
@@ -884,10 +883,7 @@ def systems() -> list[Row]:
             "cholesky_solve",
             calls(
                 lambda m: (m((3, 2)), np.tril(regular(m)).view(Constant)),
-                lambda m: (
-                    (m((3, 2)), np.triu(regular(m)).view(Constant)),
-                    {"upper": True},
-                ),
+                lambda m: ((m((3, 2)), np.triu(regular(m)).view(Constant)), {"upper": True}),
             ),
             **table,
             errors=(
@@ -960,11 +956,7 @@ def least_squares() -> list[Row]:
             "parameter `driver` should be one of (gels, gelsy, gelsd, gelss)",
         ),
     )
-    low = calls(
-        lambda m: (m((3, 2)),),
-        lambda m: (m((2, 2, 3)),),
-        lambda m: (m((0, 2)),),
-    )
+    low = calls(lambda m: (m((3, 2)),), lambda m: (m((2, 2, 3)),), lambda m: (m((0, 2)),))
     with_cutoff = calls(
         lambda m: ((of_rank(m, 2),), {"rtol": 1e-3}),
         lambda m: ((m((3, 3)),), {"atol": 0.5, "rtol": 0.1}),

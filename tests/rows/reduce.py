@@ -155,9 +155,7 @@ def sums() -> list[Row]:
         Row(
             "count_nonzero",
             calls(
-                lambda m: (m((2, 3)), 1),
-                lambda m: (m((2, 3)), (0, 1)),
-                lambda m: (m((0, 3)), 0),
+                lambda m: (m((2, 3)), 1), lambda m: (m((2, 3)), (0, 1)), lambda m: (m((0, 3)), 0)
             ),
             ALL,
             grad=False,

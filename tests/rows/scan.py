@@ -170,7 +170,7 @@ def slopes() -> list[Row]:
                 ),
                 (lambda t: t.gradient(t.ones(3), edge_order=3), RuntimeError, "only supports"),
             ),
-        ),
+        )
     ]
 
 

@@ -67,9 +67,7 @@ def extremes() -> list[Row]:
                 ),
             ),
             Row(
-                name,
-                calls(lambda m: (m(),), lambda m: (m((5,)),), lambda m: (m((2, 3)),)),
-                ORDERED,
+                name, calls(lambda m: (m(),), lambda m: (m((5,)),), lambda m: (m((2, 3)),)), ORDERED
             ),
             Row(
                 name,
@@ -135,10 +133,7 @@ def running() -> list[Row]:
         rows += [
             Row(name, row, ORDERED, errors=(beyond(name),)),
             Row(
-                name,
-                calls(lambda m: (equal(m), 1), lambda m: (with_nan(m), 1)),
-                FLOATS,
-                grad=False,
+                name, calls(lambda m: (equal(m), 1), lambda m: (with_nan(m), 1)), FLOATS, grad=False
             ),
         ]
     return rows

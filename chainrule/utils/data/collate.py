@@ -1,4 +1,6 @@
-"""Samples into batches: tensors, arrays and numbers are stacked, containers of them element by element."""
+"""Samples into batches: tensors, arrays and numbers are stacked, containers of them element by
+element.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ import chainrule
 
 
 def default_collate(batch: Any) -> Any:
-    """A list of samples as one batch: along a new first dimension, through dictionaries, tuples and lists.
+    """A list of samples as one batch: along a new first dimension, through dictionaries, tuples and
+    lists.
 
     Raises TypeError for elements it does not know, RuntimeError for sequences of unequal length.
     """
@@ -37,8 +40,10 @@ def _through(batch: Any, first: Any) -> Any:
             raise RuntimeError("each element in list of batch should be of equal size")
         columns = [default_collate(column) for column in zip(*batch, strict=True)]
         return _sequence(first, columns)
-    raise TypeError("default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found "
-                    f"{type(first)}")  # fmt: skip
+    raise TypeError(
+        "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found "
+        f"{type(first)}"
+    )
 
 
 def _rebuilt(like: Mapping, items: dict) -> Any:

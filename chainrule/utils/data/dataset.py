@@ -50,13 +50,15 @@ class TensorDataset(Dataset[tuple]):
 
 
 class StackDataset(Dataset):
-    """Data sets of equal length side by side: a tuple (or, by keywords, a dictionary) of their samples."""
+    """Data sets of equal length side by side: a tuple (or, by keywords, a dictionary) of their
+    samples.
+    """
 
     def __init__(self, *args: Dataset, **kwargs: Dataset) -> None:
         if bool(args) == bool(kwargs):
             raise ValueError("StackDataset takes either positional or named data sets")
         self.datasets: Any = args or kwargs
-        lengths = {len(d) for d in (args or kwargs.values())}  # type: ignore[arg-type]
+        lengths = {len(d) for d in args or kwargs.values()}  # type: ignore[arg-type]
         if len(lengths) != 1:
             raise ValueError("Size mismatch between datasets")
         self._length = lengths.pop()

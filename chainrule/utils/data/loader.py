@@ -1,4 +1,6 @@
-"""DataLoader: batches of a data set, in this process or from worker processes, in an order that follows the seed."""
+"""DataLoader: batches of a data set, in this process or from worker processes, in an order that
+follows the seed.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,12 @@ class _Stream:
     """Fetches batches of an iterable data set; the keys only say how many samples."""
 
     def __init__(self, dataset: Any, collate: Callable, batched: bool, drop_last: bool) -> None:
-        self.dataset, self.collate, self.batched, self.drop_last = dataset, collate, batched, drop_last
+        self.dataset, self.collate, self.batched, self.drop_last = (
+            dataset,
+            collate,
+            batched,
+            drop_last,
+        )
         self.samples: Iterator | None = None
 
     def fetch(self, keys: Any) -> Any:
@@ -45,7 +52,11 @@ class _Stream:
             sample = next(self.samples, END)
             return END if sample is END else self.collate(sample)
         batch = list(itertools.islice(self.samples, len(keys)))
-        return self.collate(batch) if batch and not (self.drop_last and len(batch) < len(keys)) else END
+        return (
+            self.collate(batch)
+            if batch and not (self.drop_last and len(batch) < len(keys))
+            else END
+        )
 
 
 class _Forever:
@@ -58,44 +69,93 @@ class _Forever:
 class DataLoader:
     """Iterates over batches of `dataset`.
 
-    Arguments are torch's. `shuffle` and the samplers draw torch's random stream, so the order under a seed is torch's.
-    `num_workers > 0` fetches in that many processes (which must be able to pickle the data set unless they are forked);
+    Arguments are torch's. `shuffle` and the samplers draw torch's random stream, so the order under
+    a seed is torch's.
+    `num_workers > 0` fetches in that many processes (which must be able to pickle the data set
+    unless they are forked);
     an exception there is raised here with its traceback. `pin_memory` is accepted and does nothing.
     """
 
-    def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None, sampler: Any = None,
-                 batch_sampler: Any = None, num_workers: int = 0, collate_fn: Any = None, pin_memory: bool = False,
-                 drop_last: bool = False, timeout: float = 0, worker_init_fn: Any = None, multiprocessing_context: Any = None,
-                 generator: Any = None, *, prefetch_factor: int | None = None, persistent_workers: bool = False,
-                 pin_memory_device: str = "", in_order: bool = True) -> None:  # fmt: skip
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Any = None,
+        batch_sampler: Any = None,
+        num_workers: int = 0,
+        collate_fn: Any = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Any = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+    ) -> None:
         _check(num_workers, timeout, prefetch_factor, persistent_workers)
         self.dataset, self.num_workers, self.timeout = dataset, num_workers, timeout
-        self.worker_init_fn, self.multiprocessing_context, self.generator = worker_init_fn, multiprocessing_context, generator
+        self.worker_init_fn, self.multiprocessing_context, self.generator = (
+            worker_init_fn,
+            multiprocessing_context,
+            generator,
+        )
         self.prefetch_factor = 2 if prefetch_factor is None and num_workers else prefetch_factor
-        self.persistent_workers, self.pin_memory, self.in_order = persistent_workers, pin_memory, in_order
+        self.persistent_workers, self.pin_memory, self.in_order = (
+            persistent_workers,
+            pin_memory,
+            in_order,
+        )
         self._stream = isinstance(dataset, IterableDataset)
         self._choose_samplers(batch_size, shuffle, sampler, batch_sampler, drop_last)
         batched = self.batch_sampler is not None
         self.collate_fn = collate_fn or (default_collate if batched else default_convert)
         self._pool: _Workers | None = None
 
-    def _choose_samplers(self, batch_size: Any, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool) -> None:
+    def _choose_samplers(
+        self, batch_size: Any, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool
+    ) -> None:
         if self._stream and (shuffle or sampler is not None or batch_sampler is not None):
-            raise ValueError("DataLoader with IterableDataset: expected unspecified shuffle, sampler and batch_sampler options")
+            raise ValueError(
+                "DataLoader with IterableDataset: expected unspecified shuffle, sampler and"
+                " batch_sampler options"
+            )
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
-                raise ValueError("batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last")
+                raise ValueError(
+                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler,"
+                    " and drop_last"
+                )
             batch_size, drop_last = None, False
         elif batch_size is None and drop_last:
-            raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
+            raise ValueError(
+                "batch_size=None option disables auto-batching and is mutually exclusive with"
+                " drop_last"
+            )
         if sampler is None:
-            sampler = (_Forever() if self._stream else RandomSampler(self.dataset, generator=self.generator) if shuffle
-                       else SequentialSampler(self.dataset))  # fmt: skip
+            sampler = (
+                _Forever()
+                if self._stream
+                else (
+                    RandomSampler(self.dataset, generator=self.generator)
+                    if shuffle
+                    else SequentialSampler(self.dataset)
+                )
+            )
         if batch_size is not None:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
-        self.batch_size, self.drop_last, self.sampler, self.batch_sampler = batch_size, drop_last, sampler, batch_sampler
+        self.batch_size, self.drop_last, self.sampler, self.batch_sampler = (
+            batch_size,
+            drop_last,
+            sampler,
+            batch_sampler,
+        )
 
     @property
     def _keys(self) -> Any:
@@ -133,14 +193,21 @@ class DataLoader:
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
 
-def _check(num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool) -> None:
+def _check(
+    num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool
+) -> None:
     if num_workers < 0:
-        raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
+        raise ValueError(
+            "num_workers option should be non-negative; use num_workers=0 to disable"
+            " multiprocessing."
+        )
     if timeout < 0:
         raise ValueError("timeout option should be non-negative")
     if num_workers == 0 and prefetch_factor is not None:
-        raise ValueError("prefetch_factor option could only be specified in multiprocessing.let num_workers > 0 to enable "
-                         "multiprocessing, otherwise set prefetch_factor to None.")  # fmt: skip
+        raise ValueError(
+            "prefetch_factor option could only be specified in multiprocessing.let num_workers > 0"
+            " to enable multiprocessing, otherwise set prefetch_factor to None."
+        )
     if prefetch_factor is not None and prefetch_factor < 0:
         raise ValueError("prefetch_factor option should be non-negative")
     if persistent_workers and num_workers == 0:
@@ -148,7 +215,9 @@ def _check(num_workers: int, timeout: float, prefetch_factor: int | None, persis
 
 
 class _Workers:
-    """The worker processes of a loader, each with a queue of tasks; results come back through one queue."""
+    """The worker processes of a loader, each with a queue of tasks; results come back through one
+    queue.
+    """
 
     def __init__(self, loader: DataLoader, seed: int) -> None:
         context = loader.multiprocessing_context
@@ -160,7 +229,13 @@ class _Workers:
         self.processes = []
         for i in range(n):
             info = WorkerInfo(i, n, (seed + i) % 2**63, loader.dataset)
-            arguments = (loader._fetcher(), self.tasks[i], self.results, info, loader.worker_init_fn)
+            arguments = (
+                loader._fetcher(),
+                self.tasks[i],
+                self.results,
+                info,
+                loader.worker_init_fn,
+            )
             self.processes.append(context.Process(target=work, args=arguments, daemon=True))
             self.processes[-1].start()
 
@@ -212,7 +287,9 @@ class _Workers:
                 waited += 1
             dead = [p.pid for p in self.processes if not p.is_alive()]
             if dead:
-                raise RuntimeError(f"DataLoader worker (pid(s) {', '.join(map(str, dead))}) exited unexpectedly")
+                raise RuntimeError(
+                    f"DataLoader worker (pid(s) {', '.join(map(str, dead))}) exited unexpectedly"
+                )
             if loader.timeout and waited >= loader.timeout:
                 raise RuntimeError(f"DataLoader timed out after {loader.timeout} seconds")
 

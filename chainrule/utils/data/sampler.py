@@ -43,13 +43,24 @@ def random_seed(generator: Any = None) -> int:
 class RandomSampler(Sampler[int]):
     """All keys in random order, or `num_samples` of them drawn with replacement."""
 
-    def __init__(self, data_source: Any, replacement: bool = False, num_samples: int | None = None, generator: Any = None) -> None:
+    def __init__(
+        self,
+        data_source: Any,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        generator: Any = None,
+    ) -> None:
         if not isinstance(replacement, bool):
-            raise TypeError(f"replacement should be a boolean value, but got replacement={replacement}")
+            raise TypeError(
+                f"replacement should be a boolean value, but got replacement={replacement}"
+            )
         self.data_source, self.replacement, self.generator = data_source, replacement, generator
         self._num_samples = num_samples
         if not isinstance(self.num_samples, int) or self.num_samples <= 0:
-            raise ValueError(f"num_samples should be a positive integer value, but got num_samples={self.num_samples}")
+            raise ValueError(
+                "num_samples should be a positive integer value, but got"
+                f" num_samples={self.num_samples}"
+            )
 
     @property
     def num_samples(self) -> int:
@@ -64,7 +75,9 @@ class RandomSampler(Sampler[int]):
             generator.manual_seed(random_seed())
         if self.replacement:
             for start in range(0, count, 32):
-                yield from rng.draw_integers(generator, (32,), "int64", 0, n).tolist()[: count - start]
+                yield from rng.draw_integers(generator, (32,), "int64", 0, n).tolist()[
+                    : count - start
+                ]
             return
         for _ in range(count // n):
             yield from rng.draw_permutation(generator, n).tolist()
@@ -91,19 +104,38 @@ class SubsetRandomSampler(Sampler[int]):
 class WeightedRandomSampler(Sampler[int]):
     """Keys drawn in proportion to weights."""
 
-    def __init__(self, weights: Sequence[float], num_samples: int, replacement: bool = True, generator: Any = None) -> None:
+    def __init__(
+        self,
+        weights: Sequence[float],
+        num_samples: int,
+        replacement: bool = True,
+        generator: Any = None,
+    ) -> None:
         if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
-            raise ValueError(f"num_samples should be a positive integer value, but got num_samples={num_samples}")
+            raise ValueError(
+                f"num_samples should be a positive integer value, but got num_samples={num_samples}"
+            )
         if not isinstance(replacement, bool):
-            raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")
+            raise ValueError(
+                f"replacement should be a boolean value, but got replacement={replacement}"
+            )
         array = np.asarray(weights, dtype=np.float64)
         if array.ndim != 1:
-            raise ValueError("weights should be a 1d sequence but given weights have shape " f"{array.shape}")
-        self.weights, self.num_samples, self.replacement, self.generator = array, num_samples, replacement, generator
+            raise ValueError(
+                f"weights should be a 1d sequence but given weights have shape {array.shape}"
+            )
+        self.weights, self.num_samples, self.replacement, self.generator = (
+            array,
+            num_samples,
+            replacement,
+            generator,
+        )
 
     def __iter__(self) -> Iterator[int]:
         generator = self.generator or rng.default_generator
-        yield from rng.draw_multinomial(generator, self.weights, self.num_samples, self.replacement).tolist()
+        yield from rng.draw_multinomial(
+            generator, self.weights, self.num_samples, self.replacement
+        ).tolist()
 
     def __len__(self) -> int:
         return self.num_samples
@@ -114,7 +146,9 @@ class BatchSampler(Sampler[list]):
 
     def __init__(self, sampler: Iterable, batch_size: int, drop_last: bool) -> None:
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
-            raise ValueError(f"batch_size should be a positive integer value, but got batch_size={batch_size}")
+            raise ValueError(
+                f"batch_size should be a positive integer value, but got batch_size={batch_size}"
+            )
         if not isinstance(drop_last, bool):
             raise ValueError(f"drop_last should be a boolean value, but got drop_last={drop_last}")
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last

@@ -28,7 +28,9 @@ _info: list[WorkerInfo | None] = [None]
 
 
 def get_worker_info() -> WorkerInfo | None:
-    """In a worker process: its number, how many there are, its seed and its data set; None elsewhere."""
+    """In a worker process: its number, how many there are, its seed and its data set; None
+    elsewhere.
+    """
     return _info[0]
 
 
@@ -49,7 +51,9 @@ class Failure:
 
 
 def work(fetcher: Any, tasks: Any, results: Any, info: WorkerInfo, init: Any) -> None:
-    """The life of a worker: (number, keys) in, (number, batch or Failure) out, until None comes or the parent is gone."""
+    """The life of a worker: (number, keys) in, (number, batch or Failure) out, until None comes or
+    the parent is gone.
+    """
     _info[0] = info
     rng.default_generator.manual_seed(info.seed)
     random.seed(info.seed)

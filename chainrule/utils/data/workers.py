@@ -1,7 +1,9 @@
 """Worker processes that load batches ahead of time.
 
-Each worker has a pipe to the main process: tasks (numbers of samples) go in, batches come out, in order. The main process
-hands out tasks in turn and reads the answers in the order of the tasks, so batches arrive as they would without workers. A
+Each worker has a pipe to the main process: tasks (numbers of samples) go in, batches come out, in
+order. The main process
+hands out tasks in turn and reads the answers in the order of the tasks, so batches arrive as they
+would without workers. A
 worker that dies closes its pipe, which the main process notices at once. Batches travel pickled.
 """
 
@@ -41,7 +43,9 @@ _here: WorkerInfo | None = None
 
 
 def get_worker_info() -> WorkerInfo | None:
-    """In a worker its `id`, the `num_workers`, its `seed` and its copy of the `dataset`; None in the main process."""
+    """In a worker its `id`, the `num_workers`, its `seed` and its copy of the `dataset`; None in
+    the main process.
+    """
     return _here
 
 
@@ -126,7 +130,9 @@ def _send(pipe: Any, answer: Any, where: str) -> None:
 
 
 def numpy_seed(base_seed: int, worker: int) -> list[int]:
-    """The seed of NumPy's global generator in a worker: four words mixed from both numbers as NumPy's SeedSequence mixes them."""
+    """The seed of NumPy's global generator in a worker: four words mixed from both numbers as
+    NumPy's SeedSequence mixes them.
+    """
     words = [worker, base_seed & 0xFFFFFFFF, base_seed >> 32, 0]
     return np.random.SeedSequence(words).generate_state(4).tolist()
 
@@ -191,8 +197,10 @@ class Pool:
             return pipe.recv()
         except (EOFError, ConnectionResetError):
             self.processes[k].join(1)
-            raise RuntimeError(f"DataLoader worker (pid(s) {self.processes[k].pid}) exited unexpectedly "
-                               f"(exit code {self.processes[k].exitcode})") from None  # fmt: skip
+            raise RuntimeError(
+                f"DataLoader worker (pid(s) {self.processes[k].pid}) exited unexpectedly "
+                f"(exit code {self.processes[k].exitcode})"
+            ) from None
 
     def close(self) -> None:
         """End the workers."""
