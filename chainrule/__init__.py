@@ -1,8 +1,7 @@
 """chainrule: tensors with automatic differentiation, PyTorch's API outside, NumPy inside.
 
 The namespace is torch's: `import chainrule as torch`. Modules that not every program needs (`nn`,
-`optim`, `utils` ...) are
-imported when they are first asked for.
+`optim`, `utils` ...) are imported when they are first asked for.
 """
 
 import importlib as _importlib
@@ -495,7 +494,7 @@ from .ops.special import lgamma as _lgamma
 from .ops.special import logit as logit
 from .ops.special import mvlgamma as mvlgamma
 from .ops.special import polygamma as polygamma
-from .ops.special import sigmoid as _sigmoid
+from .ops.elementwise import sigmoid as _sigmoid
 from .ops.special import sinc as sinc
 from .ops.special import xlogy as xlogy
 from .ops.statistics import bincount as bincount
@@ -506,29 +505,30 @@ from .ops.statistics import histogram as histogram
 from .ops.statistics import histogramdd as histogramdd
 from .ops.statistics import nanquantile as nanquantile
 from .ops.statistics import quantile as quantile
-celu_ = _FUNCTIONS['nn.functional.celu_']
+
+celu_ = _FUNCTIONS["nn.functional.celu_"]
 cholesky_solve = _cholesky_solve.op.entry
 digamma = _digamma.op.entry
-eig = _FUNCTIONS['eig']
+eig = _FUNCTIONS["eig"]
 erf = _erf.op.entry
 erfc = _erfc.op.entry
 erfinv = _erfinv.op.entry
-fill_ = _FUNCTIONS['fill_']
+fill_ = _FUNCTIONS["fill_"]
 i0 = _i0.op.entry
 igamma = _igamma.op.entry
 igammac = _igammac.op.entry
-index_put_ = _FUNCTIONS['index_put_']
+index_put_ = _FUNCTIONS["index_put_"]
 lgamma = _lgamma.op.entry
-lstsq = _FUNCTIONS['lstsq']
+lstsq = _FUNCTIONS["lstsq"]
 matrix_exp = _matrix_exp.op.entry
-matrix_rank = _FUNCTIONS['matrix_rank']
-relu_ = _FUNCTIONS['nn.functional.relu_']
-rrelu_ = _FUNCTIONS['nn.functional.rrelu_']
-selu_ = _FUNCTIONS['nn.functional.selu_']
+matrix_rank = _FUNCTIONS["matrix_rank"]
+relu_ = _FUNCTIONS["nn.functional.relu_"]
+rrelu_ = _FUNCTIONS["nn.functional.rrelu_"]
+selu_ = _FUNCTIONS["nn.functional.selu_"]
 sigmoid = _sigmoid.op.entry
-solve = _FUNCTIONS['solve']
-symeig = _FUNCTIONS['symeig']
-threshold_ = _FUNCTIONS['nn.functional.threshold_']
+solve = _FUNCTIONS["solve"]
+symeig = _FUNCTIONS["symeig"]
+threshold_ = _FUNCTIONS["nn.functional.threshold_"]
 # exports: end
 from .ops.attach import attach as _attach
 from .rng import Generator as Generator

@@ -2,8 +2,7 @@
 it.
 
 `torch.nn.functional` becomes `chainrule.nn.functional`, and so on. A module that chainrule lacks
-raises ModuleNotFoundError
-which names it and lists what there is.
+raises ModuleNotFoundError which names it and lists what there is.
 """
 
 from __future__ import annotations

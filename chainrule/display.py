@@ -1,14 +1,14 @@
 """Printing tensors, character for character as torch does.
 
-A text is made in three steps. The array is cut down to its edges when it has more elements than
-the threshold, so printing a large tensor costs no more than printing a small one. What is left
-becomes one flat list of cells that share a notation and a width. The cells are then folded into
-brackets, innermost axis first, and the suffixes (size, dtype, grad_fn ...) are appended, each on a
-line of its own where it would not fit.
+A text is made in three steps. The array is cut down to its edges when it has more elements than the
+threshold, so printing a large tensor costs no more than printing a small one. What is left becomes
+one flat list of cells that share a notation and a width. The cells are then folded into brackets,
+innermost axis first, and the suffixes (size, dtype, grad_fn ...) are appended, each on a line of
+its own where it would not fit.
 
-Invariants: notation and width depend on the elements shown and on nothing else; a column is as
-wide as its widest finite number other than zero, so `nan`, `inf` and `-0.` may stick out; floats
-that are all whole print as `1.`; every float is formatted from its exact value as a Python float,
+Invariants: notation and width depend on the elements shown and on nothing else; a column is as wide
+as its widest finite number other than zero, so `nan`, `inf` and `-0.` may stick out; floats that
+are all whole print as `1.`; every float is formatted from its exact value as a Python float,
 whatever its dtype. The array itself is only read.
 """
 

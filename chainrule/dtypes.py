@@ -1,11 +1,9 @@
 """Number types: torch's names outside, NumPy's dtypes inside.
 
 A `dtype` here is a name and a NumPy dtype. Promotion follows torch, not NumPy: operands fall in
-three ranks (tensors with
-dimensions, 0-d tensors, Python numbers), and a lower rank changes the result only if its category
-(bool < integer <
-floating < complex) is higher. Half types (float16, bfloat16) are stored as such and computed in
-float32.
+three ranks (tensors with dimensions, 0-d tensors, Python numbers), and a lower rank changes the
+result only if its category (bool < integer < floating < complex) is higher. Half types (float16,
+bfloat16) are stored as such and computed in float32.
 """
 
 from __future__ import annotations

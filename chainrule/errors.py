@@ -1,8 +1,7 @@
 """The mistakes a user can make that deserve a class or a shared wording of their own.
 
 torch raises plain RuntimeError, TypeError, ValueError and IndexError, and programs match on those;
-every class here is a
-subclass of the one torch raises, so that both ways of catching work.
+every class here is a subclass of the one torch raises, so that both ways of catching work.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What `torch` has beside its operators: constants, modes, small questions about the library, kept
-together for
-`chainrule/__init__.py`."""
+together for `chainrule/__init__.py`.
+"""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def typename(obj: Any) -> str:
 
 class autocast(contextlib.ContextDecorator):
     """Mixed precision is understood and left off: on this CPU library float32 is the fast type, and
-    results keep the
-    precision they have. Asking for CUDA warns, as torch does without a GPU."""
+    results keep the precision they have. Asking for CUDA warns, as torch does without a GPU.
+    """
 
     def __init__(
         self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: Any = None

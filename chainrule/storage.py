@@ -1,13 +1,10 @@
 """Who owns memory, and when it was last written.
 
 A `Storage` stands for one piece of memory: its version counter. Every tensor that looks at the
-memory (views, `detach()`,
-NumPy arrays given out) shares it; it is made when the first of these, or an in-place write, needs
-it. Nodes do not hold
-storages: they save arrays. A write enters the memory's owner in `WRITTEN`, with the next tick of
-the clock that nodes are
-numbered by, so a value that a node saved has been overwritten exactly if its owner was written
-after the node was made.
+memory (views, `detach()`, NumPy arrays given out) shares it; it is made when the first of these, or
+an in-place write, needs it. Nodes do not hold storages: they save arrays. A write enters the
+memory's owner in `WRITTEN`, with the next tick of the clock that nodes are numbered by, so a value
+that a node saved has been overwritten exactly if its owner was written after the node was made.
 `LAST` is the tick of the latest write of all: as long as it is older than a node there is nothing
 to look up.
 """
@@ -90,8 +87,7 @@ def owner_of(array: Any) -> Any:
         if isinstance(base, np.ndarray):
             array = base
         elif not hasattr(base, "__array_interface__"):
-            break  # a buffer of something else; NumPy's `as_strided` puts an object between two
-            arrays
+            break  # a buffer of something else (`as_strided` puts an object between two arrays)
         base = getattr(base, "base", None)
     return array
 

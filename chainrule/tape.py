@@ -2,18 +2,14 @@
 leaves anything.
 
 A `Node` is the derivative of one call: its edges lead to the nodes of the inputs, `args` holds for
-each input the arrays
-and parameters that its rule needs (None where no gradient is asked for), and `shape`/`dtype` say
-what a gradient arriving
-here must look like. Nodes keep raw arrays, never Tensors, so no reference cycles arise and a graph
-is freed by reference
-count alone. Each operator has its own subclass, made at its first use, whose class attributes
-(`rules`, `names`, `op`) are
+each input the arrays and parameters that its rule needs (None where no gradient is asked for), and
+`shape`/`dtype` say what a gradient arriving here must look like. Nodes keep raw arrays, never
+Tensors, so no reference cycles arise and a graph is freed by reference count alone. Each operator
+has its own subclass, made at its first use, whose class attributes (`rules`, `names`, `op`) are
 what all its calls share.
 
 Cotangents inside are plain transposes (no conjugate); torch's convention for complex numbers is
-their conjugate, and the
-engine converts where gradients enter and leave.
+their conjugate, and the engine converts where gradients enter and leave.
 """
 
 from __future__ import annotations
@@ -96,10 +92,9 @@ class Node:
     """The derivative of one call of an operator (`grad_fn`).
 
     `args` is what the rule of each edge is given after g (None where no gradient is asked for); of
-    a node with one edge it
-    is that of its one rule. It becomes None when the graph is freed. The hot path makes plain
-    `Node`s (one class, so that CPython's inline caches hold); `shown` gives a node the class with
-    the operator's name when a user gets to see it.
+    a node with one edge it is that of its one rule. It becomes None when the graph is freed. The
+    hot path makes plain `Node`s (one class, so that CPython's inline caches hold); `shown` gives a
+    node the class with the operator's name when a user gets to see it.
     """
 
     __slots__ = ("args", "code", "dtype", "edges", "index", "lasti", "more", "op", "seq", "shape")

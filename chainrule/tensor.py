@@ -1,14 +1,11 @@
 """The Tensor: an array, its history, and who owns its memory.
 
 Five slots are all that every tensor has: `_data` (an ndarray, a NumPy scalar for a 0-d result that
-nobody has looked into
-yet, or another array type inside a transformation), `_node` and `_index` (which output of which
-node it is; None where no
-gradient flows), `_storage` (shared with whatever looks at the same memory; made when first needed)
-and `_base` (the tensor
-it is a view of). Everything rarer lives in `__dict__` with a default on the class. Operators attach
-their methods here
-from the registry.
+nobody has looked into yet, or another array type inside a transformation), `_node` and `_index`
+(which output of which node it is; None where no gradient flows), `_storage` (shared with whatever
+looks at the same memory; made when first needed) and `_base` (the tensor it is a view of).
+Everything rarer lives in `__dict__` with a default on the class. Operators attach their methods
+here from the registry.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Linear algebra beyond single calls: what factorizations multiply to, and derivatives of what does
-not depend on signs, phases and the triangle that is not read."""
+not depend on signs, phases and the triangle that is not read.
+"""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_distributions_of_parameters():
         1,
         1,
     ]
-    with pytest.raises(RuntimeError, match="cannot sample n_sample > prob_dist.size"):
+    with pytest.raises(RuntimeError, match=r"cannot sample n_sample > prob_dist\.size"):
         torch.multinomial(torch.ones(2), 3)
 
 
@@ -100,5 +100,5 @@ def test_dropout():
     assert F.dropout(x, 0.5, training=False) is x and F.dropout(x, 1.0).eq(0).all()
     channels = F.dropout2d(torch.ones(4, 8, 3, 3), 0.5)
     assert set(channels.sum((2, 3)).unique().tolist()) <= {0.0, 18.0}
-    with pytest.raises(ValueError, match="has to be between 0 and 1, but got 1.5"):
+    with pytest.raises(ValueError, match=r"has to be between 0 and 1, but got 1\.5"):
         F.dropout(x, 1.5)

@@ -212,7 +212,8 @@ def small_draws() -> list[Draw]:
 
 def cases() -> Iterator[Case]:
     """One draw each from a few seeds, then draws that follow one another, so that what one leaves
-    in the generator (a cached value, a position among the words) is what the next one finds."""
+    in the generator (a cached value, a position among the words) is what the next one finds.
+    """
     groups = (continuous, around, integers, bernoulli, choices, rejection, strided)
     for i, draw in enumerate(itertools.chain.from_iterable(group() for group in groups)):
         yield {"seed": (0, 1, 42, 1234567)[i % 4], "draws": [draw]}

@@ -3,10 +3,9 @@
 python tools/seeds.py DIRECTORY     (of the documents, NNN_*.txt)
 
 Three comparisons: with real torch running the same cells under the same seed, character for
-character; with the text in
-the document, for cells that do not depend on unseeded random numbers; document 004, whose code was
-flattened and whose
-outputs are those of a torch before 0.4, is compared by its numbers. Exits 1 if anything differs.
+character; with the text in the document, for cells that do not depend on unseeded random numbers;
+document 004, whose code was flattened and whose outputs are those of a torch before 0.4, is
+compared by its numbers. Exits 1 if anything differs.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """vmap as an array type: an array of examples that looks like one example.
 
 `BatchArray` holds a physical array whose axis 0 counts the examples; its shape is that of one of
-them. Elementwise
-functions align the examples' axes and run once on the physical arrays; reductions, shapes and
-indices act one axis further
-right. Nested vmaps nest the arrays, each with a level of its own.
+them. Elementwise functions align the examples' axes and run once on the physical arrays;
+reductions, shapes and indices act one axis further right. Nested vmaps nest the arrays, each with a
+level of its own.
 """
 
 from __future__ import annotations

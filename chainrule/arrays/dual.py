@@ -1,10 +1,9 @@
 """Forward mode as an array type: a value and its tangent, computed side by side.
 
 Every rule maps (value, tangent) pairs to a pair. For elementwise functions the tangent follows from
-the operator's vjp
-rule (the derivative of a function that acts on each element alone is its own transpose), so nothing
-is written twice;
-linear functions act on the tangent as on the value; the rest are the rows of the table.
+the operator's vjp rule (the derivative of a function that acts on each element alone is its own
+transpose), so nothing is written twice; linear functions act on the tangent as on the value; the
+rest are the rows of the table.
 """
 
 from __future__ import annotations

@@ -2,12 +2,9 @@
 funnelled into one `call`.
 
 A transformation is an array type: NumPy's functions, ufuncs and operators, our primitives, and the
-few methods of the
-waist all arrive as `call(name, args, kwargs)` at the highest array type among the arguments, which
-looks the name up in
-its table. Names are the ufunc's (`exp`, `add`), `add.reduce` for its methods, and the function's or
-method's (`where`,
-`reshape`, `getitem`).
+few methods of the waist all arrive as `call(name, args, kwargs)` at the highest array type among
+the arguments, which looks the name up in its table. Names are the ufunc's (`exp`, `add`),
+`add.reduce` for its methods, and the function's or method's (`where`, `reshape`, `getitem`).
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 wanted.
 
 With `create_graph=True` the engine hands the rules `GradArray`s in place of arrays. Each NumPy
-function a rule calls then
-runs as the tensor operator of the same meaning, which records its node: so one rule serves every
-order. Ufuncs find their
-operator by the kernel it was defined with, primitives by their name; the rest is the table below.
+function a rule calls then runs as the tensor operator of the same meaning, which records its node:
+so one rule serves every order. Ufuncs find their operator by the kernel it was defined with,
+primitives by their name; the rest is the table below.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Tracing as an array type: an array that computes, and writes down what was computed.
 
 Running a function on `TraceArray`s gives its result at once and leaves a `Recording`: the list of
-waist functions called,
-in order, each with where its arguments came from. Replayed on other arrays of the same shapes it is
-the function.
+waist functions called, in order, each with where its arguments came from. Replayed on other arrays
+of the same shapes it is the function.
 """
 
 from __future__ import annotations

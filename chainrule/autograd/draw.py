@@ -12,8 +12,7 @@ def draw(tensor: Any) -> str:
     it.
 
     A node used twice is drawn once and named again by its number; leaves show their shape. Raises
-    RuntimeError for a tensor
-    without graph.
+    RuntimeError for a tensor without graph.
     """
     root = tensor._history()
     if root is None:

@@ -1,19 +1,15 @@
 """The backward pass: iterative, latest node first.
 
 Nodes carry the tick of one clock, and a node is always younger than the nodes of its inputs. So
-taking the youngest node
-that has received something is a topological order: when a node's turn comes, everything that could
-send it a gradient has
-run. A heap holds the nodes that wait; on a chain it stays empty. Leaves come last, the youngest
-first.
+taking the youngest node that has received something is a topological order: when a node's turn
+comes, everything that could send it a gradient has run. A heap holds the nodes that wait; on a
+chain it stays empty. Leaves come last, the youngest first.
 
 The engine does what rules would otherwise repeat: it reduces each cotangent to the shape and dtype
-of the value it belongs
-to, accumulates, converts torch's conjugate convention where gradients enter and leave, runs hooks,
-checks that saved
-values were not overwritten, and frees what was saved. A cotangent may be smaller than its value as
-long as it broadcasts
-(the gradient of a sum is one number); it is expanded where a rule or a user needs the whole of it.
+of the value it belongs to, accumulates, converts torch's conjugate convention where gradients enter
+and leave, runs hooks, checks that saved values were not overwritten, and frees what was saved. A
+cotangent may be smaller than its value as long as it broadcasts (the gradient of a sum is one
+number); it is expanded where a rule or a user needs the whole of it.
 """
 
 from __future__ import annotations

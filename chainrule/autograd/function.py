@@ -1,12 +1,9 @@
 """`Function`: an operation whose derivative the user writes.
 
 `forward` runs unrecorded; one node stands for the whole call, and its rule is the user's
-`backward`, given tensors and
-returning tensors, so that a backward written in differentiable operations can itself be
-differentiated. Saved inputs are
-kept as they are; a saved output is kept as its array and joined to the node again when it is asked
-for, so that no
-reference cycle arises.
+`backward`, given tensors and returning tensors, so that a backward written in differentiable
+operations can itself be differentiated. Saved inputs are kept as they are; a saved output is kept
+as its array and joined to the node again when it is asked for, so that no reference cycle arises.
 """
 
 from __future__ import annotations
@@ -179,9 +176,8 @@ class Function:
     """Base class for operations with a user-written derivative; call them through `apply`.
 
     Subclasses define the static methods `forward(ctx, *args)` (or `forward(*args)` with
-    `setup_context(ctx, inputs,
-    output)`) and `backward(ctx, *grad_outputs)`, which returns one gradient, or None, for each
-    argument of forward.
+    `setup_context(ctx, inputs, output)`) and `backward(ctx, *grad_outputs)`, which returns one
+    gradient, or None, for each argument of forward.
     """
 
     @staticmethod

@@ -119,7 +119,7 @@ def jvp(
     to its weight.
     """
     with enable_grad():
-        xs, single = _inputs(inputs, create_graph)
+        xs, _ = _inputs(inputs, create_graph)
         directions = _weights(v, xs, "jvp")
         outs, outs_single = _outputs(func(*xs), "jvp")
         weights = tuple(_zeros_like(o).requires_grad_() for o in outs)

@@ -26,8 +26,7 @@ def backward(
     """Accumulate into the leaves' `.grad` the gradient of `tensors`, weighted by `grad_tensors`.
 
     A scalar needs no weight. `inputs` limits the accumulation to those tensors. Raises RuntimeError
-    for a tensor without
-    graph, a missing or misshapen weight, and a graph that was freed.
+    for a tensor without graph, a missing or misshapen weight, and a graph that was freed.
     """
     if (
         grad_tensors is None
@@ -76,8 +75,7 @@ def grad(
     a tuple.
 
     `.grad` is left alone. An input that the outputs do not depend on raises RuntimeError, or gives
-    None with
-    `allow_unused=True`, or zeros with `materialize_grads=True`.
+    None with `allow_unused=True`, or zeros with `materialize_grads=True`.
     """
     if materialize_grads and allow_unused is False:
         raise ValueError(

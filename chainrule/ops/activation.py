@@ -101,8 +101,8 @@ def rrelu(
 ) -> Any:
     """The positive elements; a slope times the others.
 
-    While training, each slope is drawn uniformly from [lower, upper); else it is their mean.
-    Raises RuntimeError if lower > upper.
+    While training, each slope is drawn uniformly from [lower, upper); else it is their mean. Raises
+    RuntimeError if lower > upper.
     """
     if lower > upper:
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")

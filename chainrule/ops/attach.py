@@ -65,8 +65,8 @@ def attach() -> None:
                 _set(
                     [n + "_" for n in (o.name, *o.alias)], _named(inplace(o, o.entry), o.name + "_")
                 )
-    for key, f in FUNCTIONS.items():
-        method, in_place, alias, namespace = f.facets  # type: ignore[attr-defined]
+    for f in FUNCTIONS.values():
+        method, in_place, alias, _ = f.facets  # type: ignore[attr-defined]
         if method:
             _set((f.__name__, *alias), f)
         if in_place:

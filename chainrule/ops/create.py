@@ -29,8 +29,8 @@ from .define import MOVE, Tensor, function, op, scalar_name, wrap
 
 
 def check_options(layout: Any, device: Any, pin_memory: Any) -> None:
-    """Raise for options that ask for what there is not: sparse layouts, other devices,
-    pinned memory.
+    """Raise for options that ask for what there is not: sparse layouts, other devices, pinned
+    memory.
     """
     devices.check(device)
     if layout is not None and layout is not strided:
@@ -72,8 +72,8 @@ def written(out: Any, a: Any, dtype: Any) -> Any:
 
 
 def is_size(n: Any) -> builtins.bool:
-    """Whether `n` can be one of the sizes: an integer, but no bool;
-    also an integer tensor of one element.
+    """Whether `n` can be one of the sizes: an integer, but no bool; also an integer tensor of one
+    element.
     """
     if isinstance(n, (Tensor, np.ndarray)):
         n = n._data if isinstance(n, Tensor) else n
@@ -82,8 +82,8 @@ def is_size(n: Any) -> builtins.bool:
 
 
 def sizes_of(function: str, sizes: Sequence) -> tuple:
-    """The shape given as `f(2, 3)` or `f((2, 3))`, checked;
-    raises torch's TypeError for anything else.
+    """The shape given as `f(2, 3)` or `f((2, 3))`, checked; raises torch's TypeError for anything
+    else.
     """
     if not sizes:
         raise TypeError(f'{function}() missing 1 required positional arguments: "size"')
@@ -203,8 +203,8 @@ empty = function(
 
 
 def fill_dtype(value: Any, dtype: Any, function: str) -> tuple[Any, dtypes.dtype]:
-    """A number to fill with (also a tensor of no dimensions),
-    and the dtype it calls for if none is given.
+    """A number to fill with (also a tensor of no dimensions), and the dtype it calls for if none is
+    given.
     """
     if isinstance(value, Tensor) and not value._data.ndim:
         value = value.item()
@@ -238,8 +238,8 @@ def full(
     pin_memory: builtins.bool = False,
     requires_grad: builtins.bool = False,
 ) -> Any:
-    """A tensor filled with a number, whose kind (bool, int, float,
-    complex) decides the dtype if none is given.
+    """A tensor filled with a number, whose kind (bool, int, float, complex) decides the dtype if
+    none is given.
     """
     check_options(layout, device, pin_memory)
     if not isinstance(size, (tuple, list)):
@@ -289,8 +289,8 @@ def like(
     pin_memory: Any,
     memory_format: Any,
 ) -> np.ndarray:
-    """A new array of the shape, memory order and (unless one is given) dtype of `input`,
-    not filled.
+    """A new array of the shape, memory order and (unless one is given) dtype of `input`, not
+    filled.
     """
     if not isinstance(input, Tensor):
         raise not_a_tensor(function, "input", 1, input)

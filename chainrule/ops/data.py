@@ -71,8 +71,8 @@ def tensor(
 
 
 def array_of(data: Any, d: dtypes.dtype | None) -> Any:
-    """A new array (or NumPy scalar) of numbers, sequences or an array,
-    in dtype `d` or the one the data call for.
+    """A new array (or NumPy scalar) of numbers, sequences or an array, in dtype `d` or the one the
+    data call for.
     """
     kind = type(data)
     if d is None and kind is float:
@@ -104,8 +104,8 @@ FLOATS, INTS, LISTS = {float}, {int}, {list}
 
 
 def plain(data: Any) -> Any:
-    """The array of a list, or a list of lists, of nothing but floats or ints;
-    None for anything else.
+    """The array of a list, or a list of lists, of nothing but floats or ints; None for anything
+    else.
     """
     kinds = set(map(type, data))
     if kinds == LISTS:
@@ -125,8 +125,8 @@ def plain(data: Any) -> Any:
 
 
 def is_sequence(x: Any) -> builtins.bool:
-    """Whether `tensor` looks inside: has a length and items, and is no mapping, text,
-    number or tensor.
+    """Whether `tensor` looks inside: has a length and items, and is no mapping, text, number or
+    tensor.
     """
     if isinstance(x, (str, bytes, dict, Tensor, np.generic)) or (
         isinstance(x, np.ndarray) and not x.ndim
@@ -188,8 +188,8 @@ def leaf_dtype(kind: type) -> dtypes.dtype:
 
 
 def numbers(leaves: list, kinds: set, d: dtypes.dtype | None) -> np.ndarray:
-    """A 1-d array of numbers (Python's, NumPy's,
-    tensors of one element) in dtype `d` or the one they call for.
+    """A 1-d array of numbers (Python's, NumPy's, tensors of one element) in dtype `d` or the one
+    they call for.
     """
     if Tensor in kinds or any(issubclass(k, Tensor) for k in kinds):
         kinds = {type(x) for x in leaves}
@@ -277,8 +277,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
 
 
 def native(a: np.ndarray) -> np.ndarray:
-    """A NumPy array as a plain array with one of our dtype objects;
-    raises for what a tensor cannot be.
+    """A NumPy array as a plain array with one of our dtype objects; raises for what a tensor cannot
+    be.
     """
     d = FROM_NUMPY.get(a.dtype)
     if d is None:
@@ -331,8 +331,8 @@ def frombuffer(
     offset: int = 0,
     requires_grad: builtins.bool = False,
 ) -> Any:
-    """A 1-d tensor that looks at `count` elements (-1: all) of a Python buffer,
-    from the byte `offset` on.
+    """A 1-d tensor that looks at `count` elements (-1: all) of a Python buffer, from the byte
+    `offset` on.
     """
     d = check_dtype("frombuffer", dtype)
     try:
@@ -376,8 +376,8 @@ def asarray(
     copy: builtins.bool | None = None,
     requires_grad: builtins.bool | None = None,
 ) -> Any:
-    """`obj` as a tensor, sharing its memory where it can (tensor, NumPy array, DLPack,
-    buffer) and `copy` allows it.
+    """`obj` as a tensor, sharing its memory where it can (tensor, NumPy array, DLPack, buffer) and
+    `copy` allows it.
     """
     devices.check(device)
     d = None if dtype is None else check_dtype("asarray", dtype)

@@ -1,16 +1,13 @@
 """How an operator is defined, and the one path that every call takes.
 
 An operator is a kernel (array code: arrays in, arrays out) and derivative rules (array code too).
-`elementwise` and `op`
-turn that into the public function; the registry gives it its method, in-place variant, aliases and
-`grad_fn` name.
+`elementwise` and `op` turn that into the public function; the registry gives it its method,
+in-place variant, aliases and `grad_fn` name.
 
 A call: unwrap the tensors, promote by the operator's kind, run the kernel, wrap the result, and, if
-an input requires
-grad, leave a node that keeps for each rule just the values its parameter names ask for. Kernels and
-rules see arrays
-only: ndarrays, NumPy scalars, or another array type (batched, dual, traced, or a tensor in double
-backward).
+an input requires grad, leave a node that keeps for each rule just the values its parameter names
+ask for. Kernels and rules see arrays only: ndarrays, NumPy scalars, or another array type (batched,
+dual, traced, or a tensor in double backward).
 
 In a kernel's signature the tensors stand before `/`, the other arguments after it; `x`, `y` are
 torch's `input`, `other`.
@@ -954,10 +951,18 @@ def lister(op: Op) -> Callable:
                 f"{op.name}(): argument '{op.public[0]}' (position 1) must be tuple of Tensors, not"
                 f" {type(inputs).__name__}"
             )
+        for i, x in enumerate(inputs):
+            if not isinstance(x, Tensor):
+                raise TypeError(
+                    f"{op.name}(): expected Tensor as element {i} in argument 0, but got {type(x).__name__}"
+                )
+            if out is not None and out._data.size and np.may_share_memory(out._data, x._data):
+                raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
+                                   "single memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
+        arrays = [x._data for x in inputs]
         try:
-            arrays = [x._data for x in inputs]
             y = state.run(kernel, arrays, *params)
-        except (AttributeError, ValueError, RuntimeError, MemoryError):
+        except (ValueError, RuntimeError, MemoryError):
             return write_out(out, op.call((inputs,), params), *inputs)
         t = wrap(y)
         if (
@@ -1548,8 +1553,8 @@ def primitive(
     rules, for kernels and rules.
 
     On ndarrays it is the kernel. On other array types it asks the highest one. Its operator serves
-    double backward; it is
-    private, unless `define` (`elementwise` or `op`) and facets say which public operator it is.
+    double backward; it is private, unless `define` (`elementwise` or `op`) and facets say which
+    public operator it is.
     """
     if kernel is None:
         return lambda k: primitive(k, define=define, **facets)
@@ -1604,8 +1609,7 @@ def add_places(out: Any, y: Any, index: Any) -> None:
     faster where there is one.
 
     NumPy is quick for one index on a 1-d array, so rows and grids are turned into that; many rows
-    are a product with the
-    sparse matrix that has a one for each row.
+    are a product with the sparse matrix that has a one for each row.
     """
     parts = index if type(index) is tuple else (index,)
     if _unique_places(index):

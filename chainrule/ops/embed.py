@@ -185,8 +185,8 @@ def embedding_bag(
 ) -> Any:
     """Sum, mean or max (`mode`) of the rows of `weight` in each bag of indices.
 
-    A 2-d `input` has a bag in each row; a 1-d one has bags that begin at `offsets`. Indices
-    equal to `padding_idx` are left out. `per_sample_weights` multiply the rows of a sum.
+    A 2-d `input` has a bag in each row; a 1-d one has bags that begin at `offsets`. Indices equal
+    to `padding_idx` are left out. `per_sample_weights` multiply the rows of a sum.
     """
     index, table = (
         tensor_data("embedding_bag", input),

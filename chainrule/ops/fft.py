@@ -83,7 +83,8 @@ whole.vjp(_transform_rule)
 @primitive(define=op, name="fft_r2c", namespace="primitive", node="FftR2CBackward0", linear=True)
 def r2c(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
     """Transform of real arrays along `dims`; of the last of them only frequencies up to half of the
-    rate."""
+    rate.
+    """
     from scipy import fft
 
     norm = norm if forward else SWAPPED[norm]
@@ -124,7 +125,8 @@ def _(g, x_shape, dims, sizes, forward, norm):
 
 def _weights(g: Any, dims: Sizes, sizes: Sizes, inner: float) -> Any:
     """1 for the frequencies of a half spectrum that stand alone (zero, half of the rate), `inner`
-    for the others."""
+    for the others.
+    """
     n, d = sizes[-1], dims[-1]
     k = np.arange(n // 2 + 1)
     weights = np.where((k == 0) | (2 * k == n), 1, inner).astype(g.real.dtype)
@@ -200,7 +202,8 @@ def _several(x: Any, s: Any, dim: Any) -> tuple[Sizes, Sizes]:
 
 def _last_of_half(x: Any, dims: Sizes, sizes: Sizes, n: int | None) -> Sizes:
     """Sizes of a real result: by default the last is twice that of the half spectrum, without its
-    ends."""
+    ends.
+    """
     return (*sizes[:-1], 2 * (x.shape[dims[-1]] - 1) if n is None else sizes[-1])
 
 
@@ -359,7 +362,8 @@ def fftfreq(
     requires_grad: bool = False,
 ) -> Any:
     """The frequencies of `fft` over n points at distance d, in cycles per unit of d: those of the
-    second half negative."""
+    second half negative.
+    """
     numbers = np.concatenate([np.arange((n + 1) // 2), np.arange(-(n // 2), 0)])
     return _frequencies("fftfreq", numbers, n, d, dtype, requires_grad, out)
 

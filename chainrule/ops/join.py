@@ -51,15 +51,13 @@ def cat(tensors: Any, /, dim: Any = 0) -> Any:
 
 
 def in_rows(x: Any) -> Any:
-    """The array in row-major order,
-    which NumPy's joins do not give where all parts lie otherwise.
-    """
+    """The array in row-major order, which NumPy's joins do not give where all parts lie otherwise."""
     return x.copy() if type(x) is np.ndarray and not x.flags.c_contiguous else x
 
 
 def _cat_uneven(tensors: Sequence, dim: int) -> Any:
-    """`cat` of arrays that NumPy would not take: without those that do not count;
-    raises torch's errors.
+    """`cat` of arrays that NumPy would not take: without those that do not count; raises torch's
+    errors.
     """
     for i, x in enumerate(tensors):
         if not x.ndim:
@@ -346,9 +344,7 @@ def split_with_sizes(x: Any, /, split_sizes: Any, dim: Any = 0) -> Any:
 
 @op(promote=MOVE, outputs=0, linear=True)
 def unsafe_split(x: Any, /, split_size: Any, dim: Any = 0) -> Any:
-    """`split`, whose parts may be changed in place:
-    nothing keeps watch over the memory they share.
-    """
+    """`split`, whose parts may be changed in place: nothing keeps watch over the memory they share."""
     return parts(x, check_split(x, split_size, dim), dim % x.ndim)
 
 
@@ -364,8 +360,8 @@ for _split in (split_evenly, split_with_sizes, unsafe_split, unsafe_split_with_s
 
 @function(method=False)
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
-    """Views of a tensor along `dim`: parts of one size (the last may be smaller),
-    or of the sizes listed.
+    """Views of a tensor along `dim`: parts of one size (the last may be smaller), or of the sizes
+    listed.
     """
     if is_size(split_size_or_sections):
         return split_evenly(tensor, operator.index(split_size_or_sections), dim)
@@ -386,8 +382,8 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
 
 
 def _split_method(self: Any, split_size: Any, dim: int = 0) -> tuple:
-    """Views of the tensor along `dim`: parts of one size (the last may be smaller),
-    or of the sizes listed.
+    """Views of the tensor along `dim`: parts of one size (the last may be smaller), or of the sizes
+    listed.
     """
     return split(self, split_size, dim)
 

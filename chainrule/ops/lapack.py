@@ -35,7 +35,8 @@ def routine(name: str, dtype: np.dtype) -> Callable:
 
 def each(f: Callable, *stacks: Any) -> tuple:
     """The results of f for every matrix of the stacks (which share their batch dimensions),
-    stacked."""
+    stacked.
+    """
     lead = stacks[0].shape[:-2]
     if not lead:
         return tuple([np.asarray(r) for r in f(*stacks)])
@@ -66,13 +67,13 @@ def together(*stacks: Any) -> tuple:
 
 def many_small(A: Any) -> bool:
     """Whether to leave a stack to NumPy's loop in C, in double precision, for the matrices are
-    small."""
+    small.
+    """
     return A.ndim > 2 and 0 < A.shape[-1] * A.shape[-2] <= 1024 and A.size > 0
 
 
 def strict(gufunc: Callable, failed: Callable, *arrays: Any) -> Any:
-    """`gufunc(*arrays)`; if it failed for some matrix, the error that `failed()` returns is
-    raised."""
+    """`gufunc(*arrays)`; if it failed for some matrix, the error that `failed()` returns is raised."""
     try:
         with np.errstate(invalid="raise"):
             return gufunc(*arrays)
@@ -148,8 +149,7 @@ def cholesky_failure(name: str, A: Any) -> LinAlgError:
 
 
 def cholesky_with_info(A: Any) -> tuple:
-    """Lower factors, and for each matrix 0 or the order of the leading minor that is not
-    positive."""
+    """Lower factors, and for each matrix 0 or the order of the leading minor that is not positive."""
 
     def f(a: Any) -> tuple:
         c, info = routine("potrf", a.dtype)(a, lower=1, clean=1)
@@ -163,7 +163,8 @@ def cholesky_with_info(A: Any) -> tuple:
 
 def lu(A: Any) -> tuple:
     """The factors L and U in one array, pivots (counted from 1), and for each matrix 0 or the zero
-    pivot."""
+    pivot.
+    """
 
     def f(a: Any) -> tuple:
         if not a.size:
@@ -210,8 +211,7 @@ def reflectors(A: Any) -> tuple:
 
 
 def reflected(A: Any, tau: Any, columns: int | None = None) -> Any:
-    """The first columns (as many as A has, or `columns`) of the product of Householder
-    reflections."""
+    """The first columns (as many as A has, or `columns`) of the product of Householder reflections."""
     m, n = A.shape[-2:]
     n = n if columns is None else columns
     if n > A.shape[-1]:
@@ -290,7 +290,8 @@ def ldl_solution(LD: Any, pivots: Any, B: Any, hermitian: bool) -> Any:
 
 def least_squares(A: Any, B: Any, rcond: float, driver: str) -> tuple:
     """X that minimizes |A X - B|, sums of squares of the rest (rows beyond n of LAPACK's result),
-    rank, S."""
+    rank, S.
+    """
     A, B = together(A, B)
     m, n = A.shape[-2:]
 

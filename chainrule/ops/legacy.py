@@ -34,8 +34,8 @@ class TensorType(type):
 
 
 def legacy(args: tuple, d: dtypes.dtype, device: Any = None) -> Any:
-    """What torch's old constructors make of their arguments: sizes, data,
-    or another tensor to look at.
+    """What torch's old constructors make of their arguments: sizes, data, or another tensor to look
+    at.
     """
     devices.check(device)
     if (

@@ -1,5 +1,6 @@
 """What the rules and checks of linear algebra share: transposes, triangles and diagonals of stacks
-of matrices, in array code, and torch's complaints about their shapes and dtypes."""
+of matrices, in array code, and torch's complaints about their shapes and dtypes.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +106,8 @@ def check_equation(name: str, A: Any, B: Any, left: bool, first: str = "A") -> N
 
 def first_failure(info: Any) -> tuple[str, int] | None:
     """Of LAPACK's verdicts on a batch the first that is not zero: which element (as text) and the
-    verdict."""
+    verdict.
+    """
     codes = np.asarray(info).reshape(-1)
     failed = np.flatnonzero(codes)
     if not failed.size:

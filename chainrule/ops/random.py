@@ -1,8 +1,7 @@
 """Random tensors: torch's functions over the streams of `rng`.
 
 New tensors take `generator=` (the default generator if None); in-place draws fill a tensor in
-torch's order whatever its
-strides, and cut its history.
+torch's order whatever its strides, and cut its history.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def plain_number(function: str, name: str, position: int, x: Any) -> Any:
 
 
 def _arguments(args: tuple, named: dict) -> list:
-    """start, end, step of `arange(end)`, `arange(start, end)`, `arange(start, end, step)`,
-    any of them by name.
+    """start, end, step of `arange(end)`, `arange(start, end)`, `arange(start, end, step)`, any of
+    them by name.
     """
     named = {k: v for k, v in named.items() if v is not None}
     alone = len(args) == 1 and "end" not in named
@@ -76,8 +76,8 @@ def arange(
 ) -> Any:
     """start, start + step, ... below end: ceil((end - start) / step) numbers.
 
-    The dtype is int64 if all three are integers, else the default dtype.
-    Raises RuntimeError for a step of zero or one that leads away from the end.
+    The dtype is int64 if all three are integers, else the default dtype. Raises RuntimeError for a
+    step of zero or one that leads away from the end.
     """
     if layout is not None or device is not None or pin_memory:
         check_options(layout, device, pin_memory)
@@ -168,8 +168,8 @@ def closed_range(
     pin_memory: builtins.bool = False,
     requires_grad: builtins.bool = False,
 ) -> Any:
-    """Deprecated: start, start + step, ... up to and including end; use `arange`,
-    whose end is excluded as Python's is.
+    """Deprecated: start, start + step, ... up to and including end; use `arange`, whose end is
+    excluded as Python's is.
     """
     warnings.warn(
         "torch.range is deprecated and will be removed in a future release because its behavior is "
@@ -225,8 +225,8 @@ def _ends(function: str, start: Any, end: Any, count: Any, out: Any, dtype: Any)
 
 
 def line(start: Any, end: Any, count: int, d: dtypes.dtype) -> np.ndarray:
-    """`count` numbers from start to end, the second half counted back from the end,
-    in a type wider than `d`.
+    """`count` numbers from start to end, the second half counted back from the end, in a type wider
+    than `d`.
     """
     if d.category == INTEGER:
         start, end, unit, work = int(start), int(end), np.float64, F64

@@ -23,8 +23,8 @@ from .shape import expand, flatten, place, reshape, sizes, unsqueeze
 
 
 def blocked(shape: Sequence, repeats: Sequence) -> tuple[list, list]:
-    """A shape with a dimension of size 1 before each,
-    and the same with those of the repeats' sizes.
+    """A shape with a dimension of size 1 before each, and the same with those of the repeats'
+    sizes.
     """
     shape = (*(1,) * (len(repeats) - len(shape)), *shape)
     single = [n for size in shape for n in (1, size)]
@@ -241,8 +241,8 @@ def turned(x: Any, k: int, dims: Sequence) -> Any:
 
 @op(promote=MOVE, linear=True)
 def rot90(x: Any, /, k: Any = 1, dims: Any = (0, 1)) -> Any:
-    """The tensor turned k times by 90 degrees in the plane of two dimensions,
-    from the first towards the second.
+    """The tensor turned k times by 90 degrees in the plane of two dimensions, from the first
+    towards the second.
     """
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
@@ -265,8 +265,8 @@ def _(g, k, dims):
 
 @function(method=False)
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
-    """The coordinates of a grid: tensor i repeated along all dimensions but i;
-    'xy' exchanges the first two dimensions.
+    """The coordinates of a grid: tensor i repeated along all dimensions but i; 'xy' exchanges the
+    first two dimensions.
     """
     if indexing is None:
         warnings.warn(
@@ -333,9 +333,7 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
 
 @function(method=False)
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
-    """The powers of a vector's elements as columns, from the highest to 0 (or up,
-    if increasing).
-    """
+    """The powers of a vector's elements as columns, from the highest to 0 (or up, if increasing)."""
     if x._data.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
     count = x._data.size if N is None else N

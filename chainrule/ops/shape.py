@@ -108,9 +108,7 @@ def _(g, x_shape):
 
 @op(promote=MOVE, method=False, namespace="primitive", linear=True)
 def unsafe_view(x: Any, /, shape: Any) -> Any:
-    """The elements of a copy in another shape:
-    memory is shared with a tensor that nobody else has.
-    """
+    """The elements of a copy in another shape: memory is shared with a tensor that nobody else has."""
     return looked_at.op.kernel(x, shape)
 
 
@@ -160,8 +158,8 @@ def shape_of(x: Any, shape: Any) -> tuple:
 
 @function
 def reshape(input: Any, *shape: Any, **named: Any) -> Any:
-    """The same elements in another shape, one size of which may be -1 (found out);
-    a view where the strides allow it.
+    """The same elements in another shape, one size of which may be -1 (found out); a view where the
+    strides allow it.
     """
     if named or not isinstance(input, Tensor) or not shape:
         input, shape = _named_shape("reshape", input, shape, named)
@@ -229,8 +227,8 @@ def read_as(x: Any, /, dtype: Any) -> Any:
 
 
 def view_as_dtype(x: Any, dtype: Any) -> Any:
-    """The same memory with its bytes read as another dtype;
-    the last dimension shrinks or grows if the sizes differ.
+    """The same memory with its bytes read as another dtype; the last dimension shrinks or grows if
+    the sizes differ.
     """
     d, data = dtypes.PYTHON_TYPES.get(dtype, dtype), x._data
     source = dtypes.of(data)
@@ -713,8 +711,8 @@ def _(g, x_shape):
 
 @op(promote=MOVE, view=True, method=True, namespace="Tensor", linear=True)
 def unfold(x: Any, /, dimension: Any, size: Any, step: Any) -> Any:
-    """Windows of `size` elements along a dimension, `step` apart: the windows' places there,
-    their elements last.
+    """Windows of `size` elements along a dimension, `step` apart: the windows' places there, their
+    elements last.
     """
     i, full = place(dimension, x.ndim), x.shape[dimension] if x.ndim else 1
     if size < 0:
@@ -879,8 +877,8 @@ for _name, _f, _nodes in (
 
 
 def memory_behind(x: np.ndarray) -> np.ndarray:
-    """All memory that an array owns from its first element on (or that its owner does),
-    as a 1-d array.
+    """All memory that an array owns from its first element on (or that its owner does), as a 1-d
+    array.
     """
     owner = x
     while isinstance(owner.base, np.ndarray) and owner.base.dtype is x.dtype:
@@ -893,8 +891,8 @@ def memory_behind(x: np.ndarray) -> np.ndarray:
 
 @function(namespace="Tensor")
 def resize_(self: Any, *size: Any, memory_format: Any = contiguous_format) -> Any:
-    """The tensor made another size: its memory is looked at anew,
-    and moved if it is too small (new elements are undefined).
+    """The tensor made another size: its memory is looked at anew, and moved if it is too small (new
+    elements are undefined).
     """
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")

@@ -2,11 +2,11 @@
 
 The largest along a dimension, the median, the mode, the k largest, everything in order: each picks
 elements and says where they stood. So one derivative serves them all: the gradient goes to the
-places (`put_along`). Where nothing along the dimension is left out or taken twice, as here, no
-sums are needed; a running maximum takes an element many times, and adds up.
+places (`put_along`). Where nothing along the dimension is left out or taken twice, as here, no sums
+are needed; a running maximum takes an element many times, and adds up.
 
-Order is torch's: NaN is larger than everything, equal elements keep the order they stood in, and
-of equal extremes the first is found. Where torch takes others of several equal ones, `ties` says.
+Order is torch's: NaN is larger than everything, equal elements keep the order they stood in, and of
+equal extremes the first is found. Where torch takes others of several equal ones, `ties` says.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .define import FLOAT, elementwise, function, op, primitive
-from .elementwise import keep, sigmoid, underivable
+from .elementwise import keep, underivable
 
 PI, SQRT2, SQRT_PI = math.pi, math.sqrt(2), math.sqrt(math.pi)
 ONLY_SPECIAL: dict[str, Any] = {"namespace": "special", "method": False, "inplace": False}
@@ -50,7 +50,7 @@ def away_from_zero(x: Any) -> Any:
     return np.where(x == 0, 1, x)
 
 
-# -- log-odds ---------------------------------------------------------------------------------------
+# -- log-odds --------------------------------------------------------------------------------------
 
 
 @op(promote=FLOAT, alias="special.logit", inplace=True, takes="bif")

@@ -23,7 +23,8 @@ INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 def quantiles(x: Any, q: Any, dim: int | None, keepdim: bool, how: str, skip_nan: bool) -> tuple:
     """The quantiles `q` along `dim`; as extra, the places each lies between, how many steps it is
-    from the first place to the last, and the part of a step it lies beyond q times that."""
+    from the first place to the last, and the part of a step it lies beyond q times that.
+    """
     rows = in_rows(x, dim)
     q, n = np.asarray(q, x.dtype), rows.shape[-1]
     known = np.add.reduce(rows == rows, axis=-1, keepdims=True)

@@ -60,7 +60,8 @@ def _after_swaps(target: Array) -> Array:
 
 def _after_inserts(target: Array) -> Array:
     """What comes of letting, for i = 0 to n - 1 in turn, place i take what place target[i] <= i
-    holds, and that place take the number i."""
+    holds, and that place take the number i.
+    """
     numbers = np.arange(target.size)
     step, before = _repeats(target)
     taken = numbers.copy()

@@ -32,8 +32,8 @@ def draw_integers(
 ) -> Array:
     """Integers low <= i < high: `randint` and `random_(low, high)`.
 
-    `high=None` goes on to the largest value of the dtype (2**digits for floating ones).
-    Raises RuntimeError for an empty range, or for one that `dtype` cannot hold.
+    `high=None` goes on to the largest value of the dtype (2**digits for floating ones). Raises
+    RuntimeError for an empty range, or for one that `dtype` cannot hold.
     """
     if high is None and low == _LEAST:
         return _all_of_int64(generator, shape, dtype)

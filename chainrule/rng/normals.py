@@ -30,8 +30,8 @@ def draw_normal(
 ) -> Array:
     """Normal with `mean` and `std`, floating or complex (then each part has std / sqrt(2)).
 
-    `contiguous=False` draws what torch would put into a strided destination.
-    Raises RuntimeError if std is negative or NaN.
+    `contiguous=False` draws what torch would put into a strided destination. Raises RuntimeError if
+    std is negative or NaN.
     """
     check(std >= 0, f"normal expects std >= 0.0, but found std {std:g}")
     if dtype in PARTS:

@@ -53,7 +53,8 @@ def _by_product(rate: float, draw: Draw) -> int:
 
 def _by_transformed_rejection(rate: float, draw: Draw) -> int:
     """W. Hoermann, The transformed rejection method for generating Poisson random variables,
-    Insurance: Mathematics and Economics 12 (1993), algorithm PTRS."""
+    Insurance: Mathematics and Economics 12 (1993), algorithm PTRS.
+    """
     a, b, bound, log_rate, log_inverse = _poisson_box(rate)
     while True:
         u, v = draw() - 0.5, draw()
@@ -127,7 +128,8 @@ def _by_binomial_box(
     n: float, p: float, mean: float, deviation: float, odds: float, m: float, draw: Draw
 ) -> float:
     """W. Hoermann, The generation of binomial random variates, Journal of Statistical Computation
-    and Simulation 46 (1993), algorithm BTRS; m is the most likely value."""
+    and Simulation 46 (1993), algorithm BTRS; m is the most likely value.
+    """
     b = 1.15 + 2.53 * deviation
     a = -0.0873 + 0.0248 * b + 0.01 * p
     bound, alpha = 0.92 - 4.2 / b, (2.83 + 5.1 / b) * deviation
@@ -200,7 +202,8 @@ _THIRD, _SQUEEZE = np.float32(1) / np.float32(3), float(np.float32(0.0331))
 
 def _gamma(alpha: Any, draw: Draw, normal: Draw) -> float:
     """G. Marsaglia and W. W. Tsang, A simple method for generating gamma variables, ACM
-    Transactions on Mathematical Software 26 (2000); below 1 through the value for alpha + 1."""
+    Transactions on Mathematical Software 26 (2000); below 1 through the value for alpha + 1.
+    """
     if alpha <= 0:
         return 0.0
     power, d, c = _gamma_box(alpha)

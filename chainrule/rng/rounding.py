@@ -32,7 +32,8 @@ def fma(x: Array, y: Any, z: Any) -> Array:
 
 def fma_double(x: Array, y: float, z: float) -> Array:
     """x * y + z of float64 numbers, rounded once: T. J. Dekker's exact product (Numerische
-    Mathematik 18, 1971) and D. Knuth's exact sum."""
+    Mathematik 18, 1971) and D. Knuth's exact sum.
+    """
     product = x * y
     if z == 0 or y == 1 or not 1e-200 < abs(y) < 1e200:  # the last would overflow in _halves
         return product + z
@@ -58,7 +59,8 @@ def libm(function: Function, x: Array) -> Array:
 
 def apply(vector: np.ufunc, scalar: Function, x: Array, dtype: str) -> Array:
     """A float64 function to the last bit if the result stays float64; else NumPy's, some 50 times
-    faster, whose last bit does not survive the rounding to a shorter type."""
+    faster, whose last bit does not survive the rounding to a shorter type.
+    """
     return libm(scalar, x) if dtype == "float64" else vector(x)
 
 

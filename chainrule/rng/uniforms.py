@@ -101,7 +101,8 @@ def draw_cauchy(
     sigma: float = 1.0,
 ) -> Array:
     """Cauchy, median + sigma tan(pi (u - 1/2)). Raises RuntimeError unless sigma > 0 and `dtype`
-    floats."""
+    floats.
+    """
     check(sigma > 0, f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
     _check_continuous(dtype, "Cauchy", NAMES[dtype][1])
     angles = math.pi * (generator.doubles(math.prod(shape)) - 0.5)

@@ -70,10 +70,9 @@ class DataLoader:
     """Iterates over batches of `dataset`.
 
     Arguments are torch's. `shuffle` and the samplers draw torch's random stream, so the order under
-    a seed is torch's.
-    `num_workers > 0` fetches in that many processes (which must be able to pickle the data set
-    unless they are forked);
-    an exception there is raised here with its traceback. `pin_memory` is accepted and does nothing.
+    a seed is torch's. `num_workers > 0` fetches in that many processes (which must be able to
+    pickle the data set unless they are forked); an exception there is raised here with its
+    traceback. `pin_memory` is accepted and does nothing.
     """
 
     def __init__(

@@ -1,10 +1,9 @@
 """Worker processes that load batches ahead of time.
 
 Each worker has a pipe to the main process: tasks (numbers of samples) go in, batches come out, in
-order. The main process
-hands out tasks in turn and reads the answers in the order of the tasks, so batches arrive as they
-would without workers. A
-worker that dies closes its pipe, which the main process notices at once. Batches travel pickled.
+order. The main process hands out tasks in turn and reads the answers in the order of the tasks, so
+batches arrive as they would without workers. A worker that dies closes its pipe, which the main
+process notices at once. Batches travel pickled.
 """
 
 from __future__ import annotations
