@@ -1,4 +1,6 @@
-"""The command line: `chainrule run script.py [args]` runs a program written for PyTorch, unchanged."""
+"""The command line: `chainrule run script.py [args]` runs a program written for PyTorch,
+unchanged.
+"""
 
 from __future__ import annotations
 

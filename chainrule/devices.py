@@ -1,4 +1,6 @@
-"""Devices: there is one, the CPU; the rest of torch's vocabulary is understood and refused clearly."""
+"""Devices: there is one, the CPU; the rest of torch's vocabulary is understood and refused
+clearly.
+"""
 
 from __future__ import annotations
 

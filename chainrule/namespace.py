@@ -54,7 +54,9 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(n: int) -> None:
-    """Ask for a number of threads for compiled code; NumPy's BLAS is governed by its own settings."""
+    """Ask for a number of threads for compiled code; NumPy's BLAS is governed by its own
+    settings.
+    """
     if not isinstance(n, int):
         raise TypeError(f"set_num_threads expects an int, but got {type(n).__name__}")
     if n <= 0:

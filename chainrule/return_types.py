@@ -1,4 +1,6 @@
-"""The named tuples of functions with several results: `x.max(0).indices`, `values, _ = x.sort()`."""
+"""The named tuples of functions with several results: `x.max(0).indices`, `values, _ =
+x.sort()`.
+"""
 
 from __future__ import annotations
 

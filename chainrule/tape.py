@@ -70,7 +70,9 @@ def quiet(kernel: Callable, *args: Any) -> Any:
 
 
 class RemovableHandle:
-    """What registering a hook returns: `remove()` takes the hook away; usable as a context manager."""
+    """What registering a hook returns: `remove()` takes the hook away; usable as a context
+    manager.
+    """
 
     def __init__(self, hooks: dict, hook: Callable) -> None:
         self.id = tick()

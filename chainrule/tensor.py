@@ -72,7 +72,9 @@ def _legacy_new(*args: Any, device: Any = None) -> Any:
 
 
 class Tensor(metaclass=_TensorMeta):
-    """An n-dimensional array that remembers how it was computed, so that gradients can flow back."""
+    """An n-dimensional array that remembers how it was computed, so that gradients can
+    flow back.
+    """
 
     __slots__ = ("__dict__", "__weakref__", "_base", "_data", "_index", "_node", "_storage")
     _data: Any
@@ -227,7 +229,9 @@ class Tensor(metaclass=_TensorMeta):
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Start (or stop) recording what is done with this leaf; floating and complex tensors only."""
+        """Start (or stop) recording what is done with this leaf; floating and complex
+        tensors only.
+        """
         node = self._history()
         if node is not None and type(node) is not AccumulateGrad:
             if requires_grad:

@@ -1,4 +1,6 @@
-"""The main job: the tutorials one after the other, then a real network trained, saved and reloaded."""
+"""The main job: the tutorials one after the other, then a real network trained, saved and
+reloaded.
+"""
 
 import pathlib
 import runpy

@@ -1,4 +1,5 @@
-"""Activations as modules: each calls the function of its name in `nn.functional` with the settings it was made with."""
+"""Activations as modules: each calls the function of its name in `nn.functional` with the settings
+it was made with."""
 
 from __future__ import annotations
 
@@ -75,21 +76,31 @@ class Hardswish(Hardsigmoid):
 class Hardtanh(Module):
     """x held within [min_val, max_val]."""
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False, min_value: float | None = None,
-                 max_value: float | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
         super().__init__()
         self.min_val = min_val if min_value is None else min_value
         self.max_val = max_val if max_value is None else max_value
         self.inplace = inplace
         if not self.max_val > self.min_val:
-            raise AssertionError(f"max_val ({self.max_val}) must be greater than min_val ({self.min_val})")
+            raise AssertionError(
+                f"max_val ({self.max_val}) must be greater than min_val ({self.min_val})"
+            )
 
     def forward(self, input: Any) -> Any:
         """x held within [min_val, max_val]."""
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"min_val={self.min_val}, max_val={self.max_val}" + (", inplace=True" if self.inplace else "")
+        return f"min_val={self.min_val}, max_val={self.max_val}" + (
+            ", inplace=True" if self.inplace else ""
+        )
 
 
 class ReLU6(Hardtanh):
@@ -114,7 +125,9 @@ class Threshold(Module):
         return F.threshold(input, self.threshold, self.value, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
+        return f"threshold={self.threshold}, value={self.value}" + (
+            ", inplace=True" if self.inplace else ""
+        )
 
 
 class _Alpha(Module):
@@ -160,9 +173,12 @@ class LeakyReLU(Module):
 
 
 class RReLU(Module):
-    """x if x > 0, else a x, with a drawn uniformly from [lower, upper) in training and their mean in evaluation."""
+    """x if x > 0, else a x, with a drawn uniformly from [lower, upper) in training and their mean
+    in evaluation."""
 
-    def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
+    def __init__(
+        self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
+    ) -> None:
         super().__init__()
         self.lower, self.upper, self.inplace = lower, upper, inplace
 
@@ -171,13 +187,17 @@ class RReLU(Module):
         return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"lower={self.lower}, upper={self.upper}" + (", inplace=True" if self.inplace else "")
+        return f"lower={self.lower}, upper={self.upper}" + (
+            ", inplace=True" if self.inplace else ""
+        )
 
 
 class PReLU(Module):
     """x if x > 0, else w x, with one learnt w or one per channel (He et al. 2015)."""
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+    ) -> None:
         super().__init__()
         self.num_parameters, self.init = num_parameters, init
         self.weight = Parameter(blank(num_parameters, dtype, device))
@@ -196,7 +216,8 @@ class PReLU(Module):
 
 
 class GELU(Module):
-    """x Phi(x), with Phi the normal distribution function, or its "tanh" approximation (Hendrycks and Gimpel 2016)."""
+    """x Phi(x), with Phi the normal distribution function, or its "tanh" approximation (Hendrycks
+    and Gimpel 2016)."""
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -308,7 +329,8 @@ class GLU(Module):
 
 
 class _Along(Module):
-    """A normalised exponential along `dim`; without one, torch's old choice by the number of dimensions."""
+    """A normalised exponential along `dim`; without one, torch's old choice by the number of
+    dimensions."""
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
@@ -348,5 +370,7 @@ class Softmax2d(Module):
     def forward(self, input: Any) -> Any:
         """exp(x) / sum(exp(x)) over channels."""
         if input.dim() not in (3, 4):
-            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead")
+            raise ValueError(
+                f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead"
+            )
         return F.softmax(input, -3)

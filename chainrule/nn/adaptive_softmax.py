@@ -23,22 +23,44 @@ ASMoutput = _ASMoutput
 
 
 class AdaptiveLogSoftmaxWithLoss(Module):
-    """Log-softmax in two steps: over the frequent classes and the clusters of rare ones, then inside of a cluster.
+    """Log-softmax in two steps: over the frequent classes and the clusters of rare ones, then
+    inside of a cluster.
 
-    `cutoffs` are the first classes of the clusters; cluster i works on in_features / div_value^(i + 1) features.
+    `cutoffs` are the first classes of the clusters; cluster i works on in_features / div_value^(i
+    + 1) features.
     """
 
-    def __init__(self, in_features: int, n_classes: int, cutoffs: Sequence[int], div_value: float = 4.0,
-                 head_bias: bool = False, device: Any = None, dtype: Any = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        in_features: int,
+        n_classes: int,
+        cutoffs: Sequence[int],
+        div_value: float = 4.0,
+        head_bias: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         cutoffs = list(cutoffs)
         if not cutoffs:
             raise ValueError("cutoffs should be a sequence of length larger than 0")
-        if (cutoffs != sorted(cutoffs) or min(cutoffs) <= 0 or max(cutoffs) > n_classes - 1
-                or len(set(cutoffs)) != len(cutoffs) or any(int(c) != c for c in cutoffs)):  # fmt: skip
-            raise ValueError("cutoffs should be a sequence of unique, positive integers sorted in an increasing order, where "
-                             "each value is between 1 and n_classes-1")  # fmt: skip
-        self.in_features, self.n_classes, self.cutoffs = in_features, n_classes, [*cutoffs, n_classes]
+        if (
+            cutoffs != sorted(cutoffs)
+            or min(cutoffs) <= 0
+            or max(cutoffs) > n_classes - 1
+            or len(set(cutoffs)) != len(cutoffs)
+            or any(int(c) != c for c in cutoffs)
+        ):
+            raise ValueError(
+                "cutoffs should be a sequence of unique, positive integers sorted in an "
+                "increasing order, where "
+                "each value is between 1 and n_classes-1"
+            )
+        self.in_features, self.n_classes, self.cutoffs = (
+            in_features,
+            n_classes,
+            [*cutoffs, n_classes],
+        )
         self.div_value, self.head_bias = div_value, head_bias
         self.shortlist_size, self.n_clusters = cutoffs[0], len(cutoffs)
         self.head_size = self.shortlist_size + self.n_clusters
@@ -47,8 +69,12 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         for i in range(self.n_clusters):
             features = int(in_features // (div_value ** (i + 1)))
             size = self.cutoffs[i + 1] - self.cutoffs[i]
-            self.tail.append(Sequential(Linear(in_features, features, False, device, dtype),
-                                        Linear(features, size, False, device, dtype)))  # fmt: skip
+            self.tail.append(
+                Sequential(
+                    Linear(in_features, features, False, device, dtype),
+                    Linear(features, size, False, device, dtype),
+                )
+            )
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
@@ -64,8 +90,10 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         if input.size(0) != target.size(0):
             raise RuntimeError("Input and target should have the same size in the batch dimension.")
         if int(target.min()) < 0 or int(target.max()) >= self.n_classes:
-            raise RuntimeError(f"Target values should be in [0, {self.n_classes - 1}], but values in range "
-                               f"[{int(target.min())}, {int(target.max())}] were found. ")  # fmt: skip
+            raise RuntimeError(
+                f"Target values should be in [0, {self.n_classes - 1}], but values in range "
+                f"[{int(target.min())}, {int(target.max())}] were found. "
+            )
         log_probs = self._full_log_prob(input, F.linear(input, self.head.weight, self.head.bias))
         out = log_probs.gather(1, target.unsqueeze(1)).squeeze(1)
         loss = (-out).mean()

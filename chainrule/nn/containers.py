@@ -24,15 +24,20 @@ def place(index: Any, size: int) -> int:
 
 
 def pairs_of(who: str, given: Any) -> Iterable[tuple[str, Any]]:
-    """The (name, value) pairs that an `update` was given; TypeError or ValueError if they are none."""
+    """The (name, value) pairs that an `update` was given; TypeError or ValueError if they are
+    none."""
     if isinstance(given, (Mapping, ModuleDict, ParameterDict)):
         return given.items()
     pairs = []
     for k, pair in enumerate(given):
         if not isinstance(pair, Iterable):
-            raise TypeError(f"{who} update sequence element #{k} should be Iterable; is{type(pair).__name__}")
+            raise TypeError(
+                f"{who} update sequence element #{k} should be Iterable; is{type(pair).__name__}"
+            )
         if len(pair) != 2:  # type: ignore[arg-type]
-            raise ValueError(f"{who} update sequence element #{k} has length {len(pair)}; 2 is required")  # type: ignore[arg-type]
+            raise ValueError(
+                f"{who} update sequence element #{k} has length {len(pair)}; 2 is required"
+            )  # type: ignore[arg-type]
         pairs.append(tuple(pair))
     return pairs
 
@@ -112,12 +117,18 @@ class Sequential(_Numbered):
 
     def __add__(self, other: Any) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+            raise ValueError(
+                f"add operator supports only objects of Sequential class, but {type(other)} is "
+                "given."
+            )
         return Sequential(*self, *other)
 
     def __iadd__(self, other: Any) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+            raise ValueError(
+                f"add operator supports only objects of Sequential class, but {type(other)} is "
+                "given."
+            )
         return self.extend(list(other))
 
     def __mul__(self, other: Any) -> Sequential:
@@ -176,7 +187,10 @@ class ModuleList(_Numbered):
     def extend(self, modules: Iterable[Module]) -> ModuleList:
         """Add modules at the end; returns self."""
         if not isinstance(modules, Iterable):
-            raise TypeError(f"ModuleList.extend should be called with an iterable, but got {type(modules).__name__}")
+            raise TypeError(
+                "ModuleList.extend should be called with an iterable, but got "
+                f"{type(modules).__name__}"
+            )
         for module in list(modules):
             self.append(module)
         return self
@@ -191,7 +205,9 @@ class ModuleList(_Numbered):
         for first, end in zip(starts, [*starts[1:], len(texts)], strict=True):
             text = texts[first].replace("\n", "\n  ")
             single = end - first == 1
-            lines.append(f"({first}): {text}" if single else f"({first}-{end - 1}): {end - first} x {text}")
+            lines.append(
+                f"({first}): {text}" if single else f"({first}-{end - 1}): {end - first} x {text}"
+            )
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
 
 
@@ -244,8 +260,10 @@ class ModuleDict(Module):
     def update(self, modules: Any) -> None:
         """Add modules from a mapping or from (name, module) pairs."""
         if not isinstance(modules, Container):
-            raise TypeError("ModuleDict.update should be called with an iterable of key/value pairs, but got "
-                            f"{type(modules).__name__}")  # fmt: skip
+            raise TypeError(
+                "ModuleDict.update should be called with an iterable of key/value pairs, but got "
+                f"{type(modules).__name__}"
+            )
         for name, module in pairs_of("ModuleDict", modules):
             self[name] = module
 
@@ -254,7 +272,8 @@ def _describe(value: Any, type_text: str) -> str:
     if not isinstance(value, Tensor):
         return f"Object of type: {type(value).__name__}"
     size = "x".join(str(n) for n in value.shape)
-    return f"{'Parameter' if isinstance(value, Parameter) else 'Tensor'} containing: [{type_text} of size {size}]"
+    kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
+    return f"{kind} containing: [{type_text} of size {size}]"
 
 
 class _Parameters(Module):
@@ -267,18 +286,26 @@ class _Parameters(Module):
         raise AssertionError
 
     def extra_repr(self) -> str:
-        return "\n".join(f"  ({key}): " + _describe(value, self._type_text(value)) for key, value in self._entries())
+        return "\n".join(
+            f"  ({key}): " + _describe(value, self._type_text(value))
+            for key, value in self._entries()
+        )
 
     def _type_text(self, value: Any) -> str:
         return str(value.dtype) if isinstance(value, Tensor) else ""
 
 
 def _as_parameter(value: Any) -> Any:
-    return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
+    return (
+        Parameter(value)
+        if isinstance(value, Tensor) and not isinstance(value, Parameter)
+        else value
+    )
 
 
 class ParameterList(_Parameters):
-    """A list of parameters; tensors put into it become parameters, other objects are kept as they are."""
+    """A list of parameters; tensors put into it become parameters, other objects are kept as they
+    are."""
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
@@ -312,7 +339,10 @@ class ParameterList(_Parameters):
     def extend(self, values: Iterable[Any]) -> ParameterList:
         """Add values at the end; returns self."""
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
-            raise TypeError(f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}")
+            raise TypeError(
+                "ParameterList.extend should be called with an iterable, but got "
+                f"{type(values).__name__}"
+            )
         for value in list(values):
             self.append(value)
         return self
@@ -322,7 +352,8 @@ class ParameterList(_Parameters):
 
 
 class ParameterDict(_Parameters):
-    """A dictionary of parameters; tensors put into it become parameters, other objects are kept as they are."""
+    """A dictionary of parameters; tensors put into it become parameters, other objects are kept as
+    they are."""
 
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()
@@ -332,8 +363,11 @@ class ParameterDict(_Parameters):
 
     def _attribute(self, key: Any) -> str:
         if not isinstance(key, str):
-            raise TypeError(f"Index given to ParameterDict cannot be used as a key as it is not a string (type is "
-                            f"'{type(key).__name__}'). Open an issue on github if you need non-string keys.")  # fmt: skip
+            raise TypeError(
+                "Index given to ParameterDict cannot be used as a key as it is not a string "
+                "(type is "
+                f"'{type(key).__name__}'). Open an issue on github if you need non-string keys."
+            )
         return key
 
     def __getitem__(self, key: str) -> Any:
@@ -383,7 +417,7 @@ class ParameterDict(_Parameters):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of that name, or `default`."""
-        return self[key] if key in self else default
+        return self.get(key, default)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """The value of that name, put in now if there is none."""
@@ -418,8 +452,11 @@ class ParameterDict(_Parameters):
     def update(self, parameters: Any) -> None:
         """Add values from a mapping or from (name, value) pairs."""
         if not isinstance(parameters, (Iterable, ParameterDict)):
-            raise TypeError("ParametersDict.update should be called with an iterable of key/value pairs, but got "
-                            f"{type(parameters).__name__}")  # fmt: skip
+            raise TypeError(
+                "ParametersDict.update should be called with an iterable of key/value pairs, but "
+                "got "
+                f"{type(parameters).__name__}"
+            )
         for key, value in pairs_of("ParameterDict", parameters):
             self[key] = value
 

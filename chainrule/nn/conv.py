@@ -15,23 +15,45 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class _ConvNd(Module):
-    """A convolution over the last `dims` dimensions; weight (out, in / groups, *kernel) (transposed: (in, out / groups, *kernel))."""
+    """A convolution over the last `dims` dimensions; weight (out, in / groups, *kernel)
+    (transposed: (in, out / groups, *kernel))."""
 
     dims = 0
     transposed = False
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
-                 output_padding: Any, groups: int, bias: bool, padding_mode: str, device: Any, dtype: Any) -> None:  # fmt: skip
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        output_padding: Any,
+        groups: int,
+        bias: bool,
+        padding_mode: str,
+        device: Any,
+        dtype: Any,
+    ) -> None:
         super().__init__()
         n = self.dims
         check_groups(in_channels, out_channels, groups)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride, self.dilation = repeated(kernel_size, n), repeated(stride, n), repeated(dilation, n)
+        self.kernel_size, self.stride, self.dilation = (
+            repeated(kernel_size, n),
+            repeated(stride, n),
+            repeated(dilation, n),
+        )
         self.output_padding = repeated(output_padding, n)
         self.padding = padding if isinstance(padding, str) else repeated(padding, n)
         self.padding_mode = padding_mode
         self._check_padding()
-        channels = (in_channels, out_channels // groups) if self.transposed else (out_channels, in_channels // groups)
+        channels = (
+            (in_channels, out_channels // groups)
+            if self.transposed
+            else (out_channels, in_channels // groups)
+        )
         self.weight = Parameter(blank((*channels, *self.kernel_size), dtype, device))
         if bias:
             self.bias = Parameter(blank(out_channels, dtype, device))
@@ -42,11 +64,16 @@ class _ConvNd(Module):
     def _check_padding(self) -> None:
         if isinstance(self.padding, str):
             if self.padding not in ("valid", "same"):
-                raise ValueError(f"Invalid padding string {self.padding!r}, should be one of {{'valid', 'same'}}")
+                raise ValueError(
+                    f"Invalid padding string {self.padding!r}, should be one of {{'valid', 'same'}}"
+                )
             if self.padding == "same" and any(s != 1 for s in self.stride):
                 raise ValueError("padding='same' is not supported for strided convolutions")
         if self.padding_mode not in PADDING_MODES:
-            raise ValueError(f"padding_mode must be one of {PADDING_MODES}, but got padding_mode='{self.padding_mode}'")
+            raise ValueError(
+                f"padding_mode must be one of {PADDING_MODES}, but got "
+                f"padding_mode='{self.padding_mode}'"
+            )
         if self.transposed and self.padding_mode != "zeros":
             raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
 
@@ -60,7 +87,8 @@ class _ConvNd(Module):
                 init.uniform_(self.bias, -bound, bound)
 
     def _edges(self) -> list[int]:
-        """How much to pad before and after each dimension, the last dimension first, as `F.pad` takes it."""
+        """How much to pad before and after each dimension, the last dimension first, as `F.pad`
+        takes it."""
         if self.padding == "valid":
             return [0] * (2 * self.dims)
         out = []
@@ -80,7 +108,8 @@ class _ConvNd(Module):
 
     def extra_repr(self) -> str:
         n = self.dims
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        text = f"{self.in_channels}, {self.out_channels}"
+        text += f", kernel_size={self.kernel_size}, stride={self.stride}"
         if self.padding != (0,) * n:
             text += f", padding={self.padding}"
         if self.dilation != (1,) * n:
@@ -109,11 +138,34 @@ def check_groups(in_channels: int, out_channels: int, groups: int) -> None:
 class _Forward(_ConvNd):
     """A convolution, with the constructor that all three share."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-                 dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None,
-                 dtype: Any = None) -> None:  # fmt: skip
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias, padding_mode,
-                         device, dtype)  # fmt: skip
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            0,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
 
 
 class Conv1d(_Forward):
@@ -160,11 +212,35 @@ class _ConvTransposeNd(_ConvNd):
 
     transposed = True
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-                 output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1,
-                 padding_mode: str = "zeros", device: Any = None, dtype: Any = None) -> None:  # fmt: skip
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding, groups, bias,
-                         padding_mode, device, dtype)  # fmt: skip
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            output_padding,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
 
     def _output_padding(self, input: Any, output_size: Any) -> tuple:
         """The output padding that gives `output_size`."""
@@ -175,20 +251,42 @@ class _ConvTransposeNd(_ConvNd):
         if len(output_size) == input.dim():
             output_size = output_size[batched + 1 :]
         if len(output_size) != n:
-            raise ValueError(f"ConvTranspose{n}D: for {input.dim()}D input, output_size must have {n} or {input.dim()} "
-                             f"elements (got {len(output_size)})")  # fmt: skip
+            raise ValueError(
+                f"ConvTranspose{n}D: for {input.dim()}D input, output_size must have {n} or "
+                f"{input.dim()} "
+                f"elements (got {len(output_size)})"
+            )
         sizes = input.size()[-n:]
-        least = [(sizes[k] - 1) * self.stride[k] - 2 * self.padding[k] + self.dilation[k] * (self.kernel_size[k] - 1) + 1
-                 for k in range(n)]  # fmt: skip
+        least = [
+            (sizes[k] - 1) * self.stride[k]
+            - 2 * self.padding[k]
+            + self.dilation[k] * (self.kernel_size[k] - 1)
+            + 1
+            for k in range(n)
+        ]
         most = [low + self.stride[k] - 1 for k, low in enumerate(least)]
-        if any(not low <= size <= high for size, low, high in zip(output_size, least, most, strict=True)):
-            raise ValueError(f"requested an output size of {output_size}, but valid sizes range from {least} to {most} (for an "
-                             f"input of {sizes})")  # fmt: skip
+        if any(
+            not low <= size <= high
+            for size, low, high in zip(output_size, least, most, strict=True)
+        ):
+            raise ValueError(
+                f"requested an output size of {output_size}, but valid sizes range from {least} "
+                f"to {most} (for an "
+                f"input of {sizes})"
+            )
         return tuple(size - low for size, low in zip(output_size, least, strict=True))
 
     def _transpose(self, convolution: Any, input: Any, output_size: Any) -> Any:
-        return convolution(input, self.weight, self.bias, self.stride, self.padding, self._output_padding(input, output_size),
-                           self.groups, self.dilation)  # fmt: skip
+        return convolution(
+            input,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self._output_padding(input, output_size),
+            self.groups,
+            self.dilation,
+        )
 
 
 class ConvTranspose1d(_ConvTransposeNd):
@@ -202,7 +300,8 @@ class ConvTranspose1d(_ConvTransposeNd):
 
 
 class ConvTranspose2d(_ConvTransposeNd):
-    """The transpose of Conv2d as a linear map: (N, C, H, W) with a weight (C, out / groups, kh, kw)."""
+    """The transpose of Conv2d as a linear map: (N, C, H, W) with a weight (C, out / groups, kh,
+    kw)."""
 
     dims = 2
 
@@ -212,7 +311,8 @@ class ConvTranspose2d(_ConvTransposeNd):
 
 
 class ConvTranspose3d(_ConvTransposeNd):
-    """The transpose of Conv3d as a linear map: (N, C, D, H, W) with a weight (C, out / groups, kd, kh, kw)."""
+    """The transpose of Conv3d as a linear map: (N, C, D, H, W) with a weight (C, out / groups, kd,
+    kh, kw)."""
 
     dims = 3
 

@@ -1,4 +1,5 @@
-"""Dropout: in training, zero elements (or whole channels) at random; in evaluation, pass everything through."""
+"""Dropout: in training, zero elements (or whole channels) at random; in evaluation, pass
+everything through."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Dropout(_DropoutNd):
 
 
 class Dropout1d(_DropoutNd):
-    """Each channel of (N, C, L) is 0 with probability p, else divided by 1 - p (Tompson et al. 2015)."""
+    """Each channel of (N, C, L) is 0 with probability p, else divided by 1 - p (Tompson et al.
+    2015)."""
 
     def forward(self, input: Any) -> Any:
         """The input, thinned out in training."""
@@ -36,7 +38,8 @@ class Dropout1d(_DropoutNd):
 
 
 class Dropout2d(_DropoutNd):
-    """Each channel of (N, C, H, W) is 0 with probability p, else divided by 1 - p (Tompson et al. 2015)."""
+    """Each channel of (N, C, H, W) is 0 with probability p, else divided by 1 - p (Tompson et al.
+    2015)."""
 
     def forward(self, input: Any) -> Any:
         """The input, thinned out in training."""
@@ -44,7 +47,8 @@ class Dropout2d(_DropoutNd):
 
 
 class Dropout3d(_DropoutNd):
-    """Each channel of (N, C, D, H, W) is 0 with probability p, else divided by 1 - p (Tompson et al. 2015)."""
+    """Each channel of (N, C, D, H, W) is 0 with probability p, else divided by 1 - p (Tompson et
+    al. 2015)."""
 
     def forward(self, input: Any) -> Any:
         """The input, thinned out in training."""

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.define import OPS, wrap
-
 # exports: begin (tools/exports.py)
 from ..ops.activation import celu as celu
 from ..ops.activation import elu as elu
@@ -54,6 +52,7 @@ from ..ops.conv import conv_transpose2d as conv_transpose2d
 from ..ops.conv import conv_transpose3d as conv_transpose3d
 from ..ops.ctc import ctc_loss as ctc_loss
 from ..ops.define import FUNCTIONS as _FUNCTIONS
+from ..ops.define import OPS, wrap
 from ..ops.distance import cosine_similarity as cosine_similarity
 from ..ops.distance import normalize as normalize
 from ..ops.distance import pairwise_distance as pairwise_distance
@@ -113,7 +112,6 @@ from ..ops.random import dropout2d as dropout2d
 from ..ops.random import dropout3d as dropout3d
 from ..ops.random import feature_alpha_dropout as feature_alpha_dropout
 from ..ops.resample import channel_shuffle as channel_shuffle
-from ..ops.resample import channel_shuffle as native_channel_shuffle
 from ..ops.resample import interpolate as interpolate
 from ..ops.resample import pixel_shuffle as pixel_shuffle
 from ..ops.resample import pixel_unshuffle as pixel_unshuffle
@@ -122,36 +120,59 @@ from ..ops.resample import upsample_bilinear as upsample_bilinear
 from ..ops.resample import upsample_nearest as upsample_nearest
 from ..ops.sampling import affine_grid as affine_grid
 from ..ops.sampling import grid_sample as grid_sample
-from ..ops.special import sigmoid as _sigmoid
+from ..ops.elementwise import sigmoid as _sigmoid
 from ..ops.windows import fold as fold
 from ..ops.windows import unfold as unfold
-celu_ = _FUNCTIONS['nn.functional.celu_']
-elu_ = _FUNCTIONS['nn.functional.elu_']
-hardtanh_ = _FUNCTIONS['nn.functional.hardtanh_']
-leaky_relu_ = _FUNCTIONS['nn.functional.leaky_relu_']
-log_softmax = _FUNCTIONS['nn.functional.log_softmax']
-relu_ = _FUNCTIONS['nn.functional.relu_']
-rrelu_ = _FUNCTIONS['nn.functional.rrelu_']
-selu_ = _FUNCTIONS['nn.functional.selu_']
+
+celu_ = _FUNCTIONS["nn.functional.celu_"]
+elu_ = _FUNCTIONS["nn.functional.elu_"]
+hardtanh_ = _FUNCTIONS["nn.functional.hardtanh_"]
+leaky_relu_ = _FUNCTIONS["nn.functional.leaky_relu_"]
+log_softmax = _FUNCTIONS["nn.functional.log_softmax"]
+relu_ = _FUNCTIONS["nn.functional.relu_"]
+rrelu_ = _FUNCTIONS["nn.functional.rrelu_"]
+selu_ = _FUNCTIONS["nn.functional.selu_"]
 sigmoid = _sigmoid.op.entry
-softmax = _FUNCTIONS['nn.functional.softmax']
-softmin = _FUNCTIONS['nn.functional.softmin']
-threshold_ = _FUNCTIONS['nn.functional.threshold_']
+softmax = _FUNCTIONS["nn.functional.softmax"]
+softmin = _FUNCTIONS["nn.functional.softmin"]
+threshold_ = _FUNCTIONS["nn.functional.threshold_"]
 # exports: end
 
-# -- attention -------------------------------------------------------------------------------------------------------
+# -- attention ------------------------------------------------------------------------------------
 
 
 def multi_head_attention_forward(
-    query: Any, key: Any, value: Any, embed_dim_to_check: int, num_heads: int, in_proj_weight: Any, in_proj_bias: Any,
-    bias_k: Any, bias_v: Any, add_zero_attn: bool, dropout_p: float, out_proj_weight: Any, out_proj_bias: Any,
-    training: bool = True, key_padding_mask: Any = None, need_weights: bool = True, attn_mask: Any = None,
-    use_separate_proj_weight: bool = False, q_proj_weight: Any = None, k_proj_weight: Any = None, v_proj_weight: Any = None,
-    static_k: Any = None, static_v: Any = None, average_attn_weights: bool = True, is_causal: bool = False,
-) -> tuple:  # fmt: skip
-    """Attention of several heads, softmax(q k^T / sqrt(d)) v, between projections, for (length, batch, features) inputs.
+    query: Any,
+    key: Any,
+    value: Any,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Any,
+    in_proj_bias: Any,
+    bias_k: Any,
+    bias_v: Any,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Any,
+    out_proj_bias: Any,
+    training: bool = True,
+    key_padding_mask: Any = None,
+    need_weights: bool = True,
+    attn_mask: Any = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Any = None,
+    k_proj_weight: Any = None,
+    v_proj_weight: Any = None,
+    static_k: Any = None,
+    static_v: Any = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple:
+    """Attention of several heads, softmax(q k^T / sqrt(d)) v, between projections, for (length,
+    batch, features) inputs.
 
-    Returns the output and, with `need_weights`, the weights (batch, target, source), averaged over heads or not.
+    Returns the output and, with `need_weights`, the weights (batch, target, source), averaged over
+    heads or not.
     """
     single = query.dim() == 2
     if single:
@@ -159,7 +180,9 @@ def multi_head_attention_forward(
         key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
     target, batch, features = query.shape
     if features != embed_dim_to_check:
-        raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {features}")
+        raise AssertionError(
+            f"was expecting embedding dimension of {embed_dim_to_check}, but got {features}"
+        )
     if is_causal and attn_mask is None:
         raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
     key_padding_mask = additive(key_padding_mask, query.dtype)
@@ -182,11 +205,17 @@ def multi_head_attention_forward(
         k, v = _joined([k, nothing], 1), _joined([v, nothing], 1)
         attn_mask, key_padding_mask = _padded(attn_mask), _padded(key_padding_mask)
     if key_padding_mask is not None:
-        per_head = key_padding_mask.view(batch, 1, 1, k.shape[1]).expand(-1, num_heads, -1, -1).reshape(heads, 1, k.shape[1])
+        per_head = (
+            key_padding_mask.view(batch, 1, 1, k.shape[1])
+            .expand(-1, num_heads, -1, -1)
+            .reshape(heads, 1, k.shape[1])
+        )
         attn_mask = per_head if attn_mask is None else attn_mask + per_head
     dropped = dropout_p if training else 0.0
     mixed, attention = _attend(q, k, v, attn_mask, dropped, need_weights, is_causal, batch)
-    out = _linear(mixed.transpose(0, 1).reshape(target * batch, features), out_proj_weight, out_proj_bias)
+    out = _linear(
+        mixed.transpose(0, 1).reshape(target * batch, features), out_proj_weight, out_proj_bias
+    )
     out = out.view(target, batch, out.shape[1])
     if attention is not None:
         attention = attention.view(batch, num_heads, target, k.shape[1])
@@ -195,7 +224,9 @@ def multi_head_attention_forward(
     return (out.squeeze(1) if single else out), attention
 
 
-def _attend(q: Any, k: Any, v: Any, mask: Any, dropped: float, need_weights: bool, causal: bool, batch: int) -> tuple:
+def _attend(
+    q: Any, k: Any, v: Any, mask: Any, dropped: float, need_weights: bool, causal: bool, batch: int
+) -> tuple:
     """softmax(q k^T / sqrt(d) + mask) v, and the weights if they are wanted."""
     if not need_weights:
         four = [x.view(batch, -1, *x.shape[1:]) for x in (q, k, v)]
@@ -250,7 +281,9 @@ def _mask_of_heads(mask: Any, target: int, source: int, heads: int) -> Any:
     if mask.dim() not in (2, 3):
         raise RuntimeError(f"attn_mask's dimension {mask.dim()} is not supported")
     if tuple(mask.shape) != wanted:
-        raise RuntimeError(f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should be {wanted}.")
+        raise RuntimeError(
+            f"The shape of the {mask.dim()}D attn_mask is {mask.shape}, but should be {wanted}."
+        )
     return mask
 
 

@@ -1,4 +1,5 @@
-"""Initial values of parameters: each function fills its tensor in place, unrecorded, and returns it.
+"""Initial values of parameters: each function fills its tensor in place, unrecorded, and returns
+it.
 
 The draws are torch's, so that the same seed gives the same parameters.
 """
@@ -16,11 +17,21 @@ from ..ops.define import storage_array
 from ..tape import storage_of
 
 GAINS = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
-LINEAR = ("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid")
+LINEAR = (
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "sigmoid",
+)
 
 
 def calculate_gain(nonlinearity: str, param: Any = None) -> float:
-    """The factor by which a nonlinearity's inputs are to be scaled so that its outputs keep their variance."""
+    """The factor by which a nonlinearity's inputs are to be scaled so that its outputs keep their
+    variance."""
     if nonlinearity in LINEAR:
         return 1.0
     if nonlinearity in GAINS:
@@ -48,12 +59,22 @@ def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = N
         return tensor.normal_(mean, std, generator=generator)
 
 
-def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
-                  generator: Any = None) -> Any:  # fmt: skip
+def trunc_normal_(
+    tensor: Any,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Any = None,
+) -> Any:
     """Draw from a normal distribution restricted to [a, b]: what falls outside is drawn again."""
     if mean < a - 2 * std or mean > b + 2 * std:
-        warnings.warn("mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be "
-                      "incorrect.", stacklevel=2)  # fmt: skip
+        warnings.warn(
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of "
+            "values may be "
+            "incorrect.",
+            stacklevel=2,
+        )
     low, high = ((1.0 + math.erf((end - mean) / std / math.sqrt(2.0))) / 2.0 for end in (a, b))
     with no_grad():
         if high - low > 0.3:
@@ -63,16 +84,24 @@ def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -
     return tensor
 
 
-def _draw_until_inside(tensor: Any, mean: float, std: float, a: float, b: float, generator: Any) -> None:
-    """Normal values, all drawn again as long as some lie outside, and taken where they are missing."""
+def _draw_until_inside(
+    tensor: Any, mean: float, std: float, a: float, b: float, generator: Any
+) -> None:
+    """Normal values, all drawn again as long as some lie outside, and taken where they are
+    missing."""
     values = storage_array(tensor.normal_(mean, std, generator=generator))
     low, high = np.array([a, b]).astype(values.dtype)
     while (outside := (values < low) | (values > high)).any():
-        values[outside] = tensor.new_empty(values.shape).normal_(mean, std, generator=generator)._data[outside]
+        values[outside] = (
+            tensor.new_empty(values.shape).normal_(mean, std, generator=generator)._data[outside]
+        )
 
 
-def _draw_until_accepted(tensor: Any, mean: float, std: float, a: float, b: float, generator: Any) -> None:
-    """Uniform values, each kept with the probability that its density bears to the greatest one in [a, b]."""
+def _draw_until_accepted(
+    tensor: Any, mean: float, std: float, a: float, b: float, generator: Any
+) -> None:
+    """Uniform values, each kept with the probability that its density bears to the greatest one in
+    [a, b]."""
     peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
     values = storage_array(tensor)
     missing = np.ones(values.shape, bool)
@@ -130,7 +159,9 @@ def _calculate_fan_in_and_fan_out(tensor: Any) -> tuple[int, int]:
     """How many inputs reach one output of a weight, and how many outputs one input reaches."""
     shape = tensor._data.shape
     if len(shape) < 2:
-        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+        raise ValueError(
+            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
+        )
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 
@@ -163,9 +194,15 @@ def _kaiming(tensor: Any, a: float, mode: str, nonlinearity: str) -> float | Non
     return calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
 
 
-def kaiming_uniform_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
-                     generator: Any = None) -> Any:  # fmt: skip
-    """Uniform on (-b, b), b = gain sqrt(3 / fan) (He et al. 2015); `a` is the slope of a leaky ReLU."""
+def kaiming_uniform_(
+    tensor: Any,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+) -> Any:
+    """Uniform on (-b, b), b = gain sqrt(3 / fan) (He et al. 2015); `a` is the slope of a leaky
+    ReLU."""
     std = _kaiming(tensor, a, mode, nonlinearity)
     if std is None:
         return tensor
@@ -173,15 +210,22 @@ def kaiming_uniform_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlineari
     return uniform_(tensor, -bound, bound, generator)
 
 
-def kaiming_normal_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
-                    generator: Any = None) -> Any:  # fmt: skip
-    """Normal with standard deviation gain / sqrt(fan) (He et al. 2015); `a` is the slope of a leaky ReLU."""
+def kaiming_normal_(
+    tensor: Any,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
+) -> Any:
+    """Normal with standard deviation gain / sqrt(fan) (He et al. 2015); `a` is the slope of a
+    leaky ReLU."""
     std = _kaiming(tensor, a, mode, nonlinearity)
     return tensor if std is None else normal_(tensor, 0.0, std, generator)
 
 
 def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Any:
-    """A (semi-)orthogonal matrix times `gain`, from the QR factors of a normal one (Saxe et al. 2013)."""
+    """A (semi-)orthogonal matrix times `gain`, from the QR factors of a normal one (Saxe et al.
+    2013)."""
     if tensor.ndim < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
     if not tensor.numel():
@@ -215,14 +259,20 @@ def _deprecated(new: Any) -> Any:
     name = new.__name__
 
     def old(*args: Any, **kwargs: Any) -> Any:
-        warnings.warn(f"`nn.init.{name[:-1]}` is now deprecated in favor of `nn.init.{name}`.", FutureWarning, stacklevel=2)
+        warnings.warn(
+            f"`nn.init.{name[:-1]}` is now deprecated in favor of `nn.init.{name}`.",
+            FutureWarning,
+            stacklevel=2,
+        )
         return new(*args, **kwargs)
 
     old.__name__, old.__doc__ = name[:-1], f"The old name of `{name}`."
     return old
 
 
-uniform, normal, constant, eye, dirac = map(_deprecated, (uniform_, normal_, constant_, eye_, dirac_))
+uniform, normal, constant, eye, dirac = map(
+    _deprecated, (uniform_, normal_, constant_, eye_, dirac_)
+)
 xavier_uniform, xavier_normal = map(_deprecated, (xavier_uniform_, xavier_normal_))
 kaiming_uniform, kaiming_normal = map(_deprecated, (kaiming_uniform_, kaiming_normal_))
 orthogonal, sparse = map(_deprecated, (orthogonal_, sparse_))

@@ -1,31 +1,53 @@
-"""Lazy modules: layers that learn their input size from the first input, and then become ordinary ones."""
+"""Lazy modules: layers that learn their input size from the first input, and then become ordinary
+ones."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..autograd.modes import no_grad
-from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, check_groups
+from .conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+    check_groups,
+)
 from .linear import Linear
-from .norm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
+from .norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+)
 from .parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 
 
 def _settle(module: Any, args: tuple, kwargs: dict) -> None:
-    """Before the first call: give the parameters their shapes, and the module the class it is to become."""
+    """Before the first call: give the parameters their shapes, and the module the class it is to
+    become."""
     with no_grad():
         module.initialize_parameters(*args, **kwargs)
     if module.has_uninitialized_params():
         raise RuntimeError(f"module {module._get_name()} has not been fully initialized")
     module.__dict__.pop("_first_call").remove()
-    module.__dict__["_hooked"] = bool(module._forward_pre_hooks or module._forward_hooks or module._backward_hooks
-                                      or module._backward_pre_hooks)  # fmt: skip
+    module.__dict__["_hooked"] = bool(
+        module._forward_pre_hooks
+        or module._forward_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
     if module.cls_to_become is not None:
         module.__class__ = module.cls_to_become
 
 
 class LazyModuleMixin:
-    """What makes a module lazy: subclasses define `initialize_parameters(input)`, and `cls_to_become`."""
+    """What makes a module lazy: subclasses define `initialize_parameters(input)`, and
+    `cls_to_become`."""
 
     cls_to_become: Any = None
 
@@ -35,7 +57,9 @@ class LazyModuleMixin:
 
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
         """Give the parameters their shapes, from the first call's arguments."""
-        raise NotImplementedError(f"initialize_parameters is not implemented for {type(self).__name__}")
+        raise NotImplementedError(
+            f"initialize_parameters is not implemented for {type(self).__name__}"
+        )
 
     def has_uninitialized_params(self) -> bool:
         """Whether a parameter or buffer of this module has no shape yet."""
@@ -50,7 +74,9 @@ class LazyModuleMixin:
     def _put_off(self, device: Any, dtype: Any, **shaped: bool) -> None:
         """Replace parameters by ones without shape (None where there is to be none)."""
         for name, there in shaped.items():
-            self.__dict__["_parameters"][name] = UninitializedParameter(device=device, dtype=dtype) if there else None
+            self.__dict__["_parameters"][name] = (
+                UninitializedParameter(device=device, dtype=dtype) if there else None
+            )
 
 
 class LazyLinear(LazyModuleMixin, Linear):
@@ -58,7 +84,9 @@ class LazyLinear(LazyModuleMixin, Linear):
 
     cls_to_become = Linear
 
-    def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
         super().__init__(0, 0, False)
         self._put_off(device, dtype, weight=True, bias=bias)
         self.out_features = out_features
@@ -81,12 +109,16 @@ class _LazyConv(LazyModuleMixin):
         if not self.has_uninitialized_params():
             return
         if input.dim() not in (self.dims + 1, self.dims + 2):
-            raise RuntimeError(f"Expected {self.dims + 1}D (unbatched) or {self.dims + 2}D (batched) input to "
-                               f"{type(self).__name__}, but got input of size: {input.shape}")  # fmt: skip
+            raise RuntimeError(
+                f"Expected {self.dims + 1}D (unbatched) or {self.dims + 2}D (batched) input to "
+                f"{type(self).__name__}, but got input of size: {input.shape}"
+            )
         self.in_channels = input.shape[-self.dims - 1]
         check_groups(self.in_channels, self.out_channels, self.groups)
         inner, outer = self.in_channels, self.out_channels
-        channels = (inner, outer // self.groups) if self.transposed else (outer, inner // self.groups)
+        channels = (
+            (inner, outer // self.groups) if self.transposed else (outer, inner // self.groups)
+        )
         self.weight.materialize((*channels, *self.kernel_size))
         if self.bias is not None:
             self.bias.materialize((self.out_channels,))
@@ -94,18 +126,51 @@ class _LazyConv(LazyModuleMixin):
 
 
 class _LazyForward(_LazyConv):
-    def __init__(self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-                 groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode)
         self._put_off(device, dtype, weight=True, bias=bias)
         self.out_channels = out_channels
 
 
 class _LazyTransposed(_LazyConv):
-    def __init__(self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-                 groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", device: Any = None,
-                 dtype: Any = None) -> None:  # fmt: skip
-        super().__init__(0, 0, kernel_size, stride, padding, output_padding, groups, False, dilation, padding_mode)
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            0,
+            0,
+            kernel_size,
+            stride,
+            padding,
+            output_padding,
+            groups,
+            False,
+            dilation,
+            padding_mode,
+        )
         self._put_off(device, dtype, weight=True, bias=bias)
         self.out_channels = out_channels
 
@@ -149,8 +214,17 @@ class LazyConvTranspose3d(_LazyTransposed, ConvTranspose3d):
 class _LazyNorm(LazyModuleMixin):
     """What the lazy normalisations share."""
 
-    def __init__(self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, track_running_stats: bool = True,
-                 device: Any = None, dtype: Any = None, *, bias: bool = True) -> None:  # fmt: skip
+    def __init__(
+        self,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__(0, eps, momentum, False, track_running_stats, device, dtype)
         self.affine = affine
         self._put_off(device, dtype, weight=affine, bias=affine and bias)
@@ -166,7 +240,9 @@ class _LazyNorm(LazyModuleMixin):
     def initialize_parameters(self: Any, input: Any) -> None:  # type: ignore[override]
         """Give the parameters their shapes."""
         if self.has_uninitialized_params():
-            self.num_features = input.shape[1 if input.dim() > self.ndims[0] or len(self.ndims) == 1 else self._channel]
+            self.num_features = input.shape[
+                1 if input.dim() > self.ndims[0] or len(self.ndims) == 1 else self._channel
+            ]
             for value in (self.weight, self.bias, self.running_mean, self.running_var):
                 if value is not None:
                     value.materialize((self.num_features,))

@@ -1,11 +1,16 @@
 """The Module: a tree of parameters, buffers and submodules around a `forward`.
 
-What a module owns is listed in three registries, `_parameters`, `_buffers` and `_modules`; assigning a Parameter, Buffer
-or Module to an attribute puts it in its registry. A registry is a dictionary that also keeps each entry in the module's
-`__dict__`, so that `self.weight` costs one ordinary attribute lookup; whoever writes to `module._parameters[name]` is
-therefore seen too. Copies and pickles hold the registries alone, and the attributes are restored from them.
+What a module owns is listed in three registries, `_parameters`, `_buffers` and `_modules`;
+assigning a Parameter, Buffer
+or Module to an attribute puts it in its registry. A registry is a dictionary that also keeps each
+entry in the module's
+`__dict__`, so that `self.weight` costs one ordinary attribute lookup; whoever writes to
+`module._parameters[name]` is
+therefore seen too. Copies and pickles hold the registries alone, and the attributes are restored
+from them.
 
-A call without hooks is `forward` and one test. The flag `_hooked` says that some hook was registered once; only then are
+A call without hooks is `forward` and one test. The flag `_hooked` says that some hook was
+registered once; only then are
 the hook tables looked at.
 """
 
@@ -27,9 +32,19 @@ from ..tensor import RemovableHandle, Tensor
 from .parameter import Buffer, Parameter, is_lazy
 
 KINDS = ("_parameters", "_buffers", "_modules")
-TABLES = ("_backward_pre_hooks", "_backward_hooks", "_forward_hooks", "_forward_hooks_with_kwargs",
-          "_forward_hooks_always_called", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_state_dict_hooks",
-          "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks")  # fmt: skip
+TABLES = (
+    "_backward_pre_hooks",
+    "_backward_hooks",
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
 CALL_TABLES = ("_backward_pre_hooks", "_backward_hooks", "_forward_hooks", "_forward_pre_hooks")
 
 
@@ -114,14 +129,17 @@ class _IncompatibleKeys(NamedTuple):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+        missing, unexpected = self.missing_keys, self.unexpected_keys
+        return f"_IncompatibleKeys(missing_keys={missing}, unexpected_keys={unexpected})"
 
     __str__ = __repr__
 
 
 def _missing_forward(self: Module, *input: Any) -> None:
     """Compute the module's output; every subclass defines it."""
-    raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+    raise NotImplementedError(
+        f'Module [{type(self).__name__}] is missing the required "forward" function'
+    )
 
 
 def type_name(value: Any) -> str:
@@ -130,7 +148,8 @@ def type_name(value: Any) -> str:
 
 
 class Module:
-    """Base of all layers and models: assign Parameters and Modules to attributes and define `forward`."""
+    """Base of all layers and models: assign Parameters and Modules to attributes and define
+    `forward`."""
 
     dump_patches: ClassVar[bool] = False
     call_super_init: ClassVar[bool] = False
@@ -145,12 +164,21 @@ class Module:
         if not self.call_super_init:
             if kwargs:
                 name = next(iter(kwargs))
-                raise TypeError(f"{type(self).__name__}.__init__() got an unexpected keyword argument '{name}'")
+                raise TypeError(
+                    f"{type(self).__name__}.__init__() got an unexpected keyword argument '{name}'"
+                )
             if args:
-                raise TypeError(f"{type(self).__name__}.__init__() takes 1 positional argument but {len(args) + 1} were given")
+                raise TypeError(
+                    f"{type(self).__name__}.__init__() takes 1 positional argument but "
+                    f"{len(args) + 1} were given"
+                )
         own = self.__dict__
         own["training"] = True
-        own["_parameters"], own["_buffers"], own["_modules"] = Registry(self), Registry(self), Registry(self)
+        own["_parameters"], own["_buffers"], own["_modules"] = (
+            Registry(self),
+            Registry(self),
+            Registry(self),
+        )
         own["_non_persistent_buffers_set"] = set()
         own["_is_full_backward_hook"] = None
         for table in TABLES:
@@ -165,7 +193,7 @@ class Module:
             return self._call_with_hooks(args, kwargs)
         return self.forward(*args, **kwargs)
 
-    # -- attributes --------------------------------------------------------------------------------------------------
+    # -- attributes -------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__
@@ -191,7 +219,10 @@ class Module:
         own["_non_persistent_buffers_set"].discard(name)
         if name not in registry:
             own.pop(name, None)
-            checked = {"_parameters": self.register_parameter, "_buffers": self._register_marked}.get(kind)
+            checked = {
+                "_parameters": self.register_parameter,
+                "_buffers": self._register_marked,
+            }.get(kind)
             if checked is not None:
                 checked(name, value)
                 return
@@ -201,25 +232,32 @@ class Module:
         self.register_buffer(name, buffer, buffer.persistent)
 
     def _replace(self, own: dict, name: str, value: Any) -> None:
-        """Assign to an attribute that exists: what a registry holds stays of its kind or becomes None."""
+        """Assign to an attribute that exists: what a registry holds stays of its kind or becomes
+        None."""
         if name in KINDS:
             for old in own[name]:
                 own.pop(old, None)
             own[name] = Registry(self, value)
         elif name in own["_parameters"]:
             if value is not None:
-                raise TypeError(f"cannot assign '{type_name(value)}' as parameter '{name}' "
-                                "(torch.nn.Parameter or None expected)")  # fmt: skip
+                raise TypeError(
+                    f"cannot assign '{type_name(value)}' as parameter '{name}' "
+                    "(torch.nn.Parameter or None expected)"
+                )
             own["_parameters"][name] = None
         elif name in own["_modules"]:
             if value is not None:
-                raise TypeError(f"cannot assign '{type_name(value)}' as child module '{name}' "
-                                "(torch.nn.Module or None expected)")  # fmt: skip
+                raise TypeError(
+                    f"cannot assign '{type_name(value)}' as child module '{name}' "
+                    "(torch.nn.Module or None expected)"
+                )
             own["_modules"][name] = None
         elif name in own["_buffers"]:
             if value is not None and not isinstance(value, Tensor):
-                raise TypeError(f"cannot assign '{type_name(value)}' as buffer '{name}' "
-                                "(torch.nn.Buffer, torch.Tensor or None expected)")  # fmt: skip
+                raise TypeError(
+                    f"cannot assign '{type_name(value)}' as buffer '{name}' "
+                    "(torch.nn.Buffer, torch.Tensor or None expected)"
+                )
             if isinstance(value, Buffer):
                 self._note_persistence(name, value.persistent)
             own["_buffers"][name] = value
@@ -267,7 +305,7 @@ class Module:
         if any(own[table] for table in CALL_TABLES):
             own["_hooked"] = True
 
-    # -- registering -------------------------------------------------------------------------------------------------
+    # -- registering ------------------------------------------------------------------------------
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Add a tensor that is not a parameter; `persistent` buffers are part of the state dict.
@@ -276,7 +314,10 @@ class Module:
         """
         self._check_name("buffer", "_buffers", name)
         if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(f"cannot assign '{type_name(tensor)}' object to buffer '{name}' (torch Tensor or None required)")
+            raise TypeError(
+                f"cannot assign '{type_name(tensor)}' object to buffer '{name}' (torch Tensor or "
+                "None required)"
+            )
         self._buffers[name] = tensor
         self._note_persistence(name, persistent)
 
@@ -293,12 +334,18 @@ class Module:
         """
         self._check_name("parameter", "_parameters", name)
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"cannot assign '{type_name(param)}' object to parameter '{name}' "
-                            "(torch.nn.Parameter or None required)")  # fmt: skip
+            raise TypeError(
+                f"cannot assign '{type_name(param)}' object to parameter '{name}' "
+                "(torch.nn.Parameter or None required)"
+            )
         if param is not None and param.grad_fn is not None:
-            raise ValueError(f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created "
-                             "explicitly. To express '{name}' as a function of another Tensor, compute the value in the "
-                             "forward() method.")  # fmt: skip
+            raise ValueError(
+                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be "
+                "created "
+                "explicitly. To express '{name}' as a function of another Tensor, compute the "
+                "value in the "
+                "forward() method."
+            )
         self._parameters[name] = param
 
     def add_module(self, name: str, module: Module | None) -> None:
@@ -318,13 +365,15 @@ class Module:
         if not isinstance(name, str):
             raise TypeError(f"{noun} name should be a string. Got {type(name).__name__}")
         if "." in name:
-            raise KeyError(f'{noun} name can\'t contain "."' + (f", got: {name}" if noun == "module" else ""))
+            raise KeyError(
+                f'{noun} name can\'t contain "."' + (f", got: {name}" if noun == "module" else "")
+            )
         if not name:
             raise KeyError(f'{noun} name can\'t be empty string ""')
         if name not in self.__dict__[kind] and hasattr(self, name):
             raise KeyError(f"attribute '{name}' already exists")
 
-    # -- finding -----------------------------------------------------------------------------------------------------
+    # -- finding ----------------------------------------------------------------------------------
 
     def get_submodule(self, target: str) -> Module:
         """The submodule at a dotted path; AttributeError if there is none."""
@@ -371,7 +420,9 @@ class Module:
             raise AttributeError(f"`{name}` is not {noun}")
         return found
 
-    def named_modules(self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator:
+    def named_modules(
+        self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator:
         """All modules of the tree with their dotted names, this one ("") first."""
         memo = set() if memo is None else memo
         if self in memo:
@@ -381,7 +432,9 @@ class Module:
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+                yield from module.named_modules(
+                    memo, f"{prefix}.{name}" if prefix else name, remove_duplicate
+                )
 
     def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """All modules of the tree, this one first, each once."""
@@ -401,11 +454,20 @@ class Module:
         for _, module in self.named_children():
             yield module
 
-    def _named_members(self, members: Callable, prefix: str = "", recurse: bool = True,
-                       remove_duplicate: bool = True) -> Iterator:  # fmt: skip
+    def _named_members(
+        self,
+        members: Callable,
+        prefix: str = "",
+        recurse: bool = True,
+        remove_duplicate: bool = True,
+    ) -> Iterator:
         """`members(module)` over the tree, with dotted names, each once."""
         memo = set()
-        tree = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        tree = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
         for path, module in tree:
             for name, value in members(module):
                 if value is None or id(value) in memo:
@@ -414,27 +476,33 @@ class Module:
                     memo.add(id(value))
                 yield f"{path}.{name}" if path else name, value
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True,
-                         remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:  # fmt: skip
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
         """The parameters with their dotted names."""
-        yield from self._named_members(lambda m: m._parameters.items(), prefix, recurse, remove_duplicate)
+        yield from self._named_members(
+            lambda m: m._parameters.items(), prefix, recurse, remove_duplicate
+        )
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters of this module and, with `recurse`, of all below."""
         for _, param in self.named_parameters(recurse=recurse):
             yield param
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True,
-                      remove_duplicate: bool = True) -> Iterator[tuple[str, Tensor]]:  # fmt: skip
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
         """The buffers with their dotted names."""
-        yield from self._named_members(lambda m: m._buffers.items(), prefix, recurse, remove_duplicate)
+        yield from self._named_members(
+            lambda m: m._buffers.items(), prefix, recurse, remove_duplicate
+        )
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers of this module and, with `recurse`, of all below."""
         for _, buffer in self.named_buffers(recurse=recurse):
             yield buffer
 
-    # -- changing all of it ------------------------------------------------------------------------------------------
+    # -- changing all of it -----------------------------------------------------------------------
 
     def apply(self, fn: Callable[[Module], Any]) -> Any:
         """Call `fn` on every module of the tree, children first; returns self."""
@@ -470,16 +538,21 @@ class Module:
             param.grad = fn(grad).requires_grad_(grad.requires_grad)
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
-        """Cast floating (and complex) parameters and buffers: `to(dtype)`, `to(device)`, `to(tensor)`."""
-        dtype, non_blocking = _parse_to(args, kwargs)
+        """Cast floating (and complex) parameters and buffers: `to(dtype)`, `to(device)`,
+        `to(tensor)`."""
+        dtype, _non_blocking = _parse_to(args, kwargs)
         if dtype is not None and dtype.category < dtypes.FLOATING:
-            raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}")
+            raise TypeError(
+                "nn.Module.to only accepts floating point or complex dtypes, but got desired "
+                f"dtype={dtype}"
+            )
         if dtype is None:
             return self
         return self._apply(lambda t: t.to(dtype) if t.is_floating_point() or t.is_complex() else t)
 
     def to_empty(self, *, device: Any, recurse: bool = True) -> Any:
-        """Move to `device` without keeping the values: on the one device there is, they are left as they are."""
+        """Move to `device` without keeping the values: on the one device there is, they are left
+        as they are."""
         devices.check(device)
         return self
 
@@ -548,7 +621,7 @@ class Module:
 
         self.forward = compile(self.forward, *args, **kwargs)
 
-    # -- state -------------------------------------------------------------------------------------------------------
+    # -- state ------------------------------------------------------------------------------------
 
     def get_extra_state(self) -> Any:
         """What a subclass wants stored in the state dict besides tensors."""
@@ -560,15 +633,22 @@ class Module:
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         """Put this module's own parameters and persistent buffers into `destination`."""
-        kept = ((n, b) for n, b in self._buffers.items() if n not in self._non_persistent_buffers_set)
+        kept = (
+            (n, b) for n, b in self._buffers.items() if n not in self._non_persistent_buffers_set
+        )
         for name, value in itertools.chain(self._parameters.items(), kept):
             if value is not None:
-                destination[prefix + name] = value if keep_vars or is_lazy(value) else value.detach()
+                destination[prefix + name] = (
+                    value if keep_vars or is_lazy(value) else value.detach()
+                )
         if type(self).get_extra_state is not Module.get_extra_state:
             destination[prefix + "_extra_state"] = self.get_extra_state()
 
-    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
-        """All parameters and persistent buffers by dotted name, sharing memory with the module (detached, unless `keep_vars`)."""
+    def state_dict(
+        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> Any:
+        """All parameters and persistent buffers by dotted name, sharing memory with the module
+        (detached, unless `keep_vars`)."""
         destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])
         if destination is None:
             destination = OrderedDict()
@@ -581,7 +661,9 @@ class Module:
         self._save_to_state_dict(destination, prefix, keep_vars)
         for name, module in self._modules.items():
             if module is not None:
-                module.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+                module.state_dict(
+                    destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars
+                )
         for hook in self._state_dict_hooks.values():
             result = hook(self, destination, prefix, local)
             if not getattr(hook, "_from_public_api", False):
@@ -595,7 +677,8 @@ class Module:
         return RemovableHandle(self._state_dict_pre_hooks, hook)
 
     def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, local_metadata)` after `state_dict()` has collected."""
+        """Call `hook(module, state_dict, prefix, local_metadata)` after `state_dict()` has
+        collected."""
         hook._from_public_api = True  # type: ignore[attr-defined]
         return RemovableHandle(self._state_dict_hooks, hook)
 
@@ -603,22 +686,31 @@ class Module:
         """As `register_state_dict_post_hook`, but the hook may return another state dict."""
         return RemovableHandle(self._state_dict_hooks, hook)
 
-    def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> RemovableHandle:
-        """Call `hook([module,] state_dict, prefix, metadata, strict, missing, unexpected, errors)` before loading."""
-        return RemovableHandle(self._load_state_dict_pre_hooks, _Bound(hook, self) if with_module else hook)
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable, with_module: bool = False
+    ) -> RemovableHandle:
+        """Call `hook([module,] state_dict, prefix, metadata, strict, missing, unexpected, errors)`
+        before loading."""
+        return RemovableHandle(
+            self._load_state_dict_pre_hooks, _Bound(hook, self) if with_module else hook
+        )
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)` before loading."""
+        """Call `hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)`
+        before loading."""
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(module, incompatible_keys)` after loading; it may edit the keys in place."""
         return RemovableHandle(self._load_state_dict_post_hooks, hook)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> _IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> _IncompatibleKeys:
         """Copy the values of a state dict into this module (`assign`: take its tensors themselves).
 
-        Returns the missing and unexpected keys. Raises RuntimeError for a wrong shape and, if `strict`, for those keys.
+        Returns the missing and unexpected keys. Raises RuntimeError for a wrong shape and, if
+        `strict`, for those keys.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
@@ -631,35 +723,73 @@ class Module:
         if strict:
             load.complain()
         if load.errors:
-            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(load.errors))
+            raise RuntimeError(
+                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
+                + "\n\t".join(load.errors)
+            )
         return _IncompatibleKeys(load.missing, load.unexpected)
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: dict, strict: bool,
-                              missing_keys: list, unexpected_keys: list, error_msgs: list) -> None:  # fmt: skip
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: dict,
+        strict: bool,
+        missing_keys: list,
+        unexpected_keys: list,
+        error_msgs: list,
+    ) -> None:
         """Copy this module's own entries, noting what is missing, unexpected or wrong."""
         for hook in self._load_state_dict_pre_hooks.values():
-            hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+            hook(
+                state_dict,
+                prefix,
+                local_metadata,
+                strict,
+                missing_keys,
+                unexpected_keys,
+                error_msgs,
+            )
         kept = {n: b for n, b in self._buffers.items() if n not in self._non_persistent_buffers_set}
-        own = {n: t for n, t in itertools.chain(self._parameters.items(), kept.items()) if t is not None}
+        own = {
+            n: t
+            for n, t in itertools.chain(self._parameters.items(), kept.items())
+            if t is not None
+        }
         for name, tensor in own.items():
             key = prefix + name
             if key not in state_dict:
                 if strict:
                     missing_keys.append(key)
                 continue
-            error = self._load_one(key, name, tensor, state_dict[key], local_metadata.get("assign_to_params_buffers", False))
+            error = self._load_one(
+                key,
+                name,
+                tensor,
+                state_dict[key],
+                local_metadata.get("assign_to_params_buffers", False),
+            )
             if error:
                 error_msgs.append(error)
-        self._load_extra_state(state_dict, prefix + "_extra_state", strict, missing_keys, unexpected_keys)
+        self._load_extra_state(
+            state_dict, prefix + "_extra_state", strict, missing_keys, unexpected_keys
+        )
         if strict:
-            unexpected_keys.extend(k for k in state_dict if k != prefix + "_extra_state" and k.startswith(prefix)
-                                   and not self._expects(k[len(prefix) :], own))  # fmt: skip
+            unexpected_keys.extend(
+                k
+                for k in state_dict
+                if k != prefix + "_extra_state"
+                and k.startswith(prefix)
+                and not self._expects(k[len(prefix) :], own)
+            )
 
     def _expects(self, key: str, own: dict) -> bool:
         head, dot, _ = key.partition(".")
         return head in self._modules if dot else key in own
 
-    def _load_extra_state(self, state_dict: Any, key: str, strict: bool, missing: list, unexpected: list) -> None:
+    def _load_extra_state(
+        self, state_dict: Any, key: str, strict: bool, missing: list, unexpected: list
+    ) -> None:
         if type(self).set_extra_state is not Module.set_extra_state:
             if key in state_dict:
                 self.set_extra_state(state_dict[key])
@@ -671,8 +801,11 @@ class Module:
     def _load_one(self, key: str, name: str, tensor: Any, value: Any, assign: bool) -> str | None:
         """Put one value into a parameter or buffer; returns what is wrong, if anything is."""
         if not isinstance(value, Tensor):
-            return (f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint '
-                    f"but received {type(value)}")  # fmt: skip
+            return (
+                f'While copying the parameter named "{key}", expected torch.Tensor or '
+                "Tensor-like object from checkpoint "
+                f"but received {type(value)}"
+            )
         if is_lazy(tensor):
             if not is_lazy(value):
                 tensor.materialize(value.shape, dtype=value.dtype)
@@ -681,8 +814,11 @@ class Module:
         elif tensor._data.shape == () and value._data.shape == (1,):
             value = value[0]
         elif value.shape != tensor.shape:
-            return (f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in current "
-                    f"model is {tensor.shape}.")  # fmt: skip
+            return (
+                f"size mismatch for {key}: copying a param with shape {value.shape} from "
+                "checkpoint, the shape in current "
+                f"model is {tensor.shape}."
+            )
         try:
             with no_grad():
                 if assign:
@@ -690,8 +826,11 @@ class Module:
                 else:
                     tensor.copy_(value)
         except Exception as e:
-            return (f'While copying the parameter named "{key}", whose dimensions in the model are {tensor.shape} and whose '
-                    f"dimensions in the checkpoint are {value.shape}, an exception occurred : {e.args}.")  # fmt: skip
+            return (
+                f'While copying the parameter named "{key}", whose dimensions in the '
+                f"model are {tensor.shape} and whose "
+                f"dimensions in the checkpoint are {value.shape}, an exception occurred : {e.args}."
+            )
         return None
 
     def _take(self, name: str, tensor: Any, value: Any) -> None:
@@ -704,38 +843,66 @@ class Module:
         else:
             self._buffers[name] = value
 
-    # -- hooks -------------------------------------------------------------------------------------------------------
+    # -- hooks ------------------------------------------------------------------------------------
 
-    def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False) -> RemovableHandle:
-        """Call `hook(module, args)` (or `hook(module, args, kwargs)`) before `forward`; it may return other arguments."""
-        return self._hook("_forward_pre_hooks", hook, prepend, _forward_pre_hooks_with_kwargs=with_kwargs)
+    def register_forward_pre_hook(
+        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args)` (or `hook(module, args, kwargs)`) before `forward`; it may
+        return other arguments."""
+        return self._hook(
+            "_forward_pre_hooks", hook, prepend, _forward_pre_hooks_with_kwargs=with_kwargs
+        )
 
-    def register_forward_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False,
-                              always_call: bool = False) -> RemovableHandle:  # fmt: skip
-        """Call `hook(module, args, output)` (or `hook(module, args, kwargs, output)`) after `forward`; what it returns replaces the output.
+    def register_forward_hook(
+        self,
+        hook: Callable,
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
+        """Call `hook(module, args, output)` (or `hook(module, args, kwargs, output)`) after
+        `forward`; what it returns replaces the output.
 
         `always_call`: call it even if `forward` raised.
         """
-        return self._hook("_forward_hooks", hook, prepend, _forward_hooks_with_kwargs=with_kwargs,
-                          _forward_hooks_always_called=always_call)  # fmt: skip
+        return self._hook(
+            "_forward_hooks",
+            hook,
+            prepend,
+            _forward_hooks_with_kwargs=with_kwargs,
+            _forward_hooks_always_called=always_call,
+        )
 
-    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
-        """Call `hook(module, grad_output)` before the module's gradients are computed; it may return other gradients."""
+    def register_full_backward_pre_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, grad_output)` before the module's gradients are computed; it may
+        return other gradients."""
         return self._hook("_backward_pre_hooks", hook, prepend)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
-        """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs have been computed; it may return other ones."""
+        """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs have been
+        computed; it may return other ones."""
         if self._is_full_backward_hook is False:
-            raise RuntimeError("Cannot use both regular backward hooks and full backward hooks on a single Module. Please use "
-                               "only one of them.")  # fmt: skip
+            raise RuntimeError(
+                "Cannot use both regular backward hooks and full backward hooks on a single "
+                "Module. Please use "
+                "only one of them."
+            )
         self._is_full_backward_hook = True
         return self._hook("_backward_hooks", hook, prepend)
 
     def register_backward_hook(self, hook: Callable) -> RemovableHandle:
-        """Call `hook(module, grad_input, grad_output)` for the last operation of `forward`; prefer the full hook."""
+        """Call `hook(module, grad_input, grad_output)` for the last operation of `forward`; prefer
+        the full hook."""
         if self._is_full_backward_hook is True:
-            raise RuntimeError("Cannot use both regular backward hooks and full backward hooks on a single Module. Please use "
-                               "only one of them.")  # fmt: skip
+            raise RuntimeError(
+                "Cannot use both regular backward hooks and full backward hooks on a single "
+                "Module. Please use "
+                "only one of them."
+            )
         self._is_full_backward_hook = False
         return self._hook("_backward_hooks", hook, False)
 
@@ -772,8 +939,11 @@ class Module:
                 result = hook(self, args, kwargs)
                 if result is not None:
                     if not (isinstance(result, tuple) and len(result) == 2):
-                        raise RuntimeError("forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got "
-                                           f"{result}.")  # fmt: skip
+                        raise RuntimeError(
+                            "forward pre-hook must return None or a tuple of (new_args, "
+                            "new_kwargs), but got "
+                            f"{result}."
+                        )
                     args, kwargs = result
             else:
                 result = hook(self, args)
@@ -795,10 +965,14 @@ class Module:
                 except Exception as e:
                     import warnings
 
-                    warnings.warn("module forward hook with ``always_call=True`` raised an exception that was silenced as "
-                                  f"another error was raised in forward: {e}", stacklevel=3)  # fmt: skip
+                    warnings.warn(
+                        "module forward hook with ``always_call=True`` raised an exception that "
+                        "was silenced as "
+                        f"another error was raised in forward: {e}",
+                        stacklevel=3,
+                    )
 
-    # -- text --------------------------------------------------------------------------------------------------------
+    # -- text -------------------------------------------------------------------------------------
 
     def _get_name(self) -> str:
         return type(self).__name__
@@ -810,7 +984,9 @@ class Module:
     def __repr__(self) -> str:
         extra = self.extra_repr()
         lines = extra.split("\n") if extra else []
-        children = [f"({name}): {_indented(repr(module))}" for name, module in self._modules.items()]
+        children = [
+            f"({name}): {_indented(repr(module))}" for name, module in self._modules.items()
+        ]
         if len(lines) == 1 and not children:
             return f"{self._get_name()}({lines[0]})"
         body = "\n  ".join(lines + children)
@@ -845,10 +1021,14 @@ def _parse_to(args: tuple, kwargs: dict) -> tuple:
             dtype = a
         elif isinstance(a, Tensor):
             dtype = a.dtype
-        elif isinstance(a, (str, devices.device)) or (isinstance(a, int) and not isinstance(a, bool)):
+        elif isinstance(a, (str, devices.device)) or (
+            isinstance(a, int) and not isinstance(a, bool)
+        ):
             device = a
         elif a is not None and not isinstance(a, bool):
-            raise TypeError(f"to() received an invalid combination of arguments - got ({type(a).__name__})")
+            raise TypeError(
+                f"to() received an invalid combination of arguments - got ({type(a).__name__})"
+            )
     if kwargs:
         raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
     devices.check(device)
@@ -885,29 +1065,48 @@ class _Load:
         local = {} if self.metadata is None else self.metadata.get(prefix[:-1], {})
         if self.assign:
             local["assign_to_params_buffers"] = True
-        module._load_from_state_dict(values, prefix, local, True, self.missing, self.unexpected, self.errors)
+        module._load_from_state_dict(
+            values, prefix, local, True, self.missing, self.unexpected, self.errors
+        )
         for name, child in module._modules.items():
             if child is not None:
                 below = f"{prefix}{name}."
-                self.walk(child, OrderedDict((k, v) for k, v in values.items() if k.startswith(below)), below)
+                self.walk(
+                    child,
+                    OrderedDict((k, v) for k, v in values.items() if k.startswith(below)),
+                    below,
+                )
         keys = _IncompatibleKeys(self.missing, self.unexpected)
         for hook in module._load_state_dict_post_hooks.values():
             if hook(module, keys) is not None:
-                raise RuntimeError("Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return "
-                                   "new values, if incompatible_keys need to be modified, it should be done inplace.")  # fmt: skip
+                raise RuntimeError(
+                    "Hooks registered with ``register_load_state_dict_post_hook`` are not "
+                    "expected to return "
+                    "new values, if incompatible_keys need to be modified, it should be done "
+                    "inplace."
+                )
 
     def complain(self) -> None:
         """Missing and unexpected keys are errors."""
         for noun, keys in (("Unexpected", self.unexpected), ("Missing", self.missing)):
             if keys:
-                self.errors.insert(0, f"{noun} key(s) in state_dict: " + ", ".join(f'"{k}"' for k in keys) + ". ")
+                self.errors.insert(
+                    0, f"{noun} key(s) in state_dict: " + ", ".join(f'"{k}"' for k in keys) + ". "
+                )
 
 
-# -- backward hooks --------------------------------------------------------------------------------------------------
+# -- backward hooks -------------------------------------------------------------------------------
 
 
-@define.op(promote=define.MOVE, variadic=True, outputs=0, node="BackwardHookFunctionBackward", namespace="primitive",
-           method=False, name="pass_through")  # fmt: skip
+@define.op(
+    promote=define.MOVE,
+    variadic=True,
+    outputs=0,
+    node="BackwardHookFunctionBackward",
+    namespace="primitive",
+    method=False,
+    name="pass_through",
+)
 def pass_through(x: Any, /) -> Any:
     """The tensors as they are, with one node for all of them."""
     return tuple(x)
@@ -921,7 +1120,8 @@ def _(g):
 class BackwardWatch:
     """Runs one module's backward hooks for one call of it.
 
-    The inputs and the outputs that require grad each go through one node that changes nothing; hooks on these two nodes
+    The inputs and the outputs that require grad each go through one node that changes nothing;
+    hooks on these two nodes
     see the gradients of all outputs, and then those of all inputs.
     """
 
@@ -930,7 +1130,9 @@ class BackwardWatch:
         """A watch for this call, if the module has backward hooks."""
         if not module._backward_hooks and not module._backward_pre_hooks:
             return None
-        return BackwardWatch(module, list(module._backward_hooks.values()), list(module._backward_pre_hooks.values()))
+        return BackwardWatch(
+            module, list(module._backward_hooks.values()), list(module._backward_pre_hooks.values())
+        )
 
     def __init__(self, module: Module, hooks: list, pre_hooks: list) -> None:
         self.module, self.hooks, self.pre_hooks = weakref.ref(module), hooks, pre_hooks
@@ -965,7 +1167,11 @@ class BackwardWatch:
     def _last_node(self, result: Any) -> Any:
         found = result
         while not isinstance(found, Tensor):
-            found = next((v for v in found.values() if isinstance(v, Tensor))) if isinstance(found, dict) else found[0]
+            found = (
+                next(v for v in found.values() if isinstance(v, Tensor))
+                if isinstance(found, dict)
+                else found[0]
+            )
         if found.grad_fn is not None:
             found.grad_fn.notes("post_hooks")[define.tick()] = self._on_last
         return result
@@ -991,7 +1197,10 @@ class BackwardWatch:
     def _spread(self, grads: tuple, places: list, tensors: dict) -> tuple:
         """Gradients for all tensors: zeros for those that require none."""
         found = dict(zip(places, grads, strict=True))
-        return tuple(found[i] if i in found else define.wrap(np.zeros(a.shape, a.dtype)) for i, a in tensors.items())
+        return tuple(
+            found[i] if i in found else define.wrap(np.zeros(a.shape, a.dtype))
+            for i, a in tensors.items()
+        )
 
     def _on_outputs(self, grads: tuple) -> tuple:
         full = self._spread(grads, self.out_places, self.out_tensors)
@@ -1001,8 +1210,11 @@ class BackwardWatch:
         if not self.places:
             for hook in self.hooks:
                 if hook(self.module(), (None,) * len(self.tensors), full) is not None:
-                    raise RuntimeError("Backward hook for Modules where no input requires gradient should always return None "
-                                       "or None for all gradients.")  # fmt: skip
+                    raise RuntimeError(
+                        "Backward hook for Modules where no input requires gradient should always "
+                        "return None "
+                        "or None for all gradients."
+                    )
         where = {t: k for k, t in enumerate(self.out_tensors)}
         return tuple(full[where[p]] for p in self.out_places)
 
@@ -1011,7 +1223,9 @@ class BackwardWatch:
         if self.grad_outputs is None:
             return grads
         for hook in self.hooks:
-            full = _replaced(hook(self.module(), full, self.grad_outputs), full, "Backward hook", "grad_input")
+            full = _replaced(
+                hook(self.module(), full, self.grad_outputs), full, "Backward hook", "grad_input"
+            )
         self.grad_outputs = None
         where = {t: k for k, t in enumerate(self.tensors)}
         return tuple(full[where[p]] for p in self.places)
@@ -1023,5 +1237,7 @@ def _replaced(got: Any, old: tuple, who: str, what: str) -> tuple:
         return old
     new = got if isinstance(got, tuple) else (got,)
     if len(new) != len(old):
-        raise RuntimeError(f"{who} returned an invalid number of {what}, got {len(new)}, but expected {len(old)}")
+        raise RuntimeError(
+            f"{who} returned an invalid number of {what}, got {len(new)}, but expected {len(old)}"
+        )
     return new

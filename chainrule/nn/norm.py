@@ -20,16 +20,32 @@ class _NormBase(Module):
     _version = 2
     ndims: tuple[int, ...] = ()
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-                 track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True) -> None:  # fmt: skip
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         for name, there in (("weight", affine), ("bias", affine and bias)):
-            self.register_parameter(name, Parameter(blank(num_features, dtype, device)) if there else None)
+            self.register_parameter(
+                name, Parameter(blank(num_features, dtype, device)) if there else None
+            )
         for name in ("running_mean", "running_var"):
-            self.register_buffer(name, blank(num_features, dtype, device) if track_running_stats else None)
-        self.register_buffer("num_batches_tracked", wrap(np.zeros((), np.int64)) if track_running_stats else None)
+            self.register_buffer(
+                name, blank(num_features, dtype, device) if track_running_stats else None
+            )
+        self.register_buffer(
+            "num_batches_tracked", wrap(np.zeros((), np.int64)) if track_running_stats else None
+        )
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
@@ -49,25 +65,38 @@ class _NormBase(Module):
 
     def _check_input_dim(self, input: Any) -> None:
         if input.dim() not in self.ndims:
-            raise ValueError(f"expected {' or '.join(f'{n}D' for n in self.ndims)} input (got {input.dim()}D input)")
+            raise ValueError(
+                f"expected {' or '.join(f'{n}D' for n in self.ndims)} input (got {input.dim()}D "
+                "input)"
+            )
 
     def extra_repr(self) -> str:
-        return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-                f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}")  # fmt: skip
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: dict, *rest: Any) -> None:
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: dict, *rest: Any
+    ) -> None:
         """As Module; a state dict of the first version has no count of batches."""
         key = prefix + "num_batches_tracked"
-        if (local_metadata.get("version") or 1) < 2 and self.track_running_stats and key not in state_dict:
+        if (
+            (local_metadata.get("version") or 1) < 2
+            and self.track_running_stats
+            and key not in state_dict
+        ):
             state_dict[key] = wrap(np.zeros((), np.int64))
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
 
 class _BatchNorm(_NormBase):
-    """(x - mean) / sqrt(var + eps) * weight + bias, per channel over the batch and all positions."""
+    """(x - mean) / sqrt(var + eps) * weight + bias, per channel over the batch and all
+    positions."""
 
     def forward(self, input: Any) -> Any:
-        """Normalise by the batch (training, or no running statistics) or by the running statistics."""
+        """Normalise by the batch (training, or no running statistics) or by the running
+        statistics."""
         self._check_input_dim(input)
         factor = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
@@ -76,8 +105,16 @@ class _BatchNorm(_NormBase):
                 factor = 1.0 / float(self.num_batches_tracked)
         batch = self.training or (self.running_mean is None and self.running_var is None)
         kept = not self.training or self.track_running_stats
-        return F.batch_norm(input, self.running_mean if kept else None, self.running_var if kept else None, self.weight,
-                            self.bias, batch, factor, self.eps)  # fmt: skip
+        return F.batch_norm(
+            input,
+            self.running_mean if kept else None,
+            self.running_var if kept else None,
+            self.weight,
+            self.bias,
+            batch,
+            factor,
+            self.eps,
+        )
 
 
 class BatchNorm1d(_BatchNorm):
@@ -99,12 +136,25 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation over all processes; there is one process, so it is BatchNorm for any number of dimensions."""
+    """Batch normalisation over all processes; there is one process, so it is BatchNorm for any
+    number of dimensions."""
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-                 track_running_stats: bool = True, process_group: Any = None, device: Any = None, dtype: Any = None, *,
-                 bias: bool = True) -> None:  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
         self.process_group = process_group
 
     def _check_input_dim(self, input: Any) -> None:
@@ -120,9 +170,21 @@ class SyncBatchNorm(_BatchNorm):
 class _InstanceNorm(_NormBase):
     """(x - mean) / sqrt(var + eps) * weight + bias, per channel and sample over all positions."""
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
-                 track_running_stats: bool = False, device: Any = None, dtype: Any = None, *, bias: bool = True) -> None:  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
 
     def forward(self, input: Any) -> Any:
         """Normalise; an input without batch dimension gets one for the while."""
@@ -135,15 +197,29 @@ class _InstanceNorm(_NormBase):
 
     def _complain(self, dim: int, input: Any) -> None:
         if self.affine:
-            raise ValueError(f"expected input's size at dim={dim} to match num_features ({self.num_features}), but got: "
-                             f"{input.size(dim)}.")  # fmt: skip
-        warnings.warn(f"input's size at dim={dim} does not match num_features. You can silence this warning by not passing in "
-                      "num_features, which is not used because affine=False", stacklevel=3)  # fmt: skip
+            raise ValueError(
+                f"expected input's size at dim={dim} to match num_features ({self.num_features}), "
+                "but got: "
+                f"{input.size(dim)}."
+            )
+        warnings.warn(
+            f"input's size at dim={dim} does not match num_features. You can silence this warning "
+            "by not passing in "
+            "num_features, which is not used because affine=False",
+            stacklevel=3,
+        )
 
     def _normalise(self, input: Any) -> Any:
-        return F.instance_norm(input, self.running_mean, self.running_var, self.weight, self.bias,
-                               self.training or not self.track_running_stats,
-                               0.0 if self.momentum is None else self.momentum, self.eps)  # fmt: skip
+        return F.instance_norm(
+            input,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or not self.track_running_stats,
+            0.0 if self.momentum is None else self.momentum,
+            self.eps,
+        )
 
 
 class InstanceNorm1d(_InstanceNorm):
@@ -165,15 +241,29 @@ class InstanceNorm3d(_InstanceNorm):
 
 
 class LayerNorm(Module):
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions, whose shape is `normalized_shape` (Ba et al. 2016)."""
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions, whose shape is
+    `normalized_shape` (Ba et al. 2016)."""
 
-    def __init__(self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
-                 device: Any = None, dtype: Any = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
-        self.normalized_shape = tuple(normalized_shape) if hasattr(normalized_shape, "__iter__") else (normalized_shape,)
+        self.normalized_shape = (
+            tuple(normalized_shape)
+            if hasattr(normalized_shape, "__iter__")
+            else (normalized_shape,)
+        )
         self.eps, self.elementwise_affine = eps, elementwise_affine
         for name, there in (("weight", elementwise_affine), ("bias", elementwise_affine and bias)):
-            self.register_parameter(name, Parameter(blank(self.normalized_shape, dtype, device)) if there else None)
+            self.register_parameter(
+                name, Parameter(blank(self.normalized_shape, dtype, device)) if there else None
+            )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -188,19 +278,36 @@ class LayerNorm(Module):
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return (f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
-                f"bias={self.bias is not None}")  # fmt: skip
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class RMSNorm(Module):
-    """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang and Sennrich 2019); eps=None: the dtype's own."""
+    """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang and Sennrich 2019);
+    eps=None: the dtype's own."""
 
-    def __init__(self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, device: Any = None,
-                 dtype: Any = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        normalized_shape: Any,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
-        self.normalized_shape = tuple(normalized_shape) if hasattr(normalized_shape, "__iter__") else (normalized_shape,)
+        self.normalized_shape = (
+            tuple(normalized_shape)
+            if hasattr(normalized_shape, "__iter__")
+            else (normalized_shape,)
+        )
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        self.register_parameter("weight", Parameter(blank(self.normalized_shape, dtype, device)) if elementwise_affine else None)
+        self.register_parameter(
+            "weight",
+            Parameter(blank(self.normalized_shape, dtype, device)) if elementwise_affine else None,
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -213,20 +320,41 @@ class RMSNorm(Module):
         return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
 class GroupNorm(Module):
-    """Layer normalisation over groups of channels of (N, C, ...), with scale and shift per channel (Wu and He 2018)."""
+    """Layer normalisation over groups of channels of (N, C, ...), with scale and shift per channel
+    (Wu and He 2018)."""
 
-    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None,
-                 dtype: Any = None, *, bias: bool = True) -> None:  # fmt: skip
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
         if num_channels % num_groups:
-            raise ValueError(f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})")
-        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
+            raise ValueError(
+                f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})"
+            )
+        self.num_groups, self.num_channels, self.eps, self.affine = (
+            num_groups,
+            num_channels,
+            eps,
+            affine,
+        )
         for name, there in (("weight", affine), ("bias", affine and bias)):
-            self.register_parameter(name, Parameter(blank(num_channels, dtype, device)) if there else None)
+            self.register_parameter(
+                name, Parameter(blank(num_channels, dtype, device)) if there else None
+            )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -241,8 +369,10 @@ class GroupNorm(Module):
         return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return (f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
-                f"bias={self.bias is not None}")  # fmt: skip
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class LocalResponseNorm(Module):

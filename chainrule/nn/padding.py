@@ -129,7 +129,9 @@ class _CircularPad(_Pad):
     def forward(self, input: Any) -> Any:
         """The padded input."""
         if input.dim() not in (self.dims + 1, self.dims + 2):
-            raise ValueError(f"expected {self.dims + 1}D or {self.dims + 2}D input (got {input.dim()}D input)")
+            raise ValueError(
+                f"expected {self.dims + 1}D or {self.dims + 2}D input (got {input.dim()}D input)"
+            )
         return F.pad(input, self.padding, "circular")
 
 

@@ -1,7 +1,10 @@
-"""Parameter and Buffer: tensors that a Module adopts when they are assigned to one of its attributes.
+"""Parameter and Buffer: tensors that a Module adopts when they are assigned to one of its
+attributes.
 
-A `Parameter` is a Tensor of another class, so everything that works on tensors works on it; operators give plain Tensors
-back. A `Buffer` is a plain Tensor with a mark. The uninitialised kinds have no shape yet: a lazy module gives them one at
+A `Parameter` is a Tensor of another class, so everything that works on tensors works on it;
+operators give plain Tensors
+back. A `Buffer` is a plain Tensor with a mark. The uninitialised kinds have no shape yet: a lazy
+module gives them one at
 its first call, and they then turn into what they were to become.
 """
 
@@ -16,13 +19,18 @@ from ..ops.define import new, storage_array, wrap
 from ..tape import storage_of
 from ..tensor import Tensor, _TensorMeta
 
-NO_SHAPE = ("Can't access the shape of an uninitialized parameter or buffer. This error usually happens in `load_state_dict` "
-            "when trying to load an uninitialized parameter into an initialized one. Call `forward` to initialize the "
-            "parameters before accessing their attributes.")  # fmt: skip
+NO_SHAPE = (
+    "Can't access the shape of an uninitialized parameter or buffer. This error usually happens "
+    "in `load_state_dict` "
+    "when trying to load an uninitialized parameter into an initialized one. Call `forward` to "
+    "initialize the "
+    "parameters before accessing their attributes."
+)
 
 
 class Parameter(Tensor):
-    """A tensor that is a module's parameter: it requires grad by default and appears in `Module.parameters()`."""
+    """A tensor that is a module's parameter: it requires grad by default and appears in
+    `Module.parameters()`."""
 
     __slots__ = ()
 
@@ -52,9 +60,13 @@ def _adopted(data: Any, requires_grad: bool) -> Any:
     """A tensor of the user's own class stays what it is; only its history is cut."""
     t = data.detach().requires_grad_(requires_grad)
     if type(t) is not type(data):
-        raise RuntimeError(f"Creating a Parameter from an instance of type {type(data).__name__} requires that detach() "
-                           f"returns an instance of the same type, but return type {type(t).__name__} was found instead. To "
-                           "use the type as a Parameter, please correct the detach() semantics.")  # fmt: skip
+        raise RuntimeError(
+            f"Creating a Parameter from an instance of type {type(data).__name__} requires that "
+            "detach() "
+            f"returns an instance of the same type, but return type {type(t).__name__} was found "
+            "instead. To "
+            "use the type as a Parameter, please correct the detach() semantics."
+        )
     return t
 
 
@@ -73,10 +85,15 @@ class _BufferMeta(_TensorMeta):
 
 
 class Buffer(Tensor, metaclass=_BufferMeta):
-    """A plain tensor, marked so that a module registers it as a buffer (`persistent`: part of the state dict)."""
+    """A plain tensor, marked so that a module registers it as a buffer (`persistent`: part of the
+    state dict)."""
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
-        t = (blank((0,)) if data is None else data).detach().requires_grad_(data is not None and data.requires_grad)
+        t = (
+            (blank((0,)) if data is None else data)
+            .detach()
+            .requires_grad_(data is not None and data.requires_grad)
+        )
         t.persistent, t._is_buffer = persistent, True
         return t
 
@@ -126,9 +143,21 @@ class UninitializedBuffer(_Uninitialized, Tensor):
 
     __slots__ = ()
 
-    def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True) -> Any:
+    def __new__(
+        cls,
+        requires_grad: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        persistent: bool = True,
+    ) -> Any:
         t = new(cls)
-        t._data, t._node, t._index, t._storage, t._base = blank((0,), dtype, device)._data, None, 0, None, None
+        t._data, t._node, t._index, t._storage, t._base = (
+            blank((0,), dtype, device)._data,
+            None,
+            0,
+            None,
+            None,
+        )
         t.persistent, t._is_buffer = persistent, True
         return t.requires_grad_(requires_grad)
 
@@ -136,4 +165,3 @@ class UninitializedBuffer(_Uninitialized, Tensor):
 def is_lazy(param: Any) -> bool:
     """Whether a parameter or buffer has no shape yet."""
     return isinstance(param, _Uninitialized)
-

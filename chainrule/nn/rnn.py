@@ -1,7 +1,9 @@
 """Recurrent layers: RNN, LSTM and GRU over sequences, and their cells for one step.
 
-A sequence is (steps, batch, features), with `batch_first` (batch, steps, features), without batch (steps, features), or
-a PackedSequence. The parameters of layer k are weight_ih_lk, weight_hh_lk, bias_ih_lk, bias_hh_lk (and weight_hr_lk for an
+A sequence is (steps, batch, features), with `batch_first` (batch, steps, features), without batch
+(steps, features), or
+a PackedSequence. The parameters of layer k are weight_ih_lk, weight_hh_lk, bias_ih_lk, bias_hh_lk
+(and weight_hr_lk for an
 LSTM with a projection), with the suffix _reverse for the other direction.
 """
 
@@ -34,11 +36,27 @@ def zeros(shape: tuple, like: Any) -> Tensor:
 class RNNBase(Module):
     """What the three layers share: parameters, checks, and the walk over layers and directions."""
 
-    def __init__(self, mode: str, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True,
-                 batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0,
-                 device: Any = None, dtype: Any = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        mode: str,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
-        self.mode, self.input_size, self.hidden_size, self.num_layers = mode, input_size, hidden_size, num_layers
+        self.mode, self.input_size, self.hidden_size, self.num_layers = (
+            mode,
+            input_size,
+            hidden_size,
+            num_layers,
+        )
         self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
         self.bidirectional, self.proj_size = bidirectional, proj_size
         self._check_settings(dropout)
@@ -60,21 +78,36 @@ class RNNBase(Module):
         self.reset_parameters()
 
     def _check_settings(self, dropout: Any) -> None:
-        if not isinstance(dropout, numbers.Number) or not 0 <= dropout <= 1 or isinstance(dropout, bool):
-            raise ValueError("dropout should be a number in range [0, 1] representing the probability of an element being "
-                             "zeroed")  # fmt: skip
+        if (
+            not isinstance(dropout, numbers.Number)
+            or not 0 <= dropout <= 1
+            or isinstance(dropout, bool)
+        ):
+            raise ValueError(
+                "dropout should be a number in range [0, 1] representing the probability of an "
+                "element being "
+                "zeroed"
+            )
         if dropout > 0 and self.num_layers == 1:
-            warnings.warn("dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
-                          f"num_layers greater than 1, but got dropout={dropout} and num_layers={self.num_layers}",
-                          stacklevel=4)  # fmt: skip
+            warnings.warn(
+                "dropout option adds dropout after all but last recurrent layer, so non-zero "
+                "dropout expects "
+                f"num_layers greater than 1, but got dropout={dropout} and "
+                f"num_layers={self.num_layers}",
+                stacklevel=4,
+            )
         for name in ("input_size", "hidden_size"):
             if not isinstance(getattr(self, name), int):
-                raise TypeError(f"{name} should be of type int, got: {type(getattr(self, name)).__name__}")
+                raise TypeError(
+                    f"{name} should be of type int, got: {type(getattr(self, name)).__name__}"
+                )
         for name in ("hidden_size", "num_layers"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be greater than zero")
         if self.proj_size < 0:
-            raise ValueError("proj_size should be a positive integer or zero to disable projections")
+            raise ValueError(
+                "proj_size should be a positive integer or zero to disable projections"
+            )
         if self.proj_size >= self.hidden_size:
             raise ValueError("proj_size has to be smaller than hidden_size")
 
@@ -104,15 +137,24 @@ class RNNBase(Module):
         text = f"{self.input_size}, {self.hidden_size}"
         if self.proj_size:
             text += f", proj_size={self.proj_size}"
-        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-        return text + "".join(f", {k}={getattr(self, k)}" for k, v in defaults.items() if getattr(self, k) != v)
+        defaults = {
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+        }
+        return text + "".join(
+            f", {k}={getattr(self, k)}" for k, v in defaults.items() if getattr(self, k) != v
+        )
 
-    # -- forward -----------------------------------------------------------------------------------------------------
+    # -- forward ----------------------------------------------------------------------------------
 
     def forward(self, input: Any, hx: Any = None) -> tuple:
         """All outputs of the last layer, and the last state(s) of every layer and direction.
 
-        Initial states default to zeros. Raises ValueError and RuntimeError for shapes that do not fit.
+        Initial states default to zeros. Raises ValueError and RuntimeError for shapes that do not
+        fit.
         """
         packed = isinstance(input, PackedSequence)
         if packed:
@@ -133,7 +175,9 @@ class RNNBase(Module):
     def _sequence(self, input: Any) -> tuple:
         """The input as (steps, batch, features), and whether it had no batch."""
         if input.dim() not in (2, 3):
-            raise ValueError(f"{self._kind()}: Expected input to be 2D or 3D, got {input.dim()}D instead")
+            raise ValueError(
+                f"{self._kind()}: Expected input to be 2D or 3D, got {input.dim()}D instead"
+            )
         if input.dim() == 2:
             return input.unsqueeze(1), True
         return (input.transpose(0, 1) if self.batch_first else input), False
@@ -145,11 +189,16 @@ class RNNBase(Module):
         weight = self._all_weights[0][0]
         dtype = getattr(self, weight).dtype
         if x.dtype != dtype:
-            raise ValueError(f"RNN input dtype ({x.dtype}) does not match weight dtype ({dtype}). Convert input: "
-                             f"input.to({dtype}), or convert model: model.to({x.dtype})")  # fmt: skip
+            raise ValueError(
+                f"RNN input dtype ({x.dtype}) does not match weight dtype ({dtype}). Convert "
+                "input: "
+                f"input.to({dtype}), or convert model: model.to({x.dtype})"
+            )
         if x.size(-1) != self.input_size:
-            raise RuntimeError("input.size(-1) must be equal to input_size. Expected "
-                               f"{self.input_size}, got {x.size(-1)}")  # fmt: skip
+            raise RuntimeError(
+                "input.size(-1) must be equal to input_size. Expected "
+                f"{self.input_size}, got {x.size(-1)}"
+            )
 
     def _batched(self, hx: Any, single: bool) -> Any:
         """The initial states with a batch dimension."""
@@ -160,7 +209,11 @@ class RNNBase(Module):
         dims = [h.dim() for h in given]
         if any(d != (2 if single else 3) for d in dims):
             kind, want = ("unbatched 2-D", 2) if single else ("batched 3-D", 3)
-            got = "(" + ", ".join(f"{d}-D" for d in dims) + ") tensors" if several else f"{dims[0]}-D tensor"
+            got = (
+                "(" + ", ".join(f"{d}-D" for d in dims) + ") tensors"
+                if several
+                else f"{dims[0]}-D tensor"
+            )
             raise RuntimeError(f"For {kind} input, {names} should also be {want}-D but got {got}")
         if not single:
             return hx
@@ -190,7 +243,9 @@ class RNNBase(Module):
             outs = []
             for direction in range(directions):
                 k = layer * directions + direction
-                out, *ends = self._run(x, [s[k] for s in initial], self._weights(k), rows[::-1] if direction else rows)
+                out, *ends = self._run(
+                    x, [s[k] for s in initial], self._weights(k), rows[::-1] if direction else rows
+                )
                 outs.append(out)
                 last.append(tuple(ends))
             x = OPS["cat"].entry(outs, -1) if directions == 2 else outs[0]
@@ -199,7 +254,8 @@ class RNNBase(Module):
         return x, tuple(OPS["stack"].entry(list(s)) for s in zip(*last, strict=True))
 
     def _weights(self, k: int) -> list:
-        """w_ih, w_hh, b_ih, b_hh and w_hr of one layer and direction, None for what is not there."""
+        """w_ih, w_hh, b_ih, b_hh and w_hr of one layer and direction, None for what is not
+        there."""
         weights = [getattr(self, name) for name in self._all_weights[k]]
         projection = [weights.pop()] if self.proj_size else [None]
         return (weights if self.bias else [*weights, None, None]) + projection
@@ -210,7 +266,9 @@ class RNNBase(Module):
 
     def _wrap_up(self, input: Any, out: Any, last: tuple, packed: bool, single: bool) -> tuple:
         if packed:
-            out = PackedSequence(out, input.batch_sizes, input.sorted_indices, input.unsorted_indices)
+            out = PackedSequence(
+                out, input.batch_sizes, input.sorted_indices, input.unsorted_indices
+            )
             if input.unsorted_indices is not None:
                 last = tuple(h.index_select(1, input.unsorted_indices) for h in last)
         elif single:
@@ -229,15 +287,39 @@ def _steps(sizes: list[int]) -> tuple:
 class RNN(RNNBase):
     """h' = tanh(x W_ih^T + b_ih + h W_hh^T + b_hh), or with relu (Elman 1990)."""
 
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh",
-                 bias: bool = True, batch_first: bool = False, dropout: float = 0.0, bidirectional: bool = False,
-                 device: Any = None, dtype: Any = None, **wrong: Any) -> None:  # fmt: skip
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        **wrong: Any,
+    ) -> None:
         _no_projection(wrong)
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+            raise ValueError(
+                f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
+            )
         self.__dict__["nonlinearity"] = nonlinearity
-        super().__init__("RNN_" + nonlinearity.upper(), input_size, hidden_size, num_layers, bias, batch_first, dropout,
-                         bidirectional, 0, device, dtype)  # fmt: skip
+        super().__init__(
+            "RNN_" + nonlinearity.upper(),
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            0,
+            device,
+            dtype,
+        )
 
     def _run(self, x: Any, states: list, weights: list, rows: tuple) -> tuple:
         return recurrent.rnn_layer(x, *states, *weights[:4], rows, self.nonlinearity)
@@ -246,11 +328,32 @@ class RNN(RNNBase):
 class LSTM(RNNBase):
     """Long short-term memory: c' = f c + i g, h' = o tanh(c') (Hochreiter and Schmidhuber 1997)."""
 
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-                 dropout: float = 0.0, bidirectional: bool = False, proj_size: int = 0, device: Any = None,
-                 dtype: Any = None) -> None:  # fmt: skip
-        super().__init__("LSTM", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size,
-                         device, dtype)  # fmt: skip
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            "LSTM",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            proj_size,
+            device,
+            dtype,
+        )
 
     def _run(self, x: Any, states: list, weights: list, rows: tuple) -> tuple:
         return recurrent.lstm_layer(x, *states, *weights, rows)[:3]
@@ -259,12 +362,33 @@ class LSTM(RNNBase):
 class GRU(RNNBase):
     """Gated recurrent unit: h' = (1 - z) n + z h (Cho et al. 2014)."""
 
-    def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = True, batch_first: bool = False,
-                 dropout: float = 0.0, bidirectional: bool = False, device: Any = None, dtype: Any = None,
-                 **wrong: Any) -> None:  # fmt: skip
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        **wrong: Any,
+    ) -> None:
         _no_projection(wrong)
-        super().__init__("GRU", input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device,
-                         dtype)  # fmt: skip
+        super().__init__(
+            "GRU",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            0,
+            device,
+            dtype,
+        )
 
     def _run(self, x: Any, states: list, weights: list, rows: tuple) -> tuple:
         return recurrent.gru_layer(x, *states, *weights[:4], rows)[:2]
@@ -277,14 +401,21 @@ def _no_projection(wrong: dict) -> None:
         raise TypeError(f"got an unexpected keyword argument '{next(iter(wrong))}'")
 
 
-# -- cells -----------------------------------------------------------------------------------------------------------
+# -- cells ----------------------------------------------------------------------------------------
 
 
 class RNNCellBase(Module):
     """The parameters and checks of a cell."""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool, num_chunks: int, device: Any = None,
-                 dtype: Any = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool,
+        num_chunks: int,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__()
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         rows = num_chunks * hidden_size
@@ -301,26 +432,42 @@ class RNNCellBase(Module):
             init.uniform_(weight, -bound, bound)
 
     def extra_repr(self) -> str:
-        text = f"{self.input_size}, {self.hidden_size}" + ("" if self.bias is True else f", bias={self.bias}")
+        text = f"{self.input_size}, {self.hidden_size}" + (
+            "" if self.bias is True else f", bias={self.bias}"
+        )
         nonlinearity = self.__dict__.get("nonlinearity", "tanh")
         return text if nonlinearity == "tanh" else f"{text}, nonlinearity={nonlinearity}"
 
     def _prepare(self, input: Any, states: tuple) -> tuple:
-        """Input and states as matrices, zeros for states not given, and whether there was no batch."""
+        """Input and states as matrices, zeros for states not given, and whether there was no
+        batch."""
         name = type(self).__name__
         if input.dim() not in (1, 2):
             raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
         single = input.dim() == 1
         x = input.unsqueeze(0) if single else input
         if x.size(1) != self.input_size:
-            raise RuntimeError(f"input has inconsistent input_size: got {x.size(1)} expected {self.input_size}")
+            raise RuntimeError(
+                f"input has inconsistent input_size: got {x.size(1)} expected {self.input_size}"
+            )
         out = []
         for k, h in enumerate(states):
-            h = zeros((x.size(0), self.hidden_size), x) if h is None else h.unsqueeze(0) if h.dim() == 1 and single else h
+            h = (
+                zeros((x.size(0), self.hidden_size), x)
+                if h is None
+                else h.unsqueeze(0)
+                if h.dim() == 1 and single
+                else h
+            )
             if h.size(0) != x.size(0):
-                raise RuntimeError(f"Input batch size {x.size(0)} doesn't match hidden{k} batch size {h.size(0)}")
+                raise RuntimeError(
+                    f"Input batch size {x.size(0)} doesn't match hidden{k} batch size {h.size(0)}"
+                )
             if h.dim() != 2 or h.size(1) != self.hidden_size:
-                raise RuntimeError(f"hidden{k} has inconsistent hidden_size: got {h.size(-1)}, expected {self.hidden_size}")
+                raise RuntimeError(
+                    f"hidden{k} has inconsistent hidden_size: got {h.size(-1)}, expected "
+                    f"{self.hidden_size}"
+                )
             out.append(h)
         return x, out, single
 
@@ -331,8 +478,15 @@ class RNNCellBase(Module):
 class RNNCell(RNNCellBase):
     """h' = tanh(x W_ih^T + b_ih + h W_hh^T + b_hh), or with relu."""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", device: Any = None,
-                 dtype: Any = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(input_size, hidden_size, bias, 1, device, dtype)
         self.nonlinearity = nonlinearity
 
@@ -349,7 +503,14 @@ class RNNCell(RNNCellBase):
 class LSTMCell(RNNCellBase):
     """c' = f c + i g, h' = o tanh(c')."""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(input_size, hidden_size, bias, 4, device, dtype)
 
     def forward(self, input: Any, hx: Any = None) -> tuple:
@@ -365,7 +526,14 @@ class LSTMCell(RNNCellBase):
 class GRUCell(RNNCellBase):
     """h' = (1 - z) n + z h."""
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(input_size, hidden_size, bias, 3, device, dtype)
 
     def forward(self, input: Any, hx: Any = None) -> Any:

@@ -22,7 +22,9 @@ FEW = 4  # elements that are added one by one, sooner than by np.add.reduceat
 
 @primitive(linear=True)
 def segments(x: Any, /, starts: Any, stops: Any, axis: int) -> Any:
-    """Sums of x[start:stop] along `axis` (negative), one for each pair of the non-decreasing `starts` and `stops`."""
+    """Sums of x[start:stop] along `axis` (negative), one for each pair of the
+    non-decreasing `starts` and `stops`.
+    """
     lengths = stops - starts
     longest = int(lengths.max(initial=0))
     if longest <= FEW:
@@ -97,7 +99,9 @@ def spread_adaptive(g: Any, x_shape: tuple, size: Sizes) -> Any:
 
 
 def adaptive_largest(x: Any, /, size: Sizes) -> Any:
-    """The largest of each of so many parts along the last axes, and its place in the flattened image."""
+    """The largest of each of so many parts along the last axes, and its place in the
+    flattened image.
+    """
     image = x.shape[-len(size) :]
     places = np.broadcast_to(np.arange(math.prod(image)).reshape(image), x.shape)
     for axis, m in reversed(list(enumerate(size, -len(size)))):

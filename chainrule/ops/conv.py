@@ -148,7 +148,9 @@ def convolve(
     dilation: Sizes,
     groups: int,
 ) -> Any:
-    """Responses (n, o, *size) of images x (n, c, ...) to kernels w (o, c / groups, ...), with `bias` (o,) added."""
+    """Responses (n, o, *size) of images x (n, c, ...) to kernels w (o, c / groups, ...),
+    with `bias` (o,) added.
+    """
     windows = grouped_windows(x, w.shape[2:], size, stride, padding, dilation, groups)
     w = w.reshape(groups, w.shape[0] // groups, math.prod(w.shape[1:]))
     out = np.empty((x.shape[0], *w.shape[:2], math.prod(size)), x.dtype)
@@ -174,7 +176,9 @@ def convolve_back(
     dilation: Sizes,
     groups: int,
 ) -> Any:
-    """Images (n, c, *size) that responses y (n, o, ...) paint with kernels w (o, c / groups, ...), with `bias` (c,) added."""
+    """Images (n, c, *size) that responses y (n, o, ...) paint with kernels w (o, c /
+    groups, ...), with `bias` (c,) added.
+    """
     margin = opposite_padding(y.shape, w.shape, size, stride, padding, dilation, groups)
     if margin is not None:
         return convolve(y, turned(w, groups), bias, size, stride, margin, dilation, groups)
@@ -191,7 +195,9 @@ def convolve_back(
 
 
 def painted(y: Any, w: Any, groups: int) -> Iterator[tuple[slice, Any]]:
-    """What responses add to the windows (n, groups, c, *kernel, *size) of images, some examples at a time."""
+    """What responses add to the windows (n, groups, c, *kernel, *size) of images, some
+    examples at a time.
+    """
     shape = (groups, *w.shape[1:], *y.shape[2:])
     y = y.reshape(y.shape[0], groups, y.shape[1] // groups, math.prod(y.shape[2:]))
     w = w.reshape(groups, w.shape[0] // groups, math.prod(w.shape[1:])).swapaxes(1, 2)
@@ -204,7 +210,9 @@ def painted(y: Any, w: Any, groups: int) -> Iterator[tuple[slice, Any]]:
 def opposite_padding(
     y: Sizes, w: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
 ) -> Sizes | None:
-    """The padding with which a convolution does what `convolve_back` is asked for, if one can, and with no more work."""
+    """The padding with which a convolution does what `convolve_back` is asked for, if one
+    can, and with no more work.
+    """
     if any(s != 1 for s in stride) or w[0] > 2 * groups * w[1]:
         return None
     margin = tuple([d * (k - 1) - p for d, k, p in zip(dilation, w[2:], padding, strict=True)])
@@ -213,7 +221,9 @@ def opposite_padding(
 
 
 def turned(w: Any, groups: int) -> Any:
-    """Kernels (o, c / groups, ...) turned around, and seen from the other side: (c, o / groups, ...)."""
+    """Kernels (o, c / groups, ...) turned around, and seen from the other side: (c, o /
+    groups, ...).
+    """
     w = w[(..., *(slice(None, None, -1),) * (w.ndim - 2))]
     o, c, kernel = w.shape[0] // groups, w.shape[1], w.shape[2:]
     return np.ascontiguousarray(w.reshape(groups, o, c, *kernel).swapaxes(1, 2)).reshape(
@@ -225,7 +235,9 @@ def turned(w: Any, groups: int) -> Any:
 def convolve_kernel(
     x: Any, y: Any, /, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
 ) -> Any:
-    """Kernels (o, c / groups, *size) that say how responses y (n, o, ...) go with images x (n, c, ...)."""
+    """Kernels (o, c / groups, *size) that say how responses y (n, o, ...) go with images x
+    (n, c, ...).
+    """
     channels, place = x.shape[1] // groups, y.shape[2:]
     rows = channels * math.prod(size)
     windows = grouped_windows(x, size, place, stride, padding, dilation, groups)
@@ -413,7 +425,9 @@ def _check_output_padding(output_padding: list, stride: list, dilation: list) ->
 def _same(
     name: str, input: Any, weight: Any, stride: list, dilation: list, padding: str
 ) -> tuple[Any, list]:
-    """The input, padded where the two sides differ, and the padding that `padding='same'` or 'valid' stands for."""
+    """The input, padded where the two sides differ, and the padding that `padding='same'`
+    or 'valid' stands for.
+    """
     if padding == "valid":
         return input, [0] * len(stride)
     if padding != "same":
@@ -500,7 +514,9 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    """Sums of products of `weight` (out, in / groups, kh, kw) with each window of `input` (n, in, h, w), plus `bias`."""
+    """Sums of products of `weight` (out, in / groups, kh, kw) with each window of `input`
+    (n, in, h, w), plus `bias`.
+    """
     return _convolution("conv2d", input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -514,14 +530,18 @@ def conv3d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    """Sums of products of `weight` (out, in / groups, kd, kh, kw) with each window of `input` (n, in, d, h, w), plus `bias`."""
+    """Sums of products of `weight` (out, in / groups, kd, kh, kw) with each window of
+    `input` (n, in, d, h, w), plus `bias`.
+    """
     return _convolution("conv3d", input, weight, bias, stride, padding, dilation, groups)
 
 
 @function(method=False, namespace="nn.functional", alias="torch.conv_transpose1d")
 def conv_transpose1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
                      groups: int = 1, dilation: Any = 1) -> Any:  # fmt: skip
-    """The transpose of conv1d: each element of `input` (n, in, length) adds its multiple of `weight` (in, out / groups, k)."""
+    """The transpose of conv1d: each element of `input` (n, in, length) adds its multiple
+    of `weight` (in, out / groups, k).
+    """
     return _transposed(
         "conv_transpose1d", input, weight, bias, stride, padding, output_padding, groups, dilation
     )
@@ -530,7 +550,9 @@ def conv_transpose1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1,
 @function(method=False, namespace="nn.functional", alias="torch.conv_transpose2d")
 def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
                      groups: int = 1, dilation: Any = 1) -> Any:  # fmt: skip
-    """The transpose of conv2d, with `weight` (in, out / groups, kh, kw); `output_padding` makes the output that much larger."""
+    """The transpose of conv2d, with `weight` (in, out / groups, kh, kw); `output_padding`
+    makes the output that much larger.
+    """
     return _transposed(
         "conv_transpose2d", input, weight, bias, stride, padding, output_padding, groups, dilation
     )

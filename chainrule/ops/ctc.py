@@ -114,7 +114,9 @@ def ctc_slopes(
     blank: int,
     zero_infinity: bool,
 ) -> Any:
-    """The derivative of each loss by the logits behind `x`: softmax less the share of each label."""
+    """The derivative of each loss by the logits behind `x`: softmax less the share of each
+    label.
+    """
     labels, skips = _states(targets, blank)
     emitted = _gathered(x, labels)
     beta = _betas(emitted, labels, skips, lengths, _ends(target_lengths, labels.shape[1]))

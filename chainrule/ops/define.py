@@ -144,7 +144,9 @@ class Op:
                 self.places.setdefault(name, self.places[public])
 
     def set_rules(self, rules: Sequence, joint: bool = False) -> None:
-        """Give the operator its derivative; `joint`: one rule that returns every input's cotangent."""
+        """Give the operator its derivative; `joint`: one rule that returns every input's
+        cotangent.
+        """
         missing = 0 if joint or not rules or self.n > 2 else self.n - len(rules)
         self.joint, self.rules = joint, (*rules, *(None,) * missing)
         for name in DERIVED:
@@ -800,7 +802,9 @@ def viewer(op: Op) -> Callable:
 
 
 def parametric(op: Op) -> Callable:
-    """The public function of an operator of one tensor and other arguments that makes new arrays."""
+    """The public function of an operator of one tensor and other arguments that makes new
+    arrays.
+    """
     kernel, total, star, extra = op.kernel, op.total, op.star, op.extra
     anything, floats, result = op.promote is MOVE, "f" in (op.takes or "f"), op.result
 
@@ -936,6 +940,16 @@ def alike(inputs: Sequence, numbers: bool) -> list | None:
 
 def _together(*results: Any) -> tuple:
     return results
+
+
+def check_apart(out: Any, arrays: Sequence) -> None:
+    """Raise if `out` looks at memory of the arrays that are to be written into it."""
+    if out._data.size and any(np.may_share_memory(out._data, a) for a in arrays):
+        raise RuntimeError(
+            "unsupported operation: some elements of the input tensor and the written-to tensor "
+            "refer to a single memory location. Please clone() the tensor before performing the "
+            "operation."
+        )
 
 
 def lister(op: Op) -> Callable:
@@ -1196,7 +1210,9 @@ def _writes_directly(data: Any, operands: list) -> bool:
 
 
 def assign(self: Any, result: Any, name: str) -> Any:
-    """Write `result` (computed from `self` out of place) into `self`, and give `self` its history."""
+    """Write `result` (computed from `self` out of place) into `self`, and give `self` its
+    history.
+    """
     if result._data.shape != self._data.shape:
         raise RuntimeError(
             f"output with shape {list(self._data.shape)} doesn't match the broadcast shape "

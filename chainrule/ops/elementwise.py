@@ -27,9 +27,13 @@ BITS = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
 @primitive(
-    define=elementwise, promote=MOVE, namespace="primitive", method=False, inplace=False,
+    define=elementwise,
+    promote=MOVE,
+    namespace="primitive",
+    method=False,
+    inplace=False,
     linear=True,
-)  # fmt: skip
+)
 def keep(x: Any, /, mask: Any) -> Any:
     """x where the mask holds, else 0 (for NaN too): an integer product on the bits."""
     bits = BITS.get(x.dtype.itemsize)
@@ -97,28 +101,60 @@ plus = elementwise(
     np.add, vjp=(lambda g: g, lambda g: g), name="add", method=False, inplace=False, linear=True
 )
 minus = elementwise(
-    np.subtract, vjp=(lambda g: g, lambda g: -g), name="sub", method=False, inplace=False,
-    linear=True, takes="ifc", each=NO_BOOL, refusal=NO_BOOLS,
-)  # fmt: skip
+    np.subtract,
+    vjp=(lambda g: g, lambda g: -g),
+    name="sub",
+    method=False,
+    inplace=False,
+    linear=True,
+    takes="ifc",
+    each=NO_BOOL,
+    refusal=NO_BOOLS,
+)
 reversed_minus = elementwise(
-    lambda x, y, /: y - x, vjp=(lambda g: -g, lambda g: g), name="rsub", method=False,
-    inplace=False, linear=True, takes="ifc", each=NO_BOOL, refusal=NO_BOOLS, node="RsubBackward0",
-    scalar_nodes="RsubBackward1", numbers="right",
-)  # fmt: skip
+    lambda x, y, /: y - x,
+    vjp=(lambda g: -g, lambda g: g),
+    name="rsub",
+    method=False,
+    inplace=False,
+    linear=True,
+    takes="ifc",
+    each=NO_BOOL,
+    refusal=NO_BOOLS,
+    node="RsubBackward0",
+    scalar_nodes="RsubBackward1",
+    numbers="right",
+)
 mul = elementwise(
-    np.multiply, vjp=(lambda g, y: g * y, lambda g, x: g * x), name="mul", alias="multiply",
-    wide=True, doc="input * other, elementwise.",
-)  # fmt: skip
+    np.multiply,
+    vjp=(lambda g, y: g * y, lambda g, x: g * x),
+    name="mul",
+    alias="multiply",
+    wide=True,
+    doc="input * other, elementwise.",
+)
 quotient = elementwise(
-    np.divide, promote=FLOAT, vjp=(lambda g, y: g / y, lambda g, y, out: -g * out / y), name="div",
-    method=False, inplace=False, wide=True,
-)  # fmt: skip
+    np.divide,
+    promote=FLOAT,
+    vjp=(lambda g, y: g / y, lambda g, y, out: -g * out / y),
+    name="div",
+    method=False,
+    inplace=False,
+    wide=True,
+)
 neg = elementwise(
-    np.negative, vjp=lambda g: -g, name="neg", alias="negative", linear=True, takes="ifc",
-    refusal="Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
-        "invert a mask, use the `~` or `logical_not()` operator instead.",
+    np.negative,
+    vjp=lambda g: -g,
+    name="neg",
+    alias="negative",
+    linear=True,
+    takes="ifc",
+    refusal=(
+        "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+        "invert a mask, use the `~` or `logical_not()` operator instead."
+    ),
     doc="-input, elementwise.",
-)  # fmt: skip
+)
 reciprocal = elementwise(
     np.reciprocal, promote=FLOAT, vjp=lambda g, out: -g * out * out, doc="1 / input, elementwise."
 )
@@ -157,30 +193,57 @@ def _fmod(x: Any, y: Any, /) -> Any:
 
 
 floor_quotient = elementwise(
-    _floor_quotient, vjp=(zero, zero), name="div_floor", namespace="primitive", method=False,
-    inplace=False, takes="if", node="DivBackward2", wide=True,
-)  # fmt: skip
+    _floor_quotient,
+    vjp=(zero, zero),
+    name="div_floor",
+    namespace="primitive",
+    method=False,
+    inplace=False,
+    takes="if",
+    node="DivBackward2",
+    wide=True,
+)
 trunc_quotient = elementwise(
-    _trunc_quotient, vjp=(zero, zero), name="div_trunc", namespace="primitive", method=False,
-    inplace=False, takes="if", node="DivBackward2", wide=True,
-)  # fmt: skip
+    _trunc_quotient,
+    vjp=(zero, zero),
+    name="div_trunc",
+    namespace="primitive",
+    method=False,
+    inplace=False,
+    takes="if",
+    node="DivBackward2",
+    wide=True,
+)
 floor_divide = elementwise(
-    _floor_quotient, vjp=(underivable("floor_divide"),) * 2, name="floor_divide", takes="if",
-    node="NotImplemented", wide=True,
+    _floor_quotient,
+    vjp=(underivable("floor_divide"),) * 2,
+    name="floor_divide",
+    takes="if",
+    node="NotImplemented",
+    wide=True,
     doc="The quotient rounded down, elementwise. Raises RuntimeError for integers divided by 0.",
-)  # fmt: skip
+)
 remainder = elementwise(
-    _remainder, ufunc=np.remainder, name="remainder", takes="if",
-    vjp=(lambda g: g, lambda g, x, y: -g * np.floor(x / y)), node="RemainderBackward1",
+    _remainder,
+    ufunc=np.remainder,
+    name="remainder",
+    takes="if",
+    vjp=(lambda g: g, lambda g, x, y: -g * np.floor(x / y)),
+    node="RemainderBackward1",
     scalar_nodes="RemainderBackward0",
     doc="input - other * floor(input / other): the remainder with the sign of the divisor.",
-)  # fmt: skip
+)
 fmod = elementwise(
-    _fmod, ufunc=np.fmod, name="fmod", takes="if", numbers="right",
-    vjp=(lambda g: g, lambda g, x, y: -g * np.trunc(x / y)), node="FmodBackward1",
+    _fmod,
+    ufunc=np.fmod,
+    name="fmod",
+    takes="if",
+    numbers="right",
+    vjp=(lambda g: g, lambda g, x, y: -g * np.trunc(x / y)),
+    node="FmodBackward1",
     scalar_nodes="FmodBackward0",
     doc="input - other * trunc(input / other): the remainder with the sign of the dividend.",
-)  # fmt: skip
+)
 ROUNDED_QUOTIENTS = {None: quotient, "floor": floor_quotient, "trunc": trunc_quotient}
 
 
@@ -322,9 +385,14 @@ def addcdiv(
 
 
 @op(
-    promote=SAME, name="lerp", method=False, wide=True, takes="fc", node="LerpBackward1",
+    promote=SAME,
+    name="lerp",
+    method=False,
+    wide=True,
+    takes="fc",
+    node="LerpBackward1",
     scalar_nodes="LerpBackward0",
-)  # fmt: skip
+)
 def interpolate(x: Any, end: Any, weight: Any, /) -> Any:
     """x + weight * (end - x), counted from the nearer of the two ends."""
     difference = end - x
@@ -434,9 +502,15 @@ def _power_by_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
 
 
 power = elementwise(
-    _power, ufunc=np.power, name="pow", vjp=(_power_by_base, _power_by_exponent), method=False,
-    inplace=False, node="PowBackward1", scalar_nodes="PowBackward0 PowBackward2",
-)  # fmt: skip
+    _power,
+    ufunc=np.power,
+    name="pow",
+    vjp=(_power_by_base, _power_by_exponent),
+    method=False,
+    inplace=False,
+    node="PowBackward1",
+    scalar_nodes="PowBackward0 PowBackward2",
+)
 
 
 @function(inplace="pow_")
@@ -476,13 +550,19 @@ sqrt = elementwise(
     np.sqrt, promote=FLOAT, vjp=lambda g, out: g / (2 * out), doc="Square root of each element."
 )
 rsqrt = elementwise(
-    lambda x, /: 1 / np.sqrt(x), promote=FLOAT, vjp=lambda g, out: -0.5 * g * (out * out * out),
-    name="rsqrt", doc="1 / sqrt(input), elementwise.",
-)  # fmt: skip
+    lambda x, /: 1 / np.sqrt(x),
+    promote=FLOAT,
+    vjp=lambda g, out: -0.5 * g * (out * out * out),
+    name="rsqrt",
+    doc="1 / sqrt(input), elementwise.",
+)
 hypot = elementwise(
-    np.hypot, vjp=(lambda g, x, out: g * (x / out), lambda g, y, out: g * (y / out)), numbers=False,
-    takes="f", doc="sqrt(input^2 + other^2), elementwise, without overflow.",
-)  # fmt: skip
+    np.hypot,
+    vjp=(lambda g, x, out: g * (x / out), lambda g, y, out: g * (y / out)),
+    numbers=False,
+    takes="f",
+    doc="sqrt(input^2 + other^2), elementwise, without overflow.",
+)
 
 # -- exponentials and logarithms -------------------------------------------------------------------
 
@@ -490,34 +570,50 @@ exp = elementwise(
     np.exp, promote=FLOAT, vjp=lambda g, out: g * out, doc="e to the power of each element."
 )
 exp2 = elementwise(
-    np.exp2, promote=FLOAT, vjp=lambda g, out: g * out * LN2, alias="special.exp2",
+    np.exp2,
+    promote=FLOAT,
+    vjp=lambda g, out: g * out * LN2,
+    alias="special.exp2",
     doc="2 to the power of each element.",
-)  # fmt: skip
+)
 expm1 = elementwise(
-    np.expm1, promote=FLOAT, vjp=lambda g, out: g * (out + 1), alias="special.expm1",
+    np.expm1,
+    promote=FLOAT,
+    vjp=lambda g, out: g * (out + 1),
+    alias="special.expm1",
     doc="exp(input) - 1, exact for small elements too.",
-)  # fmt: skip
+)
 log = elementwise(
     np.log, promote=FLOAT, vjp=lambda g, x: g / x, doc="Natural logarithm of each element."
 )
 log2 = elementwise(
-    np.log2, promote=FLOAT, vjp=lambda g, x: g / (x * LN2),
+    np.log2,
+    promote=FLOAT,
+    vjp=lambda g, x: g / (x * LN2),
     doc="Logarithm of each element to base 2.",
-)  # fmt: skip
+)
 log10 = elementwise(
-    np.log10, promote=FLOAT, vjp=lambda g, x: g / (x * LN10),
+    np.log10,
+    promote=FLOAT,
+    vjp=lambda g, x: g / (x * LN10),
     doc="Logarithm of each element to base 10.",
-)  # fmt: skip
+)
 log1p = elementwise(
-    np.log1p, promote=FLOAT, vjp=lambda g, x: g / (x + 1), alias="special.log1p",
-    node="Log1PBackward0", doc="log(1 + input), exact for small elements too.",
-)  # fmt: skip
+    np.log1p,
+    promote=FLOAT,
+    vjp=lambda g, x: g / (x + 1),
+    alias="special.log1p",
+    node="Log1PBackward0",
+    doc="log(1 + input), exact for small elements too.",
+)
 
 
 @primitive(
-    define=elementwise, promote=FLOAT, alias="special.expit nn.functional.sigmoid",
+    define=elementwise,
+    promote=FLOAT,
+    alias="special.expit nn.functional.sigmoid",
     vjp=lambda g, out: g * out * (1 - out),
-)  # fmt: skip
+)
 def sigmoid(x: Any, /) -> Any:
     """1 / (1 + exp(-input)), elementwise."""
     return in_blocks(_logistic, x) if x.ndim and type(x) is np.ndarray else 1 / (1 + np.exp(-x))
@@ -539,28 +635,43 @@ def _logaddexp(x: Any, y: Any, /) -> Any:
 
 
 logaddexp = elementwise(
-    _logaddexp, ufunc=np.logaddexp,
-    vjp=(lambda g, x, y: g * sigmoid(x - y), lambda g, x, y: g * sigmoid(y - x)), name="logaddexp",
-    numbers=False, inplace=False, takes="fc",
+    _logaddexp,
+    ufunc=np.logaddexp,
+    vjp=(lambda g, x, y: g * sigmoid(x - y), lambda g, x, y: g * sigmoid(y - x)),
+    name="logaddexp",
+    numbers=False,
+    inplace=False,
+    takes="fc",
     doc="log(exp(input) + exp(other)), elementwise, without overflow.",
-)  # fmt: skip
+)
 logaddexp2 = elementwise(
     np.logaddexp2,
-    vjp=(lambda g, x, y: g * sigmoid((x - y) * LN2), lambda g, x, y: g * sigmoid((y - x) * LN2)),
-    numbers=False, inplace=False, takes="f",
+    vjp=(
+        lambda g, x, y: g * sigmoid((x - y) * LN2),
+        lambda g, x, y: g * sigmoid((y - x) * LN2),
+    ),
+    numbers=False,
+    inplace=False,
+    takes="f",
     doc="log2(2^input + 2^other), elementwise, without overflow.",
-)  # fmt: skip
+)
 ldexp = elementwise(
-    lambda x, y, /: x * np.exp2(y), promote=FLOAT, name="ldexp", numbers=False,
+    lambda x, y, /: x * np.exp2(y),
+    promote=FLOAT,
+    name="ldexp",
+    numbers=False,
     vjp=(lambda g, y: g * np.exp2(y), lambda g, out: g * out * LN2),
     doc="input * 2^other, elementwise.",
-)  # fmt: skip
+)
 
 
 @op(
-    name="frexp", extra=True, result=frexp_result, takes="f",
+    name="frexp",
+    extra=True,
+    result=frexp_result,
+    takes="f",
     refusal="torch.frexp() only supports floating-point dtypes",
-)  # fmt: skip
+)
 def frexp(x: Any, /) -> Any:
     """Mantissa and int32 exponent: input = mantissa * 2^exponent, 0.5 <= |mantissa| < 1."""
     mantissa, exponent = np.frexp(x)
@@ -581,32 +692,51 @@ cos = elementwise(
     np.cos, promote=FLOAT, vjp=lambda g, x: -g * np.sin(x), doc="Cosine of each element (radians)."
 )
 tan = elementwise(
-    np.tan, promote=FLOAT, vjp=lambda g, out: g * (1 + out * out),
+    np.tan,
+    promote=FLOAT,
+    vjp=lambda g, out: g * (1 + out * out),
     doc="Tangent of each element (radians).",
-)  # fmt: skip
+)
 asin = elementwise(
-    np.arcsin, promote=FLOAT, vjp=lambda g, x: g / np.sqrt(1 - x * x), name="asin", alias="arcsin",
+    np.arcsin,
+    promote=FLOAT,
+    vjp=lambda g, x: g / np.sqrt(1 - x * x),
+    name="asin",
+    alias="arcsin",
     doc="Inverse sine of each element, in [-pi/2, pi/2].",
-)  # fmt: skip
+)
 acos = elementwise(
-    np.arccos, promote=FLOAT, vjp=lambda g, x: -g / np.sqrt(1 - x * x), name="acos", alias="arccos",
+    np.arccos,
+    promote=FLOAT,
+    vjp=lambda g, x: -g / np.sqrt(1 - x * x),
+    name="acos",
+    alias="arccos",
     doc="Inverse cosine of each element, in [0, pi].",
-)  # fmt: skip
+)
 atan = elementwise(
-    np.arctan, promote=FLOAT, vjp=lambda g, x: g / (x * x + 1), name="atan", alias="arctan",
+    np.arctan,
+    promote=FLOAT,
+    vjp=lambda g, x: g / (x * x + 1),
+    name="atan",
+    alias="arctan",
     doc="Inverse tangent of each element, in (-pi/2, pi/2).",
-)  # fmt: skip
+)
 sinh = elementwise(
     np.sinh, promote=FLOAT, vjp=lambda g, x: g * np.cosh(x), doc="Hyperbolic sine of each element."
 )
 cosh = elementwise(
-    np.cosh, promote=FLOAT, vjp=lambda g, x: g * np.sinh(x),
+    np.cosh,
+    promote=FLOAT,
+    vjp=lambda g, x: g * np.sinh(x),
     doc="Hyperbolic cosine of each element.",
-)  # fmt: skip
+)
 tanh = elementwise(
-    np.tanh, promote=FLOAT, vjp=lambda g, out: g - g * out * out, alias="nn.functional.tanh",
+    np.tanh,
+    promote=FLOAT,
+    vjp=lambda g, out: g - g * out * out,
+    alias="nn.functional.tanh",
     doc="Hyperbolic tangent of each element.",
-)  # fmt: skip
+)
 
 
 def _acosh_slope(x: Any) -> Any:
@@ -615,17 +745,29 @@ def _acosh_slope(x: Any) -> Any:
 
 
 asinh = elementwise(
-    np.arcsinh, promote=FLOAT, vjp=lambda g, x: g / np.sqrt(x * x + 1), name="asinh",
-    alias="arcsinh", doc="Inverse hyperbolic sine of each element.",
-)  # fmt: skip
+    np.arcsinh,
+    promote=FLOAT,
+    vjp=lambda g, x: g / np.sqrt(x * x + 1),
+    name="asinh",
+    alias="arcsinh",
+    doc="Inverse hyperbolic sine of each element.",
+)
 acosh = elementwise(
-    np.arccosh, promote=FLOAT, name="acosh", alias="arccosh", vjp=lambda g, x: g / _acosh_slope(x),
+    np.arccosh,
+    promote=FLOAT,
+    name="acosh",
+    alias="arccosh",
+    vjp=lambda g, x: g / _acosh_slope(x),
     doc="Inverse hyperbolic cosine of each element.",
-)  # fmt: skip
+)
 atanh = elementwise(
-    np.arctanh, promote=FLOAT, vjp=lambda g, x: g / (1 - x * x), name="atanh", alias="arctanh",
+    np.arctanh,
+    promote=FLOAT,
+    vjp=lambda g, x: g / (1 - x * x),
+    name="atanh",
+    alias="arctanh",
     doc="Inverse hyperbolic tangent of each element.",
-)  # fmt: skip
+)
 
 
 def _by_square_sum(g: Any, part: Any, other: Any) -> Any:
@@ -635,20 +777,37 @@ def _by_square_sum(g: Any, part: Any, other: Any) -> Any:
 
 
 atan2 = elementwise(
-    np.arctan2, promote=FLOAT, name="atan2", alias="arctan2", numbers=False, takes="bif",
+    np.arctan2,
+    promote=FLOAT,
+    name="atan2",
+    alias="arctan2",
+    numbers=False,
+    takes="bif",
     vjp=(lambda g, x, y: _by_square_sum(g, y, x), lambda g, x, y: -_by_square_sum(g, x, y)),
     doc="The angle of the point (other, input) in the plane, in [-pi, pi].",
-)  # fmt: skip
+)
 deg2rad = elementwise(
-    lambda x, /: x * (PI / 180), promote=FLOAT, vjp=lambda g: g * (PI / 180), name="deg2rad",
-    linear=True, takes="bif", refusal="deg2rad is not supported for complex tensors.",
-    node="Deg2RadBackward0", doc="Degrees to radians: input * pi / 180.",
-)  # fmt: skip
+    lambda x, /: x * (PI / 180),
+    promote=FLOAT,
+    vjp=lambda g: g * (PI / 180),
+    name="deg2rad",
+    linear=True,
+    takes="bif",
+    refusal="deg2rad is not supported for complex tensors.",
+    node="Deg2RadBackward0",
+    doc="Degrees to radians: input * pi / 180.",
+)
 rad2deg = elementwise(
-    lambda x, /: x * (180 / PI), promote=FLOAT, vjp=lambda g: g * (180 / PI), name="rad2deg",
-    linear=True, takes="bif", refusal="rad2deg is not supported for complex tensors.",
-    node="Rad2DegBackward0", doc="Radians to degrees: input * 180 / pi.",
-)  # fmt: skip
+    lambda x, /: x * (180 / PI),
+    promote=FLOAT,
+    vjp=lambda g: g * (180 / PI),
+    name="rad2deg",
+    linear=True,
+    takes="bif",
+    refusal="rad2deg is not supported for complex tensors.",
+    node="Rad2DegBackward0",
+    doc="Radians to degrees: input * 180 / pi.",
+)
 
 # -- sign, size, rounding --------------------------------------------------------------------------
 
@@ -675,23 +834,36 @@ def _rint(x: Any, /) -> Any:
 
 
 absolute = elementwise(
-    np.absolute, vjp=lambda g, x: g * np.sign(x).conj(), name="abs", alias="absolute", takes="ifc",
+    np.absolute,
+    vjp=lambda g, x: g * np.sign(x).conj(),
+    name="abs",
+    alias="absolute",
+    takes="ifc",
     doc="|input|, elementwise.",
-)  # fmt: skip
+)
 sign = elementwise(
-    _sgn, vjp=zero, name="sign", takes="bif",
-    refusal="Unlike NumPy, torch.sign is not intended to support complex numbers. "
-        "Please use torch.sgn instead.",
+    _sgn,
+    vjp=zero,
+    name="sign",
+    takes="bif",
+    refusal=(
+        "Unlike NumPy, torch.sign is not intended to support complex numbers. "
+        "Please use torch.sgn instead."
+    ),
     doc="-1, 0 or 1 for each element: its sign.",
-)  # fmt: skip
+)
 sgn = elementwise(
     _sgn, ufunc=np.sign, vjp=_sgn_rule, name="sgn", doc="input / |input|, elementwise, and 0 at 0."
 )
 copysign = elementwise(
-    np.copysign, promote=FLOAT, vjp=(lambda g, x, out: g * np.where(x == 0, 0, out / x), zero),
-    takes="bif", scalar_nodes="CopysignBackward1", numbers="right",
+    np.copysign,
+    promote=FLOAT,
+    vjp=(lambda g, x, out: g * np.where(x == 0, 0, out / x), zero),
+    takes="bif",
+    scalar_nodes="CopysignBackward1",
+    numbers="right",
     doc="The magnitude of input with the sign of other, elementwise.",
-)  # fmt: skip
+)
 ceil = elementwise(
     np.ceil, vjp=zero, takes="if", doc="The smallest integer not below each element."
 )
@@ -702,15 +874,21 @@ trunc = elementwise(
     np.trunc, vjp=zero, takes="if", alias="fix", doc="The integer part of each element."
 )
 frac = elementwise(
-    lambda x, /: x - np.trunc(x), vjp=lambda g: g, name="frac", takes="f",
+    lambda x, /: x - np.trunc(x),
+    vjp=lambda g: g,
+    name="frac",
+    takes="f",
     doc="input - trunc(input): the fractional part of each element.",
-)  # fmt: skip
+)
 rounded = elementwise(_rint, vjp=zero, name="round", method=False, inplace=False, takes="if")
 signbit = elementwise(
-    _signbit, name="signbit", inplace=False, takes="bif",
+    _signbit,
+    name="signbit",
+    inplace=False,
+    takes="bif",
     refusal="signbit is not implemented for complex tensors.",
     doc="Whether the sign bit of each element is set (that of -0.0 is).",
-)  # fmt: skip
+)
 
 
 @op(name="round_to", namespace="primitive", method=False, takes="f", node="RoundBackward1")
@@ -732,9 +910,13 @@ def round(input: Any, *, decimals: int | None = None, out: Any = None) -> Any:
 
 
 nextafter = elementwise(
-    np.nextafter, promote=MOVE, vjp=(lambda g, x, y: keep(g, x != y), zero), numbers=False,
-    takes="f", doc="The next floating-point number from input towards other.",
-)  # fmt: skip
+    np.nextafter,
+    promote=MOVE,
+    vjp=(lambda g, x, y: keep(g, x != y), zero),
+    numbers=False,
+    takes="f",
+    doc="The next floating-point number from input towards other.",
+)
 
 
 def _heaviside(x: Any, values: Any, /) -> Any:
@@ -744,10 +926,14 @@ def _heaviside(x: Any, values: Any, /) -> Any:
 
 
 heaviside = elementwise(
-    _heaviside, promote=MOVE, vjp=(underivable("heaviside"),) * 2, name="heaviside", numbers=False,
+    _heaviside,
+    promote=MOVE,
+    vjp=(underivable("heaviside"),) * 2,
+    name="heaviside",
+    numbers=False,
     node="NotImplemented",
     doc="The step function: 0 for negative elements, 1 for positive ones, `values` at 0.",
-)  # fmt: skip
+)
 gcd = elementwise(
     np.gcd, numbers=False, takes="i", doc="The greatest common divisor, elementwise, of integers."
 )

@@ -51,7 +51,9 @@ def cat(tensors: Any, /, dim: Any = 0) -> Any:
 
 
 def in_rows(x: Any) -> Any:
-    """The array in row-major order, which NumPy's joins do not give where all parts lie otherwise."""
+    """The array in row-major order, which NumPy's joins do not give where all parts lie
+    otherwise.
+    """
     return x.copy() if type(x) is np.ndarray and not x.flags.c_contiguous else x
 
 
@@ -344,7 +346,9 @@ def split_with_sizes(x: Any, /, split_sizes: Any, dim: Any = 0) -> Any:
 
 @op(promote=MOVE, outputs=0, linear=True)
 def unsafe_split(x: Any, /, split_size: Any, dim: Any = 0) -> Any:
-    """`split`, whose parts may be changed in place: nothing keeps watch over the memory they share."""
+    """`split`, whose parts may be changed in place: nothing keeps watch over the memory
+    they share.
+    """
     return parts(x, check_split(x, split_size, dim), dim % x.ndim)
 
 

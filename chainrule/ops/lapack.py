@@ -73,7 +73,9 @@ def many_small(A: Any) -> bool:
 
 
 def strict(gufunc: Callable, failed: Callable, *arrays: Any) -> Any:
-    """`gufunc(*arrays)`; if it failed for some matrix, the error that `failed()` returns is raised."""
+    """`gufunc(*arrays)`; if it failed for some matrix, the error that `failed()` returns
+    is raised.
+    """
     try:
         with np.errstate(invalid="raise"):
             return gufunc(*arrays)
@@ -149,7 +151,9 @@ def cholesky_failure(name: str, A: Any) -> LinAlgError:
 
 
 def cholesky_with_info(A: Any) -> tuple:
-    """Lower factors, and for each matrix 0 or the order of the leading minor that is not positive."""
+    """Lower factors, and for each matrix 0 or the order of the leading minor that is not
+    positive.
+    """
 
     def f(a: Any) -> tuple:
         c, info = routine("potrf", a.dtype)(a, lower=1, clean=1)
@@ -211,7 +215,9 @@ def reflectors(A: Any) -> tuple:
 
 
 def reflected(A: Any, tau: Any, columns: int | None = None) -> Any:
-    """The first columns (as many as A has, or `columns`) of the product of Householder reflections."""
+    """The first columns (as many as A has, or `columns`) of the product of Householder
+    reflections.
+    """
     m, n = A.shape[-2:]
     n = n if columns is None else columns
     if n > A.shape[-1]:

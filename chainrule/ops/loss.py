@@ -19,7 +19,7 @@ from ..dtypes import FROM_NUMPY
 from .define import SAME, Tensor, broadcast_error, function, not_a_tensor, op, scalar_name, state
 from .index import grid
 from .sort import put_along
-from .special import sigmoid
+from .elementwise import sigmoid
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -438,7 +438,9 @@ def kl_div(
 
 
 def class_weights(x: Any, target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any]:
-    """Targets with those to be ignored replaced by class 0, and the weight of each (0 for those)."""
+    """Targets with those to be ignored replaced by class 0, and the weight of each (0 for
+    those).
+    """
     ignored = target == ignore_index
     safe = np.where(ignored, 0, target)
     of_one = x.dtype.type(1) if weight is None else weight.astype(x.dtype)[safe]

@@ -1,4 +1,6 @@
-"""Losses that ask for a margin between right and wrong, and those of Gaussian and Poisson counts."""
+"""Losses that ask for a margin between right and wrong, and those of Gaussian and Poisson
+counts.
+"""
 
 from __future__ import annotations
 

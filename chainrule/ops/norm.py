@@ -21,7 +21,9 @@ from .pool import avg_pool2d
 
 
 def inner(a: Any, b: Any, axes: tuple) -> Any:
-    """The sum of a * b over axes, which stay with size 1; plain arrays need no room for the product."""
+    """The sum of a * b over axes, which stay with size 1; plain arrays need no room for
+    the product.
+    """
     last = a.ndim - 1
     if (
         type(a) is type(b) is np.ndarray
@@ -36,7 +38,9 @@ def inner(a: Any, b: Any, axes: tuple) -> Any:
 
 
 def reuse(ufunc: np.ufunc, a: Any, b: Any) -> Any:
-    """ufunc(a, b), in the memory of `a`, which nobody else may hold, where both are plain arrays."""
+    """ufunc(a, b), in the memory of `a`, which nobody else may hold, where both are plain
+    arrays.
+    """
     if type(a) is type(b) is np.ndarray and a.dtype is b.dtype:
         return ufunc(a, b, out=a)
     return ufunc(a, b)
@@ -78,7 +82,9 @@ def affine(y: Any, weight: Any, bias: Any, scales: tuple) -> Any:
 
 
 def restored(x: Any, view: tuple, axes: tuple, eps: float, extra: tuple) -> tuple[Any, Any]:
-    """The normalized input again, and its scale: by the statistics of the forward pass, unless `x` is to be differentiated."""
+    """The normalized input again, and its scale: by the statistics of the forward pass,
+    unless `x` is to be differentiated.
+    """
     y = x.reshape(view)
     if type(y) is np.ndarray:
         return reuse(np.multiply, y - extra[0], extra[1]), extra[1]
@@ -146,7 +152,9 @@ BATCH, LAYER, GROUP = _norm_op("batch_norm"), _norm_op("layer_norm"), _norm_op("
 def shifted_and_scaled(
     x: Any, weight: Any, bias: Any, /, mean: Any, variance: Any, view: tuple, eps: float
 ) -> Any:
-    """(x - mean) / sqrt(variance + eps) * weight + bias, by channel, for statistics known before."""
+    """(x - mean) / sqrt(variance + eps) * weight + bias, by channel, for statistics known
+    before.
+    """
     mean, scale = _known(x, mean, variance, eps)
     y = reuse(np.multiply, x.reshape(view) - mean, scale)
     return affine(y, weight, bias, mean.shape).reshape(x.shape)
@@ -176,7 +184,9 @@ def _check_floating(x: Any, name: str) -> None:
 
 
 def _check_mixed(x: Any, parameters: Sequence) -> None:
-    """Raise torch's error for parameters in another dtype (float32 ones may go with a half input)."""
+    """Raise torch's error for parameters in another dtype (float32 ones may go with a half
+    input).
+    """
     d = FROM_NUMPY[x._data.dtype]
     half = d.itemsize == 2
     for p in parameters:
@@ -233,7 +243,9 @@ def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: 
 
 
 def _follow(running: Any, new: Any, momentum: float) -> None:
-    """running = (1 - momentum) * running + momentum * new, in place; unrecorded and no new version, as in torch."""
+    """running = (1 - momentum) * running + momentum * new, in place; unrecorded and no new
+    version, as in torch.
+    """
     old = running._data
     old[...] = (1 - momentum) * old + momentum * new.reshape(old.shape)
 
@@ -260,7 +272,9 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
 
 
 def named(name: str) -> Callable:
-    """Decorator that registers the torch.* form of a function whose nn.functional form has other arguments."""
+    """Decorator that registers the torch.* form of a function whose nn.functional form has
+    other arguments.
+    """
 
     def register(f: Callable) -> Callable:
         f.__name__ = f.__qualname__ = name
@@ -293,7 +307,9 @@ class _Heard:
 @function(method=False)
 def native_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool,
                       momentum: float, eps: float) -> tuple:  # fmt: skip
-    """`batch_norm`, and the batch's mean and 1 / sqrt(variance + eps) by channel (empty in evaluation)."""
+    """`batch_norm`, and the batch's mean and 1 / sqrt(variance + eps) by channel (empty in
+    evaluation).
+    """
     heard = _Heard()
     out = _batch_norm(
         input, weight, bias, running_mean, running_var, training, momentum, eps, heard
@@ -383,7 +399,9 @@ def _layer_norm(
 def layer_norm(
     input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
-    """(input - mean) / sqrt(variance + eps) * weight + bias, over the last dimensions, whose shape is given."""
+    """(input - mean) / sqrt(variance + eps) * weight + bias, over the last dimensions,
+    whose shape is given.
+    """
     return _layer_norm(input, normalized_shape, weight, bias, eps)
 
 
@@ -439,7 +457,9 @@ def _check_group_norm(input: Any, groups: int, weight: Any, bias: Any) -> None:
 def group_norm(
     input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
-    """(input - mean) / sqrt(variance + eps) * weight + bias, over groups of neighbouring channels of each example."""
+    """(input - mean) / sqrt(variance + eps) * weight + bias, over groups of neighbouring
+    channels of each example.
+    """
     _check_group_norm(input, num_groups, weight, bias)
     return _group_norm(input, num_groups, weight, bias, eps)
 
@@ -492,7 +512,9 @@ def _(g, x, weight, extra, needs, axes, eps):
 def rms_norm(
     input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None
 ) -> Any:
-    """input / sqrt(mean of input^2 + eps) * weight, over the last dimensions; `eps` is the dtype's by default."""
+    """input / sqrt(mean of input^2 + eps) * weight, over the last dimensions; `eps` is the
+    dtype's by default.
+    """
     shape = _check_layer(input, normalized_shape, {"weight": weight}, "*")
     d = FROM_NUMPY[input._data.dtype]
     if not (d.is_floating_point or d.is_complex):

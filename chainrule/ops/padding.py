@@ -54,7 +54,9 @@ def cropped(x: Any, pads: Pads) -> tuple[Any, list]:
 
 @op(promote=MOVE, method=False, linear=True)
 def constant_pad_nd(x: Any, /, pad: Any, value: Any = 0) -> Any:
-    """The input with `value` around it: `pad` is (before, after) of the last dimension, then of the one before, and so on."""
+    """The input with `value` around it: `pad` is (before, after) of the last dimension,
+    then of the one before, and so on.
+    """
     check_length(pad, x.ndim)
     for i, (n, (b, a)) in enumerate(zip(x.shape, spans(pad, x.ndim), strict=True)):
         if n + b + a < 0 or max(-b, 0) > n:
@@ -104,7 +106,9 @@ def extended(x: Any, /, pads: Any, mode: str) -> Any:
 
 
 def _halves(pads: Pads, mode: str) -> tuple[list, list]:
-    """What is taken away before the edges are made, and the edges: only a circle closes over what is left."""
+    """What is taken away before the edges are made, and the edges: only a circle closes
+    over what is left.
+    """
     taken = [min(p, 0) if mode == "circular" else 0 for p in pads]
     return taken, [max(p, 0) for p in pads]
 

@@ -83,7 +83,9 @@ def _geometry(
     dilation: Any,
     ceil_mode: bool,
 ) -> tuple:
-    """The checked arguments of a pooling over as many dimensions as `name` says: kernel, size, stride, padding, dilation."""
+    """The checked arguments of a pooling over as many dimensions as `name` says: kernel,
+    size, stride, padding, dilation.
+    """
     dims = int(name[-2])
     if not isinstance(input, Tensor):
         raise not_a_tensor(name, "input", 1, input)
@@ -112,7 +114,9 @@ def _geometry(
 
 
 def outdone(best: Any, places: Any, rival: Any, its_places: Any) -> tuple[Any, Any]:
-    """The larger of two and where it stands; of equals the first, of NaNs the last, and NaN beats all, as in torch."""
+    """The larger of two and where it stands; of equals the first, of NaNs the last, and
+    NaN beats all, as in torch.
+    """
     wins = (rival > best) | (rival != rival)
     return np.where(wins, rival, best), np.where(wins, its_places, places)
 
@@ -172,7 +176,9 @@ def largest_values(
 
 
 def put_back(g: Any, x_shape: tuple, extra: Any, dims: int) -> Any:
-    """The cotangent of images from that of what a maximum picked, at its places in each flattened image."""
+    """The cotangent of images from that of what a maximum picked, at its places in each
+    flattened image.
+    """
     images, size = math.prod(x_shape[:-dims]), math.prod(x_shape[-dims:])
     places = (
         extra.reshape(images, math.prod(extra.shape[-dims:]))
@@ -285,7 +291,9 @@ max_pool3d, max_pool3d_with_indices = _max_pools("max_pool3d", "volumes (n, c, d
 def counts(
     image: Sizes, kernel: Sizes, size: Sizes, stride: Sizes, padding: Sizes, include_pad: bool
 ) -> Any:
-    """How many elements each window's mean is over: a number, or an array of the windows' shape if they differ."""
+    """How many elements each window's mean is over: a number, or an array of the windows'
+    shape if they differ.
+    """
     along = []
     for n, k, m, s, p in zip(image, kernel, size, stride, padding, strict=True):
         first = np.arange(m) * s - p
@@ -454,7 +462,9 @@ UNPOOL = {dims: _unpool_op(dims) for dims in (2, 3)}
 def _unpool_size(
     input: Any, kernel: Sizes, stride: Sizes, padding: Sizes, output_size: Any
 ) -> Sizes:
-    """The size of the unpooled images: what the pooling's arguments say, or `output_size` if it is near that."""
+    """The size of the unpooled images: what the pooling's arguments say, or `output_size`
+    if it is near that.
+    """
     dims = len(kernel)
     rows = zip(tuple(input.shape)[-dims:], kernel, stride, padding, strict=True)
     default = [(n - 1) * s + k - 2 * p for n, k, s, p in rows]

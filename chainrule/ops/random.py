@@ -234,7 +234,9 @@ def normal(
 
 @function
 def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out: Any = None) -> Any:
-    """1 with the probability that `input` says (or `p` everywhere), else 0, in the dtype of input."""
+    """1 with the probability that `input` says (or `p` everywhere), else 0, in the dtype
+    of input.
+    """
     g, data = _generator(generator), input._data
     chances = np.asarray(data) if p is None else float(p)
     array = rng.draw_bernoulli(g, data.shape, input.dtype.name, chances)

@@ -333,7 +333,9 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
 
 @function(method=False)
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
-    """The powers of a vector's elements as columns, from the highest to 0 (or up, if increasing)."""
+    """The powers of a vector's elements as columns, from the highest to 0 (or up, if
+    increasing).
+    """
     if x._data.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
     count = x._data.size if N is None else N

@@ -91,7 +91,7 @@ def weight_cotangents(
     )
 
 
-# -- plain -----------------------------------------------------------------------------------------
+# -- plain ----------------------------------------------------------------------------------------
 
 NONLINEAR = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0)}
 SLOPE = {"tanh": lambda out: 1 - out * out, "relu": lambda out: (out > 0).astype(out.dtype)}
@@ -101,7 +101,8 @@ SLOPE = {"tanh": lambda out: 1 - out * out, "relu": lambda out: (out > 0).astype
 def rnn_layer(
     x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, /, rows: tuple, nonlinearity: str
 ) -> tuple:
-    """h' = f(x W_ih^T + b_ih + h W_hh^T + b_hh) along a sequence; returns all h' and the last ones."""
+    """h' = f(x W_ih^T + b_ih + h W_hh^T + b_hh) along a sequence; returns all h' and the last
+    ones."""
     f, recurrent, inputs = NONLINEAR[nonlinearity], w_hh.T, affine(flat(x), w_ih, b_ih)
     inputs = inputs if b_hh is None else inputs + b_hh
     state, ended, out = h[: rows[0][1] - rows[0][0]], [], []
@@ -128,7 +129,7 @@ def _(g, x, h, w_ih, w_hh, b_ih, out, rows, nonlinearity):
     return (g_x, rejoin(g_state, ended), *weights)
 
 
-# -- LSTM ------------------------------------------------------------------------------------------
+# -- LSTM -----------------------------------------------------------------------------------------
 
 
 def quarters(x: Any) -> tuple:
@@ -205,7 +206,7 @@ def _(g, x, h, c, w_ih, w_hh, b_ih, w_hr, out, rows):
     return (g_x, rejoin(g_state, ended), rejoin(g_cell, ended_cells), *weights, g_hr)
 
 
-# -- GRU -------------------------------------------------------------------------------------------
+# -- GRU ------------------------------------------------------------------------------------------
 
 
 def thirds(x: Any) -> tuple:

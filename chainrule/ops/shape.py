@@ -108,7 +108,9 @@ def _(g, x_shape):
 
 @op(promote=MOVE, method=False, namespace="primitive", linear=True)
 def unsafe_view(x: Any, /, shape: Any) -> Any:
-    """The elements of a copy in another shape: memory is shared with a tensor that nobody else has."""
+    """The elements of a copy in another shape: memory is shared with a tensor that nobody
+    else has.
+    """
     return looked_at.op.kernel(x, shape)
 
 

@@ -28,7 +28,9 @@ def windows(x: Any, /, kernel: Sizes, size: Sizes, stride: Sizes, dilation: Size
 
 @primitive(linear=True)
 def overlap(x: Any, /, size: Sizes, stride: Sizes, dilation: Sizes) -> Any:
-    """Windows (*kernel, *size as the last axes) added where they lie in images of `size`: the transpose of `windows`."""
+    """Windows (*kernel, *size as the last axes) added where they lie in images of `size`:
+    the transpose of `windows`.
+    """
     out = np.zeros((*x.shape[: -2 * len(size)], *size), x.dtype)
     add_windows(out, x, stride, dilation)
     return out
@@ -142,7 +144,9 @@ def _blocks(image: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation
 def unfold(
     input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Any:
-    """The windows of images (n, c, h, w) or (c, h, w) as columns: (n, c * kernel elements, windows)."""
+    """The windows of images (n, c, h, w) or (c, h, w) as columns: (n, c * kernel elements,
+    windows).
+    """
     kernel, stride = pair(kernel_size, "kernel_size"), pair(stride, "stride")
     padding, dilation = pair(padding, "padding"), pair(dilation, "dilation")
     _check_unfold(kernel=kernel, dilation=dilation, padding=padding, stride=stride)
@@ -168,7 +172,9 @@ def fold(
     padding: Any = 0,
     stride: Any = 1,
 ) -> Any:
-    """Columns (n, c * kernel elements, windows) added up where the windows lie in images (n, c, *output_size)."""
+    """Columns (n, c * kernel elements, windows) added up where the windows lie in images
+    (n, c, *output_size).
+    """
     image, kernel, stride = (
         pair(output_size, "output_size"),
         pair(kernel_size, "kernel_size"),

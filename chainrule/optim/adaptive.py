@@ -51,7 +51,7 @@ def moments(own: dict, names: tuple) -> list:
     return [own[name] for name in names]
 
 
-# -- Adagrad ---------------------------------------------------------------------------------------
+# -- Adagrad --------------------------------------------------------------------------------------
 
 
 def adagrad(p: Any, g: Any, total: Any, decay: float, rate: float, eps: float) -> None:
@@ -131,7 +131,7 @@ class Adagrad(Elementwise):
         return update
 
 
-# -- Adadelta --------------------------------------------------------------------------------------
+# -- Adadelta -------------------------------------------------------------------------------------
 
 
 def adadelta(
@@ -196,7 +196,7 @@ class Adadelta(Elementwise):
         return update
 
 
-# -- RMSprop ---------------------------------------------------------------------------------------
+# -- RMSprop --------------------------------------------------------------------------------------
 
 
 def rmsprop(p: Any, g: Any, square: Any, *rest: Any) -> None:
@@ -293,7 +293,7 @@ class RMSprop(Elementwise):
         return update
 
 
-# -- Adamax ----------------------------------------------------------------------------------------
+# -- Adamax ---------------------------------------------------------------------------------------
 
 
 def adamax(
@@ -376,7 +376,7 @@ class Adamax(Elementwise):
         return update
 
 
-# -- NAdam -----------------------------------------------------------------------------------------
+# -- NAdam ----------------------------------------------------------------------------------------
 
 
 def nadam(
@@ -487,7 +487,7 @@ class NAdam(Elementwise):
         return update
 
 
-# -- RAdam -----------------------------------------------------------------------------------------
+# -- RAdam ----------------------------------------------------------------------------------------
 
 
 def radam(
@@ -504,7 +504,8 @@ def radam(
     lr: float,
     rectified: float | None,
 ) -> None:
-    """p -= lr m / correction, times rectified / (sqrt(v) + eps) once the variance can be trusted."""
+    """p -= lr m / correction, times rectified / (sqrt(v) + eps) once the variance can be
+    trusted."""
     if shrink != 1:
         p *= shrink
     if decay:

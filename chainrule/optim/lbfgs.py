@@ -193,7 +193,7 @@ class LBFGS(Optimizer):
             piece[...] = value
             storage_of(p).bump()
 
-    # -- one step ----------------------------------------------------------------------------------
+    # -- one step ---------------------------------------------------------------------------------
     # ------------------
 
     def step(self, closure: Callable) -> Any:  # type: ignore[override]

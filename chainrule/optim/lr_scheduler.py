@@ -189,7 +189,7 @@ def _watch_steps(optimizer: Any) -> None:
     optimizer.step = types.MethodType(watched, optimizer)
 
 
-# -- rates from functions --------------------------------------------------------------------------
+# -- rates from functions -------------------------------------------------------------------------
 
 
 class LambdaLR(LRScheduler):
@@ -211,7 +211,8 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer and plain functions; of callable objects their attributes."""
+        """Everything but the optimizer and plain functions; of callable objects their
+        attributes."""
         out = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "lr_lambdas")}
         out["lr_lambdas"] = [
             None if isinstance(f, types.FunctionType) else f.__dict__.copy()
@@ -247,7 +248,7 @@ class MultiplicativeLR(LambdaLR):
         return [rate * f(self.last_epoch) for f, rate in zip(self.lr_lambdas, rates, strict=True)]
 
 
-# -- decay in steps --------------------------------------------------------------------------------
+# -- decay in steps -------------------------------------------------------------------------------
 
 
 class StepLR(LRScheduler):
@@ -311,7 +312,7 @@ class ExponentialLR(LRScheduler):
         return [base * self.gamma**self.last_epoch for base in self.base_lrs]
 
 
-# -- warm-up and decay over a number of epochs -----------------------------------------------------
+# -- warm-up and decay over a number of epochs ----------------------------------------------------
 
 
 class ConstantLR(LRScheduler):
@@ -409,7 +410,7 @@ class PolynomialLR(LRScheduler):
         return [base * factor for base in self.base_lrs]
 
 
-# -- cosines ---------------------------------------------------------------------------------------
+# -- cosines --------------------------------------------------------------------------------------
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -508,7 +509,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             self.T_i = self.T_0 * self.T_mult**cycle
 
 
-# -- schedules of schedules ------------------------------------------------------------------------
+# -- schedules of schedules -----------------------------------------------------------------------
 
 
 def _check_schedulers(who: str, optimizer: Any, schedulers: Sequence) -> None:
@@ -616,7 +617,7 @@ class ChainedScheduler(_Several):
         self._last_lr = [copied(group["lr"]) for group in self.optimizer.param_groups]
 
 
-# -- by a measured value ---------------------------------------------------------------------------
+# -- by a measured value --------------------------------------------------------------------------
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -710,7 +711,7 @@ class ReduceLROnPlateau(LRScheduler):
                 set_value(group, "lr", new)
 
 
-# -- cycles ----------------------------------------------------------------------------------------
+# -- cycles ---------------------------------------------------------------------------------------
 
 
 class _Cycle(LRScheduler):

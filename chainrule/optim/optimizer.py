@@ -126,7 +126,7 @@ class Optimizer:
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join(line for line in lines if line is not None) + "\n)"
 
-    # -- parameters --------------------------------------------------------------------------------
+    # -- parameters -------------------------------------------------------------------------------
     # ------------------
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -202,7 +202,7 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define step()")
 
-    # -- state -------------------------------------------------------------------------------------
+    # -- state ------------------------------------------------------------------------------------
     # ------------------
 
     def state_dict(self) -> dict[str, Any]:
@@ -261,7 +261,7 @@ class Optimizer:
         for hook in list(self.__dict__[HOOKS[5]].values()):
             hook(self)
 
-    # -- hooks -------------------------------------------------------------------------------------
+    # -- hooks ------------------------------------------------------------------------------------
     # ------------------
 
     def register_step_pre_hook(self, hook: Callable) -> RemovableHandle:
@@ -330,7 +330,7 @@ def _fitted(value: Any, p: Any, key: Any = None) -> Any:
     return value
 
 
-# -- what the optimizers here share ----------------------------------------------------------------
+# -- what the optimizers here share ---------------------------------------------------------------
 
 
 def evaluated(closure: Callable | None) -> Any:

@@ -51,7 +51,7 @@ class Machine:
             raise UnpicklingError(f"damaged file: {type(e).__name__}: {e}") from e
         raise EOFError("Ran out of input")
 
-    # -- the stack ---------------------------------------------------------------------------------
+    # -- the stack --------------------------------------------------------------------------------
     # ------------------
 
     def push(self, value: Any) -> None:
@@ -77,7 +77,7 @@ class Machine:
     def memoize(self, argument: Any) -> None:
         self.memo[len(self.memo) if argument is None else int(argument)] = self.stack[-1]
 
-    # -- containers --------------------------------------------------------------------------------
+    # -- containers -------------------------------------------------------------------------------
     # ------------------
 
     def extend(self, values: list) -> None:

@@ -71,7 +71,7 @@ class LoadedStorage:
 INTERNAL = ("_grad", "_seen", "_no_inplace", "_born", "_replay", "_retains", "_inference")
 
 
-# -- what rebuilds tensors -------------------------------------------------------------------------
+# -- what rebuilds tensors ------------------------------------------------------------------------
 
 
 def rebuild_tensor(
@@ -223,7 +223,7 @@ SAFE: dict[tuple[str, str], Any] = {
 CALLABLE = {id(x) for x in SAFE.values() if callable(x) and x not in (Tensor, Parameter)}
 
 
-# -- what the user adds ----------------------------------------------------------------------------
+# -- what the user adds ---------------------------------------------------------------------------
 
 _added: dict[tuple[str, str], Any] = {}
 

@@ -105,7 +105,7 @@ def _source(f: Any) -> Iterator[Any]:
     yield f
 
 
-# -- ZIP archives ----------------------------------------------------------------------------------
+# -- ZIP archives ---------------------------------------------------------------------------------
 
 
 class Archive:
@@ -240,7 +240,7 @@ def _swapped(memory: Any, kind: StorageType) -> Any:
     return memory.reshape(-1, part)[:, ::-1].reshape(-1).copy()
 
 
-# -- pickles ---------------------------------------------------------------------------------------
+# -- pickles --------------------------------------------------------------------------------------
 
 
 def _unpickled(stream: Any, safe: bool, persistent: Callable, options: dict) -> Any:
@@ -271,7 +271,8 @@ class Trusting(pickle.Unpickler):
 
 
 def counterpart(module: str, name: str) -> Any:
-    """What `torch....name` is here: looked for in the same module, then in the packages around it."""
+    """What `torch....name` is here: looked for in the same module, then in the packages around
+    it."""
     parts = ["chainrule", *module.split(".")[1:]]
     while parts:
         with contextlib.suppress(ImportError):
@@ -284,7 +285,7 @@ def counterpart(module: str, name: str) -> Any:
     raise AttributeError(f"the file needs {module}.{name}, which chainrule does not have")
 
 
-# -- files of before 2020 --------------------------------------------------------------------------
+# -- files of before 2020 -------------------------------------------------------------------------
 
 
 def _load_old(file: Any, safe: bool, location: Any, options: dict) -> Any:

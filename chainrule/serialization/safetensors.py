@@ -7,6 +7,7 @@ order.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -97,7 +98,7 @@ def _check_apart(arrays: dict[str, Any]) -> None:
     spans = sorted(
         (a.__array_interface__["data"][0], a.nbytes, name) for name, a in arrays.items() if a.size
     )
-    for (start, size, name), (after, _, other) in zip(spans, spans[1:], strict=False):
+    for (start, size, name), (after, _, other) in itertools.pairwise(spans):
         if after < start + size:
             raise RuntimeError(
                 "Some tensors share memory, this will lead to duplicate memory on disk and"

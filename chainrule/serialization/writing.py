@@ -35,7 +35,8 @@ ZERO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class Storages:
-    """The storages that the tensors of a file look at: bytes by key, in order of first appearance."""
+    """The storages that the tensors of a file look at: bytes by key, in order of first
+    appearance."""
 
     def __init__(self) -> None:
         self.keys: dict[int, str] = {}

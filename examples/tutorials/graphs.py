@@ -1,4 +1,6 @@
-"""Nodes and graphs: what `grad_fn` names, how tracking is switched off, and how gradients add up."""
+"""Nodes and graphs: what `grad_fn` names, how tracking is switched off, and how gradients
+add up.
+"""
 
 import chainrule as torch
 from chainrule.autograd.draw import draw

@@ -1,4 +1,5 @@
-"""torch's paths to the layers (`torch.nn.modules.batchnorm._BatchNorm` ...), for programs that import from there."""
+"""torch's paths to the layers (`torch.nn.modules.batchnorm._BatchNorm` ...), for programs that
+import from there."""
 
 import importlib
 import sys
@@ -7,13 +8,31 @@ import types
 from .. import *  # noqa: F403
 
 HOMES = {
-    "activation": ("activation", "attention"), "adaptive": ("adaptive_softmax",), "batchnorm": ("norm", "lazy"),
-    "channelshuffle": ("shaping",), "container": ("containers",), "conv": ("conv", "lazy"), "distance": ("shaping",),
-    "dropout": ("dropout",), "flatten": ("shaping",), "fold": ("shaping",), "instancenorm": ("norm", "lazy"), "lazy": ("lazy",),
-    "linear": ("linear", "lazy"), "loss": ("loss",), "module": ("module",), "normalization": ("norm",),
-    "padding": ("padding",), "pixelshuffle": ("shaping",), "pooling": ("pooling",), "rnn": ("rnn",), "sparse": ("sparse",),
-    "transformer": ("attention",), "upsampling": ("shaping",), "utils": ("tuples",),
-}  # fmt: skip
+    "activation": ("activation", "attention"),
+    "adaptive": ("adaptive_softmax",),
+    "batchnorm": ("norm", "lazy"),
+    "channelshuffle": ("shaping",),
+    "container": ("containers",),
+    "conv": ("conv", "lazy"),
+    "distance": ("shaping",),
+    "dropout": ("dropout",),
+    "flatten": ("shaping",),
+    "fold": ("shaping",),
+    "instancenorm": ("norm", "lazy"),
+    "lazy": ("lazy",),
+    "linear": ("linear", "lazy"),
+    "loss": ("loss",),
+    "module": ("module",),
+    "normalization": ("norm",),
+    "padding": ("padding",),
+    "pixelshuffle": ("shaping",),
+    "pooling": ("pooling",),
+    "rnn": ("rnn",),
+    "sparse": ("sparse",),
+    "transformer": ("attention",),
+    "upsampling": ("shaping",),
+    "utils": ("tuples",),
+}
 
 for _name, _homes in HOMES.items():
     _module = types.ModuleType(f"{__name__}.{_name}", f"What torch keeps in nn.modules.{_name}.")

@@ -36,7 +36,12 @@ def _total_norm(arrays: list, p: float) -> Any:
     return _norm(np.array(norms, np.result_type(*norms)), p).astype(dtype)
 
 
-def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None) -> Tensor:
+def get_total_norm(
+    tensors: Any,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
     """The p-norm of the p-norms of tensors: that of all their elements together.
 
     Raises RuntimeError if it is not finite and `error_if_nonfinite`.
@@ -46,9 +51,13 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
         return wrap(np.float32(0.0))
     total = state.run(_total_norm, arrays, float(norm_type))
     if error_if_nonfinite and not np.isfinite(total):
-        raise RuntimeError(f"The total norm of order {float(norm_type)} for gradients from `parameters` is non-finite, so it "
-                           "cannot be clipped. To disable this error and scale the gradients by the non-finite norm anyway, "
-                           "set `error_if_nonfinite=False`")  # fmt: skip
+        raise RuntimeError(
+            f"The total norm of order {float(norm_type)} for gradients from `parameters` is "
+            "non-finite, so it "
+            "cannot be clipped. To disable this error and scale the gradients by the non-finite "
+            "norm anyway, "
+            "set `error_if_nonfinite=False`"
+        )
     return wrap(total)
 
 
@@ -56,11 +65,16 @@ def _grads(parameters: Any) -> list:
     if isinstance(parameters, Tensor):
         parameters = [parameters]
     elif not isinstance(parameters, Iterable):
-        raise TypeError(f"parameters must be a Tensor or an iterable of Tensors, but got {type(parameters).__name__}")
+        raise TypeError(
+            "parameters must be a Tensor or an iterable of Tensors, but got "
+            f"{type(parameters).__name__}"
+        )
     return [p.grad for p in parameters if p.grad is not None]
 
 
-def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
+def clip_grads_with_norm_(
+    parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
     """Multiply every gradient by max_norm / (total_norm + 1e-6), or by 1 if that is more."""
     _scale(_grads(parameters), max_norm, total_norm)
 
@@ -75,9 +89,15 @@ def _scale(grads: list, max_norm: float, total_norm: Tensor) -> None:
         storage_of(g).bump()
 
 
-def clip_grad_norm_(parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
-                    foreach: bool | None = None) -> Tensor:  # fmt: skip
-    """Scale the gradients of `parameters` so that the norm of all together is at most `max_norm`; returns the norm before.
+def clip_grad_norm_(
+    parameters: Any,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """Scale the gradients of `parameters` so that the norm of all together is at most `max_norm`;
+    returns the norm before.
 
     Raises RuntimeError if the norm is not finite and `error_if_nonfinite`.
     """
@@ -92,8 +112,12 @@ def clip_grad_norm(*args: Any, **kwargs: Any) -> Tensor:
     """The old name of `clip_grad_norm_`."""
     import warnings
 
-    warnings.warn("`torch.nn.utils.clip_grad_norm` is now deprecated in favor of `torch.nn.utils.clip_grad_norm_`.",
-                  FutureWarning, stacklevel=2)  # fmt: skip
+    warnings.warn(
+        "`torch.nn.utils.clip_grad_norm` is now deprecated in favor of "
+        "`torch.nn.utils.clip_grad_norm_`.",
+        FutureWarning,
+        stacklevel=2,
+    )
     return clip_grad_norm_(*args, **kwargs)
 
 

@@ -15,28 +15,44 @@ def _scales(running_mean: Any, running_var: Any, eps: float, weight: Any, bias: 
     return scale, shift if bias is None else shift + bias
 
 
-def fuse_conv_bn_weights(conv_w: Any, conv_b: Any, bn_rm: Any, bn_rv: Any, bn_eps: float, bn_w: Any, bn_b: Any,
-                         transpose: bool = False) -> tuple:  # fmt: skip
+def fuse_conv_bn_weights(
+    conv_w: Any,
+    conv_b: Any,
+    bn_rm: Any,
+    bn_rv: Any,
+    bn_eps: float,
+    bn_w: Any,
+    bn_b: Any,
+    transpose: bool = False,
+) -> tuple:
     """The weight and bias of a convolution that includes the normalisation after it."""
     scale, shift = _scales(bn_rm, bn_rv, bn_eps, bn_w, bn_b)
     shape = [1, -1] if transpose else [-1, 1]
     weight = conv_w * scale.reshape(shape + [1] * (conv_w.dim() - 2))
     bias = shift if conv_b is None else conv_b * scale + shift
-    return Parameter(weight.detach(), conv_w.requires_grad), Parameter(bias.detach(), conv_w.requires_grad)
+    return Parameter(weight.detach(), conv_w.requires_grad), Parameter(
+        bias.detach(), conv_w.requires_grad
+    )
 
 
-def fuse_linear_bn_weights(linear_w: Any, linear_b: Any, bn_rm: Any, bn_rv: Any, bn_eps: float, bn_w: Any, bn_b: Any) -> tuple:
+def fuse_linear_bn_weights(
+    linear_w: Any, linear_b: Any, bn_rm: Any, bn_rv: Any, bn_eps: float, bn_w: Any, bn_b: Any
+) -> tuple:
     """The weight and bias of a linear layer that includes the normalisation after it."""
     scale, shift = _scales(bn_rm, bn_rv, bn_eps, bn_w, bn_b)
     bias = shift if linear_b is None else linear_b * scale + shift
-    return Parameter((linear_w * scale.unsqueeze(-1)).detach(), linear_w.requires_grad), Parameter(bias.detach(), linear_w.requires_grad)
+    return Parameter((linear_w * scale.unsqueeze(-1)).detach(), linear_w.requires_grad), Parameter(
+        bias.detach(), linear_w.requires_grad
+    )
 
 
 def _fused(layer: Any, bn: Any, fuse: Any, **kind: Any) -> Any:
     if layer.training or bn.training:
         raise AssertionError("Fusion only for eval!")
     out = copy.deepcopy(layer)
-    out.weight, out.bias = fuse(out.weight, out.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias, **kind)
+    out.weight, out.bias = fuse(
+        out.weight, out.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias, **kind
+    )
     return out
 
 

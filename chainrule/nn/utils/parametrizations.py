@@ -35,21 +35,28 @@ class _WeightNorm(Module):
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
-    """Let a weight be learnt as length and direction (Salimans and Kingma 2016); returns the module."""
+    """Let a weight be learnt as length and direction (Salimans and Kingma 2016); returns the
+    module."""
     return parametrize.register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
 
 
 class _SpectralNorm(Module):
     """weight / (its largest singular value, followed by power iteration)."""
 
-    def __init__(self, weight: Any, n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12) -> None:
+    def __init__(
+        self, weight: Any, n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12
+    ) -> None:
         super().__init__()
         if dim >= weight.dim() or dim < -weight.dim():
-            raise IndexError("Dimension out of range (expected to be in range of "
-                             f"[-{weight.dim()}, {weight.dim() - 1}] but got {dim})")  # fmt: skip
+            raise IndexError(
+                "Dimension out of range (expected to be in range of "
+                f"[-{weight.dim()}, {weight.dim() - 1}] but got {dim})"
+            )
         if n_power_iterations <= 0:
-            raise ValueError("Expected n_power_iterations to be positive, but got "
-                             f"n_power_iterations={n_power_iterations}")  # fmt: skip
+            raise ValueError(
+                "Expected n_power_iterations to be positive, but got "
+                f"n_power_iterations={n_power_iterations}"
+            )
         self.dim, self.eps = dim % weight.dim(), eps
         if weight.dim() > 1:
             self.n_power_iterations = n_power_iterations
@@ -87,12 +94,20 @@ class _SpectralNorm(Module):
         return value
 
 
-def spectral_norm(module: Module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12,
-                  dim: int | None = None) -> Module:  # fmt: skip
-    """Let a weight be divided by its largest singular value (Miyato et al. 2018); returns the module."""
+def spectral_norm(
+    module: Module,
+    name: str = "weight",
+    n_power_iterations: int = 1,
+    eps: float = 1e-12,
+    dim: int | None = None,
+) -> Module:
+    """Let a weight be divided by its largest singular value (Miyato et al. 2018); returns the
+    module."""
     if not hasattr(module, name):
         raise ValueError(f"Module '{module}' has no attribute with name '{name}'")
     if dim is None:
         dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
     weight = getattr(module, name)
-    return parametrize.register_parametrization(module, name, _SpectralNorm(weight, n_power_iterations, dim, eps))
+    return parametrize.register_parametrization(
+        module, name, _SpectralNorm(weight, n_power_iterations, dim, eps)
+    )

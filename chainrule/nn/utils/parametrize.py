@@ -1,7 +1,8 @@
 """Parametrizations: a parameter computed from others whenever it is read.
 
-`register_parametrization(module, "weight", P())` moves the parameter to `module.parametrizations.weight.original`, and gives
-the module a class of its own on which `weight` is a property: the original passed through all parametrizations in turn.
+`register_parametrization(module, "weight", P())` moves the parameter to
+`module.parametrizations.weight.original`, and gives the module a class of its own on which
+`weight` is a property: the original passed through all parametrizations in turn.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def _keep(module: Module, name: str, value: Any) -> None:
 
 
 class ParametrizationList(ModuleList):
-    """The parametrizations of one tensor, in the order in which they act, and the original(s) they act on."""
+    """The parametrizations of one tensor, in the order in which they act, and the original(s) they
+    act on."""
 
     def __init__(self, modules: Sequence[Module], original: Any, unsafe: bool = False) -> None:
         if not modules:
@@ -60,8 +62,13 @@ class ParametrizationList(ModuleList):
             _keep(self, "original", original)
         else:
             for i, part in enumerate(start):
-                _keep(self, f"original{i}", Parameter(part, part.is_floating_point() and original.requires_grad)
-                      if isinstance(original, Parameter) else part)  # fmt: skip
+                _keep(
+                    self,
+                    f"original{i}",
+                    Parameter(part, part.is_floating_point() and original.requires_grad)
+                    if isinstance(original, Parameter)
+                    else part,
+                )
         if not unsafe:
             self._check(original)
 
@@ -74,8 +81,11 @@ class ParametrizationList(ModuleList):
         if isinstance(value, Tensor):
             return value
         if not isinstance(value, Sequence):
-            raise ValueError("'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). Got "
-                             f"{type(value).__name__}")  # fmt: skip
+            raise ValueError(
+                "'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). "
+                "Got "
+                f"{type(value).__name__}"
+            )
         return value
 
     def _check(self, original: Any) -> None:
@@ -84,32 +94,50 @@ class ParametrizationList(ModuleList):
         if not isinstance(value, Tensor):
             raise ValueError(f"A parametrization must return a tensor. Got {type(value).__name__}.")
         if value.dtype != original.dtype:
-            raise ValueError("Registering a parametrization may not change the dtype of the tensor, unless `unsafe` flag is "
-                             f"enabled.\nunparametrized dtype: {original.dtype}\nparametrized dtype: {value.dtype}")  # fmt: skip
+            raise ValueError(
+                "Registering a parametrization may not change the dtype of the tensor, unless "
+                "`unsafe` flag is "
+                f"enabled.\nunparametrized dtype: {original.dtype}\nparametrized dtype: "
+                f"{value.dtype}"
+            )
         if value.shape != original.shape:
-            raise ValueError("Registering a parametrization may not change the shape of the tensor, unless `unsafe` flag is "
-                             f"enabled.\nunparametrized shape: {original.shape}\nparametrized shape: {value.shape}")  # fmt: skip
+            raise ValueError(
+                "Registering a parametrization may not change the shape of the tensor, unless "
+                "`unsafe` flag is "
+                f"enabled.\nunparametrized shape: {original.shape}\nparametrized shape: "
+                f"{value.shape}"
+            )
 
     def right_inverse(self, value: Any) -> None:
         """Set the original(s) so that the parametrized tensor becomes `value`."""
         start = self._inverted(value)
         with no_grad():
-            for name, part in [("original", start)] if self.is_tensor else [(f"original{i}", s) for i, s in enumerate(start)]:
+            for name, part in (
+                [("original", start)]
+                if self.is_tensor
+                else [(f"original{i}", s) for i, s in enumerate(start)]
+            ):
                 getattr(self, name).data = part.detach().clone()
 
     def forward(self) -> Any:
         """The parametrized tensor."""
         first, *rest = self
-        value = first(self.original) if self.is_tensor else first(*(getattr(self, f"original{i}") for i in range(self.ntensors)))
+        value = (
+            first(self.original)
+            if self.is_tensor
+            else first(*(getattr(self, f"original{i}") for i in range(self.ntensors)))
+        )
         for module in rest:
             value = module(value)
         return value
 
 
 def _refuse_pickling(self: Any) -> Any:
-    raise RuntimeError("Serialization of parametrized modules is only supported through state_dict(). See:\n"
-                       "https://pytorch.org/tutorials/beginner/saving_loading_models.html#saving-loading-a-general-checkpoint"
-                       "-for-inference-and-or-resuming-training")  # fmt: skip
+    raise RuntimeError(
+        "Serialization of parametrized modules is only supported through state_dict(). See:\n"
+        "https://pytorch.org/tutorials/beginner/saving_loading_models.html#saving-loading-a-general-checkpoint"
+        "-for-inference-and-or-resuming-training"
+    )
 
 
 def _copied(self: Any, memo: dict) -> Any:
@@ -142,10 +170,14 @@ def _with_property(module: Module, name: str) -> None:
     setattr(type(module), name, property(read, write))
 
 
-def register_parametrization(module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False) -> Module:
-    """Let a parameter or buffer of `module` be `parametrization(original)` from now on; returns the module.
+def register_parametrization(
+    module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
+) -> Module:
+    """Let a parameter or buffer of `module` be `parametrization(original)` from now on; returns
+    the module.
 
-    A `right_inverse` of the parametrization gives the original for a present or assigned value. Raises ValueError if there is
+    A `right_inverse` of the parametrization gives the original for a present or assigned value.
+    Raises ValueError if there is
     no such tensor, or (unless `unsafe`) if its shape or dtype would change.
     """
     parametrization.train(module.training)
@@ -166,8 +198,11 @@ def register_parametrization(module: Module, tensor_name: str, parametrization: 
         _with_property(module, tensor_name)
         module.parametrizations[tensor_name] = held  # type: ignore[index]
     else:
-        raise ValueError(f"Module '{module}' does not have a parameter, a buffer, or a parametrized element with name "
-                         f"'{tensor_name}'")  # fmt: skip
+        raise ValueError(
+            f"Module '{module}' does not have a parameter, a buffer, or a parametrized element "
+            "with name "
+            f"'{tensor_name}'"
+        )
     return module
 
 
@@ -179,14 +214,20 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
     return len(held) > 0 if tensor_name is None else tensor_name in held
 
 
-def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized: bool = True) -> Module:
-    """Make a tensor an ordinary one again, with the parametrized value (or else with the original); returns the module."""
+def remove_parametrizations(
+    module: Module, tensor_name: str, leave_parametrized: bool = True
+) -> Module:
+    """Make a tensor an ordinary one again, with the parametrized value (or else with the
+    original); returns the module."""
     if not is_parametrized(module, tensor_name):
         raise ValueError(f"Module {module} does not have a parametrization on {tensor_name}")
     held = module.parametrizations[tensor_name]  # type: ignore[index]
     if not held.is_tensor and not leave_parametrized:
-        raise ValueError("Cannot leave unparametrized (`leave_parametrized=False`) a tensor that is parametrized in terms of a "
-                         "sequence of tensors.")  # fmt: skip
+        raise ValueError(
+            "Cannot leave unparametrized (`leave_parametrized=False`) a tensor that is "
+            "parametrized in terms of a "
+            "sequence of tensors."
+        )
     original = held.original if held.is_tensor else held.original0
     if leave_parametrized:
         with no_grad():

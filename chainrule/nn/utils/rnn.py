@@ -1,6 +1,7 @@
 """Sequences of different lengths: padded to one length, or packed.
 
-A PackedSequence holds the elements step by step: first those of the first step of all sequences (the longest first), then
+A PackedSequence holds the elements step by step: first those of the first step of all sequences
+(the longest first), then
 those of the second step, and so on; `batch_sizes` says how many sequences still run at each step.
 """
 
@@ -30,7 +31,13 @@ class PackedSequence(PackedSequence_):
 
     __slots__ = ()
 
-    def __new__(cls, data: Any, batch_sizes: Any = None, sorted_indices: Any = None, unsorted_indices: Any = None) -> Any:
+    def __new__(
+        cls,
+        data: Any,
+        batch_sizes: Any = None,
+        sorted_indices: Any = None,
+        unsorted_indices: Any = None,
+    ) -> Any:
         if batch_sizes is None:
             data, batch_sizes = data
         if unsorted_indices is None:
@@ -40,7 +47,11 @@ class PackedSequence(PackedSequence_):
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """The same sequences with their data cast."""
         data = self.data.to(*args, **kwargs)
-        return self if data is self.data else type(self)(data, self.batch_sizes, self.sorted_indices, self.unsorted_indices)
+        return (
+            self
+            if data is self.data
+            else type(self)(data, self.batch_sizes, self.sorted_indices, self.unsorted_indices)
+        )
 
     def double(self) -> PackedSequence:
         """The data as float64."""
@@ -89,8 +100,11 @@ def _whole(values: Any) -> Tensor:
     return wrap(np.asarray(values, np.int64))
 
 
-def pack_padded_sequence(input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True) -> PackedSequence:
-    """Pack padded sequences (steps, batch, ...) of the given lengths; unsorted ones only with `enforce_sorted=False`."""
+def pack_padded_sequence(
+    input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
+) -> PackedSequence:
+    """Pack padded sequences (steps, batch, ...) of the given lengths; unsorted ones only with
+    `enforce_sorted=False`."""
     lengths = np.asarray(lengths._data if isinstance(lengths, Tensor) else lengths, np.int64)
     order = None
     if not enforce_sorted:
@@ -107,28 +121,49 @@ def pack_padded_sequence(input: Any, lengths: Any, batch_first: bool = False, en
 
 def _check_lengths(lengths: Any, x: Any) -> None:
     if lengths.size != x.shape[1]:
-        raise RuntimeError(f"Expected `len(lengths)` to be equal to batch_size, but got {lengths.size} "
-                           f"(batch_size={x.shape[1]})")  # fmt: skip
+        raise RuntimeError(
+            f"Expected `len(lengths)` to be equal to batch_size, but got {lengths.size} "
+            f"(batch_size={x.shape[1]})"
+        )
     if lengths.min() <= 0:
-        raise RuntimeError("Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0")
+        raise RuntimeError(
+            "Length of all samples has to be greater than 0, but found an element in 'lengths' "
+            "that is <= 0"
+        )
     if (np.diff(lengths) > 0).any():
-        raise RuntimeError("`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can pass "
-                           "`enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this requirement "
-                           "if you do not need ONNX exportability.")  # fmt: skip
+        raise RuntimeError(
+            "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. "
+            "You can pass "
+            "`enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this "
+            "requirement "
+            "if you do not need ONNX exportability."
+        )
     if lengths[0] > x.shape[0]:
-        raise RuntimeError(f"Expected lengths of at most {x.shape[0]}, the number of steps, but got {lengths[0]}")
+        raise RuntimeError(
+            f"Expected lengths of at most {x.shape[0]}, the number of steps, but got {lengths[0]}"
+        )
 
 
-def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0,
-                        total_length: int | None = None) -> tuple:  # fmt: skip
+def pad_packed_sequence(
+    sequence: PackedSequence,
+    batch_first: bool = False,
+    padding_value: float = 0.0,
+    total_length: int | None = None,
+) -> tuple:
     """The padded sequences (steps, batch, ...) and their lengths."""
     sizes = sequence.batch_sizes._data
     longest, batch = len(sizes), int(sizes[0])
     steps = longest if total_length is None else total_length
     if steps < longest:
-        raise ValueError("Expected total_length to be at least the length of the longest sequence in input, but got "
-                         f"total_length={total_length} and max sequence length being {longest}")  # fmt: skip
-    there = np.arange(batch)[None] < np.concatenate((sizes, np.zeros(steps - longest, np.int64)))[:, None]
+        raise ValueError(
+            "Expected total_length to be at least the length of the longest sequence in input, "
+            "but got "
+            f"total_length={total_length} and max sequence length being {longest}"
+        )
+    there = (
+        np.arange(batch)[None]
+        < np.concatenate((sizes, np.zeros(steps - longest, np.int64)))[:, None]
+    )
     lengths = np.add.reduce(there, axis=0)
     data = sequence.data
     filler = _full((1, *data.shape[1:]), padding_value, data.dtype)
@@ -144,12 +179,23 @@ def _full(shape: tuple, value: float, dtype: Any) -> Tensor:
     return wrap(np.full(shape, value, dtype.numpy))
 
 
-def pad_sequence(sequences: Any, batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right") -> Any:
-    """Sequences (length, ...) in one tensor (longest, batch, ...), filled up at one side with `padding_value`."""
+def pad_sequence(
+    sequences: Any,
+    batch_first: bool = False,
+    padding_value: float = 0.0,
+    padding_side: str = "right",
+) -> Any:
+    """Sequences (length, ...) in one tensor (longest, batch, ...), filled up at one side with
+    `padding_value`."""
     if not isinstance(sequences, Iterable):
-        raise RuntimeError(f"pad_sequence: Expected iterable for input sequences, but got arg of type: {type(sequences)}")
+        raise RuntimeError(
+            "pad_sequence: Expected iterable for input sequences, but got arg of type: "
+            f"{type(sequences)}"
+        )
     if padding_side not in ("left", "right"):
-        raise RuntimeError(f"Expected padding_side to be one of left or right, but got {padding_side}.")
+        raise RuntimeError(
+            f"Expected padding_side to be one of left or right, but got {padding_side}."
+        )
     sequences = list(sequences)
     if not sequences:
         raise RuntimeError("received an empty list of sequences")

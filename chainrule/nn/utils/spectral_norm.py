@@ -11,12 +11,17 @@ from ..parameter import Parameter
 
 
 class SpectralNorm:
-    """Before each call, weight = weight_orig / (its largest singular value, followed by power iteration)."""
+    """Before each call, weight = weight_orig / (its largest singular value, followed by power
+    iteration)."""
 
-    def __init__(self, name: str = "weight", n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12) -> None:
+    def __init__(
+        self, name: str = "weight", n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12
+    ) -> None:
         if n_power_iterations <= 0:
-            raise ValueError("Expected n_power_iterations to be positive, but got "
-                             f"n_power_iterations={n_power_iterations}")  # fmt: skip
+            raise ValueError(
+                "Expected n_power_iterations to be positive, but got "
+                f"n_power_iterations={n_power_iterations}"
+            )
         self.name, self.n_power_iterations, self.dim, self.eps = name, n_power_iterations, dim, eps
 
     def reshape_weight_to_matrix(self, weight: Any) -> Any:
@@ -42,12 +47,20 @@ class SpectralNorm:
         setattr(module, self.name, self.compute_weight(module, module.training))
 
 
-def spectral_norm(module: Module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12,
-                  dim: int | None = None) -> Module:  # fmt: skip
-    """Let a weight be divided by its largest singular value (Miyato et al. 2018); returns the module."""
+def spectral_norm(
+    module: Module,
+    name: str = "weight",
+    n_power_iterations: int = 1,
+    eps: float = 1e-12,
+    dim: int | None = None,
+) -> Module:
+    """Let a weight be divided by its largest singular value (Miyato et al. 2018); returns the
+    module."""
     if dim is None:
         dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
-    if any(isinstance(h, SpectralNorm) and h.name == name for h in module._forward_pre_hooks.values()):
+    if any(
+        isinstance(h, SpectralNorm) and h.name == name for h in module._forward_pre_hooks.values()
+    ):
         raise RuntimeError(f"Cannot register two spectral_norm hooks on the same parameter {name}")
     hook = SpectralNorm(name, n_power_iterations, dim, eps)
     weight = module._parameters[name]

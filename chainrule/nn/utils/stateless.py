@@ -1,4 +1,5 @@
-"""Calling a module with other parameters than its own: the older home of `torch.func.functional_call`."""
+"""Calling a module with other parameters than its own: the older home of
+`torch.func.functional_call`."""
 
 from ...func import functional_call
 

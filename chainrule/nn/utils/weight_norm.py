@@ -26,10 +26,17 @@ class WeightNorm:
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
-    """Let a weight be learnt as length `weight_g` and direction `weight_v` (Salimans and Kingma 2016); returns the module."""
-    warnings.warn("`torch.nn.utils.weight_norm` is deprecated in favor of `torch.nn.utils.parametrizations.weight_norm`.",
-                  FutureWarning, stacklevel=2)  # fmt: skip
-    if any(isinstance(h, WeightNorm) and h.name == name for h in module._forward_pre_hooks.values()):
+    """Let a weight be learnt as length `weight_g` and direction `weight_v` (Salimans and Kingma
+    2016); returns the module."""
+    warnings.warn(
+        "`torch.nn.utils.weight_norm` is deprecated in favor of "
+        "`torch.nn.utils.parametrizations.weight_norm`.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    if any(
+        isinstance(h, WeightNorm) and h.name == name for h in module._forward_pre_hooks.values()
+    ):
         raise RuntimeError(f"Cannot register two weight_norm hooks on the same parameter {name}")
     hook, weight = WeightNorm(name, dim), getattr(module, name)
     del module._parameters[name]
