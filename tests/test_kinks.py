@@ -1,0 +1,109 @@
+"""Derivatives at kinks, bounds, ties, poles and NaN: what torch takes for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+import chainrule as torch
+from chainrule.nn import functional as F
+
+inf, nan = math.inf, math.nan
+
+
+def gradient(f: Callable, points: list[float], order: int = 1) -> list[float]:
+    """The derivative of order 1 or 2 of an elementwise function at some points."""
+    x = torch.tensor(points, dtype=torch.float64, requires_grad=True)
+    y = f(x)
+    for _ in range(order):
+        (y,) = torch.autograd.grad(y.sum(), x, create_graph=order > 1)
+    return y.tolist()
+
+
+def to(values: list[float]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+FIRST: dict[str, tuple[Callable, list[float], list[float]]] = {
+    "abs": (torch.abs, [-1, 0, 1], [-1, 0, 1]),
+    "sqrt": (torch.sqrt, [0, -1, inf], [inf, nan, 0]),
+    "log": (torch.log, [0, -1, inf], [inf, -1, 0]),
+    "square": (lambda x: x**2, [0, inf, nan], [0, inf, nan]),
+    "power 0": (lambda x: x**0, [0, inf, nan], [0, 0, 0]),
+    "power 1/2": (lambda x: x**0.5, [0, -1], [inf, nan]),
+    "exponent 0": (lambda x: x ** to([0, 0]), [0, 2], [0, 0]),
+    "base 0": (lambda x: to([0, 0, 0]) ** x, [0, 2, -1], [0, 0, -inf]),
+    "maximum": (lambda x: torch.maximum(x, to([1])), [0, 1, 2, nan], [0, 0.5, 1, 1]),
+    "minimum": (lambda x: torch.minimum(x, to([1])), [0, 1, 2, nan], [1, 0.5, 0, 1]),
+    "maximum of one": (lambda x: torch.maximum(x, x), [0, nan], [1, 2]),
+    "fmax": (lambda x: torch.fmax(x, to([1, 1, 1, nan])), [0, 1, nan, 1], [0, 1, 0, 1]),
+    "fmax, second": (lambda x: torch.fmax(to([1, 1, nan]), x), [0, 1, 0], [0, 0, 1]),
+    "clamp": (lambda x: torch.clamp(x, 0, 1), [-1, 0, 1, 2, nan], [0, 1, 1, 0, 0]),
+    "clamp, crossed": (lambda x: torch.clamp(x, 1, 0), [0, 0.5, 1], [0, 0, 0]),
+    "clamp's bound": (lambda x: torch.clamp(to([0, 1, 2]), max=x), [1, 1, 1], [0, 0, 1]),
+    "atan2": (lambda x: torch.atan2(x, to([0])), [0, 1], [0, 0]),
+    "hypot": (lambda x: torch.hypot(x, to([0])), [0, 1], [nan, 1]),
+    "xlogy": (lambda x: torch.xlogy(x, to([0, 1, -1])), [0, 0, 0], [0, 0, 0]),
+    "sign": (torch.sign, [0, -1, nan], [0, 0, 0]),
+    "sinc": (torch.sinc, [0], [0]),
+    "nan_to_num": (torch.nan_to_num, [nan, inf, 1], [0, 0, 1]),
+    "relu": (F.relu, [-1, 0, 1, nan], [0, 0, 1, 1]),
+    "relu6": (F.relu6, [0, 3, 6], [0, 1, 0]),
+    "leaky_relu": (F.leaky_relu, [-1, 0, 1], [0.01, 0.01, 1]),
+    "hardtanh": (F.hardtanh, [-1, 0, 1, nan], [0, 1, 0, 1]),
+    "hardsigmoid": (F.hardsigmoid, [-3, 0, 3, nan], [0, 1 / 6, 0, 0]),
+    "hardswish": (F.hardswish, [-3, 0, 3, nan], [0, 0.5, 1, 1]),
+    "hardshrink": (F.hardshrink, [-0.5, 0, 0.5, 1], [0, 0, 0, 1]),
+    "softshrink": (F.softshrink, [-0.5, 0, 0.5, 1], [0, 0, 0, 1]),
+    "threshold": (lambda x: F.threshold(x, 1, 5), [0, 1, 2], [0, 0, 1]),
+    "elu": (lambda x: F.elu(x, 2.0), [0, 1], [2, 1]),
+}  # fmt: skip
+SECOND: dict[str, tuple[Callable, list[float], list[float]]] = {
+    "sigmoid": (torch.sigmoid, [1000, -1000], [0, 0]),
+    "silu": (F.silu, [0, 1000, -1000], [0.5, 0, 0]),
+    "softplus": (F.softplus, [0, 1000, -1000], [0.25, 0, 0]),
+    "logsigmoid": (F.logsigmoid, [0, 1000, -1000], [-0.25, 0, 0]),
+    "mish": (F.mish, [1000, -1000], [0, 0]),
+    "gelu": (F.gelu, [1000, -1000], [0, 0]),
+    "sinc": (torch.sinc, [1e-3, 2], [-(math.pi**2) / 3, -0.5]),
+    "logaddexp": (lambda x: torch.logaddexp(x, -x), [0, 1000, -1000], [1, 0, 0]),
+    "elu": (F.elu, [0, 1], [0, 0]),
+}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_first_derivative(name: str):
+    f, points, expected = FIRST[name]
+    assert gradient(f, points) == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_second_derivative(name: str):
+    f, points, expected = SECOND[name]
+    assert gradient(f, points, 2) == pytest.approx(expected, rel=1e-4, abs=1e-12)
+
+
+def test_masked_gradients_carry_neither_nan_nor_minus_zero():
+    x = torch.tensor([-1.0, 1.0], requires_grad=True)
+    F.relu(x).backward(torch.tensor([nan, -1.0]))
+    assert str(x.grad) == "tensor([ 0., -1.])"
+
+
+def test_number_before_the_tensor():
+    """The signature of old programs: x.add(2, y) is x + 2 * y."""
+    x, y = torch.tensor([1.0]), torch.tensor([3.0])
+    with pytest.warns(UserWarning, match="This overload of add is deprecated"):
+        assert x.add(2, y).item() == 7
+    with pytest.warns(UserWarning, match="deprecated"):
+        assert x.clone().addcdiv_(2, y, x).item() == 7
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_large_arrays_take_the_same_values(size: int):
+    """Above some size masks work on bits, and sums of steps in blocks."""
+    x = torch.linspace(-9, 9, size)
+    piece = x[:: size // 50].contiguous()
+    for f in (F.gelu, torch.sigmoid, F.elu, lambda v: torch.where(v > 0, v, 2 * v), F.softplus):
+        assert torch.allclose(f(x)[:: size // 50], f(piece), rtol=1e-6, atol=1e-6)
