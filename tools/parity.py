@@ -2,10 +2,11 @@
 
 python tools/parity.py [--limit N] [--write docs/parity.md] [name ...]
 
-For every entry and dtype, torch's sample inputs are given to both: results (values, dtypes, shapes), gradients, second
-gradients, results for inputs with gaps in memory, the method, in-place and operator forms, and the class of the errors for
-bad input. Entries that differ need a reason in tools/parity_reasons.txt; names that programs use most are listed in
-tools/required_names.txt and must exist. Otherwise the exit code is 1.
+For every entry and dtype, torch's sample inputs are given to both: results (values, dtypes,
+shapes), gradients, second gradients, results for inputs with gaps in memory, the method, in-place
+and operator forms, and the class of the errors for bad input. Entries that differ need a reason in
+tools/parity_reasons.txt; names that programs use most are listed in tools/required_names.txt and
+must exist. Otherwise the exit code is 1.
 """
 
 from __future__ import annotations
@@ -41,7 +42,13 @@ KINDS = ("value", "gradient", "second gradient", "strided", "form", "error")
 UNDEFINED = {"empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided", "resize_",
              "resize_as_"}  # fmt: skip
 # Where equal elements stand at several places, torch does not say which it names; the position is checked by its element.
-CHOICES = {"kthvalue": (2, -1), "topk": (2, -1), "mode": (1, -1), "sort": (1, -1), "argsort": (1, -1)}
+CHOICES = {
+    "kthvalue": (2, -1),
+    "topk": (2, -1),
+    "mode": (1, -1),
+    "sort": (1, -1),
+    "argsort": (1, -1),
+}
 
 
 # Whose columns are determined up to a sign or phase: at these places of the result.
@@ -67,7 +74,13 @@ class Outcome:
     def cell(self, kind: str) -> str:
         """The entry's cell of the table."""
         wrong = sum(k == kind for k, _ in self.problems)
-        return "" if kind not in self.checks else f"{wrong} of {self.checks[kind]} differ" if wrong else "equal"
+        return (
+            ""
+            if kind not in self.checks
+            else f"{wrong} of {self.checks[kind]} differ"
+            if wrong
+            else "equal"
+        )
 
 
 # -- operators ---------------------------------------------------------------------------------------
@@ -86,7 +99,13 @@ def ours(info: Any) -> Callable | None:
     if named is None:
         return None
     wrapped = getattr(info.op, "__module__", "") or ""
-    return function_of(info.op) if wrapped.startswith("torch.testing") else named if callable(named) else function_of(info.op)
+    return (
+        function_of(info.op)
+        if wrapped.startswith("torch.testing")
+        else named
+        if callable(named)
+        else function_of(info.op)
+    )
 
 
 def check_operator(info: Any, limit: int) -> Outcome:
@@ -96,7 +115,11 @@ def check_operator(info: Any, limit: int) -> Outcome:
     supported = [d for d in DTYPES if getattr(torch, d) in info.dtypes]
     main = next((d for d in ("float32", "int64", *supported) if d in supported), None)
     for dtype in supported:
-        grad = info.supports_autograd and dtype in DIFFERENTIATED and getattr(torch, dtype) in info.backward_dtypes
+        grad = (
+            info.supports_autograd
+            and dtype in DIFFERENTIATED
+            and getattr(torch, dtype) in info.backward_dtypes
+        )
         for i, sample in enumerate(samples_of(info, dtype, grad, limit)):
             outcome.samples += 1
             where = f"{dtype} sample {i} {sample_text(sample)}"
@@ -114,7 +137,9 @@ def samples_of(info: Any, dtype: str, grad: bool, limit: int) -> Iterator:
     """The first samples of an entry, the same in every run."""
     torch.manual_seed(0)
     np.random.seed(0)
-    yield from itertools.islice(info.sample_inputs("cpu", getattr(torch, dtype), requires_grad=grad), limit)
+    yield from itertools.islice(
+        info.sample_inputs("cpu", getattr(torch, dtype), requires_grad=grad), limit
+    )
 
 
 def sample_text(sample: Any) -> str:
@@ -144,7 +169,9 @@ def told(e: Exception) -> str:
     return f"{type(e).__name__}: {str(e)[:160]}"
 
 
-def check_sample(outcome: Outcome, where: str, mine: Any, info: Any, sample: Any, dtype: str, grad: bool) -> None:
+def check_sample(
+    outcome: Outcome, where: str, mine: Any, info: Any, sample: Any, dtype: str, grad: bool
+) -> None:
     """Values, then gradients, then second gradients; each only if what comes before agrees."""
     their_args = ((sample.input, *sample.args), sample.kwargs)
     our_args = to_ours(their_args)
@@ -152,7 +179,9 @@ def check_sample(outcome: Outcome, where: str, mine: Any, info: Any, sample: Any
     if refused is not None:
         return
     got, error = call(mine, *our_args)
-    complaint = f"raised {told(error)}" if error else compare_results(info, sample, got, theirs, dtype)
+    complaint = (
+        f"raised {told(error)}" if error else compare_results(info, sample, got, theirs, dtype)
+    )
     outcome.note("value", where, complaint)
     if complaint or not grad:
         return
@@ -172,7 +201,11 @@ def compare_results(info: Any, sample: Any, got: Any, theirs: Any, dtype: str) -
     if info.name in VECTORS:
         got, theirs = (normalized(x, VECTORS[info.name]) for x in (got, theirs))
     complaint = compare(got, theirs, dtype, info.name not in UNDEFINED)
-    if complaint and info.name in CHOICES and same_choice(CHOICES[info.name], sample, flat(got), flat(theirs)):
+    if (
+        complaint
+        and info.name in CHOICES
+        and same_choice(CHOICES[info.name], sample, flat(got), flat(theirs))
+    ):
         return None
     if complaint and dtype in LOW and nearer(info, sample, flat(got), flat(theirs)):
         return None
@@ -198,7 +231,9 @@ def nearer(info: Any, sample: Any, got: list, theirs: list) -> bool:
     """Whether our results are about as near to those in double precision as torch's own are."""
     wide = sample.transform(widened)
     best, refused = call(info.op, (wide.input, *wide.args), wide.kwargs)
-    if refused is not None or any(isinstance(x, torch.dtype) for x in (*sample.args, *sample.kwargs.values())):
+    if refused is not None or any(
+        isinstance(x, torch.dtype) for x in (*sample.args, *sample.kwargs.values())
+    ):
         return False
     return all(off(m, b) <= 4 * off(t, b) for m, t, b in zip(got, theirs, flat(best), strict=True))
 
@@ -207,13 +242,19 @@ def widened(x: Any) -> Any:
     """Floating tensors in double precision."""
     if not isinstance(x, torch.Tensor) or not (x.is_floating_point() or x.is_complex()):
         return x
-    return x.detach().to(torch.complex128 if x.is_complex() else torch.float64).requires_grad_(x.requires_grad)
+    return (
+        x.detach()
+        .to(torch.complex128 if x.is_complex() else torch.float64)
+        .requires_grad_(x.requires_grad)
+    )
 
 
 def off(x: Any, best: Any) -> float:
     """The largest difference of a result from the best one; a missing number counts as infinitely far."""
     with np.errstate(all="ignore"):
-        return float(np.max(np.nan_to_num(np.abs(array_of(x) - array_of(best)), nan=np.inf), initial=0))
+        return float(
+            np.max(np.nan_to_num(np.abs(array_of(x) - array_of(best)), nan=np.inf), initial=0)
+        )
 
 
 def same_choice(signature: tuple, sample: Any, got: list, theirs: list) -> bool:
@@ -222,7 +263,10 @@ def same_choice(signature: tuple, sample: Any, got: list, theirs: list) -> bool:
     args = (sample.input, *sample.args)
     dim = sample.kwargs.get("dim", args[place] if len(args) > place else default)
     x = array_of(sample.input)
-    if any(compare_tensors(m, t, "") for m, t in zip(got[:-1], theirs[:-1], strict=True)) or not x.ndim:
+    if (
+        any(compare_tensors(m, t, "") for m, t in zip(got[:-1], theirs[:-1], strict=True))
+        or not x.ndim
+    ):
         return False
     chosen = [array_of(i) for i in (got[-1], theirs[-1])]
     chosen = [i if i.ndim == x.ndim else np.expand_dims(i, dim) for i in chosen]
@@ -248,41 +292,68 @@ class Pair:
         if wants != has:
             outcome.note("gradient", where, f"requires_grad {has} instead of {wants}")
             return
-        leaves = [(m, t) for m, t in zip(self.our_inputs, self.their_inputs, strict=True) if t.requires_grad]
-        outs = [(m, t) for m, t in zip(self.our_outputs, self.their_outputs, strict=True) if t.requires_grad]
+        leaves = [
+            (m, t)
+            for m, t in zip(self.our_inputs, self.their_inputs, strict=True)
+            if t.requires_grad
+        ]
+        outs = [
+            (m, t)
+            for m, t in zip(self.our_outputs, self.their_outputs, strict=True)
+            if t.requires_grad
+        ]
         if leaves and outs:
             self.differentiate(outcome, where, "gradient", leaves, outs)
 
-    def differentiate(self, outcome: Outcome, where: str, kind: str, leaves: list, outs: list) -> None:
+    def differentiate(
+        self, outcome: Outcome, where: str, kind: str, leaves: list, outs: list
+    ) -> None:
         """Gradients of weighted outputs, and, in double precision, of their gradients again."""
         first = kind == "gradient"
         create = first and self.dtype in ("float64", "complex128")
         generator = torch.Generator().manual_seed(0 if first else 1)
         weights = [torch.randn(t.shape, dtype=t.dtype, generator=generator) for _, t in outs]
         inputs = [t for _, t in leaves]
-        theirs, refused = call(torch.autograd.grad, ([t for _, t in outs], inputs, weights), options(create))
+        theirs, refused = call(
+            torch.autograd.grad, ([t for _, t in outs], inputs, weights), options(create)
+        )
         if refused is not None:
             return
         connected = [(m, w) for (m, _), w in zip(outs, weights, strict=True) if m.requires_grad]
         mine, error = [None] * len(leaves), None
         if connected:
-            args = [m for m, _ in connected], [m for m, _ in leaves], [to_ours(w) for _, w in connected]
+            args = (
+                [m for m, _ in connected],
+                [m for m, _ in leaves],
+                [to_ours(w) for _, w in connected],
+            )
             mine, error = call(chainrule.autograd.grad, args, options(create))
-        text = f"raised {told(error)}" if error else compare_gradients(mine, theirs, self.dtype, 1 if first else 20)
+        text = (
+            f"raised {told(error)}"
+            if error
+            else compare_gradients(mine, theirs, self.dtype, 1 if first else 20)
+        )
         if text and not error and self.wide is not None and self.nearer(mine, theirs, weights):
             text = None
         outcome.note(kind, where, text)
         if create and not error:
-            again = [(m, t) for m, t in zip(mine, theirs, strict=True) if t is not None and t.requires_grad and m is not None]
+            again = [
+                (m, t)
+                for m, t in zip(mine, theirs, strict=True)
+                if t is not None and t.requires_grad and m is not None
+            ]
             if again:
                 self.differentiate(outcome, where, "second gradient", leaves, again)
-
 
     def nearer(self, mine: Any, theirs: Any, weights: list) -> bool:
         """Whether our gradients are about as near to those in double precision as torch's own."""
         best = self.wide(weights)
-        triples = [x for x in zip(mine, theirs, best, strict=False) if all(g is not None for g in x)]
-        return len(triples) == len(theirs) and all(off(m, b) <= 4 * off(t, b) for m, t, b in triples)
+        triples = [
+            x for x in zip(mine, theirs, best, strict=False) if all(g is not None for g in x)
+        ]
+        return len(triples) == len(theirs) and all(
+            off(m, b) <= 4 * off(t, b) for m, t, b in triples
+        )
 
 
 def wide_gradients(info: Any, sample: Any, weights: list) -> list:
@@ -294,7 +365,9 @@ def wide_gradients(info: Any, sample: Any, weights: list) -> list:
         return []
     outs = [t for t in flat(sample.output_process_fn_grad(out)) if t.requires_grad]
     leaves = [t for t in flat(args) if t.requires_grad]
-    grads = call(torch.autograd.grad, (outs, leaves, [widened(w) for w in weights]), options(False))[0]
+    grads = call(
+        torch.autograd.grad, (outs, leaves, [widened(w) for w in weights]), options(False)
+    )[0]
     return list(grads or [])
 
 
@@ -317,19 +390,30 @@ def compare_gradients(mine: Any, theirs: Any, dtype: str, slack: float) -> str |
     return None
 
 
-def check_layout(outcome: Outcome, where: str, mine: Any, info: Any, sample: Any, dtype: str) -> None:
+def check_layout(
+    outcome: Outcome, where: str, mine: Any, info: Any, sample: Any, dtype: str
+) -> None:
     """The same with inputs that have gaps in memory."""
     gaps = sample.noncontiguous()
     args = ((gaps.input, *gaps.args), gaps.kwargs)
     theirs, refused = call(info.op, *args)
     if refused is None:
         got, error = call(mine, *to_ours(args))
-        outcome.note("strided", where, f"raised {told(error)}" if error else compare_results(info, gaps, got, theirs, dtype))
+        outcome.note(
+            "strided",
+            where,
+            f"raised {told(error)}" if error else compare_results(info, gaps, got, theirs, dtype),
+        )
 
 
 def check_forms(outcome: Outcome, where: str, info: Any, sample: Any, dtype: str) -> None:
     """The method, in-place and operator forms."""
-    forms = (info.get_method(), info.get_inplace(), info.get_operator(), info.get_inplace_operator())
+    forms = (
+        info.get_method(),
+        info.get_inplace(),
+        info.get_operator(),
+        info.get_inplace_operator(),
+    )
     for form in filter(None, forms):
         args = ((sample.input, *sample.args), sample.kwargs)
         if not isinstance(sample.input, torch.Tensor):
@@ -341,7 +425,11 @@ def check_forms(outcome: Outcome, where: str, info: Any, sample: Any, dtype: str
             outcome.note("form", where, f"there is no Tensor.{name}")
         elif refused is None:
             got, error = call(mine, to_ours(copied(args[0])), to_ours(args[1]))
-            text = f"raised {told(error)}" if error else compare_results(info, sample, got, theirs, dtype)
+            text = (
+                f"raised {told(error)}"
+                if error
+                else compare_results(info, sample, got, theirs, dtype)
+            )
             outcome.note("form", where, text and f"{name}: {text}")
 
 
@@ -360,7 +448,9 @@ def copied(args: tuple) -> tuple:
 
 def check_errors(outcome: Outcome, mine: Any, info: Any, limit: int) -> None:
     """Bad input raises the class that torch raises."""
-    if info.error_inputs_func is None or info.name.startswith("__"):  # nobody calls t.__radd__ on a number
+    if info.error_inputs_func is None or info.name.startswith(
+        "__"
+    ):  # nobody calls t.__radd__ on a number
         return
     torch.manual_seed(0)
     for i, bad in enumerate(list(info.error_inputs("cpu"))[:limit]):
@@ -372,7 +462,11 @@ def check_errors(outcome: Outcome, mine: Any, info: Any, limit: int) -> None:
             continue
         error = call(mine, *our_args)[1]
         kind = type(theirs).__name__
-        text = None if isinstance(error, type(theirs)) else f"{told(error) if error else 'nothing'} where torch raises {kind}"
+        text = (
+            None
+            if isinstance(error, type(theirs))
+            else f"{told(error) if error else 'nothing'} where torch raises {kind}"
+        )
         outcome.note("error", f"bad input {i} {sample_text(sample)}", text)
 
 
@@ -381,9 +475,19 @@ def check_errors(outcome: Outcome, mine: Any, info: Any, limit: int) -> None:
 
 def entries() -> dict[str, Callable[[int], Outcome]]:
     """Every entry of torch's databases that chainrule has, by label."""
-    found = {label_of(info): lambda n, i=info: check_operator(i, n) for info in op_db if ours(info) is not None}
-    found |= {name: lambda n, i=info: check_module(Outcome(i.name), i, n) for name, info in MODULES.items()}
-    return found | {name: lambda n, i=info: check_optimizer(Outcome(f"optim.{i.optim_cls.__name__}"), i) for name, info in OPTIMIZERS.items()}
+    found = {
+        label_of(info): lambda n, i=info: check_operator(i, n)
+        for info in op_db
+        if ours(info) is not None
+    }
+    found |= {
+        name: lambda n, i=info: check_module(Outcome(i.name), i, n)
+        for name, info in MODULES.items()
+    }
+    return found | {
+        name: lambda n, i=info: check_optimizer(Outcome(f"optim.{i.optim_cls.__name__}"), i)
+        for name, info in OPTIMIZERS.items()
+    }
 
 
 def run_one(label: str, limit: int) -> Outcome:
@@ -411,13 +515,19 @@ def run_all(labels: list[str], limit: int, processes: int) -> list[Outcome]:
 
 def required_names() -> list[str]:
     """The names in tools/required_names.txt."""
-    return [line for line in (HERE / "required_names.txt").read_text().split("\n") if line and line[0] != "#"]
+    return [
+        line
+        for line in (HERE / "required_names.txt").read_text().split("\n")
+        if line and line[0] != "#"
+    ]
 
 
 def exists(name: str) -> bool:
     """Whether chainrule has what torch calls so."""
     root, _, path = name.partition(".")
-    owner = {"torch": chainrule, "Tensor": chainrule.Tensor, "Module": chainrule.nn.Module}.get(root)
+    owner = {"torch": chainrule, "Tensor": chainrule.Tensor, "Module": chainrule.nn.Module}.get(
+        root
+    )
     if owner is None:
         return False
     if root == "Tensor":
@@ -433,12 +543,23 @@ def database_labels(name: str) -> list[str]:
     """The entries of the databases that check a name."""
     path = name.removeprefix("torch.").removeprefix("Tensor.").removeprefix("optim.")
     dunder = path.strip("_") if path.startswith("__") else path
-    aliases = {path, path.rstrip("_") if not path.startswith("__") else path, dunder, f"optim.{path}", DUNDERS.get(path, path)}
+    aliases = {
+        path,
+        path.rstrip("_") if not path.startswith("__") else path,
+        dunder,
+        f"optim.{path}",
+        DUNDERS.get(path, path),
+    }
     found = [label_of(i) for i in op_db if aliases & {i.name, *(a.name for a in i.aliases)}]
     return [label for label in (*found, *(aliases & {*MODULES, *OPTIMIZERS})) if label in ENTRIES]
 
 
-DUNDERS = {"__and__": "bitwise_and", "__or__": "bitwise_or", "__invert__": "bitwise_not", "__setitem__": "index_put"}
+DUNDERS = {
+    "__and__": "bitwise_and",
+    "__or__": "bitwise_or",
+    "__invert__": "bitwise_not",
+    "__setitem__": "index_put",
+}
 
 
 # -- the report --------------------------------------------------------------------------------------
@@ -473,7 +594,12 @@ def report(outcomes: list[Outcome], why: dict[str, str]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for o in outcomes:
-        cells = (o.label, str(o.samples), *(o.cell(k) for k in KINDS), why.get(o.label, "") if o.problems else "")
+        cells = (
+            o.label,
+            str(o.samples),
+            *(o.cell(k) for k in KINDS),
+            why.get(o.label, "") if o.problems else "",
+        )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -485,7 +611,9 @@ def names_in_order(names: list[str], outcomes: list[Outcome], why: dict[str, str
     agree = [n for n, found in checked if not wrong & set(found)]
     rest = [n for n, found in checked if wrong & set(found)]
     tail = f" (not: {', '.join(rest)})" if rest else ""
-    return f"{len(checked)} of them have entries here, and {len(agree)} of these agree in all{tail}."
+    return (
+        f"{len(checked)} of them have entries here, and {len(agree)} of these agree in all{tail}."
+    )
 
 
 def tell(outcomes: list[Outcome], why: dict[str, str], show: int) -> None:
@@ -494,28 +622,43 @@ def tell(outcomes: list[Outcome], why: dict[str, str], show: int) -> None:
         if o.problems:
             said = f"  [{why[o.label]}]" if o.label in why else ""
             print(f"{o.label}: {len(o.problems)} of {sum(o.checks.values())} checks differ{said}")
-            print(*(f"    {kind}, {text}\n" for kind, text in o.problems[: 0 if said else show]), sep="", end="")
+            print(
+                *(f"    {kind}, {text}\n" for kind, text in o.problems[: 0 if said else show]),
+                sep="",
+                end="",
+            )
 
 
 def main() -> int:
     """Run what was asked for; 1 if something differs without a reason or a required name is missing."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="entries (with all their variants); all if none are given")
+    parser.add_argument(
+        "names", nargs="*", help="entries (with all their variants); all if none are given"
+    )
     parser.add_argument("--limit", type=int, default=24, help="samples per entry and dtype")
     parser.add_argument("--show", type=int, default=4, help="differences to print per entry")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--write", type=Path, help="write the table there")
     asked = parser.parse_args()
-    labels = [x for x in ENTRIES if not asked.names or x in asked.names or any(x.startswith(f"{n}.") for n in asked.names)]
+    labels = [
+        x
+        for x in ENTRIES
+        if not asked.names or x in asked.names or any(x.startswith(f"{n}.") for n in asked.names)
+    ]
     why = reasons()
     outcomes = run_all(labels, asked.limit, asked.processes)
     tell(outcomes, why, asked.show)
     unexplained = [o.label for o in outcomes if o.problems and o.label not in why]
     missing = [n for n in required_names() if not exists(n) and n not in why]
-    print(f"{sum(not o.problems for o in outcomes)} of {len(outcomes)} entries agree; {len(unexplained)} differ without a reason")
+    print(
+        f"{sum(not o.problems for o in outcomes)} of {len(outcomes)} entries agree; {len(unexplained)} differ without a reason"
+    )
     if not asked.names:
         idle = [x for x in why if x in {o.label for o in outcomes if not o.problems}]
-        print(f"required names missing: {', '.join(missing) or 'none'}" + (f"; reasons not needed: {', '.join(idle)}" if idle else ""))
+        print(
+            f"required names missing: {', '.join(missing) or 'none'}"
+            + (f"; reasons not needed: {', '.join(idle)}" if idle else "")
+        )
     if asked.write:
         asked.write.write_text(report(outcomes, why))
     return 1 if unexplained or (missing and not asked.names) else 0
