@@ -942,9 +942,9 @@ def _together(*results: Any) -> tuple:
     return results
 
 
-def check_apart(out: Any, arrays: Sequence) -> None:
-    """Raise if `out` looks at memory of the arrays that are to be written into it."""
-    if out._data.size and any(np.may_share_memory(out._data, a) for a in arrays):
+def check_apart(out: Any, inputs: Sequence) -> None:
+    """Raise if `out` looks at memory of the tensors that are to be written into it."""
+    if any(x is out or np.may_share_memory(out._data, x._data) for x in inputs):
         raise RuntimeError(
             "unsupported operation: some elements of the input tensor and the written-to tensor "
             "refer to a single memory location. Please clone() the tensor before performing the "
@@ -965,15 +965,16 @@ def lister(op: Op) -> Callable:
                 f"{op.name}(): argument '{op.public[0]}' (position 1) must be tuple of Tensors, not"
                 f" {type(inputs).__name__}"
             )
-        for i, x in enumerate(inputs):
-            if not isinstance(x, Tensor):
-                raise TypeError(
-                    f"{op.name}(): expected Tensor as element {i} in argument 0, but got {type(x).__name__}"
-                )
-            if out is not None and out._data.size and np.may_share_memory(out._data, x._data):
-                raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
-                                   "single memory location. Please clone() the tensor before performing the operation.")  # fmt: skip
-        arrays = [x._data for x in inputs]
+        try:
+            arrays = [x._data for x in inputs]
+        except AttributeError:
+            i = next(i for i, x in enumerate(inputs) if not isinstance(x, Tensor))
+            kind = type(inputs[i]).__name__
+            raise TypeError(
+                f"{op.name}(): expected Tensor as element {i} in argument 0, but got {kind}"
+            ) from None
+        if out is not None:
+            check_apart(out, inputs)
         try:
             y = state.run(kernel, arrays, *params)
         except (ValueError, RuntimeError, MemoryError):
