@@ -1,4 +1,4 @@
-"""Data sets and loaders (`torch.utils.data`)."""
+"""Datasets, samplers and the DataLoader."""
 
 from .collate import default_collate as default_collate
 from .collate import default_convert as default_convert
@@ -12,9 +12,10 @@ from .dataset import TensorDataset as TensorDataset
 from .dataset import random_split as random_split
 from .loader import DataLoader as DataLoader
 from .sampler import BatchSampler as BatchSampler
+from .sampler import DistributedSampler as DistributedSampler
 from .sampler import RandomSampler as RandomSampler
 from .sampler import Sampler as Sampler
 from .sampler import SequentialSampler as SequentialSampler
 from .sampler import SubsetRandomSampler as SubsetRandomSampler
 from .sampler import WeightedRandomSampler as WeightedRandomSampler
-from .worker import get_worker_info as get_worker_info
+from .workers import get_worker_info as get_worker_info

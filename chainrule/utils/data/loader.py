@@ -1,79 +1,39 @@
-"""DataLoader: batches of a data set, in this process or from worker processes, in an order that
-follows the seed.
-"""
+"""The DataLoader: batches of a dataset, in order or shuffled, in this process or in workers."""
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
-import queue
+import os
+import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from .collate import default_collate, default_convert
 from .dataset import IterableDataset
-from .sampler import BatchSampler, RandomSampler, SequentialSampler, random_seed
-from .worker import Failure, WorkerInfo, work
+from .fetching import fetcher
+from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, fresh_seed
+from .workers import Job, Pool
 
-END = "the stream has ended"
-
-
-class _ByKey:
-    """Fetches batches of a data set with keys."""
-
-    def __init__(self, dataset: Any, collate: Callable, batched: bool) -> None:
-        self.dataset, self.collate, self.batched = dataset, collate, batched
-
-    def fetch(self, keys: Any) -> Any:
-        """The batch (or single sample) for keys."""
-        if not self.batched:
-            return self.collate(self.dataset[keys])
-        many = getattr(self.dataset, "__getitems__", None)
-        return self.collate(many(keys) if many is not None else [self.dataset[k] for k in keys])
+T_co = TypeVar("T_co", covariant=True)
+FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
 
 
-class _Stream:
-    """Fetches batches of an iterable data set; the keys only say how many samples."""
-
-    def __init__(self, dataset: Any, collate: Callable, batched: bool, drop_last: bool) -> None:
-        self.dataset, self.collate, self.batched, self.drop_last = (
-            dataset,
-            collate,
-            batched,
-            drop_last,
-        )
-        self.samples: Iterator | None = None
-
-    def fetch(self, keys: Any) -> Any:
-        """The next batch, or END."""
-        if self.samples is None:
-            self.samples = iter(self.dataset)
-        if not self.batched:
-            sample = next(self.samples, END)
-            return END if sample is END else self.collate(sample)
-        batch = list(itertools.islice(self.samples, len(keys)))
-        return (
-            self.collate(batch)
-            if batch and not (self.drop_last and len(batch) < len(keys))
-            else END
-        )
-
-
-class _Forever:
-    """The sampler of a stream: keys without end."""
+class _Endless(Sampler):
+    """What stands for a sampler where the dataset is a stream: it never ends."""
 
     def __iter__(self) -> Iterator[None]:
-        return itertools.repeat(None)
+        while True:
+            yield None
 
 
-class DataLoader:
-    """Iterates over batches of `dataset`.
+class DataLoader(Generic[T_co]):
+    """An iterable of batches of `dataset`; each iteration is one epoch.
 
-    Arguments are torch's. `shuffle` and the samplers draw torch's random stream, so the order under
-    a seed is torch's. `num_workers > 0` fetches in that many processes (which must be able to
-    pickle the data set unless they are forked); an exception there is raised here with its
-    traceback. `pin_memory` is accepted and does nothing.
+    With `num_workers` > 0 that many processes load ahead. `shuffle` draws from torch's stream (or
+    `generator`). Raises ValueError for settings that contradict each other.
     """
+
+    _started = False
 
     def __init__(
         self,
@@ -83,11 +43,11 @@ class DataLoader:
         sampler: Any = None,
         batch_sampler: Any = None,
         num_workers: int = 0,
-        collate_fn: Any = None,
+        collate_fn: Callable | None = None,
         pin_memory: bool = False,
         drop_last: bool = False,
         timeout: float = 0,
-        worker_init_fn: Any = None,
+        worker_init_fn: Callable | None = None,
         multiprocessing_context: Any = None,
         generator: Any = None,
         *,
@@ -96,211 +56,226 @@ class DataLoader:
         pin_memory_device: str = "",
         in_order: bool = True,
     ) -> None:
-        _check(num_workers, timeout, prefetch_factor, persistent_workers)
-        self.dataset, self.num_workers, self.timeout = dataset, num_workers, timeout
-        self.worker_init_fn, self.multiprocessing_context, self.generator = (
-            worker_init_fn,
-            multiprocessing_context,
-            generator,
-        )
-        self.prefetch_factor = 2 if prefetch_factor is None and num_workers else prefetch_factor
-        self.persistent_workers, self.pin_memory, self.in_order = (
-            persistent_workers,
-            pin_memory,
-            in_order,
-        )
-        self._stream = isinstance(dataset, IterableDataset)
-        self._choose_samplers(batch_size, shuffle, sampler, batch_sampler, drop_last)
-        batched = self.batch_sampler is not None
-        self.collate_fn = collate_fn or (default_collate if batched else default_convert)
-        self._pool: _Workers | None = None
+        _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
+        self.dataset, self.num_workers, self.generator = dataset, num_workers, generator
+        self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
+        self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
+        self.timeout, self.worker_init_fn, self.in_order = timeout, worker_init_fn, in_order
+        self.multiprocessing_context = multiprocessing_context
+        self.stream = isinstance(dataset, IterableDataset)
+        self._choose(batch_size, shuffle, sampler, batch_sampler, drop_last)
+        self.persistent_workers = persistent_workers
+        usual = default_convert if self.batch_sampler is None else default_collate
+        self.collate_fn = collate_fn or usual
+        self._pool: Pool | None = None
+        self._started = True
+        _check_count(num_workers)
 
-    def _choose_samplers(
-        self, batch_size: Any, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool
+    def _choose(
+        self, batch_size: int | None, shuffle: Any, sampler: Any, batches: Any, drop_last: bool
     ) -> None:
-        if self._stream and (shuffle or sampler is not None or batch_sampler is not None):
-            raise ValueError(
-                "DataLoader with IterableDataset: expected unspecified shuffle, sampler and"
-                " batch_sampler options"
-            )
+        """Check the settings that say which samples make a batch, and make the samplers."""
+        if self.stream:
+            _check_stream(shuffle, sampler, batches)
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")
-        if batch_sampler is not None:
+        if batches is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
                 raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler,"
-                    " and drop_last"
+                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, "
+                    "and drop_last"
                 )
             batch_size, drop_last = None, False
         elif batch_size is None and drop_last:
             raise ValueError(
-                "batch_size=None option disables auto-batching and is mutually exclusive with"
-                " drop_last"
+                "batch_size=None option disables auto-batching and is mutually exclusive with "
+                "drop_last"
             )
         if sampler is None:
-            sampler = (
-                _Forever()
-                if self._stream
-                else (
-                    RandomSampler(self.dataset, generator=self.generator)
-                    if shuffle
-                    else SequentialSampler(self.dataset)
-                )
+            sampler = self._usual_sampler(shuffle)
+        if batch_size is not None and batches is None:
+            batches = BatchSampler(sampler, batch_size, drop_last)
+        self.batch_size, self.drop_last = batch_size, drop_last
+        self.sampler, self.batch_sampler = sampler, batches
+
+    def _usual_sampler(self, shuffle: bool | None) -> Any:
+        if self.stream:
+            return _Endless()
+        if shuffle:
+            return RandomSampler(self.dataset, generator=self.generator)
+        return SequentialSampler(self.dataset)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._started and name in FIXED:
+            raise ValueError(
+                f"{name} attribute should not be set after {type(self).__name__} is initialized"
             )
-        if batch_size is not None:
-            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
-        self.batch_size, self.drop_last, self.sampler, self.batch_sampler = (
-            batch_size,
-            drop_last,
-            sampler,
-            batch_sampler,
-        )
+        object.__setattr__(self, name, value)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_pool": None}
 
     @property
-    def _keys(self) -> Any:
-        return self.sampler if self.batch_sampler is None else self.batch_sampler
+    def multiprocessing_context(self) -> Any:
+        """How workers are started: a context of `multiprocessing`, or None for the usual one."""
+        return self._context
 
-    def _fetcher(self) -> Any:
-        batched = self.batch_sampler is not None
-        if self._stream:
-            return _Stream(self.dataset, self.collate_fn, batched, self.drop_last)
-        return _ByKey(self.dataset, self.collate_fn, batched)
+    @multiprocessing_context.setter
+    def multiprocessing_context(self, context: Any) -> None:
+        if context is not None:
+            if not self.num_workers:
+                raise ValueError(
+                    "multiprocessing_context can only be used with multi-process loading "
+                    f"(num_workers > 0), but got num_workers={self.num_workers}"
+                )
+            if isinstance(context, str):
+                context = _context(context)
+        self._context = context
 
-    def __iter__(self) -> Iterator:
-        seed = random_seed(self.generator)
-        if not self.num_workers:
-            return self._in_this_process()
-        pool = self._pool or _Workers(self, seed)
-        if self.persistent_workers:
-            self._pool = pool
-        return pool.batches(self)
+    @property
+    def _auto_collation(self) -> bool:
+        return self.batch_sampler is not None
 
-    def _in_this_process(self) -> Iterator:
-        fetcher = self._fetcher()
-        for keys in self._keys:
-            batch = fetcher.fetch(keys)
-            if batch is END:
-                return
-            yield batch
+    @property
+    def _index_sampler(self) -> Any:
+        return self.batch_sampler if self.batch_sampler is not None else self.sampler
 
     def __len__(self) -> int:
-        if not self._stream:
-            return len(self._keys)
+        if not self.stream:
+            return len(self._index_sampler)
         n = len(self.dataset)
         if self.batch_size is None:
             return n
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
+    def __iter__(self) -> Iterator[Any]:
+        if self.pin_memory:
+            warnings.warn(
+                "'pin_memory' argument is set as true but no accelerator is found, then device "
+                "pinned memory won't be used.",
+                stacklevel=2,
+            )
+        return _Working(self) if self.num_workers else _Single(self)
 
-def _check(
-    num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool
-) -> None:
-    if num_workers < 0:
+    def check_worker_number_rationality(self) -> None:
+        """Warn if there are more workers than processors."""
+        _check_count(self.num_workers)
+
+
+class _Single:
+    """One epoch, loaded in this process."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._length = loader.__len__
+        self.indices = iter(loader._index_sampler)
+        fresh_seed(loader.generator)  # torch draws one here, which workers would need
+        self.fetch = fetcher(
+            loader.dataset, loader._auto_collation, loader.collate_fn, loader.drop_last
+        )
+
+    def __iter__(self) -> _Single:
+        return self
+
+    def __next__(self) -> Any:
+        return self.fetch(next(self.indices))
+
+    def __len__(self) -> int:
+        return self._length()
+
+
+class _Working:
+    """One epoch, loaded by workers."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._length = loader.__len__
+        self.keep = loader.persistent_workers
+        pool = loader._pool if self.keep else None
+        if pool is None:
+            pool = _pool(loader)
+            loader._pool = pool if self.keep else None
+        self.pool = pool
+        self.batches = pool.epoch(iter(loader._index_sampler))
+
+    def __iter__(self) -> _Working:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self.batches)
+        except BaseException:
+            if not self.keep:
+                self.pool.close()
+            raise
+
+    def __len__(self) -> int:
+        return self._length()
+
+    def __del__(self) -> None:
+        if not self.__dict__.get("keep", True):
+            self.pool.close()
+
+
+def _pool(loader: DataLoader) -> Pool:
+    job = Job(
+        loader.dataset,
+        loader._auto_collation,
+        loader.collate_fn,
+        loader.drop_last,
+        loader.worker_init_fn,
+        fresh_seed(loader.generator),
+        loader.num_workers,
+    )
+    return Pool(job, loader.prefetch_factor or 1, loader.timeout, loader._context)
+
+
+def _context(method: str) -> Any:
+    methods = multiprocessing.get_all_start_methods()
+    if method not in methods:
         raise ValueError(
-            "num_workers option should be non-negative; use num_workers=0 to disable"
-            " multiprocessing."
+            f"multiprocessing_context option should specify a valid start method in {methods!r}, "
+            f"but got multiprocessing_context={method!r}"
+        )
+    return multiprocessing.get_context(method)
+
+
+def _check_workers(count: int, timeout: float, prefetch: int | None, persistent: bool) -> None:
+    if count < 0:
+        raise ValueError(
+            "num_workers option should be non-negative; use num_workers=0 to disable "
+            "multiprocessing."
         )
     if timeout < 0:
         raise ValueError("timeout option should be non-negative")
-    if num_workers == 0 and prefetch_factor is not None:
+    if count == 0 and prefetch is not None:
         raise ValueError(
-            "prefetch_factor option could only be specified in multiprocessing.let num_workers > 0"
-            " to enable multiprocessing, otherwise set prefetch_factor to None."
+            "prefetch_factor option could only be specified in multiprocessing.let num_workers > 0 "
+            "to enable multiprocessing, otherwise set prefetch_factor to None."
         )
-    if prefetch_factor is not None and prefetch_factor < 0:
+    if prefetch is not None and prefetch < 0:
         raise ValueError("prefetch_factor option should be non-negative")
-    if persistent_workers and num_workers == 0:
+    if persistent and count == 0:
         raise ValueError("persistent_workers option needs num_workers > 0")
 
 
-class _Workers:
-    """The worker processes of a loader, each with a queue of tasks; results come back through one
-    queue.
-    """
-
-    def __init__(self, loader: DataLoader, seed: int) -> None:
-        context = loader.multiprocessing_context
-        if not hasattr(context, "Process"):
-            context = multiprocessing.get_context(context)
-        n = loader.num_workers
-        self.results = context.Queue()
-        self.tasks = [context.Queue() for _ in range(n)]
-        self.processes = []
-        for i in range(n):
-            info = WorkerInfo(i, n, (seed + i) % 2**63, loader.dataset)
-            arguments = (
-                loader._fetcher(),
-                self.tasks[i],
-                self.results,
-                info,
-                loader.worker_init_fn,
+def _check_stream(shuffle: Any, sampler: Any, batches: Any) -> None:
+    given = {"shuffle": shuffle or None, "sampler": sampler, "batch_sampler": batches}
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"DataLoader with IterableDataset: expected unspecified {name} option, but got "
+                f"{name}={value}"
             )
-            self.processes.append(context.Process(target=work, args=arguments, daemon=True))
-            self.processes[-1].start()
 
-    def batches(self, loader: DataLoader) -> Iterator:
-        """All batches of an epoch, in order."""
-        try:
-            yield from self._in_order(loader)
-        finally:
-            if loader._pool is not self:
-                self.stop()
 
-    def _in_order(self, loader: DataLoader) -> Iterator:
-        keys = enumerate(iter(loader._keys))
-        alive = [True] * len(self.tasks)
-        waiting: dict[int, Any] = {}
-        owners: dict[int, int] = {}
-
-        def send(worker: int) -> None:
-            task = next(keys, None)
-            if task is not None:
-                owners[task[0]] = worker
-                self.tasks[worker].put(task)
-
-        for _ in range(loader.prefetch_factor or 1):
-            for worker in range(len(self.tasks)):
-                send(worker)
-        number = 0
-        while number in owners:
-            while number not in waiting:
-                at, batch = self._next_result(loader)
-                waiting[at] = batch
-            batch, worker = waiting.pop(number), owners.pop(number)
-            number += 1
-            if isinstance(batch, Failure):
-                batch.reraise()
-            if isinstance(batch, str) and batch == END:
-                alive[worker] = False
-                continue
-            if alive[worker]:
-                send(worker)
-            yield batch
-
-    def _next_result(self, loader: DataLoader) -> tuple:
-        waited = 0.0
-        while True:
-            try:
-                return self.results.get(timeout=1)
-            except queue.Empty:
-                waited += 1
-            dead = [p.pid for p in self.processes if not p.is_alive()]
-            if dead:
-                raise RuntimeError(
-                    f"DataLoader worker (pid(s) {', '.join(map(str, dead))}) exited unexpectedly"
-                )
-            if loader.timeout and waited >= loader.timeout:
-                raise RuntimeError(f"DataLoader timed out after {loader.timeout} seconds")
-
-    def stop(self) -> None:
-        """End the processes."""
-        for tasks in self.tasks:
-            tasks.put(None)
-        for process in self.processes:
-            process.join(timeout=1)
-            if process.is_alive():
-                process.terminate()
-                process.join()
-        for q in (self.results, *self.tasks):
-            q.cancel_join_thread()
-            q.close()
+def _check_count(count: int) -> None:
+    has_affinity = hasattr(os, "sched_getaffinity")
+    most = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    if count > most:
+        warnings.warn(
+            f"This DataLoader will create {count} worker processes in total. Our suggested max "
+            f"number of worker in current system is {most}, which is smaller than what this "
+            "DataLoader is going to create. Please be aware that excessive worker creation might "
+            "get DataLoader running slow or even freeze, lower the worker number to avoid "
+            "potential slowness/freeze if necessary.",
+            stacklevel=3,
+        )
