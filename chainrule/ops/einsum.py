@@ -21,7 +21,7 @@ import numpy as np
 from ..dtypes import FROM_NUMPY, promote_types
 from . import define
 from .define import HALF, SAME, function, op, primitive
-from .products import matmul, type_name, unlike_batches
+from .products import check_tensors, matmul, type_name, unlike_batches
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ELLIPSIS = len(
@@ -435,6 +435,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
 def inner(input: Any, other: Any, *, out: Any = None) -> Any:
     """Sum of products over the last dimension of both tensors; for a 0-d tensor the elementwise
     product."""
+    check_tensors("inner", input=input, other=other)
     m, n = input.ndim, other.ndim
     if not m or not n:
         return _op("mul")(input, other, out=out)
@@ -489,6 +490,7 @@ def _summed(x: Any, first: int, shape: Sizes) -> Any:
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """input1 @ weight[o] @ input2 + bias[o] for each output o: (..., n), (..., m), (o, n, m), (o)
     to (..., o)."""
+    check_tensors("bilinear", input1=input1, input2=input2, weight=weight)
     _check_bilinear(input1, input2, weight, bias)
     n = input1.ndim
     rows, o, i, j = tuple(range(n - 1)), n, n + 1, n + 2
@@ -554,7 +556,13 @@ def _chain(matrices: list) -> Any:
 def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     """Product of two or more matrices, in the order that takes the fewest multiplications; the ends
     may be vectors."""
+    if isinstance(tensors, define.Tensor):
+        raise TypeError(
+            "linalg_multi_dot(): argument 'tensors' (position 1) must be tuple of Tensors, not "
+            "Tensor"
+        )
     tensors = list(tensors)
+    _check_list(tensors)
     n = len(tensors)
     if n < 2:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {n}")
@@ -574,6 +582,14 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     made = _chain(chain)
     shape = (*made.shape[: 1 if first == 2 else 0], *made.shape[1 if last == 2 else 2 :])
     return define.write_out(out, made.reshape(shape))
+
+
+def _check_list(tensors: Any) -> None:
+    for i, t in enumerate(tensors):
+        if not isinstance(t, define.Tensor):
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}"
+            )
 
 
 def _check_chain(tensors: list) -> None:
@@ -599,6 +615,7 @@ def chain_matmul(*matrices: Any, out: Any = None) -> Any:
     takes a list)."""
     if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)):
         matrices = tuple(matrices[0])
+    _check_list(matrices)
     if not matrices:
         raise RuntimeError("chain_matmul(): Expected one or more matrices")
     if len(matrices) == 1:

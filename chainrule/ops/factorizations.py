@@ -228,6 +228,7 @@ def lu_unpack(
     out: Any = None,
 ) -> Any:
     """P, L and U from what `linalg.lu_factor` returned."""
+    _check_lu("torch.lu_unpack", LU_data._data, True)
     pivots, m = LU_pivots._data, LU_data.shape[-2]
     if unpack_pivots and pivots.dtype != np.int32:
         raise RuntimeError(
@@ -506,6 +507,10 @@ def _gaps(L: Any) -> Any:
 
 
 def _triangle_named(UPLO: str) -> bool:
+    if not isinstance(UPLO, str):
+        raise TypeError(
+            f"linalg_eigh(): argument 'UPLO' (position 2) must be str, not {type(UPLO).__name__}"
+        )
     if UPLO not in ("L", "U", "l", "u"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
     return UPLO in "Uu"
@@ -708,6 +713,8 @@ def ldl_solve(LD: Any, pivots: Any, B: Any, *, hermitian: bool = False, out: Any
 @op(result=return_types.geqrf, outputs=2)
 def geqrf(x: Any, /) -> Any:
     """R, with the vectors of Householder reflections below its diagonal, and their factors tau."""
+    if x.dtype.kind not in "fc":
+        raise NotImplementedError(f"\"geqrf_cpu\" not implemented for '{type_name(x)}'")
     check_matrix("torch.geqrf", x, "input")
     return lapack.reflectors(x)
 
@@ -735,6 +742,13 @@ def householder_product(A: Any, tau: Any, /) -> Any:
     if A.dtype is not tau.dtype:
         raise RuntimeError(
             f"{name}: tau dtype {type_name(tau)} does not match input dtype {type_name(A)}"
+        )
+    if A.dtype.kind not in "fc":
+        raise NotImplementedError(f"\"orgqr_cpu\" not implemented for '{type_name(A)}'")
+    if tau.shape[:-1] != A.shape[:-2]:
+        raise RuntimeError(
+            f"{name}: Expected batch dimensions of tau to be equal to input.shape[:-2], but got "
+            f"{list(tau.shape[:-1])}"
         )
     return lapack.reflected(A, tau)
 
@@ -772,6 +786,31 @@ def _(g, A, tau):
     return _reflections_cotangent(g, A, tau)[1]
 
 
+def _check_ormqr(A: Any, tau: Any, other: Any, left: bool) -> None:
+    for name, x in (("input", A), ("other", other)):
+        if x.ndim < 2:
+            raise RuntimeError(f"torch.ormqr: {name} must have at least 2 dimensions.")
+    side = -2 if left else -1
+    if tau.ndim != A.ndim - 1:
+        raise RuntimeError(
+            "torch.ormqr: Expected tau to have one dimension less than input, but got tau.ndim "
+            f"equal to {tau.ndim} and input.ndim is equal to {A.ndim}"
+        )
+    if other.ndim != A.ndim:
+        raise RuntimeError(
+            "torch.ormqr: Expected other to have the same number of dimensions as input, but got "
+            f"other.ndim equal to {other.ndim} and input.ndim is equal to {A.ndim}"
+        )
+    if tau.shape[-1] > min(other.shape[side], A.shape[-1]):
+        raise RuntimeError(
+            f"torch.ormqr: tau.shape[-1] must be equal to min(other.shape[{side}], input.shape[-1])"
+        )
+    if other.shape[side] != A.shape[-2]:
+        raise RuntimeError(f"torch.ormqr: other.shape[{side}] must be equal to input.shape[-2]")
+    if A.dtype.kind not in "fc":
+        raise NotImplementedError(f"\"ormqr_cpu\" not implemented for '{type_name(A)}'")
+
+
 @function
 def ormqr(
     input: Any,
@@ -785,6 +824,7 @@ def ormqr(
     """Q @ input3 for the (m, m) product Q of the reflections that `input` (vectors below its
     diagonal) and `input2` (their factors tau) describe; `transpose` takes Q^H, `left=False`
     multiplies from the right."""
+    _check_ormqr(input._data, input2._data, input3._data, left)
     m, n = input.shape[-2:]
     pad = define.wrap(np.zeros((*input.shape[:-1], max(m - n, 0)), input._data.dtype))
     Q = householder_product(

@@ -16,6 +16,7 @@ import numpy as np
 from ..dtypes import FLOATING, HALVES, default
 from . import define
 from .define import FUNCTIONS, bad_dim, function, op, primitive, scalar_name
+from .products import check_tensors
 
 SWAPPED = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 Sizes = tuple[int, ...]
@@ -172,14 +173,31 @@ def _axis(dim: int, ndim: int) -> int:
     return dim % ndim
 
 
-def _one(x: Any, n: int | None, dim: int) -> tuple[Sizes, Sizes]:
+def _refused(name: str, argument: str, wanted: str, got: Any) -> TypeError:
+    return TypeError(
+        f"fft_{name}(): argument '{argument}' must be {wanted}, not {type(got).__name__}"
+    )
+
+
+def _whole(n: Any) -> bool:
+    return isinstance(n, (int, np.integer))
+
+
+def _one(name: str, x: Any, n: int | None, dim: int) -> tuple[Sizes, Sizes]:
     """The dimension of a one-dimensional transform and its size."""
+    check_tensors(f"fft_{name}", input=x)
+    for argument, given in (("n", n), ("dim", dim)):
+        if not _whole(given) and (given is not None or argument == "dim"):
+            raise _refused(name, argument, "int", given)
     d = _axis(dim, x.ndim)
     return (d,), (x.shape[d] if n is None else n,)
 
 
-def _several(x: Any, s: Any, dim: Any) -> tuple[Sizes, Sizes]:
+def _several(name: str, x: Any, s: Any, dim: Any) -> tuple[Sizes, Sizes]:
     """The dimensions of a transform and their sizes."""
+    check_tensors(f"fft_{name}", input=x)
+    if isinstance(s, (list, tuple)) and not all(map(_whole, s)):
+        raise _refused(name, "s", "tuple of ints", s)
     ndim = x.ndim
     s = (s,) if isinstance(s, int) else s
     if dim is not None:
@@ -285,17 +303,19 @@ def _define(name: str) -> None:
     def one(
         input: Any, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Any = None
     ) -> Any:
-        return _run(name, input, *_one(input, n, dim), n, norm, out, name)
+        return _run(name, input, *_one(name, input, n, dim), n, norm, out, name)
 
     def two(
         input: Any, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Any = None
     ) -> Any:
-        return _run(name, input, *_several(input, s, dim), _last_given(s), norm, out, name + "n")
+        given = _several(f"{name}2", input, s, dim)
+        return _run(name, input, *given, _last_given(s), norm, out, name + "n")
 
     def many(
         input: Any, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Any = None
     ) -> Any:
-        return _run(name, input, *_several(input, s, dim), _last_given(s), norm, out, name + "n")
+        given = _several(f"{name}n", input, s, dim)
+        return _run(name, input, *given, _last_given(s), norm, out, name + "n")
 
     for f, suffix, where in (
         (one, "", ""),
@@ -311,7 +331,8 @@ for _name in DOCS:
     _define(_name)
 
 
-def _shift_dims(x: Any, dim: Any) -> Sizes:
+def _shift_dims(name: str, x: Any, dim: Any) -> Sizes:
+    check_tensors(f"fft_{name}", input=x)
     dims = range(x.ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
     dims = tuple([_axis(d, x.ndim) for d in dims])
     if not dims:
@@ -327,15 +348,22 @@ def _rolled(x: Any, shifts: list[int], dims: Sizes) -> Any:
 @function(method=False, namespace="fft")
 def fftshift(input: Any, dim: Any = None) -> Any:
     """The zero frequency moved to the middle of `dim` (of all dimensions by default)."""
-    dims = _shift_dims(input, dim)
+    dims = _shift_dims("fftshift", input, dim)
     return _rolled(input, [input.shape[d] // 2 for d in dims], dims)
 
 
 @function(method=False, namespace="fft")
 def ifftshift(input: Any, dim: Any = None) -> Any:
     """Inverse of `fftshift`."""
-    dims = _shift_dims(input, dim)
+    dims = _shift_dims("ifftshift", input, dim)
     return _rolled(input, [-(input.shape[d] // 2) for d in dims], dims)
+
+
+def _check_count(name: str, n: Any) -> None:
+    if not _whole(n):
+        raise _refused(name, "n", "int", n)
+    if n < 0:
+        raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
 
 
 def _frequencies(
@@ -364,6 +392,7 @@ def fftfreq(
     """The frequencies of `fft` over n points at distance d, in cycles per unit of d: those of the
     second half negative.
     """
+    _check_count("fftfreq", n)
     numbers = np.concatenate([np.arange((n + 1) // 2), np.arange(-(n // 2), 0)])
     return _frequencies("fftfreq", numbers, n, d, dtype, requires_grad, out)
 
@@ -380,4 +409,5 @@ def rfftfreq(
     requires_grad: bool = False,
 ) -> Any:
     """The frequencies of `rfft` over n points at distance d, in cycles per unit of d."""
+    _check_count("rfftfreq", n)
     return _frequencies("rfftfreq", np.arange(n // 2 + 1), n, d, dtype, requires_grad, out)

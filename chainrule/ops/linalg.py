@@ -14,7 +14,7 @@ from . import define, einsum, factorizations, products, solvers  # noqa: F401
 from .define import FUNCTIONS, SAME, function, op, primitive
 from .factorizations import eigvalsh, singular_vectors, svdvals
 from .matrices import check_floating, check_matrix, check_sides, check_square
-from .products import matmul, type_name, unlike_batches
+from .products import check_tensors, matmul, type_name, unlike_batches
 from .reduce import axes_of
 from .solvers import counted
 
@@ -57,6 +57,7 @@ def slogdet(input: Any, *, out: Any = None) -> Any:
 @function
 def logdet(input: Any) -> Any:
     """Logarithm of the determinants of square matrices; NaN where one is negative."""
+    check_tensors("logdet", input=input)
     check_square("logdet", input._data)
     sign, log = solvers.sign_and_log_determinant(input)
     if input.is_complex():
@@ -190,7 +191,12 @@ def _(g, x, dim):
     return cross_product(g, x, dim)
 
 
-def _cross(input: Any, other: Any, dim: int, out: Any) -> Any:
+def _cross(input: Any, other: Any, dim: int | None, out: Any) -> Any:
+    check_tensors("cross", input=input, other=other)
+    if dim is None:
+        dim = next((i for i, n in enumerate(input.shape) if n == 3), None)
+        if dim is None:
+            raise RuntimeError("no dimension of size 3 in input")
     m, n = input.ndim, other.ndim
     if m != n:
         raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
@@ -212,10 +218,6 @@ def _cross(input: Any, other: Any, dim: int, out: Any) -> Any:
 def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """Cross products of vectors of length 3 along `dim` (by default the first dimension of that
     size)."""
-    if dim is None:
-        dim = next((i for i, n in enumerate(input.shape) if n == 3), None)
-        if dim is None:
-            raise RuntimeError("no dimension of size 3 in input")
     return _cross(input, other, dim, out)
 
 
@@ -231,6 +233,7 @@ linalg_cross = function(method=False, namespace="linalg")(_linalg_cross)
 @function(method=False, namespace="linalg")
 def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
     """Sum of conj(x) * y along `dim`, of broadcast tensors."""
+    check_tensors("linalg_vecdot", x=x, y=y)
     check_floating("linalg.vecdot", x._data)
     if x.dtype is not y.dtype:
         raise RuntimeError(
@@ -245,6 +248,7 @@ def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
 @function(alias="linalg.matrix_power")
 def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
     """The n-th power of square matrices; a negative power is one of the inverse."""
+    check_tensors("matrix_power", input=input)
     if not isinstance(n, int):
         raise TypeError(
             f"matrix_power(): argument 'n' (position 2) must be int, not {type(n).__name__}"
@@ -279,6 +283,7 @@ def _power(A: Any, n: int) -> Any:
 @function(method=False, namespace="linalg")
 def vander(x: Any, *, N: int | None = None) -> Any:
     """Matrices with the powers 0 ... N - 1 of each element in a row."""
+    check_tensors("linalg_vander", x=x)
     n = (x.shape[-1] if x.ndim else 1) if N is None else N
     if n <= 1:
         raise RuntimeError("N must be greater than 1.")
@@ -341,6 +346,7 @@ def matrix_norm(
 ) -> Any:
     """Norms of matrices: "fro", "nuc", 2 and -2 (of singular values), 1, -1, inf and -inf (of row
     or column sums)."""
+    check_tensors("linalg_matrix_norm", input=input)
     if ord not in ("fro", "nuc") and (isinstance(ord, str) or abs(ord) not in (1, 2, float("inf"))):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     check_matrix("linalg.matrix_norm", input._data)
@@ -398,6 +404,7 @@ def norm(
 ) -> Any:
     """Norm of vectors or matrices, by `ord` and the number of dimensions; of all elements by
     default."""
+    check_tensors("linalg_norm", input=input)
     dims = _norm_dims(ord, dim, input.ndim)
     if ord is not None and (isinstance(ord, str) or (dims is not None and len(dims) == 2)):
         return matrix_norm(input, ord, dims, keepdim, dtype=dtype, out=out)
@@ -409,6 +416,7 @@ def norm(
 def cond(input: Any, p: Any = None, *, out: Any = None) -> Any:
     """Condition numbers of matrices in the norm `p`: norm(A) norm(inverse(A)); infinite for a
     singular matrix."""
+    check_tensors("linalg_cond", input=input)
     if input.ndim < 2:
         raise RuntimeError("linalg.cond: The input tensor must have at least 2 dimensions.")
     if isinstance(p, str) and p not in ("fro", "nuc"):
@@ -444,6 +452,7 @@ def matrix_rank(
 ) -> Any:
     """How many singular values exceed max(atol, rtol * largest); `tol` is another name of
     `atol`."""
+    check_tensors("linalg_matrix_rank", input=input)
     if input.ndim < 2:
         raise RuntimeError(
             "torch.linalg.matrix_rank: The input tensor input must have at least 2 dimensions."

@@ -102,6 +102,13 @@ def check_expandable(shape: tuple, target: tuple) -> None:
             )
 
 
+def check_tensors(name: str, **given: Any) -> None:
+    """Raise torch's TypeError unless all that is given are tensors."""
+    for i, (argument, x) in enumerate(given.items()):
+        if not isinstance(x, define.Tensor):
+            raise not_a_tensor(name, argument, i + 1, x)
+
+
 # -- two operands ----------------------------------------------------------------------------------
 
 
@@ -777,9 +784,8 @@ def _any_linear(input: Any, weight: Any, bias: Any) -> Any:
         and input._data.ndim
     ):
         return matmul(input, weight)
-    for i, (name, t) in enumerate((("input", input), ("weight", weight), ("bias", bias))):
-        if not isinstance(t, define.Tensor) and not (name == "bias" and t is None):
-            raise not_a_tensor("linear", name, i + 1, t)
+    optional = {} if bias is None else {"bias": bias}
+    check_tensors("linear", input=input, weight=weight, **optional)
     matrix = input._data.ndim == 2
     if bias is None:
         return PROJECTION[matrix].entry(input, weight)

@@ -19,7 +19,6 @@ from . import define, lapack
 from .define import function, op, primitive
 from .matrices import (
     check_equation,
-    check_floating,
     check_matrix,
     check_sides,
     check_square,
@@ -249,7 +248,13 @@ def triangular_solve(
                 f"torch.triangular_solve: Expected {name} to have at least 2 dimensions, but it "
                 f"has {x.ndim} dimensions instead"
             )
-    check_floating("triangular_solve", A)
+    if A.dtype.kind not in "fc":
+        raise NotImplementedError(f"\"triangular_solve_cpu\" not implemented for '{type_name(A)}'")
+    if A.dtype is not b.dtype:
+        raise RuntimeError(
+            f"Expected b and A to have the same dtype, but found b of type {type_name(b)} and A of "
+            f"type {type_name(A)} instead."
+        )
     check_sides("", A)
     if A.shape[-1] != b.shape[-2]:
         raise RuntimeError(
