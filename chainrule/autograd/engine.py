@@ -260,6 +260,8 @@ class Walk:
         if before:
             g = node_pre_hooks(before, g)
         grads = node.pull(g, args)
+        if self.create and node.op.rules and node.op.saving:
+            grads = with_history(grads, args)
         after = node.more and node.more.get("post_hooks")
         if after:
             grads = node_post_hooks(after, grads, g)
@@ -304,6 +306,19 @@ def broadcast(node: Node) -> bool:
         e is not None and shape_of(e, i)[0] != node.shape
         for e, i in zip(node.edges, node.index, strict=True)
     )
+
+
+def with_history(grads: Sequence, args: tuple) -> Sequence:
+    """Cotangents that do not change with what was saved, joined to it all the same, as in torch."""
+    flat = [v for a in args if a for v in a]
+    source = next((v for v in flat if isinstance(v, GradArray)), None)
+    if source is None:
+        return grads
+    return [
+        g if g is None or isinstance(g, GradArray)
+        else GradArray(define.constant_in(source.tensor, g))
+        for g in grads
+    ]
 
 
 def whole(node: Node, g: Any) -> Any:

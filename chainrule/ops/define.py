@@ -356,28 +356,26 @@ class Op:
         if not outs or not _can_require(outs[0]):
             return
         edges, index = edges_of(inputs)
-        if not any(e is not None for e in edges):
+        needs = tuple([e is not None for e in edges])
+        if True not in needs:
             return
-        needs = tuple(e is not None for e in edges)
         value = tuple([t._data for t in outs]) if self.outputs != 1 else outs[0]._data
         given = (arrays,) if self.variadic else tuple(arrays)
         values = (*given, value, extra, needs, *params)
         if self.shapes:
             values += tuple([_shape(a) for a in given])
-        args = tuple(
-            [
-                (
-                    None
-                    if rule is None or not (self.joint or needs[i])
-                    else pick(values)
-                    if pick
-                    else ()
-                )
-                for i, (rule, pick) in enumerate(zip(self.rules, self.picks, strict=True))
-            ]
-        )
-        if all(a is None for a in args):
-            return
+        if self.joint:
+            pick = self.picks[0]
+            args = (pick(values) if pick else (),)
+        else:
+            args = tuple(
+                [
+                    None if rule is None or not need else pick(values) if pick else ()
+                    for rule, pick, need in zip(self.rules, self.picks, needs, strict=False)
+                ]
+            )
+            if args.count(None) == len(args):
+                return
         if len(edges) == 1:
             args = args[0]
         node = record(
@@ -1677,3 +1675,14 @@ def _(g, index):
 @put.vjp
 def _(g, index):
     return g[index]
+
+
+@op(promote=MOVE, name="constant_in", namespace="primitive", method=False)
+def constant_in(x: Any, /, value: Any) -> Any:
+    """`value`, which was computed from `x` but does not change with it: its derivative is zero."""
+    return value
+
+
+@constant_in.vjp
+def _(g, x_shape):
+    return np.zeros(x_shape, g.dtype)
