@@ -67,6 +67,15 @@ def each_dtype() -> Any:
     return pytest.mark.parametrize(("family", "key", "row", "dtype"), cases)
 
 
+def golden_entry(family: str, key: str, row: Row, dtype: str = "") -> dict:
+    """What torch gave for a row's samples, as they are now."""
+    entry = golden(family).get(key, {})
+    dtype = dtype or entry.get("main", "")
+    if not dtype or entry["crc"].get(dtype) != fingerprint(row, dtype):
+        pytest.fail(f"{key}: new samples; run tools/golden_ops.py {family}", pytrace=False)
+    return entry
+
+
 # -- building and calling --------------------------------------------------------------------------
 
 
@@ -208,10 +217,7 @@ def test_there_are_rows():
 @each_dtype()
 def test_value(family: str, key: str, row: Row, dtype: str):
     """Values, dtypes and shapes are torch's; so with strided inputs; inputs are left alone."""
-    entry = golden(family).get(key)
-    assert entry and entry["crc"].get(dtype) == fingerprint(row, dtype), (
-        f"no results of torch for these samples: run tools/golden_ops.py {family}"
-    )
+    entry = golden_entry(family, key, row, dtype)
     f, tolerance = function_of(row), tolerance_of(row, dtype)
 
     def complaints() -> Iterator:
@@ -247,8 +253,9 @@ def compare_call(
 @each_row(lambda row: row.values)
 def test_forms(family: str, key: str, row: Row):
     """The method, the in-place variant and `out=` give the same, where torch has them."""
-    entry = golden(family)[key]
+    entry = golden_entry(family, key, row)
     dtype = entry["main"]
+    results, tolerance = entry["results"][dtype], tolerance_of(row, dtype)
     name = row.name.rpartition(".")[2]
     calls = {
         "m": ("as a method", lambda sample: method(name, sample)),
@@ -262,15 +269,28 @@ def test_forms(family: str, key: str, row: Row):
         ):
             for form in forms:
                 words, call = calls[form]
-                yield (
-                    i,
-                    sample,
-                    attempt(
-                        words, call, sample, entry["results"][dtype][i], tolerance_of(row, dtype)
-                    ),
-                )
+                yield i, sample, attempt(words, call, sample, results[i], tolerance)
+            if "i" in forms and row.grad and dtype in GRADIENT_TOLERANCE:
+                yield i, sample, gradient_in_place(row, sample, dtype)
 
     report(row, dtype, complaints())
+
+
+def gradient_in_place(row: Row, sample: tuple, dtype: str) -> str | None:
+    """How the gradient of the in-place variant differs from that of the function."""
+    inputs = [np.array(a) for a in arrays_in(sample) if differentiable(a, dtype)]
+    name = row.name.rpartition(".")[2] + "_"
+
+    def written(x: Any, *rest: Any, **kwargs: Any) -> Any:
+        return getattr(x.clone(), name)(*rest, **kwargs)
+
+    try:
+        got = gradient_of(as_function(written, sample, dtype), inputs)
+        expected = gradient_of(as_function(function_of(row), sample, dtype), inputs)
+    except Exception as e:
+        return f"in place, differentiated: raised {type(e).__name__}: {e}"
+    text = difference(got, expected, GRADIENT_TOLERANCE[dtype])
+    return text and f"in place, differentiated: {text}"
 
 
 def attempt(
@@ -312,7 +332,7 @@ def with_out(row: Row, sample: tuple) -> Any:
 @each_row()
 def test_history(family: str, key: str, row: Row):
     """The grad_fn has torch's name, and results share memory with inputs where they do in torch."""
-    entry = golden(family)[key]
+    entry = golden_entry(family, key, row)
     dtype = entry["main"]
     samples = samples_of(row, dtype)
 
@@ -371,26 +391,23 @@ def checked(row: Row, sample: tuple, dtype: str) -> str | None:
     tolerance = row.tolerance.get("gradient", 2e-6)
     inputs = [a for a in arrays_in(sample) if differentiable(a, dtype)]
     try:
-        return differences.check(as_function(row, sample, dtype), inputs, tolerance, row.gradgrad)
+        return differences.check(
+            as_function(function_of(row), sample, dtype), inputs, tolerance, row.gradgrad
+        )
     except Exception as e:
         return f"raised {type(e).__name__}: {e}"
 
 
-def as_function(row: Row, sample: tuple, dtype: str) -> Callable:
+def as_function(f: Callable, sample: tuple, dtype: str) -> Callable:
     """The call as a function of the tensors it is differentiated in."""
-    f = function_of(row)
 
     def function(*tensors: Any) -> Any:
         given = iter(tensors)
-        return called(
-            f,
-            each(
-                lambda a: (
-                    next(given) if differentiable(a, dtype) else differences.tensor(np.array(a))
-                ),
-                sample,
-            ),
-        )
+
+        def put(a: np.ndarray) -> Any:
+            return next(given) if differentiable(a, dtype) else differences.tensor(np.array(a))
+
+        return called(f, each(put, sample))
 
     return function
 
@@ -418,9 +435,10 @@ def imprecision(row: Row, sample: tuple, dtype: str) -> str | None:
         sample,
     )
     try:
-        got = gradient_of(as_function(row, sample, dtype), inputs)
+        got = gradient_of(as_function(function_of(row), sample, dtype), inputs)
         expected = gradient_of(
-            as_function(row, wide, double), [x.astype(numpy_dtype(double)) for x in inputs]
+            as_function(function_of(row), wide, double),
+            [x.astype(numpy_dtype(double)) for x in inputs],
         )
     except Exception as e:
         return f"raised {type(e).__name__}: {e}"
