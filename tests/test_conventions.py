@@ -219,6 +219,7 @@ CONSTANTS = {
 # Functions that rules call and that may use what the rules may not, and why.
 TRUSTED = {
     "blend": "takes its quick way on plain arrays only",
+    "reuse": "writes into the memory of plain arrays only",
     "view_places": "geometry, known before",
     "spread_mean": "np.asarray of the divisor, a constant",
     "_check_eigenvectors": "looks at values to raise an error",

@@ -116,11 +116,23 @@ def adaptive_largest(x: Any, /, size: Sizes) -> Any:
 
 
 def _adaptive_ops(dims: int) -> tuple:
-    mean = op(adaptive_mean, name=f"adaptive_mean{dims}d", namespace="primitive", method=False, linear=True,
-              node=f"AdaptiveAvgPool{dims}DBackward0")  # fmt: skip
+    mean = op(
+        adaptive_mean,
+        name=f"adaptive_mean{dims}d",
+        namespace="primitive",
+        method=False,
+        linear=True,
+        node=f"AdaptiveAvgPool{dims}DBackward0",
+    )
     mean.vjp(spread_adaptive)
-    largest = op(adaptive_largest, name=f"adaptive_largest{dims}d", namespace="primitive", method=False, extra=True,
-                 node=f"AdaptiveMaxPool{dims}DBackward0")  # fmt: skip
+    largest = op(
+        adaptive_largest,
+        name=f"adaptive_largest{dims}d",
+        namespace="primitive",
+        method=False,
+        extra=True,
+        node=f"AdaptiveMaxPool{dims}DBackward0",
+    )
     largest.vjp(lambda g, x_shape, extra, size: put_back(g, x_shape, extra, len(size)))
     return mean, largest
 

@@ -34,7 +34,7 @@ def weights(q: Any, k: Any, bias: Any, keep: Any, scale: float, causal: bool) ->
     top = np.maximum.reduce(scores, axis=-1, keepdims=True)
     top = np.where(np.isfinite(top), top, scores.dtype.type(0))
     scores = reuse(np.subtract, scores, top)
-    shares = np.exp(scores, out=scores) if type(scores) is np.ndarray else np.exp(scores)
+    shares = reuse(np.exp, scores)
     total = np.add.reduce(shares, axis=-1, keepdims=True)
     return reuse(np.divide, shares, np.where(total == 0, total.dtype.type(1), total))
 
@@ -44,9 +44,7 @@ def _not_ahead(rows: int, columns: int) -> Any:
     return np.arange(columns) <= np.arange(rows)[:, None]
 
 
-def attended(
-    q: Any, k: Any, v: Any, bias: Any, /, keep: Any, scale: float, causal: bool
-) -> Any:
+def attended(q: Any, k: Any, v: Any, bias: Any, /, keep: Any, scale: float, causal: bool) -> Any:
     """The mean of the values by the weights of the keys, and those weights."""
     shares = weights(q, k, bias, keep, scale, causal)
     return np.matmul(shares, v), shares
@@ -77,9 +75,7 @@ PLAIN = _attention_op("plain_attention", "UnsafeViewBackward0")
 
 
 @op(namespace="primitive", method=False, extra=True, node="SafeSoftmaxBackward0")
-def attention_weights(
-    q: Any, k: Any, bias: Any, /, keep: Any, scale: float, causal: bool
-) -> Any:
+def attention_weights(q: Any, k: Any, bias: Any, /, keep: Any, scale: float, causal: bool) -> Any:
     """The weights of the keys alone."""
     shares = weights(q, k, bias, keep, scale, causal)
     return shares, shares
@@ -118,7 +114,11 @@ def _check_attention(query: Any, key: Any, value: Any, mask: Any) -> None:
             "Expected query, key, and value to have the same dtype, but got query.dtype: "
             f"{names[0]} key.dtype: {names[1]} and value.dtype: {names[2]} instead."
         )
-    if mask is not None and str(mask.dtype) not in ("torch.bool", "torch.float32", str(query.dtype)):
+    if mask is not None and str(mask.dtype) not in (
+        "torch.bool",
+        "torch.float32",
+        str(query.dtype),
+    ):
         raise RuntimeError(
             "Expected attn_mask dtype to be bool or float or to match query dtype, but got "
             f"attn_mask.dtype: {_dtype_name(mask)} and  query.dtype: {_dtype_name(query)} instead."
@@ -131,8 +131,8 @@ def _check_attention(query: Any, key: Any, value: Any, mask: Any) -> None:
 def _check_shapes(query: Any, key: Any, value: Any) -> None:
     if query.shape[-1] != key.shape[-1]:
         raise RuntimeError(
-            "scaled_dot_product_attention(): the last dimensions of query and key must be the same, "
-            f"but got query of shape {list(query.shape)} and key of shape {list(key.shape)}"
+            "scaled_dot_product_attention(): the last dimensions of query and key must be the "
+            f"same, but got query of shape {list(query.shape)} and key of shape {list(key.shape)}"
         )
     if key.shape[-2] != value.shape[-2]:
         raise RuntimeError(
@@ -148,7 +148,9 @@ def _for_all_heads(query: Any, t: Any) -> Any:
     """Keys or values repeated so that each head of the queries has its own."""
     heads = query.shape[-3]
     if heads % t.shape[-3]:
-        raise RuntimeError("Number of heads in key and value must divide the number of heads in query")
+        raise RuntimeError(
+            "Number of heads in key and value must divide the number of heads in query"
+        )
     return t.repeat_interleave(heads // t.shape[-3], -3)
 
 

@@ -1,15 +1,17 @@
 """Convolution: one form in three tensors, three primitives, each the derivative of the others.
 
-The sum over examples n, channels o and c, kernel places k and positions p (of any number of dimensions) of
+The sum over examples n, channels o and c, kernel places k and positions p (of any rank) of
 
     x[n, c, p * stride + k * dilation - padding] * w[o, c, k] * y[n, o, p]
 
-is linear in the image x, the kernel w and the response y. Leaving out one of the three gives an operator: `convolve` makes
-the response, `convolve_back` the image (a transposed convolution), `convolve_kernel` the kernel. So every derivative of a
-convolution, of any order, is a convolution. Each is given the `size` of what it makes.
+is linear in the image x, the kernel w and the response y. Leaving out one of the three gives an
+operator: `convolve` makes the response, `convolve_back` the image (a transposed convolution),
+`convolve_kernel` the kernel. So every derivative of a convolution, of any order, is a convolution.
+Each is given the `size` of what it makes.
 
-All three are matrix products with the windows of the image as columns. The windows are a view (strides, no copy) until
-they are gathered for the product, a few examples at a time, so that the columns stay in the cache.
+All three are matrix products with the windows of the image as columns. The windows are a view
+(strides, no copy) until they are gathered for the product, a few examples at a time, so that the
+columns stay in the cache.
 """
 
 from __future__ import annotations
@@ -77,7 +79,8 @@ def inside(padding: Sizes, size: Sizes) -> tuple:
 
 
 def portions(examples: int, numbers: int, positions: int) -> Iterator[tuple[slice, bool]]:
-    """Slices of the batch whose columns (so many numbers per example) fit the cache, and whether to merge their examples.
+    """Slices of the batch whose columns (so many numbers per example) fit the cache, and whether to
+    merge their examples.
 
     Examples of few positions share one matrix product, those of many have one each.
     """
@@ -100,7 +103,8 @@ def parted(y: Any, n: int) -> Any:
 
 
 def gathered(windows: Any, rows: int) -> Iterator[tuple[slice, bool, Any]]:
-    """Windows (n, groups, c, *kernel, *size) as columns (n, groups, rows, positions), some examples at a time, in one buffer.
+    """Windows (n, groups, c, *kernel, *size) as columns (n, groups, rows, positions), some examples
+    at a time, in one buffer.
 
     Columns of merged examples are (groups, rows, n * positions).
     """
@@ -296,10 +300,11 @@ def _(g, x, y_shape, stride, padding, dilation, groups):
     return convolve(x, g, None, y_shape[2:], stride, padding, dilation, groups)
 
 
-# -- public forms ----------------------------------------------------------------------------------------------------
+# -- public forms ----------------------------------------------------------------------------------
 
 CPP_NAMES = {
-    "uint8": "unsigned char", "int8": "signed char", "int16": "short int", "int32": "int", "int64": "long int",
+    "uint8": "unsigned char", "int8": "signed char", "int16": "short int", "int32": "int",
+    "int64": "long int",
     "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double",
     "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
 }  # fmt: skip
@@ -322,8 +327,10 @@ def _check_settings(dims: int, groups: int, **settings: list) -> None:
     """Raise torch's error for strides and the like of the wrong number or sign."""
     for name, values in settings.items():
         if len(values) != dims:
-            raise RuntimeError(f"expected {name} to be a single integer value or a list of {dims} values to match the "
-                               f"convolution dimensions, but got {name}={values}")  # fmt: skip
+            raise RuntimeError(
+                f"expected {name} to be a single integer value or a list of {dims} values to match "
+                f"the convolution dimensions, but got {name}={values}"
+            )
     for name in ("padding", "output_padding"):
         if any(p < 0 for p in settings.get(name, ())):
             raise RuntimeError(f"negative {name} is not supported")
@@ -343,7 +350,8 @@ def _check_tensors(name: str, input: Any, weight: Any, bias: Any) -> None:
     dims = int(name[-2])
     if input.ndim not in (dims + 1, dims + 2):
         raise RuntimeError(
-            f"Expected {SHAPES[dims]} (batched) input to {name}, but got input of size: {list(input.shape)}"
+            f"Expected {SHAPES[dims]} (batched) input to {name}, but got input of size: "
+            f"{list(input.shape)}"
         )
     a, b = FROM_NUMPY[input._data.dtype], FROM_NUMPY[weight._data.dtype]
     if a is not b:
@@ -352,7 +360,8 @@ def _check_tensors(name: str, input: Any, weight: Any, bias: Any) -> None:
         raise NotImplementedError("\"slow_conv2d_cpu\" not implemented for 'Bool'")
     if bias is not None and bias.dtype is not a:
         raise RuntimeError(
-            f"Input type ({CPP_NAMES[a.name]}) and bias type ({CPP_NAMES[bias.dtype.name]}) should be the same"
+            f"Input type ({CPP_NAMES[a.name]}) and bias type ({CPP_NAMES[bias.dtype.name]}) should "
+            "be the same"
         )
 
 
@@ -361,23 +370,33 @@ def _check_channels(x: Any, weight: Any, bias: Any, groups: int, transposed: boo
     shape, k = list(weight.shape), list(weight.shape[2:])
     if any(n == 0 for n in k):
         names = ["kernel_depth", "kernel_height", "kernel_width"][-len(k) :]
-        raise RuntimeError("kernel size should be greater than zero, but got " + " ".join(
-                           f"{name}: {n}" for name, n in zip(names, k, strict=True)))  # fmt: skip
+        raise RuntimeError(
+            "kernel size should be greater than zero, but got "
+            + " ".join(f"{name}: {n}" for name, n in zip(names, k, strict=True))
+        )
     if shape[0] < groups:
-        raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of "
-                           f"size {shape} instead")  # fmt: skip
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but "
+            f"got weight of size {shape} instead"
+        )
     if shape[0] % groups:
-        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight "
-                           f"of size [{shape}] instead")  # fmt: skip
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
+            f"but got weight of size [{shape}] instead"
+        )
     wanted, made = (shape[0], shape[1] * groups) if transposed else (shape[1] * groups, shape[0])
     mode = f"transposed={int(transposed)}" if transposed else f"groups={groups}"
     if x.shape[1] != wanted:
-        raise RuntimeError(f"Given {mode}, weight of size {shape}, expected input{list(x.shape)} to have {wanted} channels, but "
-                           f"got {x.shape[1]} channels instead")  # fmt: skip
+        raise RuntimeError(
+            f"Given {mode}, weight of size {shape}, expected input{list(x.shape)} to have {wanted} "
+            f"channels, but got {x.shape[1]} channels instead"
+        )
     if bias is not None and tuple(bias.shape) != (made,):
         given = "Given transposed=1, weight" if transposed else "Given weight"
-        raise RuntimeError(f"{given} of size {shape}, expected bias to be 1-dimensional with {made} elements, but got bias of "
-                           f"size {list(bias.shape)} instead")  # fmt: skip
+        raise RuntimeError(
+            f"{given} of size {shape}, expected bias to be 1-dimensional with {made} elements, but "
+            f"got bias of size {list(bias.shape)} instead"
+        )
 
 
 def _sizes(values: Sequence[int]) -> str:
@@ -388,8 +407,10 @@ def _response_size(x: Any, weight: Any, stride: list, padding: list, dilation: l
     padded = [n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)]
     kernel = [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
     if any(n < k for n, k in zip(padded, kernel, strict=True)):
-        raise RuntimeError(f"Calculated padded input size per channel: {_sizes(padded)}. Kernel size: {_sizes(kernel)}. Kernel "
-                           "size can't be greater than actual input size")  # fmt: skip
+        raise RuntimeError(
+            f"Calculated padded input size per channel: {_sizes(padded)}. Kernel size: "
+            f"{_sizes(kernel)}. Kernel size can't be greater than actual input size"
+        )
     return tuple([(n - k) // s + 1 for n, k, s in zip(padded, kernel, stride, strict=True)])
 
 
@@ -402,8 +423,10 @@ def _image_size(
     )
     size = [(n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, k, s, p, o, d in rows]
     if any(n < 1 for n in size):
-        raise RuntimeError(f"Given input size per channel: {_sizes(x.shape[2:])}. Calculated output size per channel: "
-                           f"{_sizes(size)}. Output size is too small")  # fmt: skip
+        raise RuntimeError(
+            f"Given input size per channel: {_sizes(x.shape[2:])}. Calculated output size per "
+            f"channel: {_sizes(size)}. Output size is too small"
+        )
     return tuple(size)
 
 
@@ -418,8 +441,14 @@ def _check_output_padding(output_padding: list, stride: list, dilation: list) ->
             "dilation": dilation * 2,
         }
     names = ["depth", "height", "width"][-len(lists["stride"]) :]
-    raise RuntimeError("output padding must be smaller than either stride or dilation, but got " + " ".join(
-                       f"{label}_{n}: {v}" for label, values in lists.items() for n, v in zip(names, values, strict=True)))  # fmt: skip
+    raise RuntimeError(
+        "output padding must be smaller than either stride or dilation, but got "
+        + " ".join(
+            f"{label}_{n}: {v}"
+            for label, values in lists.items()
+            for n, v in zip(names, values, strict=True)
+        )
+    )
 
 
 def _same(
@@ -453,6 +482,7 @@ def _convolution(
     _check_tensors(name, input, weight, bias)
     dims = int(name[-2])
     stride, dilation = each(stride, dims, name, "stride"), each(dilation, dims, name, "dilation")
+    _check_settings(weight.ndim - 2, groups, stride=stride, dilation=dilation)
     if isinstance(padding, str):
         input, padding = _same(name, input, weight, stride, dilation, padding)
     padding = each(padding, dims, name, "padding")
@@ -466,8 +496,17 @@ def _convolution(
     return out if x is input else out.squeeze(0)
 
 
-def _transposed(name: str, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int,
-                dilation: Any) -> Any:  # fmt: skip
+def _transposed(
+    name: str,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
+) -> Any:
     """A transposed convolution over the last dimensions; `name` says over how many."""
     _check_tensors(name, input, weight, bias)
     dims = int(name[-2])
@@ -497,9 +536,11 @@ def conv1d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    """Sums of products of `weight` (out, in / groups, k) with each window of `input` (n, in, length), plus `bias`.
+    """Sums of products of `weight` (out, in / groups, k) with each window of `input` (n, in,
+    length), plus `bias`.
 
-    `padding` is a number of zeros at both ends, 'valid' (none) or 'same' (the output is as long as the input).
+    `padding` is a number of zeros at both ends, 'valid' (none) or 'same' (the output is as long as
+    the input).
     """
     return _convolution("conv1d", input, weight, bias, stride, padding, dilation, groups)
 
@@ -537,8 +578,16 @@ def conv3d(
 
 
 @function(method=False, namespace="nn.functional", alias="torch.conv_transpose1d")
-def conv_transpose1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-                     groups: int = 1, dilation: Any = 1) -> Any:  # fmt: skip
+def conv_transpose1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
     """The transpose of conv1d: each element of `input` (n, in, length) adds its multiple
     of `weight` (in, out / groups, k).
     """
@@ -548,8 +597,16 @@ def conv_transpose1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1,
 
 
 @function(method=False, namespace="nn.functional", alias="torch.conv_transpose2d")
-def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-                     groups: int = 1, dilation: Any = 1) -> Any:  # fmt: skip
+def conv_transpose2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
     """The transpose of conv2d, with `weight` (in, out / groups, kh, kw); `output_padding`
     makes the output that much larger.
     """
@@ -559,8 +616,16 @@ def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1,
 
 
 @function(method=False, namespace="nn.functional", alias="torch.conv_transpose3d")
-def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-                     groups: int = 1, dilation: Any = 1) -> Any:  # fmt: skip
+def conv_transpose3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
     """The transpose of conv3d, with `weight` (in, out / groups, kd, kh, kw)."""
     return _transposed(
         "conv_transpose3d", input, weight, bias, stride, padding, output_padding, groups, dilation
@@ -568,8 +633,17 @@ def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1,
 
 
 @function(method=False)
-def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
-                output_padding: Any, groups: int) -> Any:  # fmt: skip
+def convolution(
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+) -> Any:
     """A convolution, or a transposed one, over as many dimensions as `weight` has beyond two."""
     dims = weight.ndim - 2
     if transposed:

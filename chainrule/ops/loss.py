@@ -17,9 +17,9 @@ import numpy as np
 
 from ..dtypes import FROM_NUMPY
 from .define import SAME, Tensor, broadcast_error, function, not_a_tensor, op, scalar_name, state
+from .elementwise import sigmoid
 from .index import grid
 from .sort import put_along
-from .elementwise import sigmoid
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -297,8 +297,13 @@ def _(g, x, weight, reduction):
     return shared(g, x.size, reduction) * _times(np.log1p(-x) - np.log(x), weight)
 
 
-@op(promote=SAME, name="logits_loss", namespace="primitive", method=False,
-    node="BinaryCrossEntropyWithLogitsBackward0")  # fmt: skip
+@op(
+    promote=SAME,
+    name="logits_loss",
+    namespace="primitive",
+    method=False,
+    node="BinaryCrossEntropyWithLogitsBackward0",
+)
 def cross_entropy_of_logits(x: Any, y: Any, /, weight: Any, pos_weight: Any, reduction: str) -> Any:
     """-(p y log s(x) + (1 - y) log(1 - s(x))) times weight, s the sigmoid and p `pos_weight`."""
     losses = (1 - y) * x + _yes_weight(y, pos_weight) * _softplus_of_minus(x)
@@ -463,7 +468,7 @@ def negative_log_likelihood(
 def likelihood_back(g, x_shape, target, weight, reduction, ignore_index):  # type: ignore[no-untyped-def]
     """The cotangent of the log-probabilities."""
     shape, places = (x_shape, target) if len(x_shape) > 1 else ((1, *x_shape), target.reshape(1))
-    safe, weights = class_weights(np.empty(0, g.dtype), places, weight, ignore_index)
+    safe, weights = class_weights(np.zeros(0, g.dtype), places, weight, ignore_index)
     scale = weights / np.add.reduce(weights, axis=None) if reduction == "mean" else weights
     g = g.reshape(places.shape) if reduction == "none" else g
     return put_along((-g * scale)[:, None], safe[:, None], 1, shape).reshape(x_shape)

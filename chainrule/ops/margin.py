@@ -119,8 +119,8 @@ def _shortfalls(x: Any, target: Any) -> tuple[Any, Any]:
     """
     given = np.logical_and.accumulate(target >= 0, axis=1)
     safe = np.where(given, target, 0)
-    right = np.zeros(target.shape, bool)
-    np.logical_or.at(right, grid(safe, 1), given)
+    named = (safe[:, :, None] == np.arange(x.shape[1])) & given[:, :, None]
+    right = np.logical_or.reduce(named, axis=1)
     counts = given[:, :, None] & ~right[:, None, :]
     short = 1 - x[grid(safe, 1)][:, :, None] + x[:, None, :]
     zero = x.dtype.type(0)

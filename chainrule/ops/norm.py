@@ -1,9 +1,11 @@
-"""Normalization: groups of elements shifted and scaled to mean 0 and variance 1, then scaled and shifted per channel.
+"""Normalization: groups of elements shifted and scaled to mean 0 and variance 1, then scaled and
+shifted per channel.
 
-Batch, layer, group and instance norm are one operator, `standardized`, under different names: they differ in how the input is
-viewed (`view`), over which axes of that view a group extends (`axes`), and along which ones `weight` and `bias` lie
-(`scales`, the view's shape with 1 elsewhere). Mean and scale are those of the forward pass as long as the backward pass
-runs on plain arrays; where its own derivative is wanted they are computed again, as functions of the input.
+Batch, layer, group and instance norm are one operator, `standardized`, under different names: they
+differ in how the input is viewed (`view`), over which axes of that view a group extends (`axes`),
+and along which ones `weight` and `bias` lie (`scales`, the view's shape with 1 elsewhere). Mean and
+scale are those of the forward pass as long as the backward pass runs on plain arrays; where its own
+derivative is wanted they are computed again, as functions of the input.
 """
 
 from __future__ import annotations
@@ -37,13 +39,11 @@ def inner(a: Any, b: Any, axes: tuple) -> Any:
     return np.add.reduce(a * b, axis=axes, keepdims=True)
 
 
-def reuse(ufunc: np.ufunc, a: Any, b: Any) -> Any:
-    """ufunc(a, b), in the memory of `a`, which nobody else may hold, where both are plain
-    arrays.
-    """
-    if type(a) is type(b) is np.ndarray and a.dtype is b.dtype:
-        return ufunc(a, b, out=a)
-    return ufunc(a, b)
+def reuse(ufunc: np.ufunc, a: Any, *others: Any) -> Any:
+    """ufunc(a, *others), in the memory of `a`, which nobody else may hold, if all are arrays."""
+    if type(a) is np.ndarray and all(type(b) is np.ndarray and b.dtype is a.dtype for b in others):
+        return ufunc(a, *others, out=a)
+    return ufunc(a, *others)
 
 
 def centered(y: Any, axes: tuple) -> tuple[Any, Any, Any]:
@@ -199,7 +199,7 @@ def _check_mixed(x: Any, parameters: Sequence) -> None:
         )
 
 
-# -- batch norm ------------------------------------------------------------------------------------------------------
+# -- batch norm ------------------------------------------------------------------------------------
 
 
 def _check_batch_norm(x: Any, parameters: dict, training: bool) -> None:
@@ -208,8 +208,10 @@ def _check_batch_norm(x: Any, parameters: dict, training: bool) -> None:
         if p is not None and p.numel() != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {p.numel()}")
         if p is not None and "running" in name and state.grad and p.requires_grad:
-            raise RuntimeError(f"The function 'native_batch_norm' is not differentiable with respect to argument '{name}'. This "
-                               "input cannot have requires_grad True.")  # fmt: skip
+            raise RuntimeError(
+                "The function 'native_batch_norm' is not differentiable with respect to argument "
+                f"'{name}'. This input cannot have requires_grad True."
+            )
     for name in ("running_mean", "running_var"):
         if not training and parameters[name] is None:
             raise RuntimeError(f"{name} must be defined in evaluation mode")
@@ -217,8 +219,17 @@ def _check_batch_norm(x: Any, parameters: dict, training: bool) -> None:
     _check_mixed(x, list(parameters.values()))
 
 
-def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
-                eps: float, heard: Callable | None = None) -> Any:  # fmt: skip
+def _batch_norm(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+    heard: Callable | None = None,
+) -> Any:
     """The normalized input; in training the running statistics follow those of the batch."""
     named = {
         "running_mean": running_mean,
@@ -251,12 +262,21 @@ def _follow(running: Any, new: Any, momentum: float) -> None:
 
 
 @function(method=False, namespace="nn.functional")
-def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
-               momentum: float = 0.1, eps: float = 1e-5) -> Any:  # fmt: skip
-    """(input - mean) / sqrt(variance + eps) * weight + bias, with statistics by channel (dimension 1).
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """(input - mean) / sqrt(variance + eps) * weight + bias, with statistics by channel (dimension
+    1).
 
-    When `training` they are those of the batch, and the running ones move towards them by `momentum` (the variance by its
-    unbiased estimate); else they are the running ones.
+    When `training` they are those of the batch, and the running ones move towards them by
+    `momentum` (the variance by its unbiased estimate); else they are the running ones.
     """
     shape = tuple(input.shape)
     if training:
@@ -266,7 +286,8 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
             )
         if shape[0] * math.prod(shape[2:]) == 1:
             raise ValueError(
-                f"Expected more than 1 value per channel when training, got input size {input.shape}"
+                "Expected more than 1 value per channel when training, got input size "
+                f"{input.shape}"
             )
     return _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
@@ -284,8 +305,17 @@ def named(name: str) -> Callable:
 
 
 @named("batch_norm")
-def torch_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
-                     eps: float, cudnn_enabled: bool = True) -> Any:  # fmt: skip
+def torch_batch_norm(
+    input: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool = True,
+) -> Any:
     """`nn.functional.batch_norm` with all arguments given."""
     return _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
@@ -305,8 +335,16 @@ class _Heard:
 
 
 @function(method=False)
-def native_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool,
-                      momentum: float, eps: float) -> tuple:  # fmt: skip
+def native_batch_norm(
+    input: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple:
     """`batch_norm`, and the batch's mean and 1 / sqrt(variance + eps) by channel (empty in
     evaluation).
     """
@@ -321,11 +359,21 @@ def native_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, run
 
 
 @function(method=False, namespace="nn.functional")
-def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
-                  use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> Any:  # fmt: skip
-    """Each channel of each example normalized by itself: (input - mean) / sqrt(variance + eps) * weight + bias.
+def instance_norm(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Each channel of each example normalized by itself: (input - mean) / sqrt(variance + eps) *
+    weight + bias.
 
-    With `use_input_stats` False the running statistics serve all examples; else they follow the mean of the examples'.
+    With `use_input_stats` False the running statistics serve all examples; else they follow the
+    mean of the examples'.
     """
     if use_input_stats and math.prod(input.shape[2:]) == 1:
         raise ValueError(
@@ -348,34 +396,50 @@ def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None,
 
 
 @named("instance_norm")
-def torch_instance_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: bool,
-                        momentum: float, eps: float, cudnn_enabled: bool = True) -> Any:  # fmt: skip
+def torch_instance_norm(
+    input: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    use_input_stats: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool = True,
+) -> Any:
     """`nn.functional.instance_norm` with all arguments given."""
     return instance_norm(
         input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
     )
 
 
-# -- layer norm and its kin ------------------------------------------------------------------------------------------
+# -- layer norm and its kin ------------------------------------------------------------------------
 
 
 def _check_layer(x: Any, shape: Any, parameters: dict, star: str = "*, ") -> tuple:
     """The checked shape that a norm over the last dimensions extends over."""
     if not isinstance(shape, (tuple, list)):
         raise TypeError(
-            f"layer_norm(): argument 'normalized_shape' (position 2) must be tuple of ints, not {type(shape).__name__}"
+            "layer_norm(): argument 'normalized_shape' (position 2) must be tuple of ints, not "
+            f"{type(shape).__name__}"
         )
     shape = [int(n) for n in shape]
     if not shape:
-        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but "
-                           "got normalized_shape = []")  # fmt: skip
+        raise RuntimeError(
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least "
+            "one element, but got normalized_shape = []"
+        )
     for name, p in parameters.items():
         if p is not None and list(p.shape) != shape:
-            raise RuntimeError(f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape {list(p.shape)} "
-                               f"and normalized_shape = {shape}")  # fmt: skip
+            raise RuntimeError(
+                f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
+                f"{list(p.shape)} and normalized_shape = {shape}"
+            )
     if list(x.shape[-len(shape) :]) != shape:
-        raise RuntimeError(f"Given normalized_shape={shape}, expected input with shape [{star}{', '.join(map(str, shape))}], but "
-                           f"got input of size{list(x.shape)}")  # fmt: skip
+        raise RuntimeError(
+            f"Given normalized_shape={shape}, expected input with shape "
+            f"[{star}{', '.join(map(str, shape))}], but got input of size{list(x.shape)}"
+        )
     return tuple(shape)
 
 
@@ -406,8 +470,14 @@ def layer_norm(
 
 
 @named("layer_norm")
-def torch_layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5,
-                     cudnn_enable: bool = True) -> Any:  # fmt: skip
+def torch_layer_norm(
+    input: Any,
+    normalized_shape: Any,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn_enable: bool = True,
+) -> Any:
     """`nn.functional.layer_norm`."""
     return _layer_norm(input, normalized_shape, weight, bias, eps)
 
@@ -445,12 +515,16 @@ def _check_group_norm(input: Any, groups: int, weight: Any, bias: Any) -> None:
     if groups <= 0:
         raise RuntimeError(f"Expected num groups to be greater than 0, got {groups}")
     if shape[1] % groups:
-        raise RuntimeError("Expected number of channels in input to be divisible by num_groups, but got input of shape "
-                           f"{shape} and num_groups={groups}")  # fmt: skip
+        raise RuntimeError(
+            "Expected number of channels in input to be divisible by num_groups, but got input of "
+            f"shape {shape} and num_groups={groups}"
+        )
     for name, p in (("weight", weight), ("bias", bias)):
         if p is not None and list(p.shape) != shape[1:2]:
-            raise RuntimeError(f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} "
-                               f"of shape {list(p.shape)} and input of shape {shape}")  # fmt: skip
+            raise RuntimeError(
+                f"Expected {name} to be a vector of size equal to the number of channels in input, "
+                f"but got {name} of shape {list(p.shape)} and input of shape {shape}"
+            )
 
 
 @function(method=False, namespace="nn.functional")
@@ -465,8 +539,14 @@ def group_norm(
 
 
 @named("group_norm")
-def torch_group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5,
-                     cudnn_enabled: bool = True) -> Any:  # fmt: skip
+def torch_group_norm(
+    input: Any,
+    num_groups: int,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn_enabled: bool = True,
+) -> Any:
     """`nn.functional.group_norm`."""
     return group_norm(input, num_groups, weight, bias, eps)
 
@@ -533,7 +613,8 @@ def local_response_norm(
     """input / (k + alpha * mean of the squares of `size` neighbouring channels) ** beta."""
     if input.ndim < 3:
         raise ValueError(
-            f"Expected 3D or higher dimensionality                          input (got {input.ndim} dimensions)"
+            "Expected 3D or higher dimensionality                          input (got "
+            f"{input.ndim} dimensions)"
         )
     if not input.numel():
         return input

@@ -1,8 +1,9 @@
 """Padding: more elements around the edges, constant or taken from the tensor itself.
 
-`pads` is torch's list: (before, after) of the last axis, then of the one before it, and so on; a negative number takes
-elements away. Every mode is one axis at a time: [edge before, the elements, edge after], where an edge is a slice or an
-index of the elements; so its transpose adds the gradients of the edges back where they came from.
+`pads` is torch's list: (before, after) of the last axis, then of the one before it, and so on; a
+negative number takes elements away. Every mode is one axis at a time: [edge before, the elements,
+edge after], where an edge is a slice or an index of the elements; so its transpose adds the
+gradients of the edges back where they came from.
 """
 
 from __future__ import annotations
@@ -60,8 +61,10 @@ def constant_pad_nd(x: Any, /, pad: Any, value: Any = 0) -> Any:
     check_length(pad, x.ndim)
     for i, (n, (b, a)) in enumerate(zip(x.shape, spans(pad, x.ndim), strict=True)):
         if n + b + a < 0 or max(-b, 0) > n:
-            raise RuntimeError(f"The input size {n}, plus negative padding {b} and {a}, resulted in a negative output size, "
-                               f"which is invalid. Check dimension {i} of your input.")  # fmt: skip
+            raise RuntimeError(
+                f"The input size {n}, plus negative padding {b} and {a}, resulted in a negative "
+                f"output size, which is invalid. Check dimension {i} of your input."
+            )
     return surrounded(x, pad, value) if any(p > 0 for p in pad) else surrounded(x, pad).copy()
 
 
@@ -70,7 +73,7 @@ def _(g, pad):
     return surrounded(g, [-p for p in pad])
 
 
-# -- edges taken from the elements -----------------------------------------------------------------------------------
+# -- edges taken from the elements -----------------------------------------------------------------
 
 
 def _reflect(n: int, before: int, after: int) -> tuple:
@@ -154,16 +157,19 @@ def _edge_op(name: str, node: str) -> Callable:
 NAMES = {"reflect": "reflection", "replicate": "replication", "circular": "circular"}
 PADS = {
     (mode, n): _edge_op(f"{label}_pad{n}d", f"{label.title()}Pad{n}DBackward0")
-    for mode, label in NAMES.items() for n in (1, 2, 3)
-}  # fmt: skip
+    for mode, label in NAMES.items()
+    for n in (1, 2, 3)
+}
 
 
 @function(method=False, namespace="nn.functional")
 def pad(input: Any, pad: Pads, mode: str = "constant", value: float | None = None) -> Any:
-    """The input with elements around it: (before, after) of the last dimension first; negative numbers take away.
+    """The input with elements around it: (before, after) of the last dimension first; negative
+    numbers take away.
 
-    `mode`: 'constant' (`value`, or 0), 'reflect' (mirrored, the edge not repeated), 'replicate' (the edge repeated) or
-    'circular' (from the other side); the last three pad the last 1, 2 or 3 dimensions behind one or two leading ones.
+    `mode`: 'constant' (`value`, or 0), 'reflect' (mirrored, the edge not repeated), 'replicate'
+    (the edge repeated) or 'circular' (from the other side); the last three pad the last 1, 2 or 3
+    dimensions behind one or two leading ones.
     """
     if not isinstance(pad, (tuple, list)):
         raise TypeError(
@@ -191,24 +197,31 @@ def check_length(pad: Pads, ndim: int) -> None:
     if len(pad) % 2:
         raise RuntimeError("Padding length must be divisible by 2")
     if len(pad) > 2 * ndim:
-        raise RuntimeError("Padding length should be less than or equal to two times the input dimension but got padding "
-                           f"length {len(pad)} and input of dimension {ndim}")  # fmt: skip
+        raise RuntimeError(
+            "Padding length should be less than or equal to two times the input dimension but got "
+            f"padding length {len(pad)} and input of dimension {ndim}"
+        )
 
 
 def _check_edges(input: Any, pad: Pads, n: int, mode: str) -> None:
     shape = list(input.shape)
     if 0 in shape[-n - 1 :]:
-        raise RuntimeError(f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with possibly 0 batch size and other non-zero "
-                           f"dimensions for input, but got: {shape}")  # fmt: skip
+        raise RuntimeError(
+            f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with possibly 0 batch size and "
+            f"other non-zero dimensions for input, but got: {shape}"
+        )
     if input.dtype.category == 0:
         raise NotImplementedError(
-            f"\"{NAMES[mode]}_pad{n}d\" not implemented for '{scalar_name(FROM_NUMPY[input._data.dtype])}'"
+            f'"{NAMES[mode]}_pad{n}d" not implemented for '
+            f"'{scalar_name(FROM_NUMPY[input._data.dtype])}'"
         )
     for i in range(n):
         size, (b, a) = shape[-1 - i], pad[2 * i : 2 * i + 2]
         if mode == "reflect" and (b >= size or a >= size):
-            raise RuntimeError(f"Argument #4: Padding size should be less than the corresponding input dimension, but got: "
-                               f"padding ({b}, {a}) at dimension {len(shape) - 1 - i} of input {shape}")  # fmt: skip
+            raise RuntimeError(
+                "Argument #4: Padding size should be less than the corresponding input dimension, "
+                f"but got: padding ({b}, {a}) at dimension {len(shape) - 1 - i} of input {shape}"
+            )
         if size + b + a < 1:
             axis = "WHD"[i]
             raise RuntimeError(
@@ -226,6 +239,7 @@ def _check_circle(input: Any, pad: Pads, n: int) -> None:
 
 
 CHECKS: dict[str, Callable] = {
-    "reflect": partial(_check_edges, mode="reflect"), "replicate": partial(_check_edges, mode="replicate"),
+    "reflect": partial(_check_edges, mode="reflect"),
+    "replicate": partial(_check_edges, mode="replicate"),
     "circular": _check_circle,
-}  # fmt: skip
+}

@@ -21,7 +21,7 @@ from .windows import framed, margins, overlap, refuse, slices
 WORDS = {1: "one int", 2: "two ints", 3: "three ints"}
 
 
-# -- arguments -------------------------------------------------------------------------------------------------------
+# -- arguments -------------------------------------------------------------------------------------
 
 
 def ints(name: str, dims: int, argument: str, value: Any) -> Sizes:
@@ -35,7 +35,8 @@ def ints(name: str, dims: int, argument: str, value: Any) -> Sizes:
     if len(values) not in (1, dims):
         if dims == 1:
             raise RuntimeError(
-                f"{name}() {argument} must be an int, list of ints or tuple of ints of size 1 but got size {len(values)}"
+                f"{name}() {argument} must be an int, list of ints or tuple of ints of size 1 but "
+                f"got size {len(values)}"
             )
         omitted = "be omitted, a single int," if argument == "stride" else "be a single int,"
         raise RuntimeError(f"{name}: {argument} must either {omitted} or a tuple of {WORDS[dims]}")
@@ -59,8 +60,10 @@ def _check_pool(kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -
         if p < 0:
             raise RuntimeError(f"pad must be non-negative, but got pad: {p}")
         if p > (d * (k - 1) + 1) // 2:
-            raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and "
-                               f"dilation={d}")  # fmt: skip
+            raise RuntimeError(
+                f"pad should be at most half of effective kernel size, but got pad={p}, "
+                f"kernel_size={k} and dilation={d}"
+            )
 
 
 def pooled_size(
@@ -95,22 +98,34 @@ def _geometry(
     padding, dilation = ints(name, dims, "padding", padding), ints(name, dims, "dilation", dilation)
     shape = list(input.shape)
     _check_pool(kernel, stride, padding, dilation)
-    if dims > 1 and "max" in name and len(shape) not in (dims + 1, dims + 2):
-        raise RuntimeError(
-            f"non-empty {dims + 1}D or {dims + 2}D (batch mode) tensor expected for input"
-        )
-    if len(shape) not in (dims + 1, dims + 2) or 0 in shape[-dims - 1 :]:
-        raise RuntimeError(("max_pool1d: " if name == "max_pool1d" else "") + f"Expected {dims + 1}D or {dims + 2}D (batch mode) "
-                           f"tensor with optional 0 dim batch size for input, but got:{shape}")  # fmt: skip
+    _check_pooled(name, shape, dims)
     size = pooled_size(tuple(shape[-dims:]), kernel, stride, padding, dilation, ceil_mode)
     if min(size) < 1:
-        channels = shape[-dims - 1]
-        raise RuntimeError(f"Given input size: ({'x'.join(map(str, (channels, *shape[-dims:])))}). Calculated output size: "
-                           f"({'x'.join(map(str, (channels, *size)))}). Output size is too small")  # fmt: skip
+        given, made = (
+            "x".join(map(str, (shape[-dims - 1], *values))) for values in (shape[-dims:], size)
+        )
+        raise RuntimeError(
+            f"Given input size: ({given}). Calculated output size: ({made}). Output size is too "
+            "small"
+        )
     return kernel, size, stride, padding, dilation
 
 
-# -- maximum ---------------------------------------------------------------------------------------------------------
+def _check_pooled(name: str, shape: list, dims: int) -> None:
+    """Raise torch's error for an input of the wrong rank, or hollow."""
+    ranks = f"{dims + 1}D or {dims + 2}D (batch mode)"
+    wrong = len(shape) not in (dims + 1, dims + 2)
+    if wrong and dims > 1 and "max" in name:
+        raise RuntimeError(f"non-empty {ranks} tensor expected for input")
+    if wrong or 0 in shape[-dims - 1 :]:
+        prefix = "max_pool1d: " if name == "max_pool1d" else ""
+        raise RuntimeError(
+            f"{prefix}Expected {ranks} tensor with optional 0 dim batch size for input, but got:"
+            f"{shape}"
+        )
+
+
+# -- maximum ---------------------------------------------------------------------------------------
 
 
 def outdone(best: Any, places: Any, rival: Any, its_places: Any) -> tuple[Any, Any]:
@@ -197,8 +212,14 @@ def picked(g: Any, x_shape: tuple, places: Any, dims: int) -> Any:
 
 
 def _largest_op(dims: int) -> Callable:
-    entry = op(largest, name=f"max_pool{dims}d_with_indices", namespace="primitive", method=False, extra=True,
-               node=f"MaxPool{dims}DWithIndicesBackward0")  # fmt: skip
+    entry = op(
+        largest,
+        name=f"max_pool{dims}d_with_indices",
+        namespace="primitive",
+        method=False,
+        extra=True,
+        node=f"MaxPool{dims}DWithIndicesBackward0",
+    )
     entry.vjp(lambda g, x_shape, extra, kernel: put_back(g, x_shape, extra, len(kernel)))
     return entry
 
@@ -225,8 +246,16 @@ def _apply(entries: dict, input: Any, geometry: tuple, *rest: Any) -> Any:
     return tuple([t.squeeze(-2) for t in out]) if isinstance(out, tuple) else out.squeeze(-2)
 
 
-def _max_pool(name: str, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
-              return_indices: bool) -> Any:  # fmt: skip
+def _max_pool(
+    name: str,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    return_indices: bool,
+) -> Any:
     """A maximum over windows; `name` says over how many dimensions."""
     geometry = _geometry(name, input, kernel_size, stride, padding, dilation, ceil_mode)
     refuse(input, name, "bc")
@@ -285,7 +314,7 @@ max_pool2d, max_pool2d_with_indices = _max_pools("max_pool2d", "images (n, c, h,
 max_pool3d, max_pool3d_with_indices = _max_pools("max_pool3d", "volumes (n, c, d, h, w)")
 
 
-# -- mean ------------------------------------------------------------------------------------------------------------
+# -- mean ------------------------------------------------------------------------------------------
 
 
 def counts(
@@ -323,8 +352,16 @@ def window_mean(
     return total / divisor
 
 
-def spread_mean(g: Any, x_shape: tuple, kernel: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes,
-                divisor: Any) -> Any:  # fmt: skip
+def spread_mean(
+    g: Any,
+    x_shape: tuple,
+    kernel: Sizes,
+    size: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    divisor: Any,
+) -> Any:
     """The transpose of `window_mean`."""
     n = len(kernel)
     pads = margins(x_shape[-n:], kernel, size, stride, padding, dilation)
@@ -341,8 +378,14 @@ def spread_mean(g: Any, x_shape: tuple, kernel: Sizes, size: Sizes, stride: Size
 
 
 def _mean_op(dims: int) -> Callable:
-    entry = op(window_mean, name=f"window_mean{dims}d", namespace="primitive", method=False, linear=True,
-               node=f"AvgPool{dims}DBackward0")  # fmt: skip
+    entry = op(
+        window_mean,
+        name=f"window_mean{dims}d",
+        namespace="primitive",
+        method=False,
+        linear=True,
+        node=f"AvgPool{dims}DBackward0",
+    )
     entry.vjp(spread_mean)
     return entry
 
@@ -350,8 +393,16 @@ def _mean_op(dims: int) -> Callable:
 MEANS = {dims: _mean_op(dims) for dims in (2, 3)}
 
 
-def _avg_pool(name: str, input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool,
-              divisor_override: int | None) -> Any:  # fmt: skip
+def _avg_pool(
+    name: str,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> Any:
     """A mean over windows; `name` says over how many dimensions."""
     geometry = _geometry(name, input, kernel_size, stride, padding, 1, ceil_mode)
     if input._data.dtype.kind in "bu" or input._data.dtype.itemsize < 8:
@@ -367,8 +418,14 @@ def _avg_pool(name: str, input: Any, kernel_size: Any, stride: Any, padding: Any
 
 
 @function(method=False, namespace="nn.functional", alias="torch.avg_pool1d")
-def avg_pool1d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-               count_include_pad: bool = True) -> Any:  # fmt: skip
+def avg_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
     """The mean of each window of signals (n, c, length) or (c, length)."""
     return _avg_pool(
         "avg_pool1d", input, kernel_size, stride, padding, ceil_mode, count_include_pad, None
@@ -376,11 +433,19 @@ def avg_pool1d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
 
 
 @function(method=False, namespace="nn.functional")
-def avg_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-               count_include_pad: bool = True, divisor_override: int | None = None) -> Any:  # fmt: skip
+def avg_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
     """The mean of each window of images (n, c, h, w) or (c, h, w).
 
-    The zeros of `padding` count, unless `count_include_pad` is False; `divisor_override` divides the sums instead.
+    The zeros of `padding` count, unless `count_include_pad` is False; `divisor_override` divides
+    the sums instead.
     """
     return _avg_pool(
         "avg_pool2d",
@@ -395,8 +460,15 @@ def avg_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
 
 
 @function(method=False, namespace="nn.functional")
-def avg_pool3d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-               count_include_pad: bool = True, divisor_override: int | None = None) -> Any:  # fmt: skip
+def avg_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
     """The mean of each window of volumes (n, c, d, h, w) or (c, d, h, w)."""
     return _avg_pool(
         "avg_pool3d",
@@ -434,7 +506,7 @@ def _lp_pool(dims: int) -> Callable:
 lp_pool1d, lp_pool2d, lp_pool3d = _lp_pool(1), _lp_pool(2), _lp_pool(3)
 
 
-# -- unpooling -------------------------------------------------------------------------------------------------------
+# -- unpooling -------------------------------------------------------------------------------------
 
 
 def unpooled(x: Any, /, places: Any, size: Sizes) -> Any:
@@ -450,8 +522,14 @@ def unpooled(x: Any, /, places: Any, size: Sizes) -> Any:
 
 
 def _unpool_op(dims: int) -> Callable:
-    entry = op(unpooled, name=f"unpooled{dims}d", namespace="primitive", method=False, linear=True,
-               node=f"MaxUnpool{dims}DBackward0")  # fmt: skip
+    entry = op(
+        unpooled,
+        name=f"unpooled{dims}d",
+        namespace="primitive",
+        method=False,
+        linear=True,
+        node=f"MaxUnpool{dims}DBackward0",
+    )
     entry.vjp(lambda g, x_shape, places, size: picked(g, x_shape, places, len(size)))
     return entry
 
@@ -473,12 +551,15 @@ def _unpool_size(
     given = list(output_size)
     given = given[2:] if len(given) == dims + 2 else given
     if len(given) != dims:
-        raise ValueError(f"output_size should be a sequence containing {dims} or {dims + 2} elements, but it has a length of "
-                         f"'{len(given)}'")  # fmt: skip
+        raise ValueError(
+            f"output_size should be a sequence containing {dims} or {dims + 2} elements, but it "
+            f"has a length of '{len(given)}'"
+        )
     for i, (n, m, s) in enumerate(zip(given, default, stride, strict=True)):
         if not m - s < n < m + s:
             raise ValueError(
-                f'invalid output_size "{tuple(given)}" (dim {i} must be between {m - s} and {m + s})'
+                f'invalid output_size "{tuple(given)}" (dim {i} must be between {m - s} and '
+                f"{m + s})"
             )
     return tuple(given)
 
@@ -487,23 +568,32 @@ def _check_places(name: str, input: Any, indices: Any, size: Sizes) -> None:
     dims, shape = len(size), list(input.shape)
     if str(indices.dtype) != "torch.int64":
         raise RuntimeError(
-            f"elements in indices should be type int64 but got: {scalar_name(FROM_NUMPY[indices._data.dtype])}"
+            "elements in indices should be type int64 but got: "
+            f"{scalar_name(FROM_NUMPY[indices._data.dtype])}"
         )
     if len(shape) not in (dims + 1, dims + 2):
-        raise RuntimeError(f"Input to {name} should be a {dims + 1}d or {dims + 2}d Tensor, but got a tensor with {len(shape)} "
-                           "dimensions.")  # fmt: skip
+        raise RuntimeError(
+            f"Input to {name} should be a {dims + 1}d or {dims + 2}d Tensor, but got a tensor with "
+            f"{len(shape)} dimensions."
+        )
     if list(indices.shape) != shape:
-        raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({shape}) but got indices tensor "
-                           f"with shape: {list(indices.shape)}")  # fmt: skip
+        raise RuntimeError(
+            f"Expected shape of indices to be same as that of the input tensor ({shape}) but got "
+            f"indices tensor with shape: {list(indices.shape)}"
+        )
     for i in range(len(shape) - dims, len(shape)):
         if shape[i] == 0:
-            raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got {shape} with "
-                               f"dimension {i} being empty.")  # fmt: skip
+            raise RuntimeError(
+                f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
+                f"{shape} with dimension {i} being empty."
+            )
     places = indices._data
     bad = places[(places < 0) | (places >= math.prod(size))] if places.size else places
     if bad.size:
-        raise RuntimeError(f"Found an invalid max index: {int(bad.reshape(-1)[0])} (output volumes are of size "
-                           f"{'x'.join(map(str, size))})")  # fmt: skip
+        raise RuntimeError(
+            f"Found an invalid max index: {int(bad.reshape(-1)[0])} (output volumes are of size "
+            f"{'x'.join(map(str, size))})"
+        )
 
 
 def _max_unpool(dims: int) -> Callable:

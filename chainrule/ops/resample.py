@@ -231,8 +231,11 @@ def _sizes(input: Any, size: Any, scale_factor: Any) -> tuple[list, list]:
         raise ValueError("either size or scale_factor should be defined")
     given = size if size is not None else scale_factor
     values = list(given) if isinstance(given, (tuple, list)) else [given] * dims
-    word, name, letter = ("size", "output size of ", "o") if size is not None else (
-        "scale_factor", "scale_factor of shape ", "s")  # fmt: skip
+    word, name, letter = (
+        ("size", "output size of ", "o")
+        if size is not None
+        else ("scale_factor", "scale_factor of shape ", "s")
+    )
     if len(values) != dims:
         what = "output" if size is not None else "scale_factor"
         raise ValueError(
@@ -285,7 +288,8 @@ def _check_input(input: Any, size: list, node: str) -> None:
             for values in (image, size)
         ]
         raise RuntimeError(
-            f"Input and output sizes should be greater than 0, but got input {given} output {wanted}"
+            f"Input and output sizes should be greater than 0, but got input {given} output "
+            f"{wanted}"
         )
     if shape[1] == 0:
         raise RuntimeError(
@@ -455,7 +459,8 @@ def _regrouped(x: Any, groups: int) -> Any:
     promote=MOVE,
     method=False,
     linear=True,
-    alias="nn.functional.channel_shuffle native_channel_shuffle nn.functional.native_channel_shuffle",
+    alias="nn.functional.channel_shuffle native_channel_shuffle "
+    "nn.functional.native_channel_shuffle",
 )
 def channel_shuffle(x: Any, /, groups: int) -> Any:
     """The channels of (n, c, ...), in `groups` groups, taken from each group in turn."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import FROM_NUMPY
+from ..dtypes import FROM_NUMPY, HALVES
 from .define import HALF, function, op, put_add, scalar_name
 from .resample import cubic_weights
 
@@ -210,7 +210,8 @@ def _check_grid(x: Any, grid: Any, mode: str) -> None:
     if len(shape) not in (4, 5) or len(shape) != len(other):
         rank = len(shape) if len(shape) in (4, 5) else "4D or 5"
         raise RuntimeError(
-            f"grid_sampler(): expected {rank}D input and grid with same number of dimensions, {sizes}"
+            f"grid_sampler(): expected {rank}D input and grid with same number of dimensions, "
+            f"{sizes}"
         )
     if len(shape) == 5 and mode == "bicubic":
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
@@ -305,16 +306,16 @@ def _base(size: tuple, align: bool, dtype: Any) -> Any:
 
 
 @op(namespace="primitive", method=False, linear=True, node="AffineGridGeneratorBackward0")
-def affine_places(x: Any, /, size: tuple, align: bool) -> Any:
+def affine_places(x: Any, /, base: Any, size: tuple) -> Any:
     """The places to which affine maps (n, axes, axes + 1) take the elements of an image."""
-    places = np.matmul(_base(size, align, x.dtype), x.swapaxes(1, 2))
+    places = np.matmul(base, x.swapaxes(1, 2))
     return places.reshape(x.shape[0], *size, len(size))
 
 
 @affine_places.vjp
-def _(g, size, align):
+def _(g, base, size):
     rows = g.reshape(g.shape[0], math.prod(size), len(size))
-    return np.matmul(rows.swapaxes(1, 2), _base(size, align, g.dtype))
+    return np.matmul(rows.swapaxes(1, 2), base.astype(g.dtype))
 
 
 @function(method=False, namespace="nn.functional")
@@ -352,4 +353,5 @@ def affine_grid_generator(theta: Any, size: Any, align_corners: bool) -> Any:
             f"Expected size for first two dimensions of batch2 tensor to be: [{size[0]}, {k}] but "
             f"got: [{theta.shape[0]}, {k}]."
         )
-    return affine_places(theta, tuple(size[2:]), align_corners)
+    base = _base(tuple(size[2:]), align_corners, HALVES.get(theta._data.dtype, theta._data.dtype))
+    return affine_places(theta, base, tuple(size[2:]))

@@ -71,7 +71,7 @@ def framed(x: Any, pads: list[int], value: Any = 0) -> Any:
     return surrounded(x, pads, value) if any(pads) else x
 
 
-# -- unfold and fold -------------------------------------------------------------------------------------------------
+# -- unfold and fold -------------------------------------------------------------------------------
 
 
 @op(promote=HALF, namespace="primitive", method=False, linear=True, node="Im2ColBackward0")
@@ -122,17 +122,16 @@ def pair(value: Any, name: str) -> Sizes:
 
 
 def _check_unfold(**given: Sizes) -> None:
-    for name, label, low, (h, w) in (
-        ("kernel_size", "kernel", 1, given["kernel"]), ("dilation", "dilation", 1, given["dilation"]),
-        ("padding", "pad", 0, given["padding"]), ("stride", "stride", 1, given["stride"]),
-    ):  # fmt: skip
-        if h < low or w < low:
-            what = (
-                name.replace("_", " ")
-                + " should be "
-                + ("greater than zero" if low else "non-negative")
+    for name, (h, w) in given.items():
+        what = "kernel size" if name == "kernel" else name
+        if name != "pad" and min(h, w) < 1:
+            raise RuntimeError(
+                f"{what} should be greater than zero, but got {name}_height: {h} {name}_width: {w}"
             )
-            raise RuntimeError(f"{what}, but got {label}_height: {h} {label}_width: {w}")
+        if min(h, w) < 0:
+            raise RuntimeError(
+                f"padding should be non-negative, but got pad_height: {h} pad_width: {w}"
+            )
 
 
 def _blocks(image: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Sizes:
@@ -149,16 +148,20 @@ def unfold(
     """
     kernel, stride = pair(kernel_size, "kernel_size"), pair(stride, "stride")
     padding, dilation = pair(padding, "padding"), pair(dilation, "dilation")
-    _check_unfold(kernel=kernel, dilation=dilation, padding=padding, stride=stride)
+    _check_unfold(kernel=kernel, dilation=dilation, pad=padding, stride=stride)
     shape = list(input.shape)
     if input.ndim not in (3, 4) or 0 in shape[-3:]:
-        raise RuntimeError("Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for "
-                           f"input, but got: {shape}")  # fmt: skip
+        raise RuntimeError(
+            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero "
+            f"dimensions for input, but got: {shape}"
+        )
     size = _blocks(shape[-2:], kernel, stride, padding, dilation)
     if min(size) < 1:
-        raise RuntimeError(f"Given input with spatial size ({shape[-2]}, {shape[-1]}), kernel_size={kernel}, dilation={dilation}, "
-                           f"padding={padding}, calculated shape of the array of sliding blocks as {size}, but its components "
-                           "must be at least one.")  # fmt: skip
+        raise RuntimeError(
+            f"Given input with spatial size ({shape[-2]}, {shape[-1]}), kernel_size={kernel}, "
+            f"dilation={dilation}, padding={padding}, calculated shape of the array of sliding "
+            f"blocks as {size}, but its components must be at least one."
+        )
     refuse(input, "im2col_out_cpu", "i")
     return im2col(input, kernel, size, stride, padding, dilation)
 
@@ -181,21 +184,27 @@ def fold(
         pair(stride, "stride"),
     )
     padding, dilation = pair(padding, "padding"), pair(dilation, "dilation")
-    _check_unfold(kernel=kernel, dilation=dilation, padding=padding, stride=stride)
+    _check_unfold(kernel=kernel, dilation=dilation, pad=padding, stride=stride)
     shape = list(input.shape)
     if input.ndim not in (2, 3) or 0 in shape[-2:]:
-        raise RuntimeError("Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions "
-                           f"for input, but got: {shape}")  # fmt: skip
+        raise RuntimeError(
+            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and "
+            f"non-zero dimensions for input, but got: {shape}"
+        )
     at = input.ndim - 2
     if shape[at] % math.prod(kernel):
-        raise RuntimeError(f"Expected size of input's dimension {at} to be divisible by the product of kernel_size, but got "
-                           f"input.size({at})={shape[at]} and kernel_size={kernel}.")  # fmt: skip
+        raise RuntimeError(
+            f"Expected size of input's dimension {at} to be divisible by the product of "
+            f"kernel_size, but got input.size({at})={shape[at]} and kernel_size={kernel}."
+        )
     size = _blocks(image, kernel, stride, padding, dilation)
     if shape[at + 1] != size[0] * size[1] or min(size) < 1:
-        raise RuntimeError(f"Given output_size={image}, kernel_size={kernel}, dilation={dilation}, padding={padding}, "
-                           f"stride={stride}, expected size of input's dimension {at + 1} to match the calculated number of "
-                           f"sliding blocks {size[0]} * {size[1]} = {size[0] * size[1]}, but got "
-                           f"input.size({at + 1})={shape[at + 1]}.")  # fmt: skip
+        raise RuntimeError(
+            f"Given output_size={image}, kernel_size={kernel}, dilation={dilation}, "
+            f"padding={padding}, stride={stride}, expected size of input's dimension {at + 1} to "
+            f"match the calculated number of sliding blocks {size[0]} * {size[1]} = "
+            f"{size[0] * size[1]}, but got input.size({at + 1})={shape[at + 1]}."
+        )
     refuse(input, "col2im_out_cpu", "i")
     return col2im(input, image, kernel, size, stride, padding, dilation)
 
