@@ -72,7 +72,10 @@ def size_of(x: Any, p: float, axes: tuple) -> Any:
 
 def direction(x: Any, size: Any) -> Any:
     """x / |x| as the rules need it (conjugated), 0 at 0."""
-    return np.sign(x) if x.dtype.kind == "f" else np.where(size == 0, 0, x.conj() / size)
+    if x.dtype.kind == "f":
+        return np.sign(x)
+    zero = size == 0
+    return np.where(zero, 0, x.conj() / np.where(zero, 1, size))
 
 
 # -- norms -----------------------------------------------------------------------------------------
