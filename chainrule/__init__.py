@@ -256,6 +256,7 @@ from .ops.elementwise import round as round
 from .ops.elementwise import rsqrt as rsqrt
 from .ops.elementwise import rsub as rsub
 from .ops.elementwise import sgn as sgn
+from .ops.elementwise import sigmoid as _sigmoid
 from .ops.elementwise import sign as sign
 from .ops.elementwise import signbit as signbit
 from .ops.elementwise import sin as sin
@@ -494,7 +495,6 @@ from .ops.special import lgamma as _lgamma
 from .ops.special import logit as logit
 from .ops.special import mvlgamma as mvlgamma
 from .ops.special import polygamma as polygamma
-from .ops.elementwise import sigmoid as _sigmoid
 from .ops.special import sinc as sinc
 from .ops.special import xlogy as xlogy
 from .ops.statistics import bincount as bincount
@@ -505,30 +505,29 @@ from .ops.statistics import histogram as histogram
 from .ops.statistics import histogramdd as histogramdd
 from .ops.statistics import nanquantile as nanquantile
 from .ops.statistics import quantile as quantile
-
-celu_ = _FUNCTIONS["nn.functional.celu_"]
+celu_ = _FUNCTIONS['nn.functional.celu_']
 cholesky_solve = _cholesky_solve.op.entry
 digamma = _digamma.op.entry
-eig = _FUNCTIONS["eig"]
+eig = _FUNCTIONS['eig']
 erf = _erf.op.entry
 erfc = _erfc.op.entry
 erfinv = _erfinv.op.entry
-fill_ = _FUNCTIONS["fill_"]
+fill_ = _FUNCTIONS['fill_']
 i0 = _i0.op.entry
 igamma = _igamma.op.entry
 igammac = _igammac.op.entry
-index_put_ = _FUNCTIONS["index_put_"]
+index_put_ = _FUNCTIONS['index_put_']
 lgamma = _lgamma.op.entry
-lstsq = _FUNCTIONS["lstsq"]
+lstsq = _FUNCTIONS['lstsq']
 matrix_exp = _matrix_exp.op.entry
-matrix_rank = _FUNCTIONS["matrix_rank"]
-relu_ = _FUNCTIONS["nn.functional.relu_"]
-rrelu_ = _FUNCTIONS["nn.functional.rrelu_"]
-selu_ = _FUNCTIONS["nn.functional.selu_"]
+matrix_rank = _FUNCTIONS['matrix_rank']
+relu_ = _FUNCTIONS['nn.functional.relu_']
+rrelu_ = _FUNCTIONS['nn.functional.rrelu_']
+selu_ = _FUNCTIONS['nn.functional.selu_']
 sigmoid = _sigmoid.op.entry
-solve = _FUNCTIONS["solve"]
-symeig = _FUNCTIONS["symeig"]
-threshold_ = _FUNCTIONS["nn.functional.threshold_"]
+solve = _FUNCTIONS['solve']
+symeig = _FUNCTIONS['symeig']
+threshold_ = _FUNCTIONS['nn.functional.threshold_']
 # exports: end
 from .ops.attach import attach as _attach
 from .rng import Generator as Generator

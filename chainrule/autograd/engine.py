@@ -118,21 +118,13 @@ class Walk:
     def __init__(
         self, retain: bool, create: bool, targets: Targets | None, accumulate: bool
     ) -> None:
-        self.retain, self.create, self.targets, self.accumulate = (
-            retain,
-            create,
-            targets,
-            accumulate,
-        )
+        self.retain, self.create = retain, create
+        self.targets, self.accumulate = targets, accumulate
         self.needed: set | None = None
 
     def start(self, buffer: dict) -> None:
         """Run all nodes that receive something, the youngest first, then the leaves."""
-        ready: list[tuple[int, Node]] = []
-        leaves: list[Node] = []
-        for node in buffer:
-            self.enqueue(node, ready, leaves)
-        retain = self.retain
+        ready, leaves = self.queues(buffer)
         special = self.create or self.targets is not None
         following = None
         while True:
@@ -147,12 +139,8 @@ class Walk:
                 node, following = following, None
             g = buffer.pop(node)
             simple, args, dtype = node.op.simple, node.args, node.dtype
-            if (
-                special
-                or simple is None
-                or node.more is not None
-                or (dtype is not F32 and dtype is not F64)
-            ):
+            usual = simple is not None and node.more is None and (dtype is F32 or dtype is F64)
+            if special or not usual:
                 self.deliver(self.pull(node, g), node.edges, node.index, buffer, ready, leaves)
                 continue
             if args is None:
@@ -161,7 +149,7 @@ class Walk:
             if saving:
                 if last[0] > node.seq:
                     node.check()
-                if not retain:
+                if not self.retain:
                     node.args = None
             if g.shape != node.shape and (not plain or broadcast(node)):
                 g = expand(g, node.shape)
@@ -193,6 +181,14 @@ class Walk:
                     heappush(ready, (-e.seq, e))
         gi = old = g = None  # accumulate_grad counts who holds an array
         self.finish(leaves, buffer, special)
+
+    def queues(self, buffer: dict) -> tuple[list, list]:
+        """The nodes to start from: those with an operator (a heap), and leaves."""
+        ready: list[tuple[int, Node]] = []
+        leaves: list[Node] = []
+        for node in buffer:
+            self.enqueue(node, ready, leaves)
+        return ready, leaves
 
     def finish(self, leaves: list, buffer: dict, special: bool) -> None:
         """Hand their gradients to the leaves, the youngest first."""

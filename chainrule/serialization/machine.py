@@ -17,9 +17,9 @@ from typing import Any
 from . import names
 
 ADVICE = (
-    "Weights only load failed: {} Load the file with weights_only=False only if you trust its"
-    " source, since that runs whatever code the file contains; or allow the name with"
-    " torch.serialization.add_safe_globals."
+    "Weights only load failed. {} Load the file with weights_only=False only if you trust its "
+    "source, since that runs whatever code the file contains; or allow the name with "
+    "torch.serialization.add_safe_globals."
 )
 _MARK = object()
 
@@ -108,7 +108,10 @@ class Machine:
         if found is None:
             found = names.added(module, name)
         if found is None:
-            raise refuse(f"the global {module}.{name} is not allowed.")
+            place = name if module in ("builtins", "__builtin__") else f"{module}.{name}"
+            raise refuse(
+                f"Unsupported global: GLOBAL {place} was not an allowed global by default."
+            )
         return found
 
     def by_stack(self, _: Any) -> None:
