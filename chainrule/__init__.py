@@ -146,10 +146,12 @@ from .ops.conv import conv_transpose3d as conv_transpose3d
 from .ops.conv import convolution as convolution
 from .ops.convert import clone as clone
 from .ops.convert import from_dlpack as from_dlpack
+from .ops.convert import get_default_device as get_default_device
 from .ops.convert import is_conj as is_conj
 from .ops.convert import is_neg as is_neg
 from .ops.convert import resolve_conj as resolve_conj
 from .ops.convert import resolve_neg as resolve_neg
+from .ops.convert import set_default_device as set_default_device
 from .ops.convert import to_dlpack as to_dlpack
 from .ops.create import complex_of_parts as complex
 from .ops.create import empty as empty
@@ -505,29 +507,30 @@ from .ops.statistics import histogram as histogram
 from .ops.statistics import histogramdd as histogramdd
 from .ops.statistics import nanquantile as nanquantile
 from .ops.statistics import quantile as quantile
-celu_ = _FUNCTIONS['nn.functional.celu_']
+
+celu_ = _FUNCTIONS["nn.functional.celu_"]
 cholesky_solve = _cholesky_solve.op.entry
 digamma = _digamma.op.entry
-eig = _FUNCTIONS['eig']
+eig = _FUNCTIONS["eig"]
 erf = _erf.op.entry
 erfc = _erfc.op.entry
 erfinv = _erfinv.op.entry
-fill_ = _FUNCTIONS['fill_']
+fill_ = _FUNCTIONS["fill_"]
 i0 = _i0.op.entry
 igamma = _igamma.op.entry
 igammac = _igammac.op.entry
-index_put_ = _FUNCTIONS['index_put_']
+index_put_ = _FUNCTIONS["index_put_"]
 lgamma = _lgamma.op.entry
-lstsq = _FUNCTIONS['lstsq']
+lstsq = _FUNCTIONS["lstsq"]
 matrix_exp = _matrix_exp.op.entry
-matrix_rank = _FUNCTIONS['matrix_rank']
-relu_ = _FUNCTIONS['nn.functional.relu_']
-rrelu_ = _FUNCTIONS['nn.functional.rrelu_']
-selu_ = _FUNCTIONS['nn.functional.selu_']
+matrix_rank = _FUNCTIONS["matrix_rank"]
+relu_ = _FUNCTIONS["nn.functional.relu_"]
+rrelu_ = _FUNCTIONS["nn.functional.rrelu_"]
+selu_ = _FUNCTIONS["nn.functional.selu_"]
 sigmoid = _sigmoid.op.entry
-solve = _FUNCTIONS['solve']
-symeig = _FUNCTIONS['symeig']
-threshold_ = _FUNCTIONS['nn.functional.threshold_']
+solve = _FUNCTIONS["solve"]
+symeig = _FUNCTIONS["symeig"]
+threshold_ = _FUNCTIONS["nn.functional.threshold_"]
 # exports: end
 from .ops.attach import attach as _attach
 from .rng import Generator as Generator

@@ -42,6 +42,7 @@ from .ops.solvers import solve_ex as solve_ex
 from .ops.solvers import solve_triangular as _solve_triangular
 from .ops.solvers import tensorinv as tensorinv
 from .ops.solvers import tensorsolve as tensorsolve
+
 inv = _inv.op.entry
 matrix_exp = _matrix_exp.op.entry
 solve = _solve.op.entry

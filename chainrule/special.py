@@ -44,15 +44,16 @@ from .ops.special import spherical_bessel_j0 as spherical_bessel_j0
 from .ops.special import xlog1py as xlog1py
 from .ops.special import xlogy as xlogy
 from .ops.special import zeta as _zeta
+
 airy_ai = _airy_ai.op.entry
 bessel_j0 = _bessel_j0.op.entry
 bessel_j1 = _bessel_j1.op.entry
 bessel_y0 = _bessel_y0.op.entry
 bessel_y1 = _bessel_y1.op.entry
-chebyshev_polynomial_t = _OPS['chebyshev_polynomial_t'].entry
-chebyshev_polynomial_u = _OPS['chebyshev_polynomial_u'].entry
-chebyshev_polynomial_v = _OPS['chebyshev_polynomial_v'].entry
-chebyshev_polynomial_w = _OPS['chebyshev_polynomial_w'].entry
+chebyshev_polynomial_t = _OPS["chebyshev_polynomial_t"].entry
+chebyshev_polynomial_u = _OPS["chebyshev_polynomial_u"].entry
+chebyshev_polynomial_v = _OPS["chebyshev_polynomial_v"].entry
+chebyshev_polynomial_w = _OPS["chebyshev_polynomial_w"].entry
 digamma = _digamma.op.entry
 erf = _erf.op.entry
 erfc = _erfc.op.entry
@@ -62,14 +63,14 @@ expit = _expit.op.entry
 gammainc = _gammainc.op.entry
 gammaincc = _gammaincc.op.entry
 gammaln = _gammaln.op.entry
-hermite_polynomial_h = _OPS['hermite_polynomial_h'].entry
-hermite_polynomial_he = _OPS['hermite_polynomial_he'].entry
+hermite_polynomial_h = _OPS["hermite_polynomial_h"].entry
+hermite_polynomial_he = _OPS["hermite_polynomial_he"].entry
 i0 = _i0.op.entry
 i0e = _i0e.op.entry
 i1 = _i1.op.entry
 i1e = _i1e.op.entry
-laguerre_polynomial_l = _OPS['laguerre_polynomial_l'].entry
-legendre_polynomial_p = _OPS['legendre_polynomial_p'].entry
+laguerre_polynomial_l = _OPS["laguerre_polynomial_l"].entry
+legendre_polynomial_p = _OPS["legendre_polynomial_p"].entry
 log_ndtr = _log_ndtr.op.entry
 modified_bessel_i0 = _modified_bessel_i0.op.entry
 modified_bessel_i1 = _modified_bessel_i1.op.entry
@@ -80,8 +81,8 @@ ndtri = _ndtri.op.entry
 psi = _psi.op.entry
 scaled_modified_bessel_k0 = _scaled_modified_bessel_k0.op.entry
 scaled_modified_bessel_k1 = _scaled_modified_bessel_k1.op.entry
-shifted_chebyshev_polynomial_t = _OPS['shifted_chebyshev_polynomial_t'].entry
-shifted_chebyshev_polynomial_u = _OPS['shifted_chebyshev_polynomial_u'].entry
-shifted_chebyshev_polynomial_v = _OPS['shifted_chebyshev_polynomial_v'].entry
-shifted_chebyshev_polynomial_w = _OPS['shifted_chebyshev_polynomial_w'].entry
+shifted_chebyshev_polynomial_t = _OPS["shifted_chebyshev_polynomial_t"].entry
+shifted_chebyshev_polynomial_u = _OPS["shifted_chebyshev_polynomial_u"].entry
+shifted_chebyshev_polynomial_v = _OPS["shifted_chebyshev_polynomial_v"].entry
+shifted_chebyshev_polynomial_w = _OPS["shifted_chebyshev_polynomial_w"].entry
 zeta = _zeta.op.entry

@@ -59,7 +59,7 @@ FIRST: dict[str, tuple[Callable, list[float], list[float]]] = {
     "softshrink": (F.softshrink, [-0.5, 0, 0.5, 1], [0, 0, 0, 1]),
     "threshold": (lambda x: F.threshold(x, 1, 5), [0, 1, 2], [0, 0, 1]),
     "elu": (lambda x: F.elu(x, 2.0), [0, 1], [2, 1]),
-}  # fmt: skip
+}
 SECOND: dict[str, tuple[Callable, list[float], list[float]]] = {
     "sigmoid": (torch.sigmoid, [1000, -1000], [0, 0]),
     "silu": (F.silu, [0, 1000, -1000], [0.5, 0, 0]),

@@ -29,7 +29,9 @@ def everything(torch):
     w = torch.arange(12.0).reshape(3, 4)
     parameter = torch.nn.Parameter(torch.ones(2))
     parameter.note = "kept"
-    dtypes = "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128"
+    dtypes = (
+        "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128"
+    )
     state = OrderedDict(weight=torch.zeros(2))
     state._metadata = OrderedDict({"": {"version": 2}})
     return {
@@ -100,8 +102,11 @@ def test_what_torch_reads():
     used = {(o.name, a) for o, a, _ in pickletools.genops(body)}
     assert {a for name, a in used if name == "GLOBAL" and a.startswith("torch")} <= {
         *("torch Size", "torch device", "torch float16", "torch Tensor"),
-        *(f"torch {n}Storage" for n in "Bool Byte Char Short Int Long Half BFloat16".split()),
-        *(f"torch {n}Storage" for n in "Float Double ComplexFloat ComplexDouble".split()),
+        *(
+            f"torch {n}Storage"
+            for n in ["Bool", "Byte", "Char", "Short", "Int", "Long", "Half", "BFloat16"]
+        ),
+        *(f"torch {n}Storage" for n in ["Float", "Double", "ComplexFloat", "ComplexDouble"]),
         *(f"torch._utils _rebuild_{n}" for n in ("tensor_v2", "parameter_with_state")),
         "torch._tensor _rebuild_from_type_v2",
     }
@@ -215,13 +220,17 @@ def test_classes_that_the_user_allows():
 
 PROGRAMS = {
     "calling what was built": b"\x80\x02]K\x01\x85R.",
-    "a state for a function": b"\x80\x02ctorch._utils\n_rebuild_tensor\n}X\x01\x00\x00\x00aK\x01sb.",
+    "a state for a function": (
+        b"\x80\x02ctorch._utils\n_rebuild_tensor\n}X\x01\x00\x00\x00aK\x01sb."
+    ),
     "items in a function": b"\x80\x02ctorch._utils\n_rebuild_tensor\nK\x01K\x02s.",
     "appending to a tuple": b"\x80\x02)K\x01a.",
     "a tensor without memory": b"\x80\x02ctorch\nTensor\n)\x81.",
     "calling the class of tensors": b"\x80\x02ctorch\nTensor\n)R.",
     "another encoding": b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00hex\x86R.",
-    "gigabytes of zeros": b"\x80\x02c__builtin__\nbytearray\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85R.",
+    "gigabytes of zeros": (
+        b"\x80\x02c__builtin__\nbytearray\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85R."
+    ),
     "an instance of an old class": b"\x80\x02(ios\nsystem\n.",
     "rebuilding by something else": (
         b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(c_codecs\nencode\nctorch\nTensor\n)}tR."
@@ -239,7 +248,7 @@ def test_programs_that_are_refused(name):
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr("archive/data.pkl", PROGRAMS[name])
     stream.seek(0)
-    with pytest.raises((pickle.UnpicklingError, RuntimeError), match="allowed|damaged"):
+    with pytest.raises((pickle.UnpicklingError, RuntimeError), match=r"allowed|damaged"):
         load(stream)
 
 
@@ -387,7 +396,9 @@ def test_safetensors(tmp_path):
     path = tmp_path / "x.safetensors"
     safetensors.save_file(before, path, {"made": "here"})
     after = safetensors.load_file(path)
-    assert all(torch.equal(before[k], after[k]) and after[k].dtype == before[k].dtype for k in before)
+    assert all(
+        torch.equal(before[k], after[k]) and after[k].dtype == before[k].dtype for k in before
+    )
     del before["b"]
     safetensors.save_file(before, path)
     theirs = package.load_file(path)

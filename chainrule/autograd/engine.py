@@ -311,8 +311,11 @@ def with_history(grads: Sequence, args: tuple) -> Sequence:
     if source is None:
         return grads
     return [
-        g if g is None or isinstance(g, GradArray)
-        else GradArray(define.constant_in(source.tensor, g))
+        (
+            g
+            if g is None or isinstance(g, GradArray)
+            else GradArray(define.constant_in(source.tensor, g))
+        )
         for g in grads
     ]
 

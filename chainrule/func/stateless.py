@@ -16,15 +16,17 @@ def functional_call(
     tie_weights: bool = True,
     strict: bool = False,
 ) -> Any:
-    """`module(*args, **kwargs)` with tensors from a dictionary (or a tuple of dictionaries) in place
-    of its parameters and buffers of those names, which it has back afterwards.
+    """`module(*args, **kwargs)` with tensors from a dictionary (or a tuple of dictionaries) in
+    place of its parameters and buffers of those names, which it has back afterwards.
 
     Tied parameters follow the one that is given (`tie_weights`). With `strict` every name must be
     one of the module's, and all must be given; raises RuntimeError otherwise.
     """
     given: dict[str, Any] = {}
     dictionaries = (
-        parameters_and_buffers if isinstance(parameters_and_buffers, tuple) else (parameters_and_buffers,)
+        parameters_and_buffers
+        if isinstance(parameters_and_buffers, tuple)
+        else (parameters_and_buffers,)
     )
     for d in dictionaries:
         given.update(d)

@@ -1,5 +1,6 @@
 """Activations as modules: each calls the function of its name in `nn.functional` with the settings
-it was made with."""
+it was made with.
+"""
 
 from __future__ import annotations
 
@@ -174,7 +175,8 @@ class LeakyReLU(Module):
 
 class RReLU(Module):
     """x if x > 0, else a x, with a drawn uniformly from [lower, upper) in training and their mean
-    in evaluation."""
+    in evaluation.
+    """
 
     def __init__(
         self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
@@ -217,7 +219,8 @@ class PReLU(Module):
 
 class GELU(Module):
     """x Phi(x), with Phi the normal distribution function, or its "tanh" approximation (Hendrycks
-    and Gimpel 2016)."""
+    and Gimpel 2016).
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -330,7 +333,8 @@ class GLU(Module):
 
 class _Along(Module):
     """A normalised exponential along `dim`; without one, torch's old choice by the number of
-    dimensions."""
+    dimensions.
+    """
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()

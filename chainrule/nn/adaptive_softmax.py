@@ -26,8 +26,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     """Log-softmax in two steps: over the frequent classes and the clusters of rare ones, then
     inside of a cluster.
 
-    `cutoffs` are the first classes of the clusters; cluster i works on in_features / div_value^(i
-    + 1) features.
+    `cutoffs` are the first classes of the clusters; cluster i works on in_features / div_value^(i +
+    1) features.
     """
 
     def __init__(

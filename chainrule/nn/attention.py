@@ -51,7 +51,8 @@ def sdpa_kernel(backends: Any, set_priority: bool = False) -> Iterator[None]:
 
 class MultiheadAttention(Module):
     """Several attentions side by side: softmax(q k^T / sqrt(d)) v for each head, between linear
-    maps."""
+    maps.
+    """
 
     def __init__(
         self,
@@ -137,8 +138,9 @@ class MultiheadAttention(Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple:
-        """The attended values, and the weights if wanted; boolean masks are True where attention
-        is forbidden."""
+        """The attended values, and the weights if wanted; boolean masks are True where attention is
+        forbidden.
+        """
         batched = query.dim() == 3
         if self.batch_first and batched:
             swapped = {id(x): x.transpose(1, 0) for x in (query, key, value)}
@@ -199,7 +201,8 @@ def clones(module: Module, n: int) -> ModuleList:
 
 class _Layer(Module):
     """What an encoder and a decoder layer share: self-attention, a two-layer network, and dropout
-    after each."""
+    after each.
+    """
 
     def __init__(
         self,
@@ -320,7 +323,8 @@ class TransformerEncoderLayer(_Layer):
 
 class TransformerDecoderLayer(_Layer):
     """Self-attention, attention to a memory and a two-layer network, each with dropout, residual
-    and layer norm."""
+    and layer norm.
+    """
 
     def __init__(
         self,

@@ -24,8 +24,9 @@ def place(index: Any, size: int) -> int:
 
 
 def pairs_of(who: str, given: Any) -> Iterable[tuple[str, Any]]:
-    """The (name, value) pairs that an `update` was given; TypeError or ValueError if they are
-    none."""
+    """The (name, value) pairs that an `update` was given; TypeError or ValueError if they
+    are none.
+    """
     if isinstance(given, (Mapping, ModuleDict, ParameterDict)):
         return given.items()
     pairs = []
@@ -305,7 +306,8 @@ def _as_parameter(value: Any) -> Any:
 
 class ParameterList(_Parameters):
     """A list of parameters; tensors put into it become parameters, other objects are kept as they
-    are."""
+    are.
+    """
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
@@ -353,7 +355,8 @@ class ParameterList(_Parameters):
 
 class ParameterDict(_Parameters):
     """A dictionary of parameters; tensors put into it become parameters, other objects are kept as
-    they are."""
+    they are.
+    """
 
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()

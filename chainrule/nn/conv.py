@@ -16,7 +16,8 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 class _ConvNd(Module):
     """A convolution over the last `dims` dimensions; weight (out, in / groups, *kernel)
-    (transposed: (in, out / groups, *kernel))."""
+    (transposed: (in, out / groups, *kernel)).
+    """
 
     dims = 0
     transposed = False
@@ -88,7 +89,8 @@ class _ConvNd(Module):
 
     def _edges(self) -> list[int]:
         """How much to pad before and after each dimension, the last dimension first, as `F.pad`
-        takes it."""
+        takes it.
+        """
         if self.padding == "valid":
             return [0] * (2 * self.dims)
         out = []
@@ -301,7 +303,8 @@ class ConvTranspose1d(_ConvTransposeNd):
 
 class ConvTranspose2d(_ConvTransposeNd):
     """The transpose of Conv2d as a linear map: (N, C, H, W) with a weight (C, out / groups, kh,
-    kw)."""
+    kw).
+    """
 
     dims = 2
 
@@ -312,7 +315,8 @@ class ConvTranspose2d(_ConvTransposeNd):
 
 class ConvTranspose3d(_ConvTransposeNd):
     """The transpose of Conv3d as a linear map: (N, C, D, H, W) with a weight (C, out / groups, kd,
-    kh, kw)."""
+    kh, kw).
+    """
 
     dims = 3
 

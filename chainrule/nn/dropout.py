@@ -1,5 +1,6 @@
-"""Dropout: in training, zero elements (or whole channels) at random; in evaluation, pass
-everything through."""
+"""Dropout: in training, zero elements (or whole channels) at random; in evaluation, pass everything
+through.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Dropout(_DropoutNd):
 
 class Dropout1d(_DropoutNd):
     """Each channel of (N, C, L) is 0 with probability p, else divided by 1 - p (Tompson et al.
-    2015)."""
+    2015).
+    """
 
     def forward(self, input: Any) -> Any:
         """The input, thinned out in training."""
@@ -39,7 +41,8 @@ class Dropout1d(_DropoutNd):
 
 class Dropout2d(_DropoutNd):
     """Each channel of (N, C, H, W) is 0 with probability p, else divided by 1 - p (Tompson et al.
-    2015)."""
+    2015).
+    """
 
     def forward(self, input: Any) -> Any:
         """The input, thinned out in training."""
@@ -48,7 +51,8 @@ class Dropout2d(_DropoutNd):
 
 class Dropout3d(_DropoutNd):
     """Each channel of (N, C, D, H, W) is 0 with probability p, else divided by 1 - p (Tompson et
-    al. 2015)."""
+    al. 2015).
+    """
 
     def forward(self, input: Any) -> Any:
         """The input, thinned out in training."""

@@ -52,6 +52,7 @@ from ..ops.conv import conv_transpose2d as conv_transpose2d
 from ..ops.conv import conv_transpose3d as conv_transpose3d
 from ..ops.ctc import ctc_loss as ctc_loss
 from ..ops.define import FUNCTIONS as _FUNCTIONS
+from ..ops.define import OPS, wrap
 from ..ops.distance import cosine_similarity as cosine_similarity
 from ..ops.distance import normalize as normalize
 from ..ops.distance import pairwise_distance as pairwise_distance
@@ -112,7 +113,6 @@ from ..ops.random import dropout2d as dropout2d
 from ..ops.random import dropout3d as dropout3d
 from ..ops.random import feature_alpha_dropout as feature_alpha_dropout
 from ..ops.resample import channel_shuffle as channel_shuffle
-from ..ops.resample import channel_shuffle as native_channel_shuffle
 from ..ops.resample import interpolate as interpolate
 from ..ops.resample import pixel_shuffle as pixel_shuffle
 from ..ops.resample import pixel_unshuffle as pixel_unshuffle
@@ -123,18 +123,19 @@ from ..ops.sampling import affine_grid as affine_grid
 from ..ops.sampling import grid_sample as grid_sample
 from ..ops.windows import fold as fold
 from ..ops.windows import unfold as unfold
-celu_ = _FUNCTIONS['nn.functional.celu_']
-elu_ = _FUNCTIONS['nn.functional.elu_']
-hardtanh_ = _FUNCTIONS['nn.functional.hardtanh_']
-leaky_relu_ = _FUNCTIONS['nn.functional.leaky_relu_']
-log_softmax = _FUNCTIONS['nn.functional.log_softmax']
-relu_ = _FUNCTIONS['nn.functional.relu_']
-rrelu_ = _FUNCTIONS['nn.functional.rrelu_']
-selu_ = _FUNCTIONS['nn.functional.selu_']
+
+celu_ = _FUNCTIONS["nn.functional.celu_"]
+elu_ = _FUNCTIONS["nn.functional.elu_"]
+hardtanh_ = _FUNCTIONS["nn.functional.hardtanh_"]
+leaky_relu_ = _FUNCTIONS["nn.functional.leaky_relu_"]
+log_softmax = _FUNCTIONS["nn.functional.log_softmax"]
+relu_ = _FUNCTIONS["nn.functional.relu_"]
+rrelu_ = _FUNCTIONS["nn.functional.rrelu_"]
+selu_ = _FUNCTIONS["nn.functional.selu_"]
 sigmoid = _sigmoid.op.entry
-softmax = _FUNCTIONS['nn.functional.softmax']
-softmin = _FUNCTIONS['nn.functional.softmin']
-threshold_ = _FUNCTIONS['nn.functional.threshold_']
+softmax = _FUNCTIONS["nn.functional.softmax"]
+softmin = _FUNCTIONS["nn.functional.softmin"]
+threshold_ = _FUNCTIONS["nn.functional.threshold_"]
 # exports: end
 
 # -- attention ------------------------------------------------------------------------------------

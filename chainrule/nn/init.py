@@ -31,7 +31,8 @@ LINEAR = (
 
 def calculate_gain(nonlinearity: str, param: Any = None) -> float:
     """The factor by which a nonlinearity's inputs are to be scaled so that its outputs keep their
-    variance."""
+    variance.
+    """
     if nonlinearity in LINEAR:
         return 1.0
     if nonlinearity in GAINS:
@@ -88,7 +89,8 @@ def _draw_until_inside(
     tensor: Any, mean: float, std: float, a: float, b: float, generator: Any
 ) -> None:
     """Normal values, all drawn again as long as some lie outside, and taken where they are
-    missing."""
+    missing.
+    """
     values = storage_array(tensor.normal_(mean, std, generator=generator))
     low, high = np.array([a, b]).astype(values.dtype)
     while (outside := (values < low) | (values > high)).any():
@@ -101,7 +103,8 @@ def _draw_until_accepted(
     tensor: Any, mean: float, std: float, a: float, b: float, generator: Any
 ) -> None:
     """Uniform values, each kept with the probability that its density bears to the greatest one in
-    [a, b]."""
+    [a, b].
+    """
     peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
     values = storage_array(tensor)
     missing = np.ones(values.shape, bool)
@@ -202,7 +205,8 @@ def kaiming_uniform_(
     generator: Any = None,
 ) -> Any:
     """Uniform on (-b, b), b = gain sqrt(3 / fan) (He et al. 2015); `a` is the slope of a leaky
-    ReLU."""
+    ReLU.
+    """
     std = _kaiming(tensor, a, mode, nonlinearity)
     if std is None:
         return tensor
@@ -217,15 +221,17 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Any = None,
 ) -> Any:
-    """Normal with standard deviation gain / sqrt(fan) (He et al. 2015); `a` is the slope of a
-    leaky ReLU."""
+    """Normal with standard deviation gain / sqrt(fan) (He et al. 2015); `a` is the slope of a leaky
+    ReLU.
+    """
     std = _kaiming(tensor, a, mode, nonlinearity)
     return tensor if std is None else normal_(tensor, 0.0, std, generator)
 
 
 def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Any:
     """A (semi-)orthogonal matrix times `gain`, from the QR factors of a normal one (Saxe et al.
-    2013)."""
+    2013).
+    """
     if tensor.ndim < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
     if not tensor.numel():

@@ -1,5 +1,6 @@
 """Lazy modules: layers that learn their input size from the first input, and then become ordinary
-ones."""
+ones.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ from .parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 
 def _settle(module: Any, args: tuple, kwargs: dict) -> None:
     """Before the first call: give the parameters their shapes, and the module the class it is to
-    become."""
+    become.
+    """
     with no_grad():
         module.initialize_parameters(*args, **kwargs)
     if module.has_uninitialized_params():
@@ -47,7 +49,8 @@ def _settle(module: Any, args: tuple, kwargs: dict) -> None:
 
 class LazyModuleMixin:
     """What makes a module lazy: subclasses define `initialize_parameters(input)`, and
-    `cls_to_become`."""
+    `cls_to_become`.
+    """
 
     cls_to_become: Any = None
 

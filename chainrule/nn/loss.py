@@ -171,7 +171,8 @@ class NLLLoss2d(NLLLoss):
 
 class CrossEntropyLoss(_WeightedLoss):
     """-weight[t] log_softmax(input)[t], for logits (N, C, ...) and class indices (N, ...) or
-    probabilities (N, C, ...)."""
+    probabilities (N, C, ...).
+    """
 
     def __init__(
         self,
@@ -199,7 +200,8 @@ class CrossEntropyLoss(_WeightedLoss):
 
 class KLDivLoss(_Loss):
     """target (log(target) - input), for log-probabilities `input`; "batchmean" divides the sum by
-    the batch size."""
+    the batch size.
+    """
 
     def __init__(
         self,
@@ -245,7 +247,8 @@ class PoissonNLLLoss(_Loss):
 
 class GaussianNLLLoss(_Loss):
     """(log(var) + (input - target)^2 / var) / 2, with var held above eps; `full` adds log(2 pi) /
-    2."""
+    2.
+    """
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -311,7 +314,8 @@ class CosineEmbeddingLoss(_Margin):
 
 class MultiLabelMarginLoss(_Loss):
     """Mean over j and over the labels y of max(0, 1 - (x[y] - x[j])), for labels listed up to the
-    first -1."""
+    first -1.
+    """
 
     def forward(self, input: Any, target: Any) -> Any:
         """The reduced loss."""
@@ -401,7 +405,8 @@ class TripletMarginLoss(_Loss):
 
 class TripletMarginWithDistanceLoss(_Loss):
     """max(0, d(anchor, positive) - d(anchor, negative) + margin), with a distance function of the
-    caller's."""
+    caller's.
+    """
 
     def __init__(
         self,

@@ -1,17 +1,13 @@
 """The Module: a tree of parameters, buffers and submodules around a `forward`.
 
 What a module owns is listed in three registries, `_parameters`, `_buffers` and `_modules`;
-assigning a Parameter, Buffer
-or Module to an attribute puts it in its registry. A registry is a dictionary that also keeps each
-entry in the module's
-`__dict__`, so that `self.weight` costs one ordinary attribute lookup; whoever writes to
-`module._parameters[name]` is
-therefore seen too. Copies and pickles hold the registries alone, and the attributes are restored
-from them.
+assigning a Parameter, Buffer or Module to an attribute puts it in its registry. A registry is a
+dictionary that also keeps each entry in the module's `__dict__`, so that `self.weight` costs one
+ordinary attribute lookup; whoever writes to `module._parameters[name]` is therefore seen too.
+Copies and pickles hold the registries alone, and the attributes are restored from them.
 
 A call without hooks is `forward` and one test. The flag `_hooked` says that some hook was
-registered once; only then are
-the hook tables looked at.
+registered once; only then are the hook tables looked at.
 """
 
 from __future__ import annotations
@@ -149,7 +145,8 @@ def type_name(value: Any) -> str:
 
 class Module:
     """Base of all layers and models: assign Parameters and Modules to attributes and define
-    `forward`."""
+    `forward`.
+    """
 
     dump_patches: ClassVar[bool] = False
     call_super_init: ClassVar[bool] = False
@@ -233,7 +230,8 @@ class Module:
 
     def _replace(self, own: dict, name: str, value: Any) -> None:
         """Assign to an attribute that exists: what a registry holds stays of its kind or becomes
-        None."""
+        None.
+        """
         if name in KINDS:
             for old in own[name]:
                 own.pop(old, None)
@@ -539,7 +537,8 @@ class Module:
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
         """Cast floating (and complex) parameters and buffers: `to(dtype)`, `to(device)`,
-        `to(tensor)`."""
+        `to(tensor)`.
+        """
         dtype, _non_blocking = _parse_to(args, kwargs)
         if dtype is not None and dtype.category < dtypes.FLOATING:
             raise TypeError(
@@ -551,8 +550,9 @@ class Module:
         return self._apply(lambda t: t.to(dtype) if t.is_floating_point() or t.is_complex() else t)
 
     def to_empty(self, *, device: Any, recurse: bool = True) -> Any:
-        """Move to `device` without keeping the values: on the one device there is, they are left
-        as they are."""
+        """Move to `device` without keeping the values: on the one device there is, they are left as
+        they are.
+        """
         devices.check(device)
         return self
 
@@ -648,7 +648,8 @@ class Module:
         self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
     ) -> Any:
         """All parameters and persistent buffers by dotted name, sharing memory with the module
-        (detached, unless `keep_vars`)."""
+        (detached, unless `keep_vars`).
+        """
         destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])
         if destination is None:
             destination = OrderedDict()
@@ -678,7 +679,8 @@ class Module:
 
     def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(module, state_dict, prefix, local_metadata)` after `state_dict()` has
-        collected."""
+        collected.
+        """
         hook._from_public_api = True  # type: ignore[attr-defined]
         return RemovableHandle(self._state_dict_hooks, hook)
 
@@ -690,14 +692,16 @@ class Module:
         self, hook: Callable, with_module: bool = False
     ) -> RemovableHandle:
         """Call `hook([module,] state_dict, prefix, metadata, strict, missing, unexpected, errors)`
-        before loading."""
+        before loading.
+        """
         return RemovableHandle(
             self._load_state_dict_pre_hooks, _Bound(hook, self) if with_module else hook
         )
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)`
-        before loading."""
+        before loading.
+        """
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
@@ -849,7 +853,8 @@ class Module:
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
         """Call `hook(module, args)` (or `hook(module, args, kwargs)`) before `forward`; it may
-        return other arguments."""
+        return other arguments.
+        """
         return self._hook(
             "_forward_pre_hooks", hook, prepend, _forward_pre_hooks_with_kwargs=with_kwargs
         )
@@ -879,12 +884,14 @@ class Module:
         self, hook: Callable, prepend: bool = False
     ) -> RemovableHandle:
         """Call `hook(module, grad_output)` before the module's gradients are computed; it may
-        return other gradients."""
+        return other gradients.
+        """
         return self._hook("_backward_pre_hooks", hook, prepend)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs have been
-        computed; it may return other ones."""
+        computed; it may return other ones.
+        """
         if self._is_full_backward_hook is False:
             raise RuntimeError(
                 "Cannot use both regular backward hooks and full backward hooks on a single "
@@ -896,7 +903,8 @@ class Module:
 
     def register_backward_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(module, grad_input, grad_output)` for the last operation of `forward`; prefer
-        the full hook."""
+        the full hook.
+        """
         if self._is_full_backward_hook is True:
             raise RuntimeError(
                 "Cannot use both regular backward hooks and full backward hooks on a single "
@@ -1121,8 +1129,7 @@ class BackwardWatch:
     """Runs one module's backward hooks for one call of it.
 
     The inputs and the outputs that require grad each go through one node that changes nothing;
-    hooks on these two nodes
-    see the gradients of all outputs, and then those of all inputs.
+    hooks on these two nodes see the gradients of all outputs, and then those of all inputs.
     """
 
     @staticmethod

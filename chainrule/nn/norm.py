@@ -92,11 +92,13 @@ class _NormBase(Module):
 
 class _BatchNorm(_NormBase):
     """(x - mean) / sqrt(var + eps) * weight + bias, per channel over the batch and all
-    positions."""
+    positions.
+    """
 
     def forward(self, input: Any) -> Any:
         """Normalise by the batch (training, or no running statistics) or by the running
-        statistics."""
+        statistics.
+        """
         self._check_input_dim(input)
         factor = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
@@ -137,7 +139,8 @@ class BatchNorm3d(_BatchNorm):
 
 class SyncBatchNorm(_BatchNorm):
     """Batch normalisation over all processes; there is one process, so it is BatchNorm for any
-    number of dimensions."""
+    number of dimensions.
+    """
 
     def __init__(
         self,
@@ -242,7 +245,8 @@ class InstanceNorm3d(_InstanceNorm):
 
 class LayerNorm(Module):
     """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions, whose shape is
-    `normalized_shape` (Ba et al. 2016)."""
+    `normalized_shape` (Ba et al. 2016).
+    """
 
     def __init__(
         self,
@@ -287,7 +291,8 @@ class LayerNorm(Module):
 
 class RMSNorm(Module):
     """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang and Sennrich 2019);
-    eps=None: the dtype's own."""
+    eps=None: the dtype's own.
+    """
 
     def __init__(
         self,
@@ -327,7 +332,8 @@ class RMSNorm(Module):
 
 class GroupNorm(Module):
     """Layer normalisation over groups of channels of (N, C, ...), with scale and shift per channel
-    (Wu and He 2018)."""
+    (Wu and He 2018).
+    """
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """Modules over several devices: there is one, so DataParallel just calls its module; several
-processes there are none."""
+processes there are none.
+"""
 
 from __future__ import annotations
 

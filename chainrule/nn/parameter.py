@@ -2,10 +2,9 @@
 attributes.
 
 A `Parameter` is a Tensor of another class, so everything that works on tensors works on it;
-operators give plain Tensors
-back. A `Buffer` is a plain Tensor with a mark. The uninitialised kinds have no shape yet: a lazy
-module gives them one at
-its first call, and they then turn into what they were to become.
+operators give plain Tensors back. A `Buffer` is a plain Tensor with a mark. The uninitialised kinds
+have no shape yet: a lazy module gives them one at its first call, and they then turn into what they
+were to become.
 """
 
 from __future__ import annotations
@@ -30,7 +29,8 @@ NO_SHAPE = (
 
 class Parameter(Tensor):
     """A tensor that is a module's parameter: it requires grad by default and appears in
-    `Module.parameters()`."""
+    `Module.parameters()`.
+    """
 
     __slots__ = ()
 
@@ -86,7 +86,8 @@ class _BufferMeta(_TensorMeta):
 
 class Buffer(Tensor, metaclass=_BufferMeta):
     """A plain tensor, marked so that a module registers it as a buffer (`persistent`: part of the
-    state dict)."""
+    state dict).
+    """
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         t = (

@@ -308,8 +308,9 @@ class LPPool3d(_LPPoolNd):
 
 
 class _AdaptiveMaxPoolNd(Module):
-    """Maxima over as many windows as the output is to have elements; None keeps a dimension's
-    size."""
+    """Maxima over as many windows as the output is to have elements; None keeps a
+    dimension's size.
+    """
 
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__()
@@ -344,8 +345,9 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
 
 
 class _AdaptiveAvgPoolNd(Module):
-    """Means over as many windows as the output is to have elements; None keeps a dimension's
-    size."""
+    """Means over as many windows as the output is to have elements; None keeps a
+    dimension's size.
+    """
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()

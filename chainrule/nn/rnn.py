@@ -1,10 +1,9 @@
 """Recurrent layers: RNN, LSTM and GRU over sequences, and their cells for one step.
 
 A sequence is (steps, batch, features), with `batch_first` (batch, steps, features), without batch
-(steps, features), or
-a PackedSequence. The parameters of layer k are weight_ih_lk, weight_hh_lk, bias_ih_lk, bias_hh_lk
-(and weight_hr_lk for an
-LSTM with a projection), with the suffix _reverse for the other direction.
+(steps, features), or a PackedSequence. The parameters of layer k are weight_ih_lk, weight_hh_lk,
+bias_ih_lk, bias_hh_lk (and weight_hr_lk for an LSTM with a projection), with the suffix _reverse
+for the other direction.
 """
 
 from __future__ import annotations
@@ -255,7 +254,8 @@ class RNNBase(Module):
 
     def _weights(self, k: int) -> list:
         """w_ih, w_hh, b_ih, b_hh and w_hr of one layer and direction, None for what is not
-        there."""
+        there.
+        """
         weights = [getattr(self, name) for name in self._all_weights[k]]
         projection = [weights.pop()] if self.proj_size else [None]
         return (weights if self.bias else [*weights, None, None]) + projection
@@ -439,8 +439,9 @@ class RNNCellBase(Module):
         return text if nonlinearity == "tanh" else f"{text}, nonlinearity={nonlinearity}"
 
     def _prepare(self, input: Any, states: tuple) -> tuple:
-        """Input and states as matrices, zeros for states not given, and whether there was no
-        batch."""
+        """Input and states as matrices, zeros for states not given, and whether there was
+        no batch.
+        """
         name = type(self).__name__
         if input.dim() not in (1, 2):
             raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")

@@ -150,7 +150,8 @@ class ChannelShuffle(Module):
 
 class Upsample(Module):
     """Interpolation to `size` or by `scale_factor`: "nearest", "linear", "bilinear", "bicubic" or
-    "trilinear"."""
+    "trilinear".
+    """
 
     def __init__(
         self,

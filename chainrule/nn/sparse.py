@@ -71,7 +71,8 @@ def _within(index: int | None, size: int) -> int | None:
 
 class Embedding(_Table):
     """weight[input]: one row of (num_embeddings, embedding_dim) for each index; the row
-    `padding_idx` gets no gradient."""
+    `padding_idx` gets no gradient.
+    """
 
     def __init__(
         self,
@@ -181,8 +182,9 @@ class EmbeddingBag(_Table):
         self.mode, self.include_last_offset = mode, include_last_offset
 
     def forward(self, input: Any, offsets: Any = None, per_sample_weights: Any = None) -> Any:
-        """One row for each bag: a row of a 2-d input, or a stretch of a 1-d input that starts at
-        an offset."""
+        """One row for each bag: a row of a 2-d input, or a stretch of a 1-d input that starts at an
+        offset.
+        """
         return F.embedding_bag(
             input,
             self.weight,

@@ -13,16 +13,7 @@ from ..dtypes import BOOL_NP, F32, F64, FROM_NUMPY, HALVES, I64
 from ..errors import not_a_tensor
 from ..tape import state, storage_of
 from ..tensor import Tensor
-from .define import (
-    Op,
-    check_inplace,
-    function,
-    put,
-    put_add,
-    same_memory,
-    scalar_name,
-    wrap,
-)
+from .define import Op, check_inplace, function, put, put_add, same_memory, scalar_name, wrap
 from .index import (
     CPP_NAMES,
     FULL,

@@ -31,8 +31,8 @@ Tensor.layout = strided
 
 
 def converted(x: Any, dtype: np.dtype) -> Any:
-    """The elements of an array in a NumPy dtype, rounded and wrapped as torch does;
-    the imaginary part is dropped.
+    """The elements of an array in a NumPy dtype, rounded and wrapped as torch does; the imaginary
+    part is dropped.
     """
     source = x.dtype
     if source.kind == "c" and dtype.kind not in "cb":
@@ -68,8 +68,8 @@ INTEGER_LIMITS = {
 
 
 def fits(value: Any, d: dtypes.dtype) -> builtins.bool:
-    """Whether torch converts the number to the dtype without complaint: in range,
-    or negative for an unsigned type.
+    """Whether torch converts the number to the dtype without complaint: in range, or negative for
+    an unsigned type.
     """
     if d.category == COMPLEX or d is dtypes.bool_:
         return True
@@ -97,8 +97,8 @@ CHANNELS_LAST = {channels_last: (0, 2, 3, 1), channels_last_3d: (0, 2, 3, 4, 1)}
 
 
 def order_of(x: np.ndarray) -> Any:
-    """NumPy's name for the memory order that a copy of `x` gets: its own,
-    unless elements repeat in memory.
+    """NumPy's name for the memory order that a copy of `x` gets: its own, unless elements repeat in
+    memory.
     """
     repeats = 0 in x.strides and any(
         s == 0 and n > 1 for s, n in zip(x.strides, x.shape, strict=True)
@@ -150,16 +150,16 @@ def _(g):
 
 @function
 def clone(input: Any, *, memory_format: Any = None) -> Any:
-    """A copy in memory of its own,
-    with the dimensions in memory in the order they have or the format asked for.
+    """A copy in memory of its own, with the dimensions in memory in the order they have or the
+    format asked for.
     """
     return copied(input, memory_format)
 
 
 @function(namespace="Tensor")
 def contiguous(self: Any, memory_format: Any = contiguous_format) -> Any:
-    """The tensor itself if its elements lie in memory in row-major order (or the format asked
-    for), else a copy that does.
+    """The tensor itself if its elements lie in memory in row-major order (or the format asked for),
+    else a copy that does.
     """
     if memory_format is preserve_format or in_format(self._data, memory_format):
         return self
@@ -189,8 +189,8 @@ def _(g):
 
 
 def check_dtype(function: str, d: Any) -> dtypes.dtype:
-    """The dtype given as an argument; Python's number types stand for bool, int64,
-    float64 and complex128.
+    """The dtype given as an argument; Python's number types stand for bool, int64, float64 and
+    complex128.
     """
     if isinstance(d, dtypes.dtype):
         return d
@@ -205,8 +205,8 @@ def check_dtype(function: str, d: Any) -> dtypes.dtype:
 def to_dtype(
     x: Any, d: dtypes.dtype, copy: builtins.bool = False, memory_format: Any = None
 ) -> Any:
-    """`x` in dtype `d`: itself where neither dtype nor memory format changes,
-    unless a copy is asked for.
+    """`x` in dtype `d`: itself where neither dtype nor memory format changes, unless a copy is
+    asked for.
     """
     data = x._data
     if (
@@ -318,6 +318,18 @@ def cuda(
     return self
 
 
+@function(method=False)
+def set_default_device(device: Any) -> None:
+    """Say where new tensors live: on the CPU. Raises for any other device."""
+    devices.check(device)
+
+
+@function(method=False)
+def get_default_device() -> devices.device:
+    """Where new tensors live: on the CPU."""
+    return devices.CPU
+
+
 @function(namespace="Tensor")
 def pin_memory(self: Any, device: Any = None) -> Any:
     """Raises: memory is pinned for an accelerator, and there is none."""
@@ -336,8 +348,8 @@ def is_pinned(self: Any, device: Any = None) -> builtins.bool:
 
 @function(namespace="Tensor")
 def share_memory_(self: Any) -> Any:
-    """The tensor itself: memory is shared among threads as it is;
-    processes copy what they are sent.
+    """The tensor itself: memory is shared among threads as it is; processes copy what they are
+    sent.
     """
     return self
 
@@ -396,8 +408,8 @@ class _Capsule:
 
 @function(method=False)
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: builtins.bool | None = None) -> Any:
-    """A tensor that looks at the memory of an array of any library that speaks DLPack,
-    or of a DLPack capsule.
+    """A tensor that looks at the memory of an array of any library that speaks DLPack, or of a
+    DLPack capsule.
     """
     devices.check(device)
     if not hasattr(ext_tensor, "__dlpack__"):

@@ -1079,7 +1079,7 @@ def check_distinct(data: Any) -> None:
         isinstance(data, ndarray)
         and 0 in data.strides
         and data.size
-        and any(s == 0 and n > 1 for s, n in zip(data.strides, data.shape))
+        and any(s == 0 and n > 1 for s, n in zip(data.strides, data.shape, strict=False))
     ):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a"

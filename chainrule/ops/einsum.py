@@ -38,7 +38,8 @@ Sizes = tuple[int, ...]
 def layout(xs: Labels, ys: Labels, outs: Labels) -> tuple:
     """How to turn a contraction into a matrix product: the operands' axes as (batch, left, sum) and
     (batch, sum, right), the number of each, and the result's axes (None for axes that stand right
-    already)."""
+    already).
+    """
     batch = [k for k in outs if k in xs and k in ys]
     left, right = [k for k in outs if k not in ys], [k for k in outs if k not in xs]
     sums = [k for k in xs if k in ys and k not in outs]
@@ -170,14 +171,16 @@ def _name(label: int) -> str:
 
 def _expanded(term: list, rank: int, most: int) -> list:
     """A term with its ellipsis replaced by `rank` labels, aligned at the right among at most
-    `most`."""
+    `most`.
+    """
     names = range(ELLIPSIS + most - rank, ELLIPSIS + most)
     return [k for label in term for k in (names if label is None else (label,))]
 
 
 def read(equation: str, shapes: tuple) -> tuple[list, list]:
     """The labels of every dimension of the operands and of the output, checked against the
-    shapes."""
+    shapes.
+    """
     terms, output = _terms(equation)
     if len(terms) != len(shapes):
         word = "fewer" if len(terms) > len(shapes) else "more"
@@ -250,7 +253,8 @@ def _check_sizes(terms: list, shapes: tuple) -> None:
 @functools.lru_cache(maxsize=1024)
 def plan(equation: str, shapes: tuple) -> tuple:
     """The steps that compute an equation: (function, operand numbers, arguments), the last one's
-    result being the answer."""
+    result being the answer.
+    """
     terms, output = read(equation, shapes)
     sizes: dict[int, int] = {}
     for term, shape in zip(terms, shapes, strict=True):
@@ -280,8 +284,9 @@ def _op(name: str) -> Any:
 
 
 def _prepared(i: int, terms: list, output: list, steps: list) -> Labels:
-    """Note the diagonals and sums that operand i needs before any product; its labels after
-    them."""
+    """Note the diagonals and sums that operand i needs before any product; its labels
+    after them.
+    """
     labels = list(terms[i])
     for k in sorted(set(labels)):
         while labels.count(k) > 1:
@@ -304,7 +309,8 @@ def _kept(xs: Labels, ys: Labels, others: list) -> Labels:
 
 def _cheapest(live: list, output: list, sizes: dict) -> tuple[int, int]:
     """The pair of operands whose contraction takes the fewest multiplications, then gives the
-    smallest result."""
+    smallest result.
+    """
 
     def cost(pair: tuple[int, int]) -> tuple:
         xs, ys = live[pair[0]][1], live[pair[1]][1]
@@ -404,7 +410,8 @@ def _pairs(dims: Any, m: int, n: int) -> tuple:
 @functools.lru_cache(maxsize=1024)
 def _labels_of_pairs(m: int, n: int, first: tuple, second: tuple) -> tuple[Labels, Labels, Labels]:
     """Labels for m and n dimensions of which those in `first` and `second` are summed over in
-    pairs."""
+    pairs.
+    """
     xs = tuple(range(m))
     ys = tuple(first[second.index(q)] if q in second else m + q for q in range(n))
     return xs, ys, (*(k for k in xs if k not in first), *(k for k in ys if k >= m))
@@ -413,7 +420,8 @@ def _labels_of_pairs(m: int, n: int, first: tuple, second: tuple) -> tuple[Label
 @function(method=False)
 def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     """Sum of products over `dims`: that many last dimensions of `a` and first of `b`, or a pair of
-    lists."""
+    lists.
+    """
     x, y = a._data.shape, b._data.shape
     given = _pairs(dims, len(x), len(y))
     first, second = _axes(given[0], len(x)), _axes(given[1], len(y))
@@ -434,7 +442,8 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
 @function
 def inner(input: Any, other: Any, *, out: Any = None) -> Any:
     """Sum of products over the last dimension of both tensors; for a 0-d tensor the elementwise
-    product."""
+    product.
+    """
     check_tensors("inner", input=input, other=other)
     m, n = input.ndim, other.ndim
     if not m or not n:
@@ -489,7 +498,8 @@ def _summed(x: Any, first: int, shape: Sizes) -> Any:
 @function(method=False, namespace="nn.functional")
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """input1 @ weight[o] @ input2 + bias[o] for each output o: (..., n), (..., m), (o, n, m), (o)
-    to (..., o)."""
+    to (..., o).
+    """
     check_tensors("bilinear", input1=input1, input2=input2, weight=weight)
     _check_bilinear(input1, input2, weight, bias)
     n = input1.ndim
@@ -525,7 +535,8 @@ def _check_bilinear(x: Any, y: Any, weight: Any, bias: Any) -> None:
 
 def _cheapest_split(sizes: list[int]) -> Any:
     """Where to split each stretch of a chain of matrices, of sizes[i] x sizes[i + 1], for the
-    fewest multiplications."""
+    fewest multiplications.
+    """
 
     @functools.cache
     def cost(i: int, j: int) -> tuple[int, int]:
@@ -555,7 +566,8 @@ def _chain(matrices: list) -> Any:
 @function(method=False, namespace="linalg")
 def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     """Product of two or more matrices, in the order that takes the fewest multiplications; the ends
-    may be vectors."""
+    may be vectors.
+    """
     if isinstance(tensors, define.Tensor):
         raise TypeError(
             "linalg_multi_dot(): argument 'tensors' (position 1) must be tuple of Tensors, not "
@@ -612,7 +624,8 @@ def _check_chain(tensors: list) -> None:
 @function(method=False)
 def chain_matmul(*matrices: Any, out: Any = None) -> Any:
     """Product of matrices, in the order that takes the fewest multiplications (`linalg.multi_dot`
-    takes a list)."""
+    takes a list).
+    """
     if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)):
         matrices = tuple(matrices[0])
     _check_list(matrices)

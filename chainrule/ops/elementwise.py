@@ -646,10 +646,7 @@ logaddexp = elementwise(
 )
 logaddexp2 = elementwise(
     np.logaddexp2,
-    vjp=(
-        lambda g, x, y: g * sigmoid((x - y) * LN2),
-        lambda g, x, y: g * sigmoid((y - x) * LN2),
-    ),
+    vjp=(lambda g, x, y: g * sigmoid((x - y) * LN2), lambda g, x, y: g * sigmoid((y - x) * LN2)),
     numbers=False,
     inplace=False,
     takes="f",

@@ -262,7 +262,9 @@ def _starts(index: Any, offsets: Any, include_last_offset: bool) -> Any:
             "position 0. "
             f"However, got {int(starts[0])}"
             if starts[0]
-            else f"offsets[-1] can not be greater than input's length {len(index)}, but got "
-            f"{int(starts[-1])}"
+            else (
+                f"offsets[-1] can not be greater than input's length {len(index)}, but got "
+                f"{int(starts[-1])}"
+            )
         )
     return starts

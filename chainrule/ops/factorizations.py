@@ -80,7 +80,8 @@ def cholesky(A: Any, /, upper: bool = False) -> Any:
 )
 def cholesky_ex(A: Any, /, upper: bool = False, check_errors: bool = False) -> Any:
     """Cholesky factors, and for each 0 or the order of the leading minor that is not
-    positive-definite."""
+    positive-definite.
+    """
     check_square("linalg.cholesky_ex", A)
     L, info = (
         lapack.cholesky_with_info(mH(A) if upper else A)
@@ -100,7 +101,8 @@ for _entry in (cholesky, old_cholesky, cholesky_ex):
 
 def _lu_cotangent(gL: Any, gU: Any, L: Any, U: Any, P: Any) -> Any:
     """The cotangent of A = P L U (L unit lower, U upper triangular; one of them may be a
-    trapezoid)."""
+    trapezoid).
+    """
     k = L.shape[-1]
     m, n = L.shape[-2], U.shape[-1]
     L1, U1, L2, U2 = L[..., :k, :], U[..., :k], L[..., k:, :], U[..., k:]
@@ -133,9 +135,10 @@ def _check_lu(name: str, A: Any, pivot: bool) -> None:
 def _unpacked(LU: Any) -> tuple:
     """L and U from the array that holds both."""
     k = min(LU.shape[-2:])
-    return lower(LU, -1)[..., :, :k] + np.eye(LU.shape[-2], k, dtype=LU.dtype), upper(LU)[
-        ..., :k, :
-    ]
+    return (
+        lower(LU, -1)[..., :, :k] + np.eye(LU.shape[-2], k, dtype=LU.dtype),
+        upper(LU)[..., :k, :],
+    )
 
 
 @op(namespace="primitive", name="linalg_lu", outputs=2, extra=True, node="LinalgLuBackward0")
@@ -163,7 +166,8 @@ def lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
 @op(namespace="linalg", outputs=1, extra=True, result=return_types.linalg_lu_factor_ex)
 def lu_factor_ex(A: Any, /, pivot: bool = True, check_errors: bool = False) -> Any:
     """L and U in one array, pivots, and for each matrix 0 or the number of the zero on U's
-    diagonal."""
+    diagonal.
+    """
     _check_lu("torch.lu_factor", A, pivot)
     LU, pivots, info = lapack.lu(A)
     if check_errors:
@@ -291,7 +295,8 @@ def lu_solve(
     LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None
 ) -> Any:
     """X of A X = B (X A = B with `left=False`, A^H X = B with `adjoint`), from what
-    `linalg.lu_factor` returned."""
+    `linalg.lu_factor` returned.
+    """
     _check_factored(LU._data, pivots._data, B._data, left)
     run = solve_factored.op.entry
     if left:
@@ -580,8 +585,9 @@ def only_hermitian_eigenvalues(A: Any, /, UPLO: str) -> Any:
 
 @function(method=False, namespace="linalg")
 def eigvalsh(input: Any, UPLO: str = "L", *, out: Any = None) -> Any:
-    """Eigenvalues of Hermitian matrices (..., n, n), ascending; one triangle is read, "L" or
-    "U"."""
+    """Eigenvalues of Hermitian matrices (..., n, n), ascending; one triangle is read, "L"
+    or "U".
+    """
     made = (
         hermitian_eigenvectors(input, UPLO)[0]
         if _differentiated(input)
@@ -662,7 +668,8 @@ def eigvals(input: Any, *, out: Any = None) -> Any:
 )
 def ldl_factor_ex(A: Any, /, hermitian: bool = False, check_errors: bool = False) -> Any:
     """Factors of A = L D L^T (or L^H with `hermitian`) in one array, pivots, and LAPACK's verdicts.
-    Not differentiable."""
+    Not differentiable.
+    """
     check_matrix("torch.linalg.ldl_factor_ex", A)
     check_sides("torch.linalg.ldl_factor_ex", A)
     made = lapack.ldl(A, hermitian)
@@ -683,7 +690,8 @@ def _(g):
 @function(method=False, namespace="linalg")
 def ldl_factor(input: Any, *, hermitian: bool = False, out: Any = None) -> Any:
     """Factors of A = L D L^T (or L^H with `hermitian`) in one array, and pivots. Not
-    differentiable."""
+    differentiable.
+    """
     LD, pivots, _ = ldl_factor_ex(input, hermitian)
     return define.write_out(out, return_types.linalg_ldl_factor(LD, pivots))
 
@@ -727,7 +735,8 @@ def _(g):
 @op(namespace="linalg", node="LinalgHouseholderProductBackward0", public=INPUT)
 def householder_product(A: Any, tau: Any, /) -> Any:
     """First n columns of the product of reflections 1 - tau_i v_i v_i^H, for v_i below the diagonal
-    of A (..., m, n)."""
+    of A (..., m, n).
+    """
     name = "torch.linalg.householder_product"
     if A.ndim < 2:
         raise RuntimeError(f"{name}: input must have at least 2 dimensions.")
@@ -823,7 +832,8 @@ def ormqr(
 ) -> Any:
     """Q @ input3 for the (m, m) product Q of the reflections that `input` (vectors below its
     diagonal) and `input2` (their factors tau) describe; `transpose` takes Q^H, `left=False`
-    multiplies from the right."""
+    multiplies from the right.
+    """
     _check_ormqr(input._data, input2._data, input3._data, left)
     m, n = input.shape[-2:]
     pad = define.wrap(np.zeros((*input.shape[:-1], max(m - n, 0)), input._data.dtype))

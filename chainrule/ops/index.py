@@ -621,12 +621,7 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
 
 
 @op(
-    promote=MOVE,
-    linear=True,
-    keeps=True,
-    method=False,
-    namespace="primitive",
-    node="TakeBackward0",
+    promote=MOVE, linear=True, keeps=True, method=False, namespace="primitive", node="TakeBackward0"
 )
 def taken(x: Any, /, index: Any) -> Any:
     """The elements of the flattened input at `index`."""

@@ -1,6 +1,7 @@
 """The rest of torch.linalg, in terms of its factorizations: norms, condition, rank, powers; and the
 functions that torch has had under its own name since before torch.linalg (`torch.svd`, `torch.qr`,
-`torch.slogdet` ...)."""
+`torch.slogdet` ...).
+"""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def pinverse(input: Any, rcond: float = 1e-15) -> Any:
 @function
 def slogdet(input: Any, *, out: Any = None) -> Any:
     """Sign (or phase) and logarithm of the absolute value of the determinants of square
-    matrices."""
+    matrices.
+    """
     return define.write_out(out, return_types.slogdet(*solvers.sign_and_log_determinant(input)))
 
 
@@ -114,7 +116,8 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True, *, out: Any = No
 @function
 def orgqr(input: Any, input2: Any, *, out: Any = None) -> Any:
     """First columns of a product of Householder reflections; `linalg.householder_product` is the
-    newer name."""
+    newer name.
+    """
     return factorizations.householder_product(input, input2, **_out(out))
 
 
@@ -217,7 +220,8 @@ def _cross(input: Any, other: Any, dim: int | None, out: Any) -> Any:
 @function
 def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """Cross products of vectors of length 3 along `dim` (by default the first dimension of that
-    size)."""
+    size).
+    """
     return _cross(input, other, dim, out)
 
 
@@ -325,7 +329,8 @@ def _matrix_dims(dim: Any, ndim: int) -> tuple[int, int]:
 
 def _spectrum(A: Any, dims: tuple[int, int], keepdim: bool) -> tuple:
     """Singular values of the matrices in `dims`, and a function that puts those back with size 1
-    into what was computed of them (if they are kept)."""
+    into what was computed of them (if they are kept).
+    """
     order = [*(d for d in range(A.ndim) if d not in dims), *dims]
 
     def kept(x: Any) -> Any:
@@ -345,7 +350,8 @@ def matrix_norm(
     out: Any = None,
 ) -> Any:
     """Norms of matrices: "fro", "nuc", 2 and -2 (of singular values), 1, -1, inf and -inf (of row
-    or column sums)."""
+    or column sums).
+    """
     check_tensors("linalg_matrix_norm", input=input)
     if ord not in ("fro", "nuc") and (isinstance(ord, str) or abs(ord) not in (1, 2, float("inf"))):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
@@ -403,7 +409,8 @@ def norm(
     out: Any = None,
 ) -> Any:
     """Norm of vectors or matrices, by `ord` and the number of dimensions; of all elements by
-    default."""
+    default.
+    """
     check_tensors("linalg_norm", input=input)
     dims = _norm_dims(ord, dim, input.ndim)
     if ord is not None and (isinstance(ord, str) or (dims is not None and len(dims) == 2)):
@@ -415,7 +422,8 @@ def norm(
 @function(method=False, namespace="linalg")
 def cond(input: Any, p: Any = None, *, out: Any = None) -> Any:
     """Condition numbers of matrices in the norm `p`: norm(A) norm(inverse(A)); infinite for a
-    singular matrix."""
+    singular matrix.
+    """
     check_tensors("linalg_cond", input=input)
     if input.ndim < 2:
         raise RuntimeError("linalg.cond: The input tensor must have at least 2 dimensions.")
@@ -451,7 +459,8 @@ def matrix_rank(
     out: Any = None,
 ) -> Any:
     """How many singular values exceed max(atol, rtol * largest); `tol` is another name of
-    `atol`."""
+    `atol`.
+    """
     check_tensors("linalg_matrix_rank", input=input)
     if input.ndim < 2:
         raise RuntimeError(
@@ -472,7 +481,8 @@ def matrix_rank(
 
 def _basis(A: Any, q: int, niter: int) -> Any:
     """An orthonormal basis that nearly spans the columns of A, by subspace iteration from random
-    vectors."""
+    vectors.
+    """
     random = _call("randn", A.shape[-1], q, dtype=A.dtype)
     Q = factorizations.qr(A @ random)[0]
     for _ in range(niter):
@@ -499,7 +509,8 @@ def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None)
 @function(method=False)
 def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 2) -> tuple:
     """U, S and V of a matrix of rank q near A, whose columns are centred first: its principal
-    components."""
+    components.
+    """
     m, n = A.shape[-2:]
     q = min(6, m, n) if q is None else q
     if not 0 <= q <= min(m, n):

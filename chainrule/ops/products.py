@@ -452,8 +452,9 @@ def _scaled(x: Any, scale: Any) -> Any:
 
 
 def _sum(x: Any, product: Any, beta: Any, alpha: Any) -> Any:
-    """beta * x + alpha * product; with beta = 0, `x` and whatever it holds (NaN too) is left
-    out."""
+    """beta * x + alpha * product; with beta = 0, `x` and whatever it holds (NaN too) is
+    left out.
+    """
     check_expandable(x.shape, product.shape)
     product = _scaled(product, alpha)
     if beta == 0:
@@ -566,7 +567,8 @@ def _(g, batch1, alpha):
 @op(inplace=True, takes="ifc", refusal=NO_BOOL.format("addbmm"))
 def addbmm(x: Any, batch1: Any, batch2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (the sum over the batch of batch1 @ batch2), for batches (b, n, k) and
-    (b, k, m)."""
+    (b, k, m).
+    """
     _check_batches(x, batch1, batch2)
     (b, n, k), m = batch1.shape, batch2.shape[2]
     check_expandable(x.shape, (n, m))
@@ -720,7 +722,8 @@ PROJECTION = (
 @function(method=False, namespace="nn.functional")
 def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any:
     """input @ weight.T + bias, for an input of (..., k), a weight of (m, k) and a bias of (m) or
-    None."""
+    None.
+    """
     try:
         x, w, b = input._data, weight._data, None if bias is None else bias._data
         dtype = x.dtype
@@ -776,7 +779,8 @@ def _record_linear(out: Any, input: Any, weight: Any, bias: Any) -> None:
 
 def _any_linear(input: Any, weight: Any, bias: Any) -> Any:
     """`linear` for any dtypes and dimensions, by the general path; whatever is wrong is raised
-    there."""
+    there.
+    """
     if (
         bias is None
         and weight.__class__ is define.Tensor

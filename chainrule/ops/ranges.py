@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import dtypes
 from ..dtypes import COMPLEX, F32, F64, HALVES, I64, INTEGER
+from ..tape import state
 from .convert import check_dtype, check_fits, converted
 from .create import bad_allocation, check_options, finished, is_size, written
 from .define import Tensor, function, scalar_name
@@ -235,13 +236,15 @@ def line(start: Any, end: Any, count: int, d: dtypes.dtype) -> np.ndarray:
             HALVES.get(d.numpy, d.numpy).type,
             WIDER.get(HALVES.get(d.numpy, d.numpy), d.numpy),
         )
-    low, high = (rounded(np.array(x), d) if d.numpy in HALVES else unit(x) for x in (start, end))
     i = counted(count)
     if d.numpy in HALVES:
-        return _line_of_halves(low, high, i, d)
+        return _line_of_halves(rounded(np.array(start), d), rounded(np.array(end), d), i, d)
+    low, high = unit(start), unit(end)
     step = unit((high - low) / unit(max(count - 1, 1)))
-    low, high, step = (work.type(x) for x in (low, high, step))
-    return np.where((i < count // 2) | (count == 1), low + step * i, high - step * (count - 1 - i))
+    low, high, step = work.type(low), work.type(high), work.type(step)
+    a, turn = low + step * i, count // 2 or count
+    a[turn:] = high - step * (count - 1 - i[turn:])
+    return a
 
 
 def _line_of_halves(low: Any, high: Any, i: np.ndarray, d: dtypes.dtype) -> np.ndarray:
@@ -272,13 +275,8 @@ def linspace(
     """`steps` evenly spaced numbers from start to end, both included."""
     check_options(layout, device, pin_memory)
     low, high, count, d = _ends("linspace", start, end, steps, out, dtype)
-    with np.errstate(all="ignore"):
-        a = rounded(line(low, high, count, d), d)
-    return (
-        finished(a, requires_grad)
-        if out is None
-        else written(out, a, d if dtype is not None else None)
-    )
+    a = state.run(lambda: rounded(line(low, high, count, d), d))
+    return finished(a, requires_grad) if out is None else written(out, a, dtype and d)
 
 
 @function(method=False)
@@ -298,11 +296,9 @@ def logspace(
     """base to the power of `steps` evenly spaced exponents from start to end."""
     check_options(layout, device, pin_memory)
     low, high, count, d = _ends("logspace", start, end, steps, out, dtype)
-    with np.errstate(all="ignore"):
-        exponents = line(low, high, count, d)
-        a = rounded(np.power(float(base), exponents), d)
-    return (
-        finished(a, requires_grad)
-        if out is None
-        else written(out, a, d if dtype is not None else None)
-    )
+
+    def powers() -> np.ndarray:
+        return rounded(np.power(float(base), line(low, high, count, d)), d)
+
+    a = state.run(powers)
+    return finished(a, requires_grad) if out is None else written(out, a, dtype and d)

@@ -2,18 +2,14 @@
 inside.
 
 Sequences of different lengths lie packed: at each step stand the rows of those that still run, the
-longest first, and
-`rows` lists the steps' (start, stop) in the order in which they are taken (for the reverse
-direction, last step first).
-Sequences of one length are the special case in which every step has all rows. From step to step the
-state is cut where
-sequences end, and takes in rows of the initial state where sequences begin; the backward pass walks
-the steps the other
-way round, and there the very same two things happen to the cotangent of the state.
+longest first, and `rows` lists the steps' (start, stop) in the order in which they are taken (for
+the reverse direction, last step first). Sequences of one length are the special case in which every
+step has all rows. From step to step the state is cut where sequences end, and takes in rows of the
+initial state where sequences begin; the backward pass walks the steps the other way round, and
+there the very same two things happen to the cotangent of the state.
 
 What a step computes beyond its output and the rule needs (gates, cells) is returned too: such an
-output has a cotangent
-only in double backward, and the rule then adds it where the value arose.
+output has a cotangent only in double backward, and the rule then adds it where the value arose.
 """
 
 from __future__ import annotations
@@ -101,8 +97,9 @@ SLOPE = {"tanh": lambda out: 1 - out * out, "relu": lambda out: (out > 0).astype
 def rnn_layer(
     x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, /, rows: tuple, nonlinearity: str
 ) -> tuple:
-    """h' = f(x W_ih^T + b_ih + h W_hh^T + b_hh) along a sequence; returns all h' and the last
-    ones."""
+    """h' = f(x W_ih^T + b_ih + h W_hh^T + b_hh) along a sequence; returns all h' and the
+    last ones.
+    """
     f, recurrent, inputs = NONLINEAR[nonlinearity], w_hh.T, affine(flat(x), w_ih, b_ih)
     inputs = inputs if b_hh is None else inputs + b_hh
     state, ended, out = h[: rows[0][1] - rows[0][0]], [], []

@@ -83,7 +83,8 @@ def _(g, A):
 @primitive
 def cofactors(x: Any, /) -> Any:
     """Matrices of cofactors: det(x) inverse(x)^T where there is an inverse, from singular values
-    elsewhere."""
+    elsewhere.
+    """
     d = gufuncs.det(x)
     if np.all(d != 0):
         return d[..., None, None] * mT(gufuncs.inv(x))
@@ -110,7 +111,8 @@ def _(g, x, out):
 )
 def sign_and_log_determinant(A: Any, /) -> Any:
     """Sign (or phase) and logarithm of the absolute value of the determinants of square
-    matrices."""
+    matrices.
+    """
     check_square("linalg.slogdet", A)
     return gufuncs.slogdet(A)
 
@@ -181,8 +183,9 @@ solve.vjp_all(_solve_rule)
 
 @op(namespace="linalg", node="LinalgSolveExBackward0", result=return_types.linalg_solve_ex)
 def solve_ex(A: Any, B: Any, /, left: bool = True, check_errors: bool = False) -> Any:
-    """X of A X = B for square matrices A, and for each 0 or the number of the pivot that is
-    zero."""
+    """X of A X = B for square matrices A, and for each 0 or the number of the pivot that
+    is zero.
+    """
     _check_system(A, B, left)
     info = lapack.lu(A)[2]
     if check_errors and info.any():
@@ -329,7 +332,8 @@ def pinv(
     out: Any = None,
 ) -> Any:
     """Moore-Penrose inverses of matrices (..., m, n): singular values up to max(atol, rtol *
-    largest) count as zero."""
+    largest) count as zero.
+    """
     return pseudoinverse.op.entry(input, atol, rcond if rtol is None else rtol, hermitian, out=out)
 
 
@@ -537,7 +541,8 @@ def tensorinv(input: Any, ind: int = 2, *, out: Any = None) -> Any:
 @function(method=False, namespace="linalg")
 def tensorsolve(input: Any, other: Any, dims: Any = None, *, out: Any = None) -> Any:
     """X of tensordot(input, X, X.ndim) = other; the dimensions `dims` of input are moved to its end
-    first."""
+    first.
+    """
     A, B = input, other  # as in A X = B
     if dims is not None:
         moved = [d % A.ndim for d in dims]

@@ -505,7 +505,8 @@ def radam(
     rectified: float | None,
 ) -> None:
     """p -= lr m / correction, times rectified / (sqrt(v) + eps) once the variance can be
-    trusted."""
+    trusted.
+    """
     if shrink != 1:
         p *= shrink
     if decay:

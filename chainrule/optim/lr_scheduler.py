@@ -2,8 +2,8 @@
 "lr".
 
 A schedule computes the next rate from the present one, so that several can work on one optimizer.
-`last_epoch` counts the
-steps; a new schedule takes step 0 at once. `initial_lr` in each group remembers where it began.
+`last_epoch` counts the steps; a new schedule takes step 0 at once. `initial_lr` in each group
+remembers where it began.
 """
 
 from __future__ import annotations
@@ -212,7 +212,8 @@ class LambdaLR(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimizer and plain functions; of callable objects their
-        attributes."""
+        attributes.
+        """
         out = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "lr_lambdas")}
         out["lr_lambdas"] = [
             None if isinstance(f, types.FunctionType) else f.__dict__.copy()

@@ -2,13 +2,10 @@
 parameter.
 
 The optimizers of this package compute on arrays, unrecorded and in place. An update rule is a
-function that overwrites the
-arrays of a parameter and of its state, given the gradient; `apply` runs it on stretches short
-enough to stay in the
-processor's cache, so that a rule may take as many passes as its formula has operations. Complex
-parameters are seen as
-pairs of reals, and half types are widened for the rule and rounded back. One write is entered for
-each parameter.
+function that overwrites the arrays of a parameter and of its state, given the gradient; `apply`
+runs it on stretches short enough to stay in the processor's cache, so that a rule may take as many
+passes as its formula has operations. Complex parameters are seen as pairs of reals, and half types
+are widened for the rule and rounded back. One write is entered for each parameter.
 """
 
 from __future__ import annotations

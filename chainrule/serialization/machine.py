@@ -1,10 +1,8 @@
 """Reading a pickle without running code.
 
 A pickle is a program for a small stack machine. `pickletools` parses it; here is a machine that
-knows the instructions
-which build plain data, and that calls nothing but what `names.SAFE` lists (and what the user has
-added). Whatever else a
-file asks for raises UnpicklingError.
+knows the instructions which build plain data, and that calls nothing but what `names.SAFE` lists
+(and what the user has added). Whatever else a file asks for raises UnpicklingError.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`load`: objects from torch's files, new (ZIP) and old.
 
 With `weights_only=True`, the default, nothing in a file is run: see `machine`. `weights_only=False`
-hands the pickle to
-Python, with torch's names leading to what is here; do that only with files you trust.
+hands the pickle to Python, with torch's names leading to what is here; do that only with files you
+trust.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def load(
     object.
 
     `mmap` maps the file into memory instead of reading it. Raises pickle.UnpicklingError for a file
-    that asks for more than
-    tensors and plain data (unless `weights_only=False`), RuntimeError for one that is damaged.
+    that asks for more than tensors and plain data (unless `weights_only=False`), RuntimeError for
+    one that is damaged.
     """
     if weights_only and pickle_module is not None:
         raise RuntimeError("Can not safely load weights when explicit pickle_module is specified")
@@ -271,8 +271,9 @@ class Trusting(pickle.Unpickler):
 
 
 def counterpart(module: str, name: str) -> Any:
-    """What `torch....name` is here: looked for in the same module, then in the packages around
-    it."""
+    """What `torch....name` is here: looked for in the same module, then in the packages
+    around it.
+    """
     parts = ["chainrule", *module.split(".")[1:]]
     while parts:
         with contextlib.suppress(ImportError):

@@ -1,10 +1,8 @@
 """`save`: objects into torch's file format.
 
 A file is a ZIP archive: `data.pkl` is the object's pickle, in which every tensor says which storage
-it looks at, and how;
-`data/0`, `data/1`, ... are the storages, each written once however many tensors share it. A file is
-written beside its
-place and moved there when it is complete.
+it looks at, and how; `data/0`, `data/1`, ... are the storages, each written once however many
+tensors share it. A file is written beside its place and moved there when it is complete.
 """
 
 from __future__ import annotations
@@ -36,7 +34,8 @@ ZERO_TIME = (1980, 1, 1, 0, 0, 0)
 
 class Storages:
     """The storages that the tensors of a file look at: bytes by key, in order of first
-    appearance."""
+    appearance.
+    """
 
     def __init__(self) -> None:
         self.keys: dict[int, str] = {}

@@ -112,6 +112,15 @@ def staying() -> list[Row]:
         row("Tensor.cpu", one, exact_node=False),
         row("Tensor.cuda", errors=((lambda t: t.ones(2).cuda(), *NO_CUDA),)),
         row("Tensor.pin_memory", errors=((lambda t: t.ones(2).pin_memory(), *NO_ACCELERATOR),)),
+        question("get_default_device", lambda m: (), dtypes=("float32",)),
+        question(
+            "set_default_device",
+            lambda m: ("cpu",),
+            dtypes=("float32",),
+            errors=(
+                (lambda t: t.set_default_device("nowhere"), RuntimeError, "Expected one of cpu"),
+            ),
+        ),
         question("Tensor.is_pinned", one),
         question("Tensor.is_shared", one),
         row("Tensor.share_memory_", one, grad=False),

@@ -1,5 +1,6 @@
 """torch's paths to the layers (`torch.nn.modules.batchnorm._BatchNorm` ...), for programs that
-import from there."""
+import from there.
+"""
 
 import importlib
 import sys

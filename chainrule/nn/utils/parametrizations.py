@@ -36,7 +36,8 @@ class _WeightNorm(Module):
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
     """Let a weight be learnt as length and direction (Salimans and Kingma 2016); returns the
-    module."""
+    module.
+    """
     return parametrize.register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
 
 
@@ -102,7 +103,8 @@ def spectral_norm(
     dim: int | None = None,
 ) -> Module:
     """Let a weight be divided by its largest singular value (Miyato et al. 2018); returns the
-    module."""
+    module.
+    """
     if not hasattr(module, name):
         raise ValueError(f"Module '{module}' has no attribute with name '{name}'")
     if dim is None:

@@ -1,8 +1,8 @@
 """Parametrizations: a parameter computed from others whenever it is read.
 
 `register_parametrization(module, "weight", P())` moves the parameter to
-`module.parametrizations.weight.original`, and gives the module a class of its own on which
-`weight` is a property: the original passed through all parametrizations in turn.
+`module.parametrizations.weight.original`, and gives the module a class of its own on which `weight`
+is a property: the original passed through all parametrizations in turn.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def _keep(module: Module, name: str, value: Any) -> None:
 
 class ParametrizationList(ModuleList):
     """The parametrizations of one tensor, in the order in which they act, and the original(s) they
-    act on."""
+    act on.
+    """
 
     def __init__(self, modules: Sequence[Module], original: Any, unsafe: bool = False) -> None:
         if not modules:
@@ -65,9 +66,11 @@ class ParametrizationList(ModuleList):
                 _keep(
                     self,
                     f"original{i}",
-                    Parameter(part, part.is_floating_point() and original.requires_grad)
-                    if isinstance(original, Parameter)
-                    else part,
+                    (
+                        Parameter(part, part.is_floating_point() and original.requires_grad)
+                        if isinstance(original, Parameter)
+                        else part
+                    ),
                 )
         if not unsafe:
             self._check(original)
@@ -173,12 +176,12 @@ def _with_property(module: Module, name: str) -> None:
 def register_parametrization(
     module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
 ) -> Module:
-    """Let a parameter or buffer of `module` be `parametrization(original)` from now on; returns
-    the module.
+    """Let a parameter or buffer of `module` be `parametrization(original)` from now on; returns the
+    module.
 
     A `right_inverse` of the parametrization gives the original for a present or assigned value.
-    Raises ValueError if there is
-    no such tensor, or (unless `unsafe`) if its shape or dtype would change.
+    Raises ValueError if there is no such tensor, or (unless `unsafe`) if its shape or dtype would
+    change.
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
@@ -217,8 +220,9 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
 def remove_parametrizations(
     module: Module, tensor_name: str, leave_parametrized: bool = True
 ) -> Module:
-    """Make a tensor an ordinary one again, with the parametrized value (or else with the
-    original); returns the module."""
+    """Make a tensor an ordinary one again, with the parametrized value (or else with the original);
+    returns the module.
+    """
     if not is_parametrized(module, tensor_name):
         raise ValueError(f"Module {module} does not have a parametrization on {tensor_name}")
     held = module.parametrizations[tensor_name]  # type: ignore[index]

@@ -1,8 +1,8 @@
 """Sequences of different lengths: padded to one length, or packed.
 
 A PackedSequence holds the elements step by step: first those of the first step of all sequences
-(the longest first), then
-those of the second step, and so on; `batch_sizes` says how many sequences still run at each step.
+(the longest first), then those of the second step, and so on; `batch_sizes` says how many sequences
+still run at each step.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def pack_padded_sequence(
     input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
     """Pack padded sequences (steps, batch, ...) of the given lengths; unsorted ones only with
-    `enforce_sorted=False`."""
+    `enforce_sorted=False`.
+    """
     lengths = np.asarray(lengths._data if isinstance(lengths, Tensor) else lengths, np.int64)
     order = None
     if not enforce_sorted:
@@ -186,7 +187,8 @@ def pad_sequence(
     padding_side: str = "right",
 ) -> Any:
     """Sequences (length, ...) in one tensor (longest, batch, ...), filled up at one side with
-    `padding_value`."""
+    `padding_value`.
+    """
     if not isinstance(sequences, Iterable):
         raise RuntimeError(
             "pad_sequence: Expected iterable for input sequences, but got arg of type: "

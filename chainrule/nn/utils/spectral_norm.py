@@ -12,7 +12,8 @@ from ..parameter import Parameter
 
 class SpectralNorm:
     """Before each call, weight = weight_orig / (its largest singular value, followed by power
-    iteration)."""
+    iteration).
+    """
 
     def __init__(
         self, name: str = "weight", n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12
@@ -55,7 +56,8 @@ def spectral_norm(
     dim: int | None = None,
 ) -> Module:
     """Let a weight be divided by its largest singular value (Miyato et al. 2018); returns the
-    module."""
+    module.
+    """
     if dim is None:
         dim = 1 if type(module).__name__.startswith("ConvTranspose") else 0
     if any(

@@ -1,5 +1,6 @@
 """Calling a module with other parameters than its own: the older home of
-`torch.func.functional_call`."""
+`torch.func.functional_call`.
+"""
 
 from ...func import functional_call
 

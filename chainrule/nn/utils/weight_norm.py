@@ -27,7 +27,8 @@ class WeightNorm:
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
     """Let a weight be learnt as length `weight_g` and direction `weight_v` (Salimans and Kingma
-    2016); returns the module."""
+    2016); returns the module.
+    """
     warnings.warn(
         "`torch.nn.utils.weight_norm` is deprecated in favor of "
         "`torch.nn.utils.parametrizations.weight_norm`.",

@@ -16,7 +16,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 class Dataset(Generic[T_co]):
     """A dataset with samples by index: subclasses define `__getitem__`, and `__len__` where
-    samplers need it."""
+    samplers need it.
+    """
 
     def __getitem__(self, index: Any) -> T_co:
         raise NotImplementedError("Subclasses of Dataset should implement __getitem__.")

@@ -142,7 +142,8 @@ class WeightedRandomSampler(Sampler[int]):
 
 class BatchSampler(Sampler[list[int]]):
     """The indices of another sampler in lists of `batch_size`; `drop_last` leaves out a last,
-    shorter list."""
+    shorter list.
+    """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
         _positive("batch_size", batch_size)
@@ -162,7 +163,8 @@ class BatchSampler(Sampler[list[int]]):
 
 class DistributedSampler(Sampler[int]):
     """Every `num_replicas`-th index beginning at `rank`, of a permutation that `seed` and the epoch
-    choose."""
+    choose.
+    """
 
     def __init__(
         self,
