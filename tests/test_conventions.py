@@ -494,13 +494,14 @@ def test_not_implemented_says_what_is_missing():
 
 
 def lengths() -> list[tuple[int, str]]:
-    """(lines, place) of every function's body, docstring and functions inside it left out."""
+    """(lines, place) of every function, without its docstring and the functions inside it."""
     found = []
     for path, tree in TREES.items():
         for f in ast.walk(tree):
             if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                body = f.body[1:] if ast.get_docstring(f) is not None else f.body
-                own = f.end_lineno - body[0].lineno + 1 if body else 0
+                own = f.end_lineno - f.lineno + 1
+                if ast.get_docstring(f, clean=False) is not None:
+                    own -= f.body[0].end_lineno - f.body[0].lineno + 1
                 inner = [g for g in ast.walk(f) if g is not f and isinstance(g, ast.FunctionDef)]
                 own -= sum(
                     g.end_lineno - g.lineno + 1
