@@ -106,6 +106,18 @@ def _(g, x_shape):
     return g.reshape(x_shape)
 
 
+looked_at_in_strides = op(
+    looked_at.op.kernel,
+    promote=MOVE,
+    view=True,
+    method=False,
+    namespace="primitive",
+    linear=True,
+    name="reshape_alias",
+)  # what torch calls it where the tensor is not contiguous
+looked_at_in_strides.vjp(lambda g, x_shape: g.reshape(x_shape))
+
+
 @op(promote=MOVE, method=False, namespace="primitive", linear=True)
 def unsafe_view(x: Any, /, shape: Any) -> Any:
     """The elements of a copy in another shape: memory is shared with a tensor that nobody
@@ -168,13 +180,11 @@ def reshape(input: Any, *shape: Any, **named: Any) -> Any:
     if len(shape) == 1 and type(shape[0]) is not int:
         shape = sizes(shape[0], "shape")
     data = input._data
-    if (
-        type(data) is np.ndarray
-        and not data.flags.c_contiguous
-        and not strides_allow(data, shape_of(data, shape))
-    ):
-        return unsafe_view(copied(input, contiguous_format), shape)
-    return looked_at(input, shape)
+    if type(data) is not np.ndarray or data.flags.c_contiguous:
+        return looked_at(input, shape)
+    if strides_allow(data, shape_of(data, shape)):
+        return looked_at_in_strides(input, shape)
+    return unsafe_view(copied(input, contiguous_format), shape)
 
 
 def _named_shape(function: str, input: Any, shape: tuple, named: dict) -> tuple:
