@@ -22,7 +22,7 @@ class _TorchImporter:
     def find_spec(self, name: str, path: Sequence[str] | None, target: Any = None) -> Any:
         if name != "torch" and not name.startswith("torch."):
             return None
-        return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return importlib.machinery.ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]
 
     def create_module(self, spec: Any) -> ModuleType:
         ours = "chainrule" + spec.name[len("torch") :]

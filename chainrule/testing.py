@@ -65,7 +65,7 @@ def _compare(a: Any, b: Any, options: tuple, where: str) -> str | None:
         )
     if a is None or b is None:
         return None if a is b else f"None mismatch: {a} is not {b}"
-    return _compare_arrays(*_arrays(a, b), options, where)
+    return _compare_arrays(*_arrays(a, b), options, where)  # type: ignore[call-arg]
 
 
 def _is_sequence(x: Any) -> bool:

@@ -385,7 +385,8 @@ def test_special_destinations(tmp_path):
 
 
 def test_safetensors(tmp_path):
-    package = pytest.importorskip("safetensors.numpy")
+    import safetensors.numpy as package
+
     before = {
         "a": torch.rand(2, 3),
         "b": torch.tensor([1.5], dtype=torch.bfloat16),

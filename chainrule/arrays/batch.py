@@ -39,7 +39,7 @@ class BatchArray(Duck):
             raise TypeError(
                 f"vmap has no rule for {name!r}; call the function outside of vmap, or in a loop"
             )
-        return elementwise(level, f, args, kwargs)
+        return elementwise(level, f, args, kwargs)  # type: ignore[arg-type]
 
 
 def _flat(args: Any) -> list:

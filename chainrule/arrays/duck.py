@@ -144,7 +144,7 @@ for _name, _ufunc in OPERATORS.items():
     setattr(Duck, f"__r{_name}__", _reverse)
 for _name, _ufunc in COMPARISONS.items():
     setattr(Duck, f"__{_name}__", _operator(_ufunc)[0])
-Duck.__neg__ = lambda self: np.negative(self)  # type: ignore[attr-defined]
+Duck.__neg__ = lambda self: np.negative(self)  # type: ignore[attr-defined, operator]
 Duck.__abs__ = lambda self: np.absolute(self)  # type: ignore[attr-defined]
-Duck.__invert__ = lambda self: np.invert(self)  # type: ignore[attr-defined]
+Duck.__invert__ = lambda self: np.invert(self)  # type: ignore[attr-defined, operator]
 Duck.__hash__ = None  # type: ignore[assignment]

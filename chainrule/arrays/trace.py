@@ -93,7 +93,7 @@ def compute(name: str, args: Any, kwargs: dict) -> Any:
         head, _, method = name.partition(".")
         f = getattr(np, head)
         f = getattr(f, method) if method else f
-    return f(*args, **kwargs)
+    return f(*args, **kwargs)  # type: ignore[operator]
 
 
 def _map(args: Any, f: Any) -> Any:

@@ -70,7 +70,7 @@ def _quietly(walk: Walk, buffer: dict, create: bool) -> None:
     again.
     """
     mode = state.mode
-    state.mode = (operator.call, create)
+    state.mode = (operator.call, create)  # type: ignore[assignment]
     try:
         mode[0](walk.start, buffer)
     finally:
@@ -156,7 +156,7 @@ class Walk:
             if len(node.edges) == 1:
                 todo = ((args, rules[0], node.edges[0], node.index[0]),)
             else:
-                todo = zip(args, rules, node.edges, node.index)  # noqa: B905 (numbers have no edge)
+                todo = zip(args, rules, node.edges, node.index)  # noqa: B905 (numbers have no edge)  # type: ignore[assignment]
             for a, rule, e, i in todo:
                 if a is None:
                     continue
@@ -231,7 +231,7 @@ class Walk:
             g = run_hooks(node, g)
         if self.targets is not None:
             self.note_targets(node, g)
-            if node not in self.needed or not any(e in self.needed for e in node.edges):
+            if node not in self.needed or not any(e in self.needed for e in node.edges):  # type: ignore[operator]
                 return (None,) * len(node.edges)
         if node.args is None:
             raise FreedGraphError(node.name(), node.line)
@@ -257,7 +257,7 @@ class Walk:
             g = node_pre_hooks(before, g)
         grads = node.pull(g, args)
         if self.create and node.op.rules and node.op.saving:
-            grads = with_history(grads, args)
+            grads = with_history(grads, args)  # type: ignore[assignment]
         after = node.more and node.more.get("post_hooks")
         if after:
             grads = node_post_hooks(after, grads, g)
@@ -268,8 +268,8 @@ class Walk:
     def note_targets(self, node: Node, g: Any) -> None:
         """Remember a cotangent that was asked for."""
         for i, gi in enumerate(g if node.op.outputs != 1 else (g,)):
-            if (node, i) in self.targets:
-                self.targets[node, i] = gi
+            if (node, i) in self.targets:  # type: ignore[operator]
+                self.targets[node, i] = gi  # type: ignore[index]
 
     def finish_leaf(self, node: AccumulateGrad, g: Any) -> None:
         """A gradient has reached a leaf: run its hooks, then note or accumulate it."""

@@ -132,7 +132,7 @@ class FunctionNode(Node):
         finally:
             ctx._node = None
         grads = grads if isinstance(grads, (tuple, list)) else (grads,)
-        grads = _checked(function, grads, len(ctx.needs_input_grad))
+        grads = _checked(function, grads, len(ctx.needs_input_grad))  # type: ignore[arg-type]
         edges = zip(places, self.edges, self.index, strict=True)
         return tuple(
             [

@@ -37,7 +37,7 @@ def pairs_of(who: str, given: Any) -> Iterable[tuple[str, Any]]:
             )
         if len(pair) != 2:  # type: ignore[arg-type]
             raise ValueError(
-                f"{who} update sequence element #{k} has length {len(pair)}; 2 is required"
+                f"{who} update sequence element #{k} has length {len(pair)}; 2 is required"  # type: ignore[arg-type]
             )  # type: ignore[arg-type]
         pairs.append(tuple(pair))
     return pairs

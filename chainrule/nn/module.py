@@ -731,7 +731,7 @@ class Module:
                 f"Error(s) in loading state_dict for {type(self).__name__}:\n\t"
                 + "\n\t".join(load.errors)
             )
-        return _IncompatibleKeys(load.missing, load.unexpected)
+        return _IncompatibleKeys(load.missing, load.unexpected)  # type: ignore[call-arg]
 
     def _load_from_state_dict(
         self,
@@ -816,7 +816,7 @@ class Module:
             else:
                 return None
         elif tensor._data.shape == () and value._data.shape == (1,):
-            value = value[0]
+            value = value[0]  # type: ignore[call-arg]
         elif value.shape != tensor.shape:
             return (
                 f"size mismatch for {key}: copying a param with shape {value.shape} from "
@@ -1084,7 +1084,7 @@ class _Load:
                     OrderedDict((k, v) for k, v in values.items() if k.startswith(below)),
                     below,
                 )
-        keys = _IncompatibleKeys(self.missing, self.unexpected)
+        keys = _IncompatibleKeys(self.missing, self.unexpected)  # type: ignore[call-arg]
         for hook in module._load_state_dict_post_hooks.values():
             if hook(module, keys) is not None:
                 raise RuntimeError(

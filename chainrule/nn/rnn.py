@@ -67,7 +67,7 @@ class RNNBase(Module):
             for direction in range(directions):
                 shapes = {"weight_ih": (gates, features), "weight_hh": (gates, width)}
                 if bias:
-                    shapes |= {"bias_ih": (gates,), "bias_hh": (gates,)}
+                    shapes |= {"bias_ih": (gates,), "bias_hh": (gates,)}  # type: ignore[dict-item]
                 if proj_size:
                     shapes["weight_hr"] = (proj_size, hidden_size)
                 suffix = f"_l{layer}" + ("_reverse" if direction else "")
@@ -79,7 +79,7 @@ class RNNBase(Module):
     def _check_settings(self, dropout: Any) -> None:
         if (
             not isinstance(dropout, numbers.Number)
-            or not 0 <= dropout <= 1
+            or not 0 <= dropout <= 1  # type: ignore[operator]
             or isinstance(dropout, bool)
         ):
             raise ValueError(
@@ -87,7 +87,7 @@ class RNNBase(Module):
                 "element being "
                 "zeroed"
             )
-        if dropout > 0 and self.num_layers == 1:
+        if dropout > 0 and self.num_layers == 1:  # type: ignore[operator]
             warnings.warn(
                 "dropout option adds dropout after all but last recurrent layer, so non-zero "
                 "dropout expects "

@@ -365,4 +365,4 @@ def delitem(self: Any, index: Any) -> None:
     raise TypeError("Tensor does not support deleting items")
 
 
-Tensor.__setitem__, Tensor.__delitem__ = setitem, delitem  # type: ignore[attr-defined, index]
+Tensor.__setitem__, Tensor.__delitem__ = setitem, delitem  # type: ignore[assignment, attr-defined, index]

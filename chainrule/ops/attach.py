@@ -72,7 +72,7 @@ def attach() -> None:
         if in_place:
             _set((in_place, *(a + "_" for a in alias)), _named(_inplace_function(f), in_place))
     for dunder, name in BINARY_OPERATORS.items():
-        o = OPS.get(name)
+        o = OPS.get(name)  # type: ignore[assignment]
         if o is not None and o.n == 2:
             setattr(Tensor, dunder, _named(binary(o, dunder=True), dunder))
     for dunder, name in INPLACE_OPERATORS.items():
@@ -154,9 +154,9 @@ for _name, _f in UNARY.items():
     setattr(Tensor, _name, _f)
 for _dunder, _name in REFLECTED.items():
     setattr(Tensor, _dunder, _named(_reflected(OPS[_name]), _dunder))
-Tensor.__rtruediv__ = Tensor.__rdiv__ = _named(_rtruediv, "__rtruediv__")  # type: ignore[attr-defined]
-Tensor.__invert__ = _named(_invert, "__invert__")  # type: ignore[attr-defined]
-Tensor.__matmul__ = _named(products.matmul_operator, "__matmul__")  # type: ignore[attr-defined]
-Tensor.__rmatmul__ = _named(products.reflected_matmul_operator, "__rmatmul__")  # type: ignore[attr-defined]
+Tensor.__rtruediv__ = Tensor.__rdiv__ = _named(_rtruediv, "__rtruediv__")  # type: ignore[assignment, attr-defined]
+Tensor.__invert__ = _named(_invert, "__invert__")  # type: ignore[assignment, attr-defined]
+Tensor.__matmul__ = _named(products.matmul_operator, "__matmul__")  # type: ignore[assignment, attr-defined]
+Tensor.__rmatmul__ = _named(products.reflected_matmul_operator, "__rmatmul__")  # type: ignore[assignment, attr-defined]
 Tensor.where = _named(_where, "where")  # type: ignore[attr-defined]
 Tensor.real, Tensor.imag = _part(complexes.real), _part(complexes.imag)  # type: ignore[attr-defined]

@@ -139,9 +139,9 @@ class Op:
         self.required = self.total - len(self.defaults)
         self.blank = (*(MISSING,) * self.required, *self.defaults)
         self.places = {public: i for i, public in enumerate(self.public)}
-        for name, public in SYNONYMS.items():
+        for name, public in SYNONYMS.items():  # type: ignore[assignment]
             if public in self.places:
-                self.places.setdefault(name, self.places[public])
+                self.places.setdefault(name, self.places[public])  # type: ignore[index]
 
     def set_rules(self, rules: Sequence, joint: bool = False) -> None:
         """Give the operator its derivative; `joint`: one rule that returns every input's
@@ -189,8 +189,8 @@ class Op:
     def node_class(self) -> type:
         """The class that shows this operator's nodes under their name."""
         if self._node is None:
-            self._node = type(self.node_name, (Node,), {"__slots__": (), "__module__": "chainrule"})
-        return self._node
+            self._node = type(self.node_name, (Node,), {"__slots__": (), "__module__": "chainrule"})  # type: ignore[assignment]
+        return self._node  # type: ignore[return-value]
 
     # -- calling -----------------------------------------------------------------------------------
     # --------------
@@ -368,7 +368,7 @@ class Op:
             pick = self.picks[0]
             args = (pick(values) if pick else (),)
         else:
-            args = tuple(
+            args = tuple(  # type: ignore[assignment]
                 [
                     None if rule is None or not need else pick(values) if pick else ()
                     for rule, pick, need in zip(self.rules, self.picks, needs, strict=False)
@@ -377,7 +377,7 @@ class Op:
             if args.count(None) == len(args):
                 return
         if len(edges) == 1:
-            args = args[0]
+            args = args[0]  # type: ignore[assignment]
         node = record(
             self.owner(inputs) if self.scalar_nodes else self,
             outs[0]._data.shape,
@@ -639,7 +639,7 @@ def unary(op: Op) -> Callable:
             return write_out(out, op.call((input,), ()), input)
         run, grad = state.mode
         try:
-            y = run(kernel, x)
+            y = run(kernel, x)  # type: ignore[arg-type]
         except (RuntimeError, ValueError, TypeError):
             return op.call((input,), ())
         t = new(Tensor)
@@ -702,7 +702,7 @@ def binary(op: Op, dunder: bool = False) -> Callable:
             return write_out(out, op.call((input, other), ()), input, other)
         run, grad = state.mode
         try:
-            z = run(kernel, x, y)
+            z = run(kernel, x, y)  # type: ignore[arg-type]
         except (RuntimeError, ValueError, OverflowError, TypeError):
             return op.call((input, other), ())
         t = new(Tensor)
@@ -723,14 +723,14 @@ def binary(op: Op, dunder: bool = False) -> Callable:
                     if m is None or op.rules[0] is None:
                         args = (None, b)
                     else:
-                        args = (() if pick is None else pick((x, y, z)), b)
+                        args = (() if pick is None else pick((x, y, z)), b)  # type: ignore[assignment]
                     index = (input._index, other._index) if input._index or other._index else FIRSTS
                     t._node = record(op, z.shape, dtype, (m, n), index, args)
                     return t
             if m is not None:
                 pick = op.picks[0]
-                args = () if pick is None else pick((x, y, z))
-                index = (input._index,) if input._index else FIRST
+                args = () if pick is None else pick((x, y, z))  # type: ignore[assignment]
+                index = (input._index,) if input._index else FIRST  # type: ignore[assignment]
                 t._node = record(op if tensor else op.right, z.shape, dtype, (m,), index, args)
         return t
 
@@ -1310,7 +1310,7 @@ class CopySlices(Node):
             "geometry": geometry(base._data, view._data),
             "mixed": _mixed(base._data, view._data),
         }
-        return node
+        return node  # type: ignore[return-value]
 
     def lifted(self, lift: Callable) -> tuple:
         """The saved values for double backward."""

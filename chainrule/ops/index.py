@@ -775,4 +775,4 @@ def unravel_index(indices: Any, shape: Any) -> tuple:
     return tuple(reversed(out))
 
 
-Tensor.__getitem__ = getitem  # type: ignore[attr-defined, misc]
+Tensor.__getitem__ = getitem  # type: ignore[assignment, attr-defined, misc]

@@ -92,7 +92,7 @@ def arange(
     numbers = _arguments(args, {"start": start, "end": end, "step": step})
     d = None if dtype is None else check_dtype("arange", dtype)
     target = d or (out.dtype if out is not None else dtype_of(numbers))
-    a = steps(*numbers, target)
+    a = steps(*numbers, target)  # type: ignore[call-arg]
     return finished(a, requires_grad) if out is None else written(out, a, d)
 
 

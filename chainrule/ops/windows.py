@@ -155,7 +155,7 @@ def unfold(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero "
             f"dimensions for input, but got: {shape}"
         )
-    size = _blocks(shape[-2:], kernel, stride, padding, dilation)
+    size = _blocks(shape[-2:], kernel, stride, padding, dilation)  # type: ignore[arg-type]
     if min(size) < 1:
         raise RuntimeError(
             f"Given input with spatial size ({shape[-2]}, {shape[-1]}), kernel_size={kernel}, "

@@ -314,7 +314,7 @@ class _Memory:
             self.changes, self.steps, self.inverse, self.h = [], [], [], 1
             self.d = -g
             return self.d
-        y, s = g - self.g, self.d * self.t
+        y, s = g - self.g, self.d * self.t  # type: ignore[operator]
         ys = np.dot(y, s)
         if ys > 1e-10:
             if len(self.changes) == size:

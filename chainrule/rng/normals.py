@@ -218,7 +218,7 @@ def _cosine_sine_of_turn(k: Array) -> tuple[Array, Array]:
     x -= turns * np.float32(_QUARTER_PI[0])  # this product is exact, and the next
     x -= turns * np.float32(_QUARTER_PI[1])
     x = fma(turns, -_QUARTER_PI[2], x)
-    square = x * x
+    square = x * x  # type: ignore[operator]
     wide = square.astype(F64)
     cosine = fma(_polynomial(_COSINE, wide) * square, wide, square * np.float32(-0.5))
     cosine += np.float32(1)

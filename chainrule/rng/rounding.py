@@ -14,7 +14,7 @@ Array = np.ndarray[Any, Any]
 Function = Callable[[float], float]
 
 
-def cast(values: Array, dtype: str) -> Array:
+def cast(values: Array, dtype: str) -> Array:  # type: ignore[valid-type]
     """Round to `dtype`, too large a value to infinity; to half types by way of float32, as C++."""
     if values.dtype == dtype:
         return values
@@ -22,7 +22,7 @@ def cast(values: Array, dtype: str) -> Array:
         return (values.astype(F32) if dtype in HALVES else values).astype(dtype)
 
 
-def fma(x: Array, y: Any, z: Any) -> Array:
+def fma(x: Array, y: Any, z: Any) -> Array:  # type: ignore[valid-type]
     """x * y + z of float32 numbers, rounded once: their product is exact in float64."""
     wide = x.astype(F64)
     wide *= y
@@ -30,7 +30,7 @@ def fma(x: Array, y: Any, z: Any) -> Array:
     return wide.astype(F32)
 
 
-def fma_double(x: Array, y: float, z: float) -> Array:
+def fma_double(x: Array, y: float, z: float) -> Array:  # type: ignore[valid-type]
     """x * y + z of float64 numbers, rounded once: T. J. Dekker's exact product (Numerische
     Mathematik 18, 1971) and D. Knuth's exact sum.
     """
@@ -52,19 +52,19 @@ def _halves(x: Any) -> tuple[Any, Any]:
     return high, x - high
 
 
-def libm(function: Function, x: Array) -> Array:
+def libm(function: Function, x: Array) -> Array:  # type: ignore[valid-type]
     """A function of the C library at each element of a float64 array."""
     return np.fromiter(map(function, x.ravel().tolist()), F64, x.size).reshape(x.shape)
 
 
-def apply(vector: np.ufunc, scalar: Function, x: Array, dtype: str) -> Array:
+def apply(vector: np.ufunc, scalar: Function, x: Array, dtype: str) -> Array:  # type: ignore[valid-type]
     """A float64 function to the last bit if the result stays float64; else NumPy's, some 50 times
     faster, whose last bit does not survive the rounding to a shorter type.
     """
     return libm(scalar, x) if dtype == "float64" else vector(x)
 
 
-def log_double(x: Array) -> Array:
+def log_double(x: Array) -> Array:  # type: ignore[valid-type]
     """The C library's log of positive float64 numbers; many at once from SciPy, which calls it."""
     if x.size < 1 << 17:
         return libm(math.log, x)

@@ -147,7 +147,7 @@ class Writer(pickle._Pickler):  # type: ignore[name-defined, misc]
         function, args = self.plain(obj.tensor)
         self.save_reduce(function, args, obj=obj)
 
-    dispatch[Name], dispatch[dtypes.dtype] = save_name, save_dtype
+    dispatch[Name], dispatch[dtypes.dtype] = save_name, save_dtype  # type: ignore[assignment]
 
 
 class _Storage:
@@ -164,7 +164,7 @@ class _Plain:
         self.tensor = tensor
 
 
-Writer.dispatch[_Plain] = Writer.save_plain
+Writer.dispatch[_Plain] = Writer.save_plain  # type: ignore[assignment]
 
 
 def save(

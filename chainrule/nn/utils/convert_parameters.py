@@ -21,5 +21,5 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Any]) -> None:
     start = 0
     for p in parameters:
         n = p.numel()
-        p.data = vec[start : start + n].view_as(p).data
+        p.data = vec[start : start + n].view_as(p).data  # type: ignore[call-arg]
         start += n
