@@ -77,10 +77,8 @@ def _(g, pad):
 
 
 def _reflect(n: int, before: int, after: int) -> tuple:
-    last = n - 2 - after
-    return slice(before, 0, -1), slice(n - 2, last if last >= 0 else None, -1) if after else slice(
-        0, 0
-    )
+    last = n - 2 - after if n - 2 >= after else None
+    return slice(before, 0, -1), slice(n - 2, last, -1) if after else slice(0, 0)
 
 
 def _replicate(n: int, before: int, after: int) -> tuple:
@@ -98,6 +96,7 @@ def extended(x: Any, /, pads: Any, mode: str) -> Any:
     """The input with edges made of its own elements."""
     inner, outer = _halves(pads, mode)
     x = surrounded(x, inner) if any(inner) else x
+    x = x if any(p > 0 for p in pads) else x.copy()
     for axis, (before, after) in enumerate(spans(outer, x.ndim)):
         if before or after:
             lead = (slice(None),) * axis

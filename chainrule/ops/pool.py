@@ -15,7 +15,7 @@ import numpy as np
 
 from ..dtypes import FROM_NUMPY
 from .conv import Sizes
-from .define import Tensor, function, not_a_tensor, op, put, put_add, scalar_name, state
+from .define import Tensor, function, not_a_tensor, op, put, put_add, scalar_name, state, write_out
 from .windows import framed, margins, overlap, refuse, slices
 
 WORDS = {1: "one int", 2: "two ints", 3: "three ints"}
@@ -441,13 +441,15 @@ def avg_pool2d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    out: Any = None,
 ) -> Any:
     """The mean of each window of images (n, c, h, w) or (c, h, w).
 
     The zeros of `padding` count, unless `count_include_pad` is False; `divisor_override` divides
     the sums instead.
     """
-    return _avg_pool(
+    mean = _avg_pool(
         "avg_pool2d",
         input,
         kernel_size,
@@ -457,6 +459,7 @@ def avg_pool2d(
         count_include_pad,
         divisor_override,
     )
+    return write_out(out, mean, input)
 
 
 @function(method=False, namespace="nn.functional")
@@ -468,9 +471,11 @@ def avg_pool3d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    out: Any = None,
 ) -> Any:
     """The mean of each window of volumes (n, c, d, h, w) or (c, d, h, w)."""
-    return _avg_pool(
+    mean = _avg_pool(
         "avg_pool3d",
         input,
         kernel_size,
@@ -480,6 +485,7 @@ def avg_pool3d(
         count_include_pad,
         divisor_override,
     )
+    return write_out(out, mean, input)
 
 
 def _lp_pool(dims: int) -> Callable:

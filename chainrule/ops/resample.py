@@ -390,7 +390,7 @@ def _shuffled(x: Any, r: int) -> Any:
     n = len(lead)
     parts = x.reshape(*lead, c // (r * r), r, r, h, w)
     order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return parts.transpose(order).reshape(*lead, c // (r * r), h * r, w * r)
+    return parts.transpose(order).copy().reshape(*lead, c // (r * r), h * r, w * r)
 
 
 def _unshuffled(x: Any, r: int) -> Any:
@@ -399,7 +399,7 @@ def _unshuffled(x: Any, r: int) -> Any:
     n = len(lead)
     parts = x.reshape(*lead, c, h // r, r, w // r, r)
     order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return parts.transpose(order).reshape(*lead, c * r * r, h // r, w // r)
+    return parts.transpose(order).copy().reshape(*lead, c * r * r, h // r, w // r)
 
 
 def _check_shuffle(name: str, x: Any, r: int, label: str) -> None:
@@ -452,7 +452,8 @@ def _regrouped(x: Any, groups: int) -> Any:
     """Channels in `groups` rows, read by columns."""
     n, c = x.shape[:2]
     rest = x.shape[2:]
-    return x.reshape(n, groups, c // groups, *rest).swapaxes(1, 2).reshape(x.shape)
+    parts = x.reshape(n, groups, c // groups, *rest).swapaxes(1, 2)
+    return parts.copy().reshape(x.shape)
 
 
 @op(

@@ -80,7 +80,7 @@ def im2col(
 ) -> Any:
     """The windows of images (..., c, h, w) as columns (..., c * kernel, positions)."""
     x = framed(x, [p for p in reversed(padding) for _ in (0, 1)])
-    parts = windows(x, kernel, size, stride, dilation)
+    parts = windows(x, kernel, size, stride, dilation).copy()
     return parts.reshape(*x.shape[:-3], x.shape[-3] * math.prod(kernel), math.prod(size))
 
 
