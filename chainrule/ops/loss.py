@@ -469,7 +469,8 @@ def likelihood_back(g, x_shape, target, weight, reduction, ignore_index):  # typ
     """The cotangent of the log-probabilities."""
     shape, places = (x_shape, target) if len(x_shape) > 1 else ((1, *x_shape), target.reshape(1))
     safe, weights = class_weights(np.zeros(0, g.dtype), places, weight, ignore_index)
-    scale = weights / np.add.reduce(weights, axis=None) if reduction == "mean" else weights
+    total = np.add.reduce(weights, axis=None) if reduction == "mean" else 1
+    scale = weights / total if total else weights  # all ignored: no gradient
     g = g.reshape(places.shape) if reduction == "none" else g
     return put_along((-g * scale)[:, None], safe[:, None], 1, shape).reshape(x_shape)
 

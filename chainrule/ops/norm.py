@@ -619,6 +619,6 @@ def local_response_norm(
     if not input.numel():
         return input
     shape = tuple(input.shape)
-    squares = (input * input).view(shape[0], 1, shape[1], -1)
+    squares = (input * input).reshape(shape[0], 1, shape[1], -1)
     mean = avg_pool2d(pad(squares, (0, 0, size // 2, (size - 1) // 2)), (size, 1), stride=1)
-    return input / (mean.view(shape) * alpha + k) ** beta
+    return input / (mean.reshape(shape) * alpha + k) ** beta
