@@ -126,7 +126,8 @@ class Walk:
         """Run all nodes that receive something, the youngest first, then the leaves."""
         ready, leaves = self.queues(buffer)
         special = self.create or self.targets is not None
-        following = None
+        following: Any = None
+        todo: Any
         while True:
             if following is None:
                 if not ready:

@@ -52,7 +52,6 @@ from ..ops.conv import conv_transpose2d as conv_transpose2d
 from ..ops.conv import conv_transpose3d as conv_transpose3d
 from ..ops.ctc import ctc_loss as ctc_loss
 from ..ops.define import FUNCTIONS as _FUNCTIONS
-from ..ops.define import OPS, wrap
 from ..ops.distance import cosine_similarity as cosine_similarity
 from ..ops.distance import normalize as normalize
 from ..ops.distance import pairwise_distance as pairwise_distance
@@ -113,6 +112,7 @@ from ..ops.random import dropout2d as dropout2d
 from ..ops.random import dropout3d as dropout3d
 from ..ops.random import feature_alpha_dropout as feature_alpha_dropout
 from ..ops.resample import channel_shuffle as channel_shuffle
+from ..ops.resample import channel_shuffle as native_channel_shuffle
 from ..ops.resample import interpolate as interpolate
 from ..ops.resample import pixel_shuffle as pixel_shuffle
 from ..ops.resample import pixel_unshuffle as pixel_unshuffle

@@ -528,8 +528,8 @@ class Module:
         if changed is param:
             return
         grad = param.grad
-        if is_lazy(param):
-            self._parameters[name] = changed
+        if is_lazy(param):  # no elements yet, but a dtype
+            param._data = changed._data
             return
         param.data = changed
         if grad is not None:

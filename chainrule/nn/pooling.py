@@ -200,65 +200,6 @@ class AvgPool3d(_AvgPoolNd):
         return self._pool(F.avg_pool3d, input)
 
 
-class _FractionalMaxPoolNd(Module):
-    """Maxima over windows of one size at places drawn at random (Graham 2015)."""
-
-    dims = 0
-
-    def __init__(
-        self,
-        kernel_size: Any,
-        output_size: Any = None,
-        output_ratio: Any = None,
-        return_indices: bool = False,
-        _random_samples: Any = None,
-    ) -> None:
-        super().__init__()
-        n, name = self.dims, type(self).__name__
-        self.kernel_size, self.return_indices = repeated(kernel_size, n), return_indices
-        self.register_buffer("_random_samples", _random_samples)
-        self.output_size = None if output_size is None else repeated(output_size, n)
-        self.output_ratio = None if output_ratio is None else repeated(output_ratio, n)
-        if output_size is None and output_ratio is None:
-            raise ValueError(
-                f"{name} requires specifying either an output size, or a pooling ratio"
-            )
-        if output_size is not None and output_ratio is not None:
-            raise ValueError("only one of output_size and output_ratio may be specified")
-        if self.output_ratio is not None and not all(0 < r < 1 for r in self.output_ratio):
-            raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
-
-    def _pool(self, function: Any, input: Any) -> Any:
-        return function(
-            input,
-            self.kernel_size,
-            self.output_size,
-            self.output_ratio,
-            self.return_indices,
-            _random_samples=self._random_samples,
-        )
-
-
-class FractionalMaxPool2d(_FractionalMaxPoolNd):
-    """Fractional max pooling of (N, C, H, W)."""
-
-    dims = 2
-
-    def forward(self, input: Any) -> Any:
-        """The maxima (and where they are, with `return_indices`)."""
-        return self._pool(F.fractional_max_pool2d, input)
-
-
-class FractionalMaxPool3d(_FractionalMaxPoolNd):
-    """Fractional max pooling of (N, C, D, H, W)."""
-
-    dims = 3
-
-    def forward(self, input: Any) -> Any:
-        """The maxima (and where they are, with `return_indices`)."""
-        return self._pool(F.fractional_max_pool3d, input)
-
-
 class _LPPoolNd(Module):
     """(sum of x^p)^(1/p) over each window."""
 

@@ -6,6 +6,7 @@ torch's order whatever its strides, and cut its history.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -256,6 +257,18 @@ def multinomial(
 ) -> Any:
     """Places drawn in proportion to the weights in the last dimension of `input` (1-d or 2-d)."""
     weights = np.asarray(input._data)
+    if weights.ndim and weights.shape[-1] > 2**24:
+        raise RuntimeError("number of categories cannot exceed 2^24")
+    if not replacement and 1 < num_samples <= (weights.shape or (0,))[-1]:
+        if (np.count_nonzero(weights, axis=-1) < num_samples).any():
+            raise RuntimeError(
+                "invalid multinomial distribution (with replacement=False, not enough non-negative"
+                " category to sample)"
+            )
+    if out is not None and out.dtype is not dtypes.int64:
+        raise RuntimeError(
+            f"multinomial expects Long tensor out, got: {define.scalar_name(out.dtype)}"
+        )
     return write_out(
         out,
         wrap(
@@ -384,20 +397,63 @@ def _channels(input: Any) -> tuple:
     return (*shape[:2], *(1,) * (len(shape) - 2))
 
 
-def _feature_dropout(name: str, batched_ndim: int) -> Callable:
-    def drop(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-        if input._data.ndim == batched_ndim - 1:
-            return drop(input.unsqueeze(0), p, training, inplace).squeeze(0)
-        return _dropped(input, p, training, inplace, _channels(input))
+def _whole_channels(input: Any, p: float, training: bool, inplace: bool, alone: bool) -> Any:
+    """Dropout of channels; `alone`: of one example, without a dimension for the batch."""
+    if alone:
+        return _whole_channels(input.unsqueeze(0), p, training, inplace, False).squeeze(0)
+    return _dropped(input, p, training, inplace, _channels(input))
 
-    drop.__name__, drop.__doc__ = (
-        name,
-        "Zero whole channels with probability p and scale the rest, while training.",
+
+def _expects(name: str, n: int, got: str) -> str:
+    return (
+        f"{name}: {got}. Note that {name} exists to provide channel-wise dropout on inputs with "
+        f"{n} spatial dimension{'s' * (n > 1)}, a channel dimension, and an optional batch dimension "
+        f"(i.e. {n + 1}D or {n + 2}D inputs)."
     )
-    return function(drop, namespace="nn.functional", method=False)
 
 
-dropout1d, dropout2d, dropout3d = (_feature_dropout(f"dropout{n}d", n + 2) for n in (1, 2, 3))
+@function(namespace="nn.functional", method=False)
+def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+    """Zero whole channels (c, l) with probability p and scale the rest, while training.
+
+    Raises RuntimeError for other than 2 or 3 dimensions.
+    """
+    if input.ndim not in (2, 3):
+        got = f"Expected 2D or 3D input, but received a {input.ndim}D input"
+        raise RuntimeError(_expects("dropout1d", 1, got))
+    return _whole_channels(input, p, training, inplace, input.ndim == 2)
+
+
+@function(namespace="nn.functional", method=False)
+def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+    """Zero whole channels (n, c, h, w) with probability p and scale the rest, while training.
+
+    The first dimension always counts examples; three dimensions are (n, c, l), with a warning.
+    """
+    if input.ndim not in (3, 4):
+        _warn_of("dropout2d", 2, input.ndim)
+    elif input.ndim == 3:
+        warnings.warn(
+            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout "
+            "behavior is desired - input is interpreted as shape (N, C, L), where C is the channel "
+            "dim; please switch to using dropout1d instead.",
+            stacklevel=2,
+        )
+    return _whole_channels(input, p, training, inplace, False)
+
+
+@function(namespace="nn.functional", method=False)
+def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+    """Zero whole channels (n, c, d, h, w) with probability p and scale the rest, in training."""
+    if input.ndim not in (4, 5):
+        _warn_of("dropout3d", 3, input.ndim)
+    return _whole_channels(input, p, training, inplace, input.ndim != 5)
+
+
+def _warn_of(name: str, n: int, ndim: int) -> None:
+    got = f"Received a {ndim}-D input to {name}, which is deprecated; please use dropout instead"
+    warnings.warn(_expects(name, n, got), stacklevel=3)
+
 
 ALPHA = -1.7580993408473766
 

@@ -307,6 +307,11 @@ def histogramdd(
     points = data.reshape(-1, data.shape[-1])
     n = points.shape[1]
     each = [bins] * n if isinstance(bins, int) else bins
+    if len(each) != n:
+        raise RuntimeError(
+            "histogramdd: The size of bins must be equal to the innermost dimension of the input:"
+            f" got {len(each)} and {n}"
+        )
     limits = [None] * n if range is None else list(zip(range[::2], range[1::2], strict=True))
     edges = tuple([edges_of(points[:, d], each[d], limits[d], d) for d in np.arange(n)])
     hist = counts_in_bins(input, edges, weight, density)
