@@ -407,8 +407,8 @@ def _whole_channels(input: Any, p: float, training: bool, inplace: bool, alone: 
 def _expects(name: str, n: int, got: str) -> str:
     return (
         f"{name}: {got}. Note that {name} exists to provide channel-wise dropout on inputs with "
-        f"{n} spatial dimension{'s' * (n > 1)}, a channel dimension, and an optional batch dimension "
-        f"(i.e. {n + 1}D or {n + 2}D inputs)."
+        f"{n} spatial dimension{'s' * (n > 1)}, a channel dimension, and an optional batch "
+        f"dimension (i.e. {n + 1}D or {n + 2}D inputs)."
     )
 
 
