@@ -561,6 +561,7 @@ def _user_attributes(t: Tensor, memo: dict | None) -> dict:
 
 
 def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict) -> Tensor:
+    array = array.view(dtypes.from_numpy(array.dtype).numpy)  # pickles make dtypes of their own
     t = define.new(cls)
     t._data, t._node, t._index, t._storage, t._base = array, None, 0, None, None
     t.__dict__.update(attributes)

@@ -35,10 +35,10 @@ def signature(f: Callable) -> str:
 def entries() -> dict[str, list[tuple[str, Any]]]:
     """Public functions by namespace: (path, function)."""
     found: dict[str, list[tuple[str, Any]]] = {}
-    for o in OPS.values():
+    for o in list(OPS.values()):
         if o.namespace not in ("primitive",) and _reachable(o.namespace, o.name) is o.entry:
             found.setdefault(o.namespace, []).append((o.name, o.entry))
-    for f in FUNCTIONS.values():
+    for f in list(FUNCTIONS.values()):
         namespace = f.facets[3]
         if _reachable(namespace, f.__name__) is f:
             found.setdefault(namespace, []).append((f.__name__, f))

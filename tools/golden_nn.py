@@ -70,9 +70,8 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
     if isinstance(new, dict) and isinstance(old, dict) and list(old) == list(new):
         return [d for k in new for d in differences(old[k], new[k], f"{where}/{k}")]
     if isinstance(new, list) and isinstance(old, list) and len(old) == len(new):
-        return [
-            d for i, (a, b) in enumerate(zip(old, new)) for d in differences(a, b, f"{where}[{i}]")
-        ]
+        pairs = enumerate(zip(old, new, strict=True))
+        return [d for i, (a, b) in pairs for d in differences(a, b, f"{where}[{i}]")]
     if isinstance(new, float) and isinstance(old, float):
         same = (
             old == new

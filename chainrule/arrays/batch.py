@@ -210,6 +210,61 @@ def _recurrence(level: int, x: Any, y: Any, axis: int) -> Any:
     )
 
 
+def _put(level: int, x: Any, y: Any, index: Any) -> Any:
+    index = index if isinstance(index, tuple) else (index,)
+    size = batch_size((x, y, index), level)
+    numbers: tuple = (slice(None),)
+    if any(is_batched(i, level) for i in index):
+        rank = max(i.ndim for i in index if hasattr(i, "ndim"))
+        numbers = (np.arange(size).reshape((size,) + (1,) * rank),)
+        index = tuple(aligned(i, rank, level) for i in index)
+    x = physical(x, size, level)
+    return BatchArray(define.put(x, aligned(y, x.ndim - 1, level), (*numbers, *index)), level)
+
+
+def _trailing(name: str) -> Callable:
+    """A primitive that works on the last axes, whatever stands before them."""
+    return lambda level, x, *args: BatchArray(define.PRIMITIVES[name](x.array, *args), level)
+
+
+def _convolution(name: str) -> Callable:
+    """Convolutions of all examples: more examples for one kernel, or more groups."""
+
+    def rule(level: int, x: Any, y: Any, *rest: Any) -> Any:
+        f, size = define.PRIMITIVES[name], batch_size((x, y, *rest), level)
+        bias, rest = (rest[0], rest[1:]) if name != "convolve_kernel" else (None, rest)
+        if name != "convolve_kernel" and not is_batched(y, level) and not is_batched(bias, level):
+            return _apart(level, f(_merged(x.array), y, bias, *rest), size)
+        *geometry, groups = rest
+        x, y = physical(x, size, level), physical(y, size, level)
+        x = _beside(x)
+        if name == "convolve_kernel":
+            out = f(x, _beside(y), *geometry, groups * size)
+            return _apart(level, out, size)
+        bias = None if bias is None else _merged(physical(bias, size, level))
+        out = f(x, _merged(y), bias, *geometry, groups * size)
+        parts = out.reshape(out.shape[0], size, out.shape[1] // size, *out.shape[2:])
+        return BatchArray(parts.swapaxes(0, 1), level)
+
+    return rule
+
+
+def _merged(a: Any) -> Any:
+    """(batch, n, ...) as (batch * n, ...)."""
+    return a.reshape(a.shape[0] * a.shape[1], *a.shape[2:])
+
+
+def _beside(a: Any) -> Any:
+    """(batch, n, channels, ...) as (n, batch * channels, ...)."""
+    a = a.swapaxes(0, 1)
+    return a.reshape(a.shape[0], a.shape[1] * a.shape[2], *a.shape[3:])
+
+
+def _apart(level: int, a: Any, size: int) -> Any:
+    """(batch * n, ...) as examples of (n, ...)."""
+    return BatchArray(a.reshape(size, a.shape[0] // size, *a.shape[1:]), level)
+
+
 def _partition(f: Callable) -> Callable:
     return lambda level, x, kth, axis=-1: BatchArray(f(x.array, kth, axis=axis % x.ndim + 1), level)
 
@@ -250,4 +305,7 @@ RULES: dict[str, Callable] = {
     "put_add": _put_add,
     "put_along": _put_along,
     "recurrence": _recurrence,
+    "put": _put,
+    **{name: _trailing(name) for name in ("windows", "overlap", "segments")},
+    **{name: _convolution(name) for name in ("convolve", "convolve_back", "convolve_kernel")},
 }

@@ -8,6 +8,7 @@ rest are the rows of the table.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -88,6 +89,9 @@ LINEAR: dict[str, Callable] = {
     "take_along_axis": np.take_along_axis,
     "put_add": lambda x, index, shape: define.put_add(x, index, shape),
     "put_along": lambda *args: define.PRIMITIVES["put_along"](*args),
+    "windows": lambda *args: define.PRIMITIVES["windows"](*args),
+    "overlap": lambda *args: define.PRIMITIVES["overlap"](*args),
+    "segments": lambda *args: define.PRIMITIVES["segments"](*args),
 }
 
 
@@ -216,7 +220,36 @@ def _running_extreme(name: str) -> Callable:
     return rule
 
 
+def _put(level: int, x: Any, y: Any, index: Any) -> Any:
+    (a, da), (b, db) = split(x, level), split(y, level)
+    da = np.zeros(a.shape, a.dtype) if da is None else np.broadcast_to(da, a.shape)
+    db = np.zeros((), b.dtype) if db is None else db
+    return DualArray(define.put(a, b, index), define.put(da, db, index), level)
+
+
+def _convolution(name: str) -> Callable:
+    """Linear in each of two tensors, with a bias added to the first two kinds."""
+
+    def rule(level: int, x: Any, y: Any, *rest: Any) -> Any:
+        f, biased = define.PRIMITIVES[name], name != "convolve_kernel"
+        (a, da), (b, db) = split(x, level), split(y, level)
+        bias, dbias = split(rest[0], level) if biased else (None, None)
+        geometry = rest[1:] if biased else rest
+        none, given = ((None,), (bias,)) if biased else ((), ())
+        value = f(a, b, *given, *geometry)
+        tangents = [] if dbias is None else [dbias.reshape(-1, *(1,) * (value.ndim - 2))]
+        if da is not None:
+            tangents.append(f(np.broadcast_to(da, a.shape), b, *none, *geometry))
+        if db is not None:
+            tangents.append(f(a, np.broadcast_to(db, b.shape), *none, *geometry))
+        return DualArray(value, functools.reduce(np.add, tangents), level)
+
+    return rule
+
+
 RULES: dict[str, Callable] = {
+    "put": _put,
+    **{name: _convolution(name) for name in ("convolve", "convolve_back", "convolve_kernel")},
     "matmul": _matmul,
     "dot": _matmul,
     "where": _where,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from ..ops.define import wrap
 from ..ops.join import cat
 from . import functional as F
 from .containers import ModuleList, Sequential
@@ -94,10 +98,24 @@ class AdaptiveLogSoftmaxWithLoss(Module):
                 f"Target values should be in [0, {self.n_classes - 1}], but values in range "
                 f"[{int(target.min())}, {int(target.max())}] were found. "
             )
-        log_probs = self._full_log_prob(input, F.linear(input, self.head.weight, self.head.bias))
-        out = log_probs.gather(1, target.unsqueeze(1)).squeeze(1)
+        out = self._of_targets(input, target)
         loss = (-out).mean()
         return _ASMoutput(out.squeeze(0) if single else out, loss)
+
+    def _of_targets(self, input: Any, target: Any) -> Any:
+        """The log-probability of each row's target: of its class or cluster, and inside of that."""
+        classes = target._data
+        inside = wrap(np.zeros(classes.shape, input.dtype.numpy))
+        at_head = classes.copy()
+        for i, (low, high) in enumerate(itertools.pairwise(self.cutoffs)):
+            rows = np.flatnonzero((low <= classes) & (classes < high))
+            if rows.size:
+                at_head[rows] = self.shortlist_size + i
+                part = F.log_softmax(self.tail[i](input[wrap(rows)]), dim=1)
+                chosen = part.gather(1, wrap((classes[rows] - low)[:, None])).squeeze(1)
+                inside = inside.index_copy(0, wrap(rows), chosen)
+        head = F.log_softmax(self.head(input), dim=1)
+        return inside + head.gather(1, wrap(at_head[:, None])).squeeze(1)
 
     def _full_log_prob(self, input: Any, head_output: Any) -> Any:
         """The log-probabilities of all classes."""

@@ -420,7 +420,7 @@ class ParameterDict(_Parameters):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of that name, or `default`."""
-        return self.get(key, default)
+        return getattr(self, self._attribute(key), default)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """The value of that name, put in now if there is none."""

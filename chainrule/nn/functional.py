@@ -10,6 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.join import cat as _cat
+
+from ..ops.define import OPS, wrap
+
 # exports: begin (tools/exports.py)
 from ..ops.activation import celu as celu
 from ..ops.activation import elu as elu
@@ -255,7 +259,7 @@ def _linear(x: Any, weight: Any, bias: Any) -> Any:
 
 
 def _joined(tensors: list, dim: int = 0) -> Any:
-    return OPS["cat"].entry(tensors, dim)
+    return _cat(tensors, dim)
 
 
 def _split_heads(x: Any, heads: int) -> Any:

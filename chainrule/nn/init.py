@@ -34,7 +34,7 @@ def calculate_gain(nonlinearity: str, param: Any = None) -> float:
     variance.
     """
     if nonlinearity in LINEAR:
-        return 1.0
+        return 1
     if nonlinearity in GAINS:
         return GAINS[nonlinearity]
     if nonlinearity != "leaky_relu":

@@ -397,7 +397,31 @@ class LocalResponseNorm(Module):
 
 
 class CrossMapLRN2d(LocalResponseNorm):
-    """`LocalResponseNorm` under its older name."""
+    """`LocalResponseNorm` as torch first computed it: its sliding window lets go of the first
+    channel
+    one step late, so that this channel counts for all that follow."""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
         super().__init__(size, alpha, beta, k)
+
+    def forward(self, input: Any) -> Any:
+        """Normalise (N, C, H, W) across channels."""
+        if input.dim() != 4:
+            raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.dim()}D instead.")
+        windows = wrap(self._windows(input.shape[1]).astype(input.dtype.numpy))
+        sums = (windows @ (input * input).flatten(2)).reshape(input.shape)
+        return input * (sums * (self.alpha / self.size) + self.k).pow(-self.beta)
+
+    def _windows(self, channels: int) -> Any:
+        """Which channels (columns) are summed for which (rows)."""
+        ahead = int((self.size - 1) / 2 + 1)
+        window = np.zeros(channels)
+        window[:ahead] = 1
+        rows = [window.copy()]
+        for c in range(1, channels):
+            if c < channels - ahead + 1:
+                window[c + ahead - 1] += 1
+            if c > ahead:
+                window[c - ahead] -= 1
+            rows.append(window.copy())
+        return np.stack(rows)

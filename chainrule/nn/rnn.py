@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..ops import recurrent
-from ..ops.define import OPS, wrap
+from ..ops.define import wrap
+from ..ops.join import cat, stack
 from ..tensor import Tensor
 from . import functional as F
 from . import init
@@ -247,10 +248,10 @@ class RNNBase(Module):
                 )
                 outs.append(out)
                 last.append(tuple(ends))
-            x = OPS["cat"].entry(outs, -1) if directions == 2 else outs[0]
+            x = cat(outs, -1) if directions == 2 else outs[0]
             if self.dropout and self.training and layer < self.num_layers - 1:
                 x = F.dropout(x, self.dropout, True)
-        return x, tuple(OPS["stack"].entry(list(s)) for s in zip(*last, strict=True))
+        return x, tuple(stack(list(s)) for s in zip(*last, strict=True))
 
     def _weights(self, k: int) -> list:
         """w_ih, w_hh, b_ih, b_hh and w_hr of one layer and direction, None for what is not

@@ -259,12 +259,12 @@ def multinomial(
     weights = np.asarray(input._data)
     if weights.ndim and weights.shape[-1] > 2**24:
         raise RuntimeError("number of categories cannot exceed 2^24")
-    if not replacement and 1 < num_samples <= (weights.shape or (0,))[-1]:
-        if (np.count_nonzero(weights, axis=-1) < num_samples).any():
-            raise RuntimeError(
-                "invalid multinomial distribution (with replacement=False, not enough non-negative"
-                " category to sample)"
-            )
+    drawable = np.count_nonzero(weights, axis=-1)
+    if not replacement and 1 < num_samples <= weights.shape[-1] and (drawable < num_samples).any():
+        raise RuntimeError(
+            "invalid multinomial distribution (with replacement=False, not enough non-negative"
+            " category to sample)"
+        )
     if out is not None and out.dtype is not dtypes.int64:
         raise RuntimeError(
             f"multinomial expects Long tensor out, got: {define.scalar_name(out.dtype)}"

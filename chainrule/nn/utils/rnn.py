@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import dtypes
-from ...ops.define import OPS, wrap
+from ...ops.define import wrap
+from ...ops.join import cat, stack
 from ...tensor import Tensor
 
 
@@ -169,7 +170,7 @@ def pad_packed_sequence(
     data = sequence.data
     filler = _full((1, *data.shape[1:]), padding_value, data.dtype)
     place = np.where(there, np.cumsum(there.reshape(-1)).reshape(there.shape) - 1, data.shape[0])
-    padded = OPS["cat"].entry([data, filler])[_whole(place)]
+    padded = cat([data, filler])[_whole(place)]
     if sequence.unsorted_indices is not None:
         padded = padded.index_select(1, sequence.unsorted_indices)
         lengths = lengths[sequence.unsorted_indices._data]
@@ -206,8 +207,8 @@ def pad_sequence(
     for s in sequences:
         filler = _full((longest - s.shape[0], *s.shape[1:]), padding_value, s.dtype)
         parts = [filler, s] if padding_side == "left" else [s, filler]
-        padded.append(OPS["cat"].entry(parts) if filler.shape[0] else s)
-    return OPS["stack"].entry(padded, 0 if batch_first else 1)
+        padded.append(cat(parts) if filler.shape[0] else s)
+    return stack(padded, 0 if batch_first else 1)
 
 
 def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = False) -> list:
