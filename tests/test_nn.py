@@ -139,35 +139,103 @@ def test_there_is_no_cuda():
         nn.parallel.DistributedDataParallel(nn.Linear(1, 1))
 
 
+def stepped(layer, cell, x, states, backward):
+    """One layer in one direction, a cell at a time: outputs and last states."""
+    suffix = "_l0_reverse" if backward else "_l0"
+    for name in dict(cell.named_parameters()):
+        cell._parameters[name] = getattr(layer, name + suffix)
+    outs, steps = [None] * x.shape[0], range(x.shape[0])
+    for t in reversed(steps) if backward else steps:
+        got = cell(x[t], states if len(states) > 1 else states[0])
+        states = got if isinstance(got, tuple) else (got,)
+        outs[t] = states[0]
+    return torch.stack(outs), states
+
+
+def by_cells(layer, cell, sequences, states):
+    """A layer over sequences of any lengths, each by itself: outputs and last states."""
+    outs, lasts = [], []
+    directions = (False, True) if layer.bidirectional else (False,)
+    for k, x in enumerate(sequences):
+        start = [[s[d, k : k + 1] for s in states] for d in range(len(directions))]
+        ends = [
+            stepped(layer, cell, x.unsqueeze(1), tuple(start[d]), back)
+            for d, back in enumerate(directions)
+        ]
+        outs.append(torch.cat([out for out, _ in ends], 2).squeeze(1))
+        lasts.append([torch.cat(parts) for parts in zip(*(last for _, last in ends), strict=True)])
+    return outs, [torch.stack(parts, 1) for parts in zip(*lasts, strict=True)]
+
+
 @pytest.mark.parametrize("mode", ["LSTM", "GRU", "RNN"])
-@pytest.mark.parametrize("lengths", [None, [3, 1]])
-@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "bias": False, "num_layers": 2}])
+@pytest.mark.parametrize("lengths", [[4, 4, 4], [2, 4, 1]])
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "bias": False}])
 def test_derivatives_of_recurrent_layers(mode, lengths, options):
-    """First and second derivatives against differences, for whole and packed sequences."""
+    """Results, first and second derivatives of the one-node layer against cells step by step."""
     torch.manual_seed(3)
-    layer = getattr(nn, mode)(2, 2, **options).double()
-    x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
-    h = torch.randn(len(layer.all_weights), 2, 2, dtype=torch.float64, requires_grad=True)
+    layer = getattr(nn, mode)(2, 3, **options).double()
+    cell = getattr(nn, mode + "Cell")(2, 3, bias=layer.bias).double()
+    sequences = [torch.randn(n, 2, dtype=torch.float64, requires_grad=True) for n in lengths]
+    count = 2 if mode == "LSTM" else 1
+    shape = (2 if layer.bidirectional else 1, len(lengths), 3)
+    states = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for _ in range(count)]
 
-    def run(x, h, *weights):
-        given = x if lengths is None else nn.utils.rnn.pack_padded_sequence(x, lengths)
-        out, last = layer(given, (h, h * 2) if mode == "LSTM" else h)
-        out = out if lengths is None else out.data
-        last = last if isinstance(last, tuple) else (last,)
-        return (out, *last)
+    def whole():
+        packed = nn.utils.rnn.pack_sequence(sequences, enforce_sorted=False)
+        given = torch.stack(sequences, 1) if len(set(lengths)) == 1 else packed
+        out, last = layer(given, tuple(states) if count == 2 else states[0])
+        if given is packed:
+            outs = nn.utils.rnn.unpack_sequence(out)
+        else:
+            outs = out.unbind(1)
+        return [*outs, *(last if count == 2 else (last,))]
 
-    inputs = (x, h, *layer.parameters())
-    assert torch.autograd.gradcheck(run, inputs)
-    assert torch.autograd.gradgradcheck(run, inputs[:3])
+    def pieces():
+        outs, last = by_cells(layer, cell, sequences, states)
+        return [*outs, *last]
+
+    inputs = [*sequences, *states, *layer.parameters()]
+    results = []
+    for run in (whole, pieces):
+        outs = run()
+        loss = sum(
+            (o * torch.arange(1.0, o.numel() + 1).cos().reshape(o.shape)).sum() for o in outs
+        )
+        first = torch.autograd.grad(loss, inputs, create_graph=True)
+        again = sum((g * g * g).sum() for g in first)
+        results.append([*outs, *first, *torch.autograd.grad(again, inputs)])
+    for a, b in zip(*results, strict=True):
+        assert torch.allclose(a, b, atol=1e-9), (a, b)
 
 
-def test_projected_lstm_derivatives():
+def test_projections_are_derived():
+    """An LSTM with a projection against its equations."""
     torch.manual_seed(3)
-    layer = nn.LSTM(2, 3, proj_size=2, bidirectional=True).double()
-    x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
-    inputs = (x, *layer.parameters())
-    assert torch.autograd.gradcheck(lambda x, *w: layer(x)[0], inputs)
-    assert torch.autograd.gradgradcheck(lambda x, *w: layer(x)[0], inputs[:2])
+    layer = nn.LSTM(2, 3, proj_size=2).double()
+    x = torch.randn(4, 2, 2, dtype=torch.float64, requires_grad=True)
+    inputs = [x, *layer.parameters()]
+    w = dict(layer.named_parameters())
+
+    def by_hand():
+        h, c = (torch.zeros(2, n, dtype=torch.float64) for n in (2, 3))
+        outs = []
+        for t in range(4):
+            gates = nn.functional.linear(x[t], w["weight_ih_l0"], w["bias_ih_l0"])
+            gates = gates + nn.functional.linear(h, w["weight_hh_l0"], w["bias_hh_l0"])
+            i, f, g, o = gates.chunk(4, 1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = (o.sigmoid() * c.tanh()) @ w["weight_hr_l0"].t()
+            outs.append(h)
+        return torch.stack(outs)
+
+    results = []
+    for run in (lambda: layer(x)[0], by_hand):
+        out = run()
+        first = torch.autograd.grad(out.pow(3).sum(), inputs, create_graph=True)
+        again = torch.autograd.grad(sum((g * g).sum() for g in first), inputs)
+        results.append([out, *first, *again])
+    for a, b in zip(*results, strict=True):
+        assert torch.allclose(a, b, atol=1e-9)
 
 
 def test_torchs_paths():

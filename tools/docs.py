@@ -40,7 +40,7 @@ def entries() -> dict[str, list[tuple[str, Any]]]:
             found.setdefault(o.namespace, []).append((o.name, o.entry))
     for f in list(FUNCTIONS.values()):
         namespace = f.facets[3]
-        if _reachable(namespace, f.__name__) is f:
+        if _reachable(namespace, f.__name__) is f and not isinstance(f, type):
             found.setdefault(namespace, []).append((f.__name__, f))
     return found
 

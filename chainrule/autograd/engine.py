@@ -152,7 +152,10 @@ class Walk:
                     node.check()
                 if not self.retain:
                     node.args = None
-            if g.shape != node.shape and (not plain or broadcast(node)):
+            if plain:
+                if not g.ndim and node.shape and broadcast(node):
+                    g = expand(g, node.shape)
+            elif g.shape != node.shape:
                 g = expand(g, node.shape)
             if len(node.edges) == 1:
                 todo = ((args, rules[0], node.edges[0], node.index[0]),)
@@ -396,7 +399,7 @@ def fit(g: Any, shape: tuple, dtype: Any) -> Any:
         if g.dtype.kind == "c" and np.dtype(dtype).kind != "c":
             g = g.real
         g = g.astype(dtype)
-    return g
+    return expand(g, shape) if g.ndim and g.shape != shape else g
 
 
 def expand(g: Any, shape: tuple) -> Any:

@@ -23,6 +23,7 @@ from .containers import ModuleList
 from .dropout import Dropout
 from .linear import Linear, NonDynamicallyQuantizableLinear
 from .module import Module
+from .multihead import additive
 from .norm import LayerNorm
 from .parameter import Parameter, blank
 
@@ -313,8 +314,8 @@ class TransformerEncoderLayer(_Layer):
         is_causal: bool = False,
     ) -> Any:
         """The encoded sequence."""
-        padding = F.additive(src_key_padding_mask, src.dtype)
-        mask = F.additive(src_mask, src.dtype)
+        padding = additive(src_key_padding_mask, src.dtype)
+        mask = additive(src_mask, src.dtype)
         x = self._residual(
             src, 1, lambda y: self._attend(self.self_attn, y, y, mask, padding, is_causal)
         )
