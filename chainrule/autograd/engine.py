@@ -127,11 +127,8 @@ class Walk:
         ready, leaves = self.queues(buffer)
         special = self.create or self.targets is not None
         following: Any = None
-        todo: Any
-        while True:
+        while ready or following is not None:
             if following is None:
-                if not ready:
-                    break
                 node = heappop(ready)[1]
             elif ready:
                 node = heappushpop(ready, (-following.seq, following))[1]
@@ -158,7 +155,7 @@ class Walk:
             elif g.shape != node.shape:
                 g = expand(g, node.shape)
             if len(node.edges) == 1:
-                todo = ((args, rules[0], node.edges[0], node.index[0]),)
+                todo: Any = ((args, rules[0], node.edges[0], node.index[0]),)
             else:
                 todo = zip(args, rules, node.edges, node.index)  # noqa: B905 (numbers have no edge)  # type: ignore[assignment]
             for a, rule, e, i in todo:
