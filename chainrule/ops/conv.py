@@ -16,8 +16,9 @@ columns stay in the cache.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -311,16 +312,35 @@ CPP_NAMES = {
 SHAPES = {1: "2D (unbatched) or 3D", 2: "3D (unbatched) or 4D", 3: "4D (unbatched) or 5D"}
 
 
-def each(value: Any, dims: int, function: str, argument: str) -> list[int]:
-    """An int or list of ints as a list of ints, a single one meant for all `dims` dimensions."""
-    values = list(value) if isinstance(value, (tuple, list)) else [value]
+Kind = tuple[Sizes, np.dtype]  # a tensor's shape and dtype
+
+
+def frozen(value: Any, function: str, argument: str) -> Any:
+    """An int, a string, or ints as a tuple: what a plan may be remembered by."""
+    if type(value) is int or type(value) is str:
+        return value
+    values = value if isinstance(value, (tuple, list)) else (value,)
     for v in values:
         if isinstance(v, (float, str)) or not hasattr(v, "__index__"):
             raise TypeError(
                 f"{function}(): argument '{argument}' must be tuple of ints, not {type(v).__name__}"
             )
-    values = [int(v) for v in values]
+    return tuple([v.__index__() for v in values])
+
+
+def each(value: Any, dims: int) -> list[int]:
+    """A frozen argument as a list, a single number meant for all `dims` dimensions."""
+    values = [value] if type(value) is int else list(value)
     return values * dims if len(values) == 1 else values
+
+
+def kind_of(t: Any, function: str, argument: str, position: int) -> Kind:
+    """Shape and dtype of an argument that must be a tensor."""
+    try:
+        data = t._data
+    except AttributeError:
+        raise not_a_tensor(function, argument, position, t) from None
+    return data.shape, data.dtype
 
 
 def _check_settings(dims: int, groups: int, **settings: list) -> None:
@@ -342,60 +362,55 @@ def _check_settings(dims: int, groups: int, **settings: list) -> None:
         raise RuntimeError("non-positive groups is not supported")
 
 
-def _check_tensors(name: str, input: Any, weight: Any, bias: Any) -> None:
-    """Raise torch's error for arguments of the wrong type or dtype."""
-    for i, (label, t) in enumerate((("input", input), ("weight", weight), ("bias", bias))):
-        if not hasattr(t, "_data") and not (t is None and i == 2):
-            raise not_a_tensor(name, label, i + 1, t)
+def _check_kinds(name: str, x: Kind, w: Kind, bias: Kind | None) -> None:
+    """Raise torch's error for a rank or dtypes that do not fit."""
     dims = int(name[-2])
-    if input.ndim not in (dims + 1, dims + 2):
+    if len(x[0]) not in (dims + 1, dims + 2):
         raise RuntimeError(
             f"Expected {SHAPES[dims]} (batched) input to {name}, but got input of size: "
-            f"{list(input.shape)}"
+            f"{list(x[0])}"
         )
-    a, b = FROM_NUMPY[input._data.dtype], FROM_NUMPY[weight._data.dtype]
+    a, b = FROM_NUMPY[x[1]], FROM_NUMPY[w[1]]
     if a is not b:
         raise RuntimeError(f"expected scalar type {scalar_name(a)} but found {scalar_name(b)}")
     if a.category == 0:
         raise NotImplementedError("\"slow_conv2d_cpu\" not implemented for 'Bool'")
-    if bias is not None and bias.dtype is not a:
-        raise RuntimeError(
-            f"Input type ({CPP_NAMES[a.name]}) and bias type ({CPP_NAMES[bias.dtype.name]}) should "
-            "be the same"
-        )
+    if bias is not None and bias[1] != x[1]:
+        names = CPP_NAMES[a.name], CPP_NAMES[FROM_NUMPY[bias[1]].name]
+        raise RuntimeError(f"Input type ({names[0]}) and bias type ({names[1]}) should be the same")
 
 
-def _check_channels(x: Any, weight: Any, bias: Any, groups: int, transposed: bool) -> None:
+def _check_channels(x: Sizes, w: Sizes, bias: Kind | None, groups: int, transposed: bool) -> None:
     """Raise torch's error for channels that do not fit together; `x` has its batch dimension."""
-    shape, k = list(weight.shape), list(weight.shape[2:])
+    shape, k = list(w), w[2:]
     if any(n == 0 for n in k):
         names = ["kernel_depth", "kernel_height", "kernel_width"][-len(k) :]
         raise RuntimeError(
             "kernel size should be greater than zero, but got "
             + " ".join(f"{name}: {n}" for name, n in zip(names, k, strict=True))
         )
-    if shape[0] < groups:
+    if w[0] < groups:
         raise RuntimeError(
             f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but "
             f"got weight of size {shape} instead"
         )
-    if shape[0] % groups:
+    if w[0] % groups:
         raise RuntimeError(
             f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
             f"but got weight of size [{shape}] instead"
         )
-    wanted, made = (shape[0], shape[1] * groups) if transposed else (shape[1] * groups, shape[0])
+    wanted, made = (w[0], w[1] * groups) if transposed else (w[1] * groups, w[0])
     mode = f"transposed={int(transposed)}" if transposed else f"groups={groups}"
-    if x.shape[1] != wanted:
+    if x[1] != wanted:
         raise RuntimeError(
-            f"Given {mode}, weight of size {shape}, expected input{list(x.shape)} to have {wanted} "
-            f"channels, but got {x.shape[1]} channels instead"
+            f"Given {mode}, weight of size {shape}, expected input{list(x)} to have {wanted} "
+            f"channels, but got {x[1]} channels instead"
         )
-    if bias is not None and tuple(bias.shape) != (made,):
+    if bias is not None and bias[0] != (made,):
         given = "Given transposed=1, weight" if transposed else "Given weight"
         raise RuntimeError(
             f"{given} of size {shape}, expected bias to be 1-dimensional with {made} elements, but "
-            f"got bias of size {list(bias.shape)} instead"
+            f"got bias of size {list(bias[0])} instead"
         )
 
 
@@ -403,9 +418,9 @@ def _sizes(values: Sequence[int]) -> str:
     return "(" + " x ".join(map(str, values)) + ")"
 
 
-def _response_size(x: Any, weight: Any, stride: list, padding: list, dilation: list) -> Sizes:
-    padded = [n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)]
-    kernel = [d * (k - 1) + 1 for k, d in zip(weight.shape[2:], dilation, strict=True)]
+def _response_size(x: Sizes, w: Sizes, stride: list, padding: list, dilation: list) -> Sizes:
+    padded = [n + 2 * p for n, p in zip(x[2:], padding, strict=True)]
+    kernel = [d * (k - 1) + 1 for k, d in zip(w[2:], dilation, strict=True)]
     if any(n < k for n, k in zip(padded, kernel, strict=True)):
         raise RuntimeError(
             f"Calculated padded input size per channel: {_sizes(padded)}. Kernel size: "
@@ -415,17 +430,15 @@ def _response_size(x: Any, weight: Any, stride: list, padding: list, dilation: l
 
 
 def _image_size(
-    x: Any, weight: Any, stride: list, padding: list, output_padding: list, dilation: list
+    x: Sizes, w: Sizes, stride: list, padding: list, output_padding: list, dilation: list
 ) -> Sizes:
     _check_output_padding(output_padding, stride, dilation)
-    rows = zip(
-        x.shape[2:], weight.shape[2:], stride, padding, output_padding, dilation, strict=True
-    )
+    rows = zip(x[2:], w[2:], stride, padding, output_padding, dilation, strict=True)
     size = [(n - 1) * s - 2 * p + d * (k - 1) + o + 1 for n, k, s, p, o, d in rows]
     if any(n < 1 for n in size):
         raise RuntimeError(
-            f"Given input size per channel: {_sizes(x.shape[2:])}. Calculated output size per "
-            f"channel: {_sizes(size)}. Output size is too small"
+            f"Given input size per channel: {_sizes(x[2:])}. Calculated output size per channel: "
+            f"{_sizes(size)}. Output size is too small"
         )
     return tuple(size)
 
@@ -451,21 +464,90 @@ def _check_output_padding(output_padding: list, stride: list, dilation: list) ->
     )
 
 
-def _same(
-    name: str, input: Any, weight: Any, stride: list, dilation: list, padding: str
-) -> tuple[Any, list]:
-    """The input, padded where the two sides differ, and the padding that `padding='same'`
-    or 'valid' stands for.
-    """
+def _by_name(padding: str, w: Sizes, stride: list, dilation: list) -> tuple[list, list]:
+    """The padding that 'same' or 'valid' stands for, and pads for where the two sides differ."""
     if padding == "valid":
-        return input, [0] * len(stride)
+        return [0] * len(stride), []
     if padding != "same":
         raise RuntimeError(f"Invalid padding string: '{padding}'")
     if any(s != 1 for s in stride):
         raise RuntimeError("padding='same' is not supported for strided convolutions")
-    total = [d * (k - 1) for k, d in zip(weight.shape[2:], dilation, strict=True)]
+    total = [d * (k - 1) for k, d in zip(w[2:], dilation, strict=True)]
     extra = [e for t in reversed(total) for e in (0, t % 2)]
-    return pad(input, extra) if any(extra) else input, [t // 2 for t in total]
+    return [t // 2 for t in total], extra if any(extra) else []
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(
+    name: str,
+    x: Kind,
+    w: Kind,
+    bias: Kind | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> tuple[list, tuple]:
+    """Pads to be added first, and the arguments of `convolve`, all checked."""
+    _check_kinds(name, x, w, bias)
+    dims, (shape, kernel) = int(name[-2]), (x[0], w[0])
+    shape = shape if len(shape) == dims + 2 else (1, *shape)
+    stride, dilation = each(stride, dims), each(dilation, dims)
+    _check_settings(len(kernel) - 2, groups, stride=stride, dilation=dilation)
+    extra: list = []
+    if type(padding) is str:
+        padding, extra = _by_name(padding, kernel, stride, dilation)
+    if extra:
+        shape = (*shape[:2], *[n + e for n, e in zip(shape[2:], extra[::-2], strict=True)])
+    padding = each(padding, dims)
+    _check_settings(len(kernel) - 2, groups, stride=stride, padding=padding, dilation=dilation)
+    _check_channels(shape, kernel, bias, groups, False)
+    size = _response_size(shape, kernel, stride, padding, dilation)
+    return extra, (size, tuple(stride), tuple(padding), tuple(dilation), groups)
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan_back(
+    name: str,
+    x: Kind,
+    w: Kind,
+    bias: Kind | None,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    dilation: Any,
+    groups: int,
+) -> tuple:
+    """The arguments of `convolve_back`, all checked."""
+    _check_kinds(name, x, w, bias)
+    dims, (shape, kernel) = int(name[-2]), (x[0], w[0])
+    shape = shape if len(shape) == dims + 2 else (1, *shape)
+    settings = {
+        "stride": each(stride, dims),
+        "padding": each(padding, dims),
+        "output_padding": each(output_padding, dims),
+        "dilation": each(dilation, dims),
+    }
+    _check_settings(len(kernel) - 2, groups, **settings)
+    _check_channels(shape, kernel, bias, groups, True)
+    size = _image_size(shape, kernel, **settings)
+    return (size, *[tuple(settings[k]) for k in ("stride", "padding", "dilation")], groups)
+
+
+def _kinds(name: str, input: Any, weight: Any, bias: Any) -> tuple:
+    """The kinds of a convolution's tensors."""
+    return (
+        kind_of(input, name, "input", 1),
+        kind_of(weight, name, "weight", 2),
+        None if bias is None else kind_of(bias, name, "bias", 3),
+    )
+
+
+def _run(entry: Callable, name: str, input: Any, weight: Any, bias: Any, settings: tuple) -> Any:
+    """A convolution's operator on an input with or without a batch dimension."""
+    if input._data.ndim == int(name[-2]) + 2:
+        return entry(input, weight, bias, *settings)
+    return entry(input.unsqueeze(0), weight, bias, *settings).squeeze(0)
 
 
 def _convolution(
@@ -479,21 +561,11 @@ def _convolution(
     groups: int,
 ) -> Any:
     """A convolution over the last dimensions; `name` says over how many."""
-    _check_tensors(name, input, weight, bias)
-    dims = int(name[-2])
-    stride, dilation = each(stride, dims, name, "stride"), each(dilation, dims, name, "dilation")
-    _check_settings(weight.ndim - 2, groups, stride=stride, dilation=dilation)
-    if isinstance(padding, str):
-        input, padding = _same(name, input, weight, stride, dilation, padding)
-    padding = each(padding, dims, name, "padding")
-    _check_settings(weight.ndim - 2, groups, stride=stride, padding=padding, dilation=dilation)
-    x = input if input.ndim == dims + 2 else input.unsqueeze(0)
-    _check_channels(x, weight, bias, groups, False)
-    size = _response_size(x, weight, stride, padding, dilation)
-    out = convolve.op.entry(
-        x, weight, bias, size, tuple(stride), tuple(padding), tuple(dilation), groups
-    )
-    return out if x is input else out.squeeze(0)
+    stride, dilation = frozen(stride, name, "stride"), frozen(dilation, name, "dilation")
+    padding, kinds = frozen(padding, name, "padding"), _kinds(name, input, weight, bias)
+    extra, settings = _plan(name, *kinds, stride, padding, dilation, groups)
+    input = pad(input, extra) if extra else input
+    return _run(convolve.op.entry, name, input, weight, bias, settings)
 
 
 def _transposed(
@@ -508,22 +580,13 @@ def _transposed(
     dilation: Any,
 ) -> Any:
     """A transposed convolution over the last dimensions; `name` says over how many."""
-    _check_tensors(name, input, weight, bias)
-    dims = int(name[-2])
-    given = {
-        "stride": stride,
-        "padding": padding,
-        "output_padding": output_padding,
-        "dilation": dilation,
-    }
-    settings = {k: each(v, dims, name, k) for k, v in given.items()}
-    _check_settings(weight.ndim - 2, groups, **settings)
-    x = input if input.ndim == dims + 2 else input.unsqueeze(0)
-    _check_channels(x, weight, bias, groups, True)
-    size = _image_size(x, weight, **settings)
-    stride, padding, dilation = (tuple(settings[k]) for k in ("stride", "padding", "dilation"))
-    out = convolve_back.op.entry(x, weight, bias, size, stride, padding, dilation, groups)
-    return out if x is input else out.squeeze(0)
+    given = (stride, padding, output_padding, dilation)
+    names = ("stride", "padding", "output_padding", "dilation")
+    if type(padding) is str:
+        raise TypeError(f"{name}(): argument 'padding' must be tuple of ints, not str")
+    given = tuple([frozen(v, name, label) for v, label in zip(given, names, strict=True)])
+    settings = _plan_back(name, *_kinds(name, input, weight, bias), *given, groups)
+    return _run(convolve_back.op.entry, name, input, weight, bias, settings)
 
 
 @function(method=False, namespace="nn.functional", alias="torch.conv1d")
