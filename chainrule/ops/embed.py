@@ -200,7 +200,7 @@ def embedding_bag(
     check_rows("embedding_bag", index, table)
     if max_norm is not None:
         renormalize(weight, index, max_norm, norm_type)
-    ends = np.append(starts[1:], len(index)) if not include_last_offset else starts[1:]
+    ends = starts[1:] if include_last_offset else np.append(starts, len(index))[1:]
     starts = starts[: len(ends)]
     bag = np.repeat(np.arange(len(ends)), ends - starts)
     y = per_sample_weights if per_sample_weights is None else per_sample_weights.reshape(-1)

@@ -243,7 +243,7 @@ def _cut(x_shape: tuple, shape: tuple, dim: int, src: Any) -> Any:
     if len(shape) != len(have):
         raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
     for k, (n, m, held) in enumerate(zip(shape, x_shape, have, strict=True)):
-        if n <= held and (n <= m or k == dim):
+        if (n <= held and (n <= m or k == dim)) or 0 in shape:
             continue
         tail = "" if src is None else f" and to be no larger size than src {list(have)}"
         raise RuntimeError(

@@ -11,6 +11,7 @@ equal extremes the first is found. Where torch takes others of several equal one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -557,8 +558,8 @@ def places_among(
     if x.ndim == 1:
         out = np.searchsorted(x, y, side)
     else:
-        width = y.shape[-1]
-        rows = zip(x.reshape(-1, x.shape[-1]), y.reshape(x.size // x.shape[-1], width), strict=True)
+        n = math.prod(x.shape[:-1])
+        rows = zip(x.reshape(n, x.shape[-1]), y.reshape(n, y.shape[-1]), strict=True)
         out = np.array([np.searchsorted(a, b, side) for a, b in rows], I64).reshape(y.shape)
     return out.astype(np.int32 if out_int32 else I64)
 

@@ -191,7 +191,7 @@ def bincount(x: Any, weights: Any = None, /, minlength: int = 0) -> Any:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
-    if weights is None:
+    if weights is None or not x.size:
         return np.bincount(x, minlength=minlength)
     if weights.shape != x.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
