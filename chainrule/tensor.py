@@ -11,7 +11,6 @@ here from the registry.
 from __future__ import annotations
 
 import copy
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import devices, display, dtypes, errors
-from .autograd import engine, reverse
+from .autograd import reverse
 from .ops import define
 from .storage import Storage
 from .tape import AccumulateGrad, RemovableHandle, state
@@ -626,4 +625,3 @@ def _check_grad(t: Tensor, value: Any) -> None:
 
 
 define.bind_tensor(Tensor)
-_ = (engine, sys)
