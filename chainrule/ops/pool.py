@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import FROM_NUMPY
-from .conv import Sizes
-from .define import Tensor, function, not_a_tensor, op, put, put_add, scalar_name, state, write_out
+from .conv import Sizes, frozen, kind_of
+from .define import function, op, put, put_add, scalar_name, state, write_out
 from .windows import framed, margins, overlap, refuse, slices
 
 WORDS = {1: "one int", 2: "two ints", 3: "three ints"}
@@ -89,17 +89,31 @@ def _geometry(
     """The checked arguments of a pooling over as many dimensions as `name` says: kernel,
     size, stride, padding, dilation.
     """
-    dims = int(name[-2])
-    if not isinstance(input, Tensor):
-        raise not_a_tensor(name, "input", 1, input)
-    kernel = ints(name, dims, "kernel_size", kernel_size)
+    shape, _ = kind_of(input, name, "input", 1)
+    kernel = frozen(kernel_size, name, "kernel_size")
     empty = stride is None or (isinstance(stride, (tuple, list)) and not stride)
-    stride = kernel if empty else ints(name, dims, "stride", stride)
+    stride = kernel if empty else frozen(stride, name, "stride")
+    padding, dilation = frozen(padding, name, "padding"), frozen(dilation, name, "dilation")
+    return _plan(name, shape, kernel, stride, padding, dilation, bool(ceil_mode))
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(
+    name: str,
+    shape: Sizes,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+) -> tuple:
+    """What `_geometry` says."""
+    dims = int(name[-2])
+    kernel, stride = ints(name, dims, "kernel_size", kernel), ints(name, dims, "stride", stride)
     padding, dilation = ints(name, dims, "padding", padding), ints(name, dims, "dilation", dilation)
-    shape = list(input.shape)
     _check_pool(kernel, stride, padding, dilation)
-    _check_pooled(name, shape, dims)
-    size = pooled_size(tuple(shape[-dims:]), kernel, stride, padding, dilation, ceil_mode)
+    _check_pooled(name, list(shape), dims)
+    size = pooled_size(shape[-dims:], kernel, stride, padding, dilation, ceil_mode)
     if min(size) < 1:
         given, made = (
             "x".join(map(str, (shape[-dims - 1], *values))) for values in (shape[-dims:], size)
@@ -141,13 +155,17 @@ def lowest(dtype: np.dtype) -> Any:
     return -math.inf if dtype.kind == "f" else np.iinfo(dtype).min
 
 
-def _starts(image: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> list:
-    """Along each axis, the first place inside the image that each window looks at."""
-    out = []
+@functools.lru_cache(maxsize=64)
+def _places(
+    image: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> tuple[Any, Any]:
+    """The place in the flattened image of each window's first element, and of the first inside."""
+    starts, inside = [], []
     for m, s, p, d in zip(size, stride, padding, dilation, strict=True):
         start = np.arange(m) * s - p
-        out.append(np.where(start < 0, start + -(start // d) * d, start))
-    return out
+        starts.append(start)
+        inside.append(np.where(start < 0, start + -(start // d) * d, start))
+    return _flat(image, starts), _flat(image, inside)
 
 
 def _flat(image: Sizes, along: list) -> Any:
@@ -159,20 +177,25 @@ def _flat(image: Sizes, along: list) -> Any:
 
 
 def largest(
-    x: Any, /, kernel: Sizes, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+    x: Any,
+    /,
+    kernel: Sizes,
+    size: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
 ) -> Any:
     """The largest of each window, and its place in the flattened image."""
     image = x.shape[-len(kernel) :]
-    padded = framed(x, margins(image, kernel, size, stride, padding, dilation), lowest(x.dtype))
-    best, places = lowest(x.dtype), _flat(image, _starts(image, size, stride, padding, dilation))
+    pads = margins(image, kernel, size, stride, padding, dilation)
+    padded = framed(x, pads, lowest(x.dtype))
+    first, places = _places(image, size, stride, padding, dilation)
+    best = lowest(x.dtype)
     for place, rival in slices(padded, kernel, size, stride, dilation):
-        rows = zip(place, size, stride, padding, dilation, strict=True)
-        best, places = outdone(
-            best,
-            places,
-            rival,
-            _flat(image, [np.arange(m) * s - p + k * d for k, m, s, p, d in rows]),
-        )
+        step = 0
+        for n, k, d in zip(image, place, dilation, strict=True):
+            step = step * n + k * d
+        best, places = outdone(best, places, rival, first + step)
     return (best, places), places
 
 
@@ -317,6 +340,7 @@ max_pool3d, max_pool3d_with_indices = _max_pools("max_pool3d", "volumes (n, c, d
 # -- mean ------------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=256)
 def counts(
     image: Sizes, kernel: Sizes, size: Sizes, stride: Sizes, padding: Sizes, include_pad: bool
 ) -> Any:
