@@ -1,6 +1,9 @@
 """Optimizers and schedules of learning rates."""
 
-from . import lr_scheduler, swa_utils
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import lr_scheduler
 from .adafactor import Adafactor
 from .adam import Adam, AdamW
 from .adaptive import Adadelta, Adagrad, Adamax, NAdam, RAdam, RMSprop
@@ -8,6 +11,9 @@ from .asgd import ASGD, Rprop
 from .lbfgs import LBFGS
 from .optimizer import Optimizer
 from .sgd import SGD
+
+if TYPE_CHECKING:
+    from . import swa_utils
 
 __all__ = [
     "ASGD",
@@ -27,3 +33,13 @@ __all__ = [
     "lr_scheduler",
     "swa_utils",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "swa_utils":
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

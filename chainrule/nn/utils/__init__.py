@@ -1,9 +1,9 @@
-"""Tools for modules and their parameters."""
+"""Tools for modules and their parameters. What is rarely needed is imported when it is asked
+for."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import clip_grad, convert_parameters, fusion, parametrizations, parametrize, rnn
 from .clip_grad import (
     clip_grad_norm,
     clip_grad_norm_,
@@ -12,22 +12,42 @@ from .clip_grad import (
     get_total_norm,
 )
 from .convert_parameters import parameters_to_vector, vector_to_parameters
-from .fusion import (
-    fuse_conv_bn_eval,
-    fuse_conv_bn_weights,
-    fuse_linear_bn_eval,
-    fuse_linear_bn_weights,
-)
-from .spectral_norm import remove_spectral_norm, spectral_norm
-from .weight_norm import remove_weight_norm, weight_norm
 
+if TYPE_CHECKING:
+    from . import fusion, parametrizations, parametrize, rnn, stateless
+    from .fusion import (
+        fuse_conv_bn_eval,
+        fuse_conv_bn_weights,
+        fuse_linear_bn_eval,
+        fuse_linear_bn_weights,
+    )
+    from .hooked_norms import (
+        remove_spectral_norm,
+        remove_weight_norm,
+        spectral_norm,
+        weight_norm,
+    )
+
+MODULES = ("fusion", "parametrizations", "parametrize", "rnn", "stateless")
+LATER = {
+    "fusion": (
+        "fuse_conv_bn_eval",
+        "fuse_conv_bn_weights",
+        "fuse_linear_bn_eval",
+        "fuse_linear_bn_weights",
+    ),
+    "hooked_norms": (
+        "remove_spectral_norm",
+        "remove_weight_norm",
+        "spectral_norm",
+        "weight_norm",
+    ),
+}
 __all__ = [
-    "clip_grad",
     "clip_grad_norm",
     "clip_grad_norm_",
     "clip_grad_value_",
     "clip_grads_with_norm_",
-    "convert_parameters",
     "fuse_conv_bn_eval",
     "fuse_conv_bn_weights",
     "fuse_linear_bn_eval",
@@ -41,12 +61,22 @@ __all__ = [
     "remove_weight_norm",
     "rnn",
     "spectral_norm",
+    "stateless",
     "vector_to_parameters",
     "weight_norm",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "stateless":
+    if name in MODULES:
         return importlib.import_module(f"{__name__}.{name}")
+    for home, names in LATER.items():
+        if name in names:
+            found = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+            globals()[name] = found
+            return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
