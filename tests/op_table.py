@@ -126,6 +126,30 @@ def arrays_in(x: Any) -> list[np.ndarray]:
     return found
 
 
+def edges(row: Row, dtype: str) -> Iterator[tuple[tuple, dict]]:
+    """The first samples with arrays of no dimension, of no rows, and of no columns instead."""
+    seen = set()
+    for sample in samples_of(row, dtype)[:5]:
+        for changed in (_scalar, _without_rows, _without_columns):
+            edge = each(changed, sample)
+            text = show(edge)
+            if text not in seen and text != show(sample):
+                seen.add(text)
+                yield edge
+
+
+def _scalar(a: np.ndarray) -> np.ndarray:
+    return np.array(a.reshape(-1)[0]) if a.size else a
+
+
+def _without_rows(a: np.ndarray) -> np.ndarray:
+    return a[:0].copy() if a.ndim else a
+
+
+def _without_columns(a: np.ndarray) -> np.ndarray:
+    return a[..., :0].copy() if a.ndim > 1 else a
+
+
 def show(sample: tuple[tuple, dict]) -> str:
     """A call's arguments in words: arrays by their shapes."""
     args, kwargs = each(lambda a: list(a.shape), sample, _show_one)

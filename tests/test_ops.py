@@ -18,6 +18,7 @@ from .op_table import (
     arrays_in,
     differentiable,
     each,
+    edges,
     find,
     fingerprint,
     numpy_dtype,
@@ -38,6 +39,32 @@ GRADIENT_TOLERANCE = {"float16": 1e-2, "bfloat16": 8e-2, "float32": 1e-5, "compl
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning"
 )  # torch's own, as for casts that drop the imaginary part
+ORDINARY_ERRORS = (RuntimeError, IndexError, ValueError, TypeError)
+# Functions that differ from torch where there are no elements, and why.
+UNLIKE_AT_EDGES = {
+    "pixel_unshuffle": "torch leaves the shape as it was",
+    "Tensor.is_contiguous": "torch calls an empty tensor channels_last only if it was made so",
+    "index_fill": "torch reads beyond an empty index",
+    "linalg.tensorsolve": "torch checks the shapes only if there are elements",
+    "linalg.pinv": "torch checks that the matrix is square only if there are elements",
+    "linalg.cond": "torch checks that the matrix is square only if there are elements",
+    "linalg.matrix_rank": "torch checks that the matrix is square only if there are elements",
+    "cholesky": "torch checks that the matrix is square only if there are elements",
+    "lu_unpack": "torch's result is uninitialised",
+    "nn.functional.multi_margin_loss": "torch's result is uninitialised",
+    "nn.functional.multilabel_margin_loss": "torch's result is uninitialised",
+    "nn.functional.batch_norm": "torch checks the statistics only if there are elements",
+    "batch_norm": "torch checks the statistics only if there are elements",
+    "native_batch_norm": "torch checks the statistics only if there are elements",
+    "nn.functional.scaled_dot_product_attention": "torch checks masks only if there are elements",
+    "nn.functional.adaptive_avg_pool1d": "torch gives the mean of nothing for one output",
+    "nn.functional.adaptive_avg_pool2d": "torch gives the mean of nothing for one output",
+    "nn.functional.adaptive_avg_pool3d": "torch gives the mean of nothing for one output",
+    "nn.functional.adaptive_max_pool1d": "torch lets an unbatched input have no channels",
+    "nn.functional.adaptive_max_pool2d": "torch lets an unbatched input have no channels",
+    "nn.functional.adaptive_max_pool3d": "torch lets an unbatched input have no channels",
+    "trapezoid": "torch checks the points only if there are elements",
+}
 TABLE = [
     (family, key, row)
     for family, rows in families().items()
@@ -327,6 +354,32 @@ def with_out(row: Row, sample: tuple) -> Any:
     result = called(lambda *a, **k: find(chainrule, row.name)(*a, out=out, **k), (args, kwargs))
     assert result is out, "another tensor than out is returned"
     return result
+
+
+@each_row(lambda row: row.values and row.name not in UNLIKE_AT_EDGES)
+def test_edges(family: str, key: str, row: Row):
+    """Arrays of no dimension and of no elements give what they give in torch.
+
+    What torch refuses may be computed here, or refused in plain words.
+    """
+    entry = golden_entry(family, key, row)
+    dtype = entry["main"]
+    calls = enumerate(zip(edges(row, dtype), entry["edges"], strict=True))
+    report(row, dtype, ((i, s, at_edge(row, s, expected, dtype)) for i, (s, expected) in calls))
+
+
+def at_edge(row: Row, sample: tuple, expected: Any, dtype: str) -> str | None:
+    """What is wrong with the result, or the refusal, at an edge."""
+    try:
+        got = plain(called(function_of(row), built(sample)))
+    except Exception as e:
+        ordinary = isinstance(e, ORDINARY_ERRORS) or {"error": type(e).__name__} == expected
+        return (
+            None if ordinary and isinstance(expected, dict) else f"raised {type(e).__name__}: {e}"
+        )
+    return (
+        None if isinstance(expected, dict) else difference(got, expected, tolerance_of(row, dtype))
+    )
 
 
 @each_row()

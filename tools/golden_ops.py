@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import chainrule
 from tests import golden_ops
-from tests.op_table import Row, differentiable, each, find, fingerprint, samples_of, show
+from tests.op_table import Row, differentiable, each, edges, find, fingerprint, samples_of, show
 from tests.rows import families
 
 warnings.simplefilter("ignore")
@@ -201,6 +201,7 @@ def record(row: Row) -> tuple[dict, list[str]]:
             else []
         )
         entry["shares"] = [shares_memory(row, s) for s in samples]
+        entry["edges"] = [at_edge(row, s) for s in edges(row, main)] if row.values else []
         if row.grad:
             entry["nodes"] = [node_of(row, s, main) for s in samples]
     problems += wrong_errors(row)
@@ -222,6 +223,14 @@ def run(row: Row, dtype: str, problems: list[str]) -> list:
 def told(e: Exception) -> str:
     """An error's class and how its text begins."""
     return f"{type(e).__name__}: {str(e)[:160]}"
+
+
+def at_edge(row: Row, sample: tuple) -> Any:
+    """What torch gives for a sample of the table's edges; {"error": class} if it refuses."""
+    try:
+        return plain(called(find(torch, row.name), built(sample)))
+    except Exception as e:
+        return {"error": type(e).__name__}
 
 
 def wrong_errors(row: Row) -> Iterator[str]:

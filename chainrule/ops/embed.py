@@ -60,19 +60,21 @@ def embedding(
     it (by their `norm_type`-norm) are first cut to it, in place.
     """
     index, table = tensor_data("embedding", input), tensor_data("embedding", weight, "weight", 2)
-    padding_idx = _padding("num_embeddings", padding_idx, table)
+    if table.ndim and padding_idx is not None and not _has_row(table, padding_idx):
+        raise AssertionError("Padding_idx must be within num_embeddings")
+    padding_idx = _padding(padding_idx, table)
     check_rows("embedding", index, table)
     if max_norm is not None:
         renormalize(weight, index, max_norm, norm_type)
     return fresh(rows_of.op, weight, index, padding_idx, scale_grad_by_freq)
 
 
-def _padding(what: str, padding_idx: int | None, table: Any) -> int:
-    if padding_idx is None or not table.ndim:
-        return -1
-    if not -table.shape[0] <= padding_idx < table.shape[0]:
-        raise AssertionError(f"Padding_idx must be within {what}")
-    return padding_idx % table.shape[0]
+def _has_row(table: Any, i: int) -> bool:
+    return -table.shape[0] <= i < table.shape[0]
+
+
+def _padding(padding_idx: int | None, table: Any) -> int:
+    return -1 if padding_idx is None or not table.ndim else padding_idx % table.shape[0]
 
 
 def renormalize(weight: Any, index: Any, max_norm: float, norm_type: float) -> None:
@@ -205,7 +207,12 @@ def embedding_bag(
     bag = np.repeat(np.arange(len(ends)), ends - starts)
     y = per_sample_weights if per_sample_weights is None else per_sample_weights.reshape(-1)
     if padding_idx is not None:
-        kept = (index != _padding("num_embeddings", padding_idx, table)).nonzero()[0]
+        if not _has_row(table, padding_idx):
+            raise RuntimeError(
+                f"padding_idx must be within the number of embeddings, -{table.shape[0]} through "
+                f"{table.shape[0] - 1}, but got {padding_idx}"
+            )
+        kept = (index != _padding(padding_idx, table)).nonzero()[0]
         index, bag = index[kept], bag[kept]
         y = y if y is None else y[wrap(kept)]
         lengths = np.bincount(bag, minlength=len(ends))
