@@ -8,6 +8,7 @@ with torch's warning.
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -16,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import FROM_NUMPY
+from .conv import Kind
 from .define import SAME, Tensor, broadcast_error, function, not_a_tensor, op, scalar_name, state
 from .elementwise import sigmoid
 from .index import grid
+from .norm import kinds_of
 from .sort import put_along
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -442,10 +445,12 @@ def kl_div(
 # -- several classes -------------------------------------------------------------------------------
 
 
-def class_weights(x: Any, target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any]:
-    """Targets with those to be ignored replaced by class 0, and the weight of each (0 for
-    those).
+def class_weights(x: Any, target: Any, weight: Any, ignore_index: int | None) -> tuple[Any, Any]:
+    """Targets with those to be ignored replaced by class 0, and the weight of each (0 for those);
+    no weights if all are 1.
     """
+    if ignore_index is None:
+        return target, None if weight is None else weight.astype(x.dtype)[target]
     ignored = target == ignore_index
     safe = np.where(ignored, 0, target)
     of_one = x.dtype.type(1) if weight is None else weight.astype(x.dtype)[safe]
@@ -453,26 +458,36 @@ def class_weights(x: Any, target: Any, weight: Any, ignore_index: int) -> tuple[
 
 
 def negative_log_likelihood(
-    x: Any, /, target: Any, weight: Any, reduction: str, ignore_index: int
+    x: Any, /, target: Any, weight: Any, reduction: str, ignore_index: int | None
 ) -> Any:
     """-weight[t] * x[n, t], for the class t of each place; the mean is by weight."""
     rows, places = (x, target) if x.ndim > 1 else (x.reshape(1, -1), target.reshape(1))
     safe, weights = class_weights(x, places, weight, ignore_index)
-    losses = -rows[grid(safe[:, None], 1)][:, 0] * weights
+    losses = -rows[grid(safe[:, None], 1)][:, 0]
+    if weights is not None:
+        losses = losses * weights
     if reduction == "none":
         return losses.reshape(target.shape)
     total = np.add.reduce(losses, axis=None)
-    return total if reduction == "sum" else total / np.add.reduce(weights, axis=None)
+    if reduction == "mean":
+        total = total / (_count(places) if weights is None else np.add.reduce(weights, axis=None))
+    return total
+
+
+def _count(places: Any) -> Any:
+    """The number of places; nan instead of 0, as the mean of nothing."""
+    return places.size or math.nan
 
 
 def likelihood_back(g, x_shape, target, weight, reduction, ignore_index):  # type: ignore[no-untyped-def]
     """The cotangent of the log-probabilities."""
     shape, places = (x_shape, target) if len(x_shape) > 1 else ((1, *x_shape), target.reshape(1))
     safe, weights = class_weights(np.zeros(0, g.dtype), places, weight, ignore_index)
-    total = np.add.reduce(weights, axis=None) if reduction == "mean" else 1
-    scale = weights / total if total else weights  # all ignored: no gradient
     g = g.reshape(places.shape) if reduction == "none" else g
-    return put_along((-g * scale)[:, None], safe[:, None], 1, shape).reshape(x_shape)
+    if reduction == "mean":
+        g = g / (_count(places) if weights is None else np.add.reduce(weights, axis=None))
+    g = np.broadcast_to(-g, places.shape) if weights is None else -g * weights
+    return put_along(g[:, None], safe[:, None], 1, shape).reshape(x_shape)
 
 
 def _likelihood_op(name: str, node: str) -> Callable:
@@ -492,21 +507,24 @@ LIKELIHOOD = _likelihood_op("nll_loss", "NllLossBackward0")
 LIKELIHOOD_2D = _likelihood_op("nll_loss2d", "NllLoss2DBackward0")
 
 
-def _check_classes(input: Any, target: Any, weight: Any, ignore_index: int) -> None:
-    """Raise torch's error for class indices that do not go with `input` (n, classes, ...)."""
-    floating(input, "nll_loss_out_frame")
-    if str(target.dtype) not in ("torch.int64", "torch.uint8"):
-        d = scalar_name(FROM_NUMPY[target._data.dtype])
-        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {d}")
-    if input.ndim > 1:
-        _check_batch(list(input.shape), list(target.shape))
-    elif target.numel() != 1:
+@functools.lru_cache(maxsize=1024)
+def _check_classes(x: Kind, target: Kind, weight: Kind | None) -> int:
+    """How many classes there are; raises torch's error if the arguments do not go together."""
+    d, t = FROM_NUMPY[x[1]], FROM_NUMPY[target[1]]
+    if not d.is_floating_point:
+        raise NotImplementedError(f"\"nll_loss_out_frame\" not implemented for '{scalar_name(d)}'")
+    if t.name not in ("int64", "uint8"):
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {scalar_name(t)}")
+    if len(x[0]) > 1:
+        _check_batch(list(x[0]), list(target[0]))
+    elif math.prod(target[0]) != 1:
         raise ValueError(
             "For 1D input, 1D target must have size 1, but got target size: "
-            f"{target.shape[0] if target.ndim else 0}"
+            f"{target[0][0] if target[0] else 0}"
         )
-    check_class_weight(input, weight, input.shape[min(input.ndim - 1, 1)])
-    _check_range(target._data, input.shape[min(input.ndim - 1, 1)], ignore_index)
+    classes = x[0][min(len(x[0]) - 1, 1)]
+    check_class_weight(x, weight, classes)
+    return classes
 
 
 def _check_batch(shape: list, target: list) -> None:
@@ -530,26 +548,33 @@ def _check_batch(shape: list, target: list) -> None:
         raise RuntimeError(f"Expected target size {wanted}, got {target}")
 
 
-def check_class_weight(input: Any, weight: Any, classes: int, prefix: str = "") -> None:
+def check_class_weight(x: Kind, weight: Kind | None, classes: int, prefix: str = "") -> None:
     """Raise torch's error for weights that are not one for each class."""
     if weight is None:
         return
-    if list(weight.shape) != [classes]:
+    if weight[0] != (classes,):
         raise RuntimeError(
             f"{prefix}weight tensor should be defined either for all {classes} classes or no "
-            f"classes but got weight tensor of shape: {list(weight.shape)}"
+            f"classes but got weight tensor of shape: {list(weight[0])}"
         )
-    constant("nll_loss_forward", "weight", weight)
-    a, b = FROM_NUMPY[input._data.dtype], FROM_NUMPY[weight._data.dtype]
+    a, b = FROM_NUMPY[x[1]], FROM_NUMPY[weight[1]]
     if a is not b and not prefix:
         raise RuntimeError(f"expected scalar type {scalar_name(a)} but found {scalar_name(b)}")
 
 
-def _check_range(target: Any, classes: int, ignore_index: int) -> None:
-    if isinstance(target, np.ndarray) and target.size:
-        bad = ((target < 0) | (target >= classes)) & (target != ignore_index)
-        if bad.any():
-            raise IndexError(f"Target {int(target[bad][0])} is out of bounds.")
+def _needs_care(target: Any, classes: int, ignore_index: int) -> bool:
+    """Whether targets may have to be ignored; raises torch's error if others are out of range."""
+    if not isinstance(target, np.ndarray | np.generic):
+        return True
+    if not target.size:
+        return False
+    unsigned = target.view(np.uint64) if target.dtype.itemsize == 8 else target
+    if np.maximum.reduce(unsigned, axis=None) < classes:
+        return 0 <= ignore_index < classes
+    bad = ((target < 0) | (target >= classes)) & (target != ignore_index)
+    if bad.any():
+        raise IndexError(f"Target {int(target[bad][0])} is out of bounds.")
+    return True
 
 
 @function(method=False, namespace="nn.functional")
@@ -570,9 +595,11 @@ def nll_loss(
     reduction = how(reduction, size_average, reduce)
     if not input.ndim:
         raise ValueError("Expected 1 or more dimensions (got 0)")
-    _check_classes(input, target, weight, ignore_index)
+    constant("nll_loss_forward", "weight", weight)
+    classes = _check_classes(*kinds_of("nll_loss", input=input, target=target, weight=weight))
+    care = _needs_care(target._data, classes, ignore_index)
     entry = LIKELIHOOD if input.ndim <= 2 else LIKELIHOOD_2D
-    return entry(input, target, weight, reduction, ignore_index)
+    return entry(input, target, weight, reduction, ignore_index if care else None)
 
 
 def _smoothed(
@@ -610,7 +637,9 @@ def _of_probabilities(
         raise RuntimeError(
             f"Expected floating point type for target with class probabilities, got {d}"
         )
-    check_class_weight(input, weight, classes, "cross_entropy: ")
+    constant("nll_loss_forward", "weight", weight)
+    kinds = kinds_of("cross_entropy", input=input, weight=weight)
+    check_class_weight(*kinds, classes, "cross_entropy: ")
     if smoothing > 0:
         target = target * (1 - smoothing) + smoothing / classes
     log_p = input.log_softmax(axis)

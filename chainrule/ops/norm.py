@@ -10,13 +10,15 @@ derivative is wanted they are computed again, as functions of the input.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..dtypes import FROM_NUMPY
+from ..dtypes import F32, FROM_NUMPY
+from .conv import Kind, kind_of
 from .define import HALF, function, op, scalar_name, state, wrap
 from .padding import pad
 from .pool import avg_pool2d
@@ -41,9 +43,10 @@ def inner(a: Any, b: Any, axes: tuple) -> Any:
 
 def reuse(ufunc: np.ufunc, a: Any, *others: Any) -> Any:
     """ufunc(a, *others), in the memory of `a`, which nobody else may hold, if all are arrays."""
-    if type(a) is np.ndarray and all(type(b) is np.ndarray and b.dtype is a.dtype for b in others):
-        return ufunc(a, *others, out=a)
-    return ufunc(a, *others)
+    for b in others:
+        if type(b) is not np.ndarray or b.dtype is not a.dtype:
+            return ufunc(a, *others)
+    return ufunc(a, *others, out=a) if type(a) is np.ndarray else ufunc(a, *others)
 
 
 def centered(y: Any, axes: tuple) -> tuple[Any, Any, Any]:
@@ -177,22 +180,32 @@ def _(g, x, weight, needs, mean, variance, view, eps, weight_shape, bias_shape):
     return h.reshape(x.shape), of_weight, of_bias
 
 
-def _check_floating(x: Any, name: str) -> None:
-    d = FROM_NUMPY[x._data.dtype]
+def kinds_of(function: str, **tensors: Any) -> tuple:
+    """Shapes and dtypes of arguments that are tensors or None."""
+    return tuple(
+        [
+            None if t is None else kind_of(t, function, name, i)
+            for i, (name, t) in enumerate(tensors.items(), 1)
+        ]
+    )
+
+
+def _check_floating(x: Kind, name: str) -> None:
+    d = FROM_NUMPY[x[1]]
     if not d.is_floating_point:
         raise NotImplementedError(f"\"{name}\" not implemented for '{scalar_name(d)}'")
 
 
-def _check_mixed(x: Any, parameters: Sequence) -> None:
+def _check_mixed(x: Kind, parameters: Sequence) -> None:
     """Raise torch's error for parameters in another dtype (float32 ones may go with a half
     input).
     """
-    d = FROM_NUMPY[x._data.dtype]
+    d = FROM_NUMPY[x[1]]
     half = d.itemsize == 2
     for p in parameters:
-        if p is None or p.dtype is d or (half and str(p.dtype) == "torch.float32"):
+        if p is None or p[1] == x[1] or (half and p[1] == F32):
             continue
-        if d.itemsize > p.dtype.itemsize or half:
+        if d.itemsize > p[1].itemsize or half:
             raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
         raise RuntimeError(
             f"mixed dtype (CPU): expect parameter to have scalar type of {scalar_name(d)}"
@@ -202,21 +215,36 @@ def _check_mixed(x: Any, parameters: Sequence) -> None:
 # -- batch norm ------------------------------------------------------------------------------------
 
 
-def _check_batch_norm(x: Any, parameters: dict, training: bool) -> None:
-    channels = x.shape[1] if x.ndim > 1 else 0
-    for name, p in parameters.items():
-        if p is not None and p.numel() != channels:
-            raise RuntimeError(f"{name} should contain {channels} elements not {p.numel()}")
-        if p is not None and "running" in name and state.grad and p.requires_grad:
+@functools.lru_cache(maxsize=1024)
+def _batch_plan(
+    x: Kind, running_mean: Kind, running_var: Kind, weight: Kind, bias: Kind, training: bool
+) -> tuple:
+    """The view (n, channels, rest) of a batch norm's input, all arguments checked."""
+    view = (x[0][0], x[0][1] if len(x[0]) > 1 else 0, math.prod(x[0][2:]))
+    named = {
+        "running_mean": running_mean,
+        "running_var": running_var,
+        "weight": weight,
+        "bias": bias,
+    }
+    for name, p in named.items():
+        if p is not None and math.prod(p[0]) != view[1]:
+            raise RuntimeError(f"{name} should contain {view[1]} elements not {math.prod(p[0])}")
+    for name in ("running_mean", "running_var"):
+        if not training and named[name] is None:
+            raise RuntimeError(f"{name} must be defined in evaluation mode")
+    _check_floating(x, "batch_norm")
+    _check_mixed(x, list(named.values()))
+    return view
+
+
+def _check_running(running_mean: Any, running_var: Any) -> None:
+    for name, p in (("running_mean", running_mean), ("running_var", running_var)):
+        if p is not None and state.grad and p.requires_grad:
             raise RuntimeError(
                 "The function 'native_batch_norm' is not differentiable with respect to argument "
                 f"'{name}'. This input cannot have requires_grad True."
             )
-    for name in ("running_mean", "running_var"):
-        if not training and parameters[name] is None:
-            raise RuntimeError(f"{name} must be defined in evaluation mode")
-    _check_floating(x, "batch_norm")
-    _check_mixed(x, list(parameters.values()))
 
 
 def _batch_norm(
@@ -231,14 +259,16 @@ def _batch_norm(
     heard: Callable | None = None,
 ) -> Any:
     """The normalized input; in training the running statistics follow those of the batch."""
-    named = {
-        "running_mean": running_mean,
-        "running_var": running_var,
-        "weight": weight,
-        "bias": bias,
-    }
-    _check_batch_norm(x, named, training)
-    view = (x.shape[0], x.shape[1] if x.ndim > 1 else 0, math.prod(x.shape[2:]))
+    kinds = kinds_of(
+        "batch_norm",
+        input=x,
+        running_mean=running_mean,
+        running_var=running_var,
+        weight=weight,
+        bias=bias,
+    )
+    view = _batch_plan(*kinds, bool(training))
+    _check_running(running_mean, running_var)
     if not training:
         return shifted_and_scaled(x, weight, bias, running_mean, running_var, view, eps)
     n = view[0] * view[2]
@@ -416,31 +446,43 @@ def torch_instance_norm(
 # -- layer norm and its kin ------------------------------------------------------------------------
 
 
-def _check_layer(x: Any, shape: Any, parameters: dict, star: str = "*, ") -> tuple:
-    """The checked shape that a norm over the last dimensions extends over."""
+def _sizes(shape: Any) -> tuple:
+    """A normalized shape as a tuple."""
     if not isinstance(shape, (tuple, list)):
         raise TypeError(
             "layer_norm(): argument 'normalized_shape' (position 2) must be tuple of ints, not "
             f"{type(shape).__name__}"
         )
-    shape = [int(n) for n in shape]
+    return tuple([int(n) for n in shape])
+
+
+def _check_layer(x: Kind, shape: tuple, parameters: dict, star: str) -> None:
+    """Raise torch's error for a norm over last dimensions that are not those of the input."""
     if not shape:
         raise RuntimeError(
             "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least "
             "one element, but got normalized_shape = []"
         )
     for name, p in parameters.items():
-        if p is not None and list(p.shape) != shape:
+        if p is not None and p[0] != shape:
             raise RuntimeError(
                 f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
-                f"{list(p.shape)} and normalized_shape = {shape}"
+                f"{list(p[0])} and normalized_shape = {list(shape)}"
             )
-    if list(x.shape[-len(shape) :]) != shape:
+    if x[0][-len(shape) :] != shape:
         raise RuntimeError(
-            f"Given normalized_shape={shape}, expected input with shape "
-            f"[{star}{', '.join(map(str, shape))}], but got input of size{list(x.shape)}"
+            f"Given normalized_shape={list(shape)}, expected input with shape "
+            f"[{star}{', '.join(map(str, shape))}], but got input of size{list(x[0])}"
         )
-    return tuple(shape)
+
+
+@functools.lru_cache(maxsize=1024)
+def _layer_plan(x: Kind, weight: Kind, bias: Kind, shape: tuple) -> tuple:
+    """The view (groups, elements) of a layer norm's input, all arguments checked."""
+    _check_layer(x, shape, {"weight": weight, "bias": bias}, "*, ")
+    _check_floating(x, "LayerNormKernelImpl")
+    _check_mixed(x, (weight, bias))
+    return math.prod(x[0][: len(x[0]) - len(shape)]), math.prod(shape)
 
 
 def _layer_norm(
@@ -451,12 +493,9 @@ def _layer_norm(
     eps: float,
     heard: Callable | None = None,
 ) -> Any:
-    shape = _check_layer(input, normalized_shape, {"weight": weight, "bias": bias})
-    _check_floating(input, "LayerNormKernelImpl")
-    _check_mixed(input, (weight, bias))
-    n = math.prod(shape)
-    view = (math.prod(input.shape[: input.ndim - len(shape)]), n)
-    return LAYER(input, weight, bias, view, (1,), (1, n), eps, heard)
+    kinds = kinds_of("layer_norm", input=input, weight=weight, bias=bias)
+    view = _layer_plan(*kinds, _sizes(normalized_shape))
+    return LAYER(input, weight, bias, view, (1,), (1, view[1]), eps, heard)
 
 
 @function(method=False, namespace="nn.functional")
@@ -494,8 +533,9 @@ def native_layer_norm(
 
 
 def _group_norm(input: Any, groups: int, weight: Any, bias: Any, eps: float) -> Any:
-    _check_floating(input, "GroupNormKernelImpl")
-    _check_mixed(input, (weight, bias))
+    kinds = kinds_of("group_norm", input=input, weight=weight, bias=bias)
+    _check_floating(kinds[0], "GroupNormKernelImpl")
+    _check_mixed(kinds[0], kinds[1:])
     n, channels = input.shape[:2]
     per = channels // groups
     view = (n, groups, per, math.prod(input.shape[2:]))
@@ -595,7 +635,8 @@ def rms_norm(
     """input / sqrt(mean of input^2 + eps) * weight, over the last dimensions; `eps` is the
     dtype's by default.
     """
-    shape = _check_layer(input, normalized_shape, {"weight": weight}, "*")
+    shape, kinds = _sizes(normalized_shape), kinds_of("rms_norm", input=input, weight=weight)
+    _check_layer(kinds[0], shape, {"weight": kinds[1]}, "*")
     d = FROM_NUMPY[input._data.dtype]
     if not (d.is_floating_point or d.is_complex):
         raise NotImplementedError(f"\"rms_norm\" not implemented for '{scalar_name(d)}'")
