@@ -201,7 +201,7 @@ isneginf = elementwise(
     doc="Whether each element is -infinity.",
 )
 isreal = elementwise(
-    lambda x, /: x.imag == 0 if x.dtype.kind == "c" else x == x,
+    lambda x, /: x.imag == 0 if x.dtype.kind == "c" else (x == x) | True,
     promote=MOVE,
     name="isreal",
     inplace=False,
