@@ -639,7 +639,7 @@ def _of_probabilities(
         )
     constant("nll_loss_forward", "weight", weight)
     kinds = kinds_of("cross_entropy", input=input, weight=weight)
-    check_class_weight(*kinds, classes, "cross_entropy: ")
+    check_class_weight(*kinds, classes, "cross_entropy: ")  # type: ignore[call-arg]
     if smoothing > 0:
         target = target * (1 - smoothing) + smoothing / classes
     log_p = input.log_softmax(axis)
