@@ -486,7 +486,10 @@ def likelihood_back(g, x_shape, target, weight, reduction, ignore_index):  # typ
     g = g.reshape(places.shape) if reduction == "none" else g
     if reduction == "mean":
         g = g / (_count(places) if weights is None else np.add.reduce(weights, axis=None))
-    g = np.broadcast_to(-g, places.shape) if weights is None else -g * weights
+    if weights is None:
+        g = np.broadcast_to(-g, places.shape)
+    else:  # nothing where the target is ignored, even if all are and the mean is nan
+        g = np.where(weights == 0, weights, -g * weights)
     return put_along(g[:, None], safe[:, None], 1, shape).reshape(x_shape)
 
 
