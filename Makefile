@@ -33,8 +33,9 @@ test: $(VENV)/dev            ## all tests, without torch
 fast: $(VENV)/dev            ## a quick look while working
 	$(BIN)/python -m pytest -x -n 2 -m "not slow" tests/test_conventions.py tests/test_autograd.py tests/test_printing.py
 
-parity: $(VENV)/parity       ## against torch: its operator database
+parity: $(VENV)/parity       ## against torch: its operator database and the golden files
 	$(BIN)/python tools/parity.py --write docs/parity.md
+	$(BIN)/python tools/golden.py --check
 
 golden: $(VENV)/parity       ## write the golden files anew from torch
 	$(BIN)/python tools/golden.py

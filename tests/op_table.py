@@ -126,6 +126,38 @@ def arrays_in(x: Any) -> list[np.ndarray]:
     return found
 
 
+# Functions that differ from torch where there are no elements, and why.
+UNLIKE_AT_EDGES = {
+    "pixel_unshuffle": "torch leaves the shape as it was",
+    "Tensor.is_contiguous": "torch calls an empty tensor channels_last only if it was made so",
+    "index_fill": "torch reads beyond an empty index",
+    "linalg.tensorsolve": "torch checks the shapes only if there are elements",
+    "linalg.pinv": "torch checks that the matrix is square only if there are elements",
+    "linalg.cond": "torch checks that the matrix is square only if there are elements",
+    "linalg.matrix_rank": "torch checks that the matrix is square only if there are elements",
+    "cholesky": "torch checks that the matrix is square only if there are elements",
+    "lu_unpack": "torch's result is uninitialised",
+    "nn.functional.multi_margin_loss": "torch's result is uninitialised",
+    "nn.functional.multilabel_margin_loss": "torch's result is uninitialised",
+    "nn.functional.batch_norm": "torch checks the statistics only if there are elements",
+    "batch_norm": "torch checks the statistics only if there are elements",
+    "native_batch_norm": "torch checks the statistics only if there are elements",
+    "nn.functional.scaled_dot_product_attention": "torch checks masks only if there are elements",
+    "nn.functional.adaptive_avg_pool1d": "torch gives the mean of nothing for one output",
+    "nn.functional.adaptive_avg_pool2d": "torch gives the mean of nothing for one output",
+    "nn.functional.adaptive_avg_pool3d": "torch gives the mean of nothing for one output",
+    "nn.functional.adaptive_max_pool1d": "torch lets an unbatched input have no channels",
+    "nn.functional.adaptive_max_pool2d": "torch lets an unbatched input have no channels",
+    "nn.functional.adaptive_max_pool3d": "torch lets an unbatched input have no channels",
+    "trapezoid": "torch checks the points only if there are elements",
+}
+
+
+def has_edges(row: Row) -> bool:
+    """Whether a row is held to what torch gives at its edges; only then is that recorded."""
+    return row.values and row.name not in UNLIKE_AT_EDGES
+
+
 def edges(row: Row, dtype: str) -> Iterator[tuple[tuple, dict]]:
     """The first samples with arrays of no dimension, of no rows, and of no columns instead."""
     seen = set()

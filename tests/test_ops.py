@@ -21,6 +21,7 @@ from .op_table import (
     edges,
     find,
     fingerprint,
+    has_edges,
     numpy_dtype,
     samples_of,
     show,
@@ -40,31 +41,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning"
 )  # torch's own, as for casts that drop the imaginary part
 ORDINARY_ERRORS = (RuntimeError, IndexError, ValueError, TypeError)
-# Functions that differ from torch where there are no elements, and why.
-UNLIKE_AT_EDGES = {
-    "pixel_unshuffle": "torch leaves the shape as it was",
-    "Tensor.is_contiguous": "torch calls an empty tensor channels_last only if it was made so",
-    "index_fill": "torch reads beyond an empty index",
-    "linalg.tensorsolve": "torch checks the shapes only if there are elements",
-    "linalg.pinv": "torch checks that the matrix is square only if there are elements",
-    "linalg.cond": "torch checks that the matrix is square only if there are elements",
-    "linalg.matrix_rank": "torch checks that the matrix is square only if there are elements",
-    "cholesky": "torch checks that the matrix is square only if there are elements",
-    "lu_unpack": "torch's result is uninitialised",
-    "nn.functional.multi_margin_loss": "torch's result is uninitialised",
-    "nn.functional.multilabel_margin_loss": "torch's result is uninitialised",
-    "nn.functional.batch_norm": "torch checks the statistics only if there are elements",
-    "batch_norm": "torch checks the statistics only if there are elements",
-    "native_batch_norm": "torch checks the statistics only if there are elements",
-    "nn.functional.scaled_dot_product_attention": "torch checks masks only if there are elements",
-    "nn.functional.adaptive_avg_pool1d": "torch gives the mean of nothing for one output",
-    "nn.functional.adaptive_avg_pool2d": "torch gives the mean of nothing for one output",
-    "nn.functional.adaptive_avg_pool3d": "torch gives the mean of nothing for one output",
-    "nn.functional.adaptive_max_pool1d": "torch lets an unbatched input have no channels",
-    "nn.functional.adaptive_max_pool2d": "torch lets an unbatched input have no channels",
-    "nn.functional.adaptive_max_pool3d": "torch lets an unbatched input have no channels",
-    "trapezoid": "torch checks the points only if there are elements",
-}
 TABLE = [
     (family, key, row)
     for family, rows in families().items()
@@ -356,7 +332,7 @@ def with_out(row: Row, sample: tuple) -> Any:
     return result
 
 
-@each_row(lambda row: row.values and row.name not in UNLIKE_AT_EDGES)
+@each_row(has_edges)
 def test_edges(family: str, key: str, row: Row):
     """Arrays of no dimension and of no elements give what they give in torch.
 

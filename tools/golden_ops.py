@@ -27,7 +27,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import chainrule
 from tests import golden_ops
-from tests.op_table import Row, differentiable, each, edges, find, fingerprint, samples_of, show
+from tests.op_table import (
+    Row,
+    differentiable,
+    each,
+    edges,
+    find,
+    fingerprint,
+    has_edges,
+    samples_of,
+    show,
+)
 from tests.rows import families
 
 warnings.simplefilter("ignore")
@@ -201,7 +211,7 @@ def record(row: Row) -> tuple[dict, list[str]]:
             else []
         )
         entry["shares"] = [shares_memory(row, s) for s in samples]
-        entry["edges"] = [at_edge(row, s) for s in edges(row, main)] if row.values else []
+        entry["edges"] = [at_edge(row, s) for s in edges(row, main)] if has_edges(row) else []
         if row.grad:
             entry["nodes"] = [node_of(row, s, main) for s in samples]
     problems += wrong_errors(row)
