@@ -60,20 +60,20 @@ ELEMENTWISE = sorted({t.partition("(")[0] for t in OPTIMIZERS} - {"LBFGS", "Adaf
 def test_long_parameters_go_in_pieces(name):
     """A parameter longer than a piece is treated as its parts are."""
     rng = np.random.default_rng(0)
-    start, slope = (rng.standard_normal((3, 20_000)).astype("f4") for _ in range(2))
+    start, slope = (rng.standard_normal((3, 40_000)).astype("f4") for _ in range(2))
     whole = nn.Parameter(torch.tensor(start))
     strided = nn.Parameter(torch.tensor(np.repeat(start, 2, axis=1))[:, ::2])
-    parts = [nn.Parameter(torch.tensor(row[:9000])) for row in start]
+    parts = [nn.Parameter(torch.tensor(row[:33_000])) for row in start]
     optimizers = [getattr(torch.optim, name)(p) for p in ([whole], [strided], parts)]
     for _ in range(3):
         whole.grad, strided.grad = torch.tensor(slope), torch.tensor(slope)
         for p, row in zip(parts, slope, strict=True):
-            p.grad = torch.tensor(row[:9000])
+            p.grad = torch.tensor(row[:33_000])
         for o in optimizers:
             o.step()
     assert torch.equal(whole, strided)
     for p, row in zip(parts, whole.detach(), strict=True):
-        assert torch.equal(p, row[:9000])
+        assert torch.equal(p, row[:33_000])
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)

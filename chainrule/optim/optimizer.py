@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from ..autograd.modes import enable_grad
-from ..dtypes import HALVES
+from ..dtypes import F32, F64, HALVES
 from ..ops.define import storage_array, wrap
 from ..tape import state, storage_of
 from ..tensor import RemovableHandle, Tensor
 
-BLOCK = 1 << 14
+BLOCK = 1 << 15
 HOOKS = (
     "_optimizer_step_pre_hooks",
     "_optimizer_step_post_hooks",
@@ -403,30 +403,32 @@ def advance(own: dict) -> float:
     return float(t._data)
 
 
-def gradient(p: Any, group: dict) -> Any:
-    """A parameter's gradient, its sign changed where the aim is to maximize."""
-    g = p._grad._data
-    return -g if group["maximize"] else g
-
-
 def apply(rule: Callable, p: Any, g: Any, tensors: Iterable, *settings: Any) -> None:
     """Run `rule(p, g, *state, *settings)` on the arrays of a parameter, its gradient and its state;
     note the write.
     """
-    data = storage_array(p)
-    arrays = [data, g, *[storage_array(t) for t in tensors]]
-    kind = data.dtype
-    if kind.kind == "c":
+    data = p._data
+    simple = data.ndim and (data.dtype is F32 or data.dtype is F64)
+    if simple and data.size <= BLOCK:
+        rule(data, g, *[t._data for t in tensors], *settings)
+    else:
+        _apply_to_any(rule, [storage_array(p), g, *map(storage_array, tensors)], settings)
+    storage_of(p).bump()
+
+
+def _apply_to_any(rule: Callable, arrays: list, settings: tuple) -> None:
+    """Run a rule on arrays of any dtype and length."""
+    data = arrays[0]
+    if data.dtype.kind == "c":
         arrays = [as_real(a) for a in arrays]
     elif not data.ndim:
         arrays = [a.reshape(1) for a in arrays]
-    if kind in HALVES:
+    if data.dtype in HALVES:
         _widened(rule, arrays, settings)
     elif data.size > BLOCK:
         _in_blocks(rule, arrays, settings)
     else:
         rule(*arrays, *settings)
-    storage_of(p).bump()
 
 
 def as_real(a: Any) -> Any:
@@ -460,11 +462,16 @@ class Elementwise(Optimizer):
         """
         loss = evaluated(closure)
         for group in self.param_groups:
-            update = self.updater(group, self.state)
-            for p in group["params"]:
-                if p._grad is not None:
-                    state.run(update, p, gradient(p, group))
+            state.run(self._update, group)
         return loss
+
+    def _update(self, group: dict) -> None:
+        """Update the parameters of a group that have gradients."""
+        update, downhill = self.updater(group, self.state), not group["maximize"]
+        for p in group["params"]:
+            grad = p._grad
+            if grad is not None:
+                update(p, grad._data if downhill else -grad._data)
 
     def updater(self, group: dict, states: Any) -> Callable:
         """A function (parameter, gradient array) that updates one parameter with the group's
