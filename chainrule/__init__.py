@@ -84,6 +84,7 @@ from .ops.activation import selu as selu
 from .ops.activation import softmax as softmax
 from .ops.activation import threshold as threshold
 from .ops.adaptive import adaptive_avg_pool1d as adaptive_avg_pool1d
+from .ops.adaptive import adaptive_max_pool1d_with_indices as adaptive_max_pool1d
 from .ops.assign import fill as fill
 from .ops.assign import index_put as index_put
 from .ops.assign import masked_fill as masked_fill

@@ -20,9 +20,9 @@ from .ops.factorizations import qr as qr
 from .ops.factorizations import svd as svd
 from .ops.factorizations import svdvals as svdvals
 from .ops.linalg import LinAlgError as LinAlgError
+from .ops.linalg import _diagonal as diagonal
 from .ops.linalg import cond as cond
 from .ops.linalg import linalg_cross as cross
-from .ops.linalg import linalg_diagonal as diagonal
 from .ops.linalg import matrix_norm as matrix_norm
 from .ops.linalg import matrix_power as matrix_power
 from .ops.linalg import matrix_rank as matrix_rank

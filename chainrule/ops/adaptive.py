@@ -20,6 +20,13 @@ from .windows import refuse
 FEW = 4  # elements that are added one by one, sooner than by np.add.reduceat
 
 
+def along(x: Any, places: Any, axis: int) -> Any:
+    """x[places] along `axis` (negative)."""
+    if type(x) is np.ndarray:
+        return x.take(places, axis)
+    return x[(..., places, *(slice(None),) * (-1 - axis))]
+
+
 @primitive(linear=True)
 def segments(x: Any, /, starts: Any, stops: Any, axis: int) -> Any:
     """Sums of x[start:stop] along `axis` (negative), one for each pair of the
@@ -31,7 +38,9 @@ def segments(x: Any, /, starts: Any, stops: Any, axis: int) -> Any:
         return _sum_of_few(x, starts, lengths, longest, axis)
     beyond = np.zeros(_resized(x.shape, 1, axis), x.dtype)
     out = np.add.reduceat(
-        np.concatenate([x, beyond], axis), np.stack((starts, stops), 1).reshape(-1), axis
+        np.concatenate([x, beyond], axis),
+        np.stack((starts, stops), 1).reshape(-1),
+        axis,
     )
     out = out[(..., slice(None, None, 2), *(slice(None),) * (-1 - axis))]
     return out if lengths.all() else out * column(lengths > 0, axis, x.dtype)
@@ -106,12 +115,11 @@ def adaptive_largest(x: Any, /, size: Sizes) -> Any:
     places = np.broadcast_to(np.arange(math.prod(image)).reshape(image), x.shape)
     for axis, m in reversed(list(enumerate(size, -len(size)))):
         starts, stops = shares(x.shape[axis], m)
-        behind = (slice(None),) * (-1 - axis)
         seen, where = x, places
-        x, places = seen[(..., starts, *behind)], where[(..., starts, *behind)]
+        x, places = along(seen, starts, axis), along(where, starts, axis)
         for step in range(1, int((stops - starts).max(initial=0))):
-            at = (..., np.minimum(starts + step, stops - 1), *behind)
-            x, places = outdone(x, places, seen[at], where[at])
+            at = np.minimum(starts + step, stops - 1)
+            x, places = outdone(x, places, along(seen, at, axis), along(where, at, axis))
     return (x, places), places
 
 
@@ -216,7 +224,8 @@ def _adaptive_maximum(dims: int, of: str) -> tuple[Callable, Callable]:
         return _adaptive(1, input, _adaptive_size(name, input, output_size))
 
     doc = f"The largest elements of {of} in parts, `output_size` of them; None keeps a size."
-    return publish(largest, name, doc), publish(with_indices, f"{name}_with_indices", doc)
+    also = "torch.adaptive_max_pool1d" if dims == 1 else ""  # torch's own returns the places too
+    return publish(largest, name, doc), publish(with_indices, f"{name}_with_indices", doc, also)
 
 
 adaptive_avg_pool1d = _adaptive_mean(1, "signals")

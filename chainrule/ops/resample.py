@@ -20,11 +20,13 @@ from .adaptive import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
+    along,
     column,
     segments,
     turned_bounds,
 )
 from .define import HALF, MOVE, function, op, scalar_name, wrap
+from .norm import reuse
 
 Taps = tuple[Any, Any]  # places and weights, each (taps, size); no weights: one tap of weight 1
 
@@ -133,14 +135,13 @@ def smooth(kernel: Callable, reach: int) -> Callable:
 def resampled(x: Any, /, plan: tuple) -> Any:
     """`x` with each axis of the plan (axis, places, weights) made of its taps."""
     for axis, places, weights in plan:
-        behind = (slice(None),) * (-1 - axis)
         if weights is None:
-            x = x[(..., places[0], *behind)]
+            x = along(x, places[0], axis)
             continue
         total = None
         for place, weight in zip(places, weights, strict=True):
-            part = x[(..., place, *behind)] * column(weight, axis, x.dtype)
-            total = part if total is None else total + part
+            part = reuse(np.multiply, along(x, place, axis), column(weight, axis, x.dtype))
+            total = part if total is None else reuse(np.add, total, part)
         x = total
     return x
 
@@ -148,16 +149,15 @@ def resampled(x: Any, /, plan: tuple) -> Any:
 def resampled_bytes(x: Any, plan: tuple) -> Any:
     """`resampled` for uint8, as torch does it: weights as 16-bit fractions, each axis rounded."""
     for axis, places, weights in plan:
-        behind = (slice(None),) * (-1 - axis)
         if weights is None:
-            x = x[(..., places[0], *behind)]
+            x = x.take(places[0], axis)
             continue
         weights = _merged(places, weights.astype(np.float64))
         bits = _fraction_bits(float(weights.max(initial=0)))
         whole = np.trunc(weights * 2**bits + np.copysign(0.5, weights))
         total = np.full((), 1 << (bits - 1), np.int64)
         for place, weight in zip(places, whole, strict=True):
-            total = total + x[(..., place, *behind)] * column(weight, axis, np.int64)
+            total = total + x.take(place, axis) * column(weight, axis, np.int64)
         x = np.clip(total >> bits, 0, 255).astype(np.uint8)
     return x
 

@@ -134,6 +134,8 @@ def _corners(x_shape: tuple, grid: Any, mode: str, padding: str, align: bool) ->
 
 def _found(x: Any, flat: Any) -> Any:
     """What stands at places (n, positions) of images (n, c, size): (n, c, positions)."""
+    if type(x) is type(flat) is np.ndarray and len(x):
+        return np.concatenate([image.take(at, 1)[None] for image, at in zip(x, flat, strict=True)])
     shape = (x.shape[0], x.shape[1], flat.shape[1])
     return np.take_along_axis(x, np.broadcast_to(flat[:, None], shape), 2)
 
@@ -269,7 +271,11 @@ def _sample(x: Any, grid: Any, mode: str, padding: str, align: bool) -> Any:
 
 @function(method=False)
 def grid_sampler(
-    input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool
+    input: Any,
+    grid: Any,
+    interpolation_mode: int,
+    padding_mode: int,
+    align_corners: bool,
 ) -> Any:
     """`nn.functional.grid_sample` with modes given as numbers."""
     return _sample(input, grid, MODES[interpolation_mode], PADDINGS[padding_mode], align_corners)
@@ -277,7 +283,11 @@ def grid_sampler(
 
 @function(method=False)
 def grid_sampler_2d(
-    input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool
+    input: Any,
+    grid: Any,
+    interpolation_mode: int,
+    padding_mode: int,
+    align_corners: bool,
 ) -> Any:
     """`nn.functional.grid_sample` of images with modes given as numbers."""
     return grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)
@@ -285,7 +295,11 @@ def grid_sampler_2d(
 
 @function(method=False)
 def grid_sampler_3d(
-    input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool
+    input: Any,
+    grid: Any,
+    interpolation_mode: int,
+    padding_mode: int,
+    align_corners: bool,
 ) -> Any:
     """`nn.functional.grid_sample` of volumes with modes given as numbers."""
     return grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)
@@ -305,7 +319,12 @@ def _base(size: tuple, align: bool, dtype: Any) -> Any:
     return rows.reshape(-1, len(size) + 1).astype(dtype)
 
 
-@op(namespace="primitive", method=False, linear=True, node="AffineGridGeneratorBackward0")
+@op(
+    namespace="primitive",
+    method=False,
+    linear=True,
+    node="AffineGridGeneratorBackward0",
+)
 def affine_places(x: Any, /, base: Any, size: tuple) -> Any:
     """The places to which affine maps (n, axes, axes + 1) take the elements of an image."""
     places = np.matmul(base, x.swapaxes(1, 2))
