@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 BOOL, INTEGER, FLOATING, COMPLEX = range(4)
@@ -29,9 +28,11 @@ class dtype:
         "numpy",
     )
 
-    def __init__(self, name: str, scalar: type, category: int) -> None:
-        self.name, self.numpy, self.category = name, np.dtype(scalar), category
-        self.itemsize = self.numpy.itemsize
+    def __init__(self, name: str, scalar: type | None, category: int) -> None:
+        self.name, self.category = name, category
+        if scalar is not None:
+            self.numpy = np.dtype(scalar)
+            self.itemsize = self.numpy.itemsize
         self.is_floating_point, self.is_complex = category == FLOATING, category == COMPLEX
         self.is_signed = name not in ("bool", "uint8")
 
@@ -50,6 +51,28 @@ class dtype:
         return {complex64: float32, complex128: float64}.get(self, self)
 
 
+class _Bfloat16(dtype):
+    """bfloat16 until it is used for the first time: NumPy knows it from ml_dtypes, whose import
+    takes 6 ms.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("bfloat16", None, FLOATING)
+        self.itemsize = 2
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "numpy":
+            raise AttributeError(f"torch.bfloat16 has no attribute {name!r}")
+        import ml_dtypes
+
+        self.numpy, self.__class__ = np.dtype(ml_dtypes.bfloat16), dtype  # type: ignore[assignment]
+        FROM_NUMPY[self.numpy], HALVES[self.numpy] = self, F32
+        return self.numpy
+
+
+_Bfloat16.__name__ = _Bfloat16.__qualname__ = "dtype"
 bool_ = dtype("bool", np.bool_, BOOL)
 uint8 = dtype("uint8", np.uint8, INTEGER)
 int8 = dtype("int8", np.int8, INTEGER)
@@ -57,7 +80,7 @@ int16 = short = dtype("int16", np.int16, INTEGER)
 int32 = int_ = dtype("int32", np.int32, INTEGER)
 int64 = long = dtype("int64", np.int64, INTEGER)
 float16 = half = dtype("float16", np.float16, FLOATING)
-bfloat16 = dtype("bfloat16", ml_dtypes.bfloat16, FLOATING)
+bfloat16 = _Bfloat16()
 float32 = float_ = dtype("float32", np.float32, FLOATING)
 float64 = double = dtype("float64", np.float64, FLOATING)
 complex64 = cfloat = dtype("complex64", np.complex64, COMPLEX)
@@ -77,11 +100,11 @@ ALL = (
     complex64,
     complex128,
 )
-FROM_NUMPY = {d.numpy: d for d in ALL}
+FROM_NUMPY = {d.numpy: d for d in ALL if d is not bfloat16}  # bfloat16 enters when it is used
 BY_NAME = {d.name: d for d in ALL}
 F32, F64, I64, BOOL_NP = float32.numpy, float64.numpy, int64.numpy, bool_.numpy
 C64, C128 = complex64.numpy, complex128.numpy
-HALVES = {float16.numpy: F32, bfloat16.numpy: F32}
+HALVES = {float16.numpy: F32}  # bfloat16 likewise
 PYTHON_TYPES = {bool: bool_, int: int64, float: float64, complex: complex128}
 
 
@@ -136,7 +159,7 @@ def of(array: Any) -> dtype:
 
 def from_numpy(d: np.dtype) -> dtype:
     """The `dtype` that stands for NumPy's `d`."""
-    found = FROM_NUMPY.get(d)
+    found = FROM_NUMPY.get(d) or (bfloat16 if d == bfloat16.numpy else None)
     if found is None:
         raise TypeError(
             f"can't convert np.ndarray of type {d}. The only supported types are: float64, float32,"
@@ -258,6 +281,8 @@ class finfo(_Info):
 
     def __init__(self, type: dtype | None = None) -> None:
         super().__init__(type, (FLOATING, COMPLEX), "finfo")
+        import ml_dtypes
+
         info = ml_dtypes.finfo(self._of.to_real().numpy)
         self.eps, self.max, self.min = float(info.eps), float(info.max), float(info.min)
         self.tiny = self.smallest_normal = float(info.tiny)

@@ -215,15 +215,16 @@ class AccumulateGrad(Node):
 
 def record(op: Any, shape: tuple, dtype: Any, edges: tuple, index: tuple, args: tuple) -> Node:
     """A new node of operator `op` for an output of that shape and NumPy dtype."""
-    node = Node()
-    node.op, node.edges, node.index, node.args = op, edges, index, args
-    node.shape, node.dtype, node.seq, node.more = shape, dtype, tick(), None
+    node = Node()  # assigned by twos and threes: longer ones build a tuple first
+    node.op, node.edges, node.index = op, edges, index
+    node.args, node.shape, node.dtype = args, shape, dtype
+    node.seq, node.more = tick(), None
     frame = _getframe(2)
-    file = frame.f_code.co_filename
-    while file not in OUTSIDE:
-        frame = (file in INSIDE and frame.f_back) or outside(frame)
-        file = frame.f_code.co_filename
-    node.code, node.lasti = frame.f_code, frame.f_lasti
+    code = frame.f_code
+    while code.co_filename not in OUTSIDE:
+        frame = (code.co_filename in INSIDE and frame.f_back) or outside(frame)
+        code = frame.f_code
+    node.code, node.lasti = code, frame.f_lasti
     return node
 
 

@@ -21,7 +21,7 @@ from . import devices, display, dtypes, errors
 from .autograd import reverse
 from .ops import define
 from .storage import Storage
-from .tape import AccumulateGrad, RemovableHandle, state
+from .tape import AccumulateGrad, RemovableHandle, new, state
 
 
 class Size(tuple):
@@ -509,7 +509,7 @@ class Tensor(metaclass=_TensorMeta):
             )
         if id(self) in memo:
             return memo[id(self)]
-        t = define.new(type(self))
+        t = new(type(self))
         t._data, t._node, t._index, t._storage, t._base = (
             define.storage_array(self).copy(),
             None,
@@ -561,7 +561,7 @@ def _user_attributes(t: Tensor, memo: dict | None) -> dict:
 
 def _rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict) -> Tensor:
     array = array.view(dtypes.from_numpy(array.dtype).numpy)  # pickles make dtypes of their own
-    t = define.new(cls)
+    t = new(cls)
     t._data, t._node, t._index, t._storage, t._base = array, None, 0, None, None
     t.__dict__.update(attributes)
     return t.requires_grad_(requires_grad)

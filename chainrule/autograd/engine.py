@@ -125,62 +125,63 @@ class Walk:
     def start(self, buffer: dict) -> None:
         """Run all nodes that receive something, the youngest first, then the leaves."""
         ready, leaves = self.queues(buffer)
-        special = self.create or self.targets is not None
-        following: Any = None
-        while ready or following is not None:
+        special, retain = self.create or self.targets is not None, self.retain
+        following: Any = None  # the node that is next if none in `ready` is younger, and ...
+        held: Any = None  # ... its cotangent
+        while True:
             if following is None:
+                if not ready:
+                    break
                 node = heappop(ready)[1]
+                g = buffer.pop(node)
             elif ready:
+                buffer[following] = held
                 node = heappushpop(ready, (-following.seq, following))[1]
-                following = None
+                g, following = buffer.pop(node), None
             else:
-                node, following = following, None
-            g = buffer.pop(node)
+                node, g, following = following, held, None
             simple, args, dtype = node.op.simple, node.args, node.dtype
-            usual = simple is not None and node.more is None and (dtype is F32 or dtype is F64)
-            if special or not usual:
+            usual = simple is not None and args is not None and node.more is None
+            if special or not usual or (dtype is not F32 and dtype is not F64):
                 self.deliver(self.pull(node, g), node.edges, node.index, buffer, ready, leaves)
                 continue
-            if args is None:
-                raise FreedGraphError(node.name(), node.line)
             rules, plain, saving = simple
             if saving:
                 if last[0] > node.seq:
                     node.check()
-                if not self.retain:
+                if not retain:
                     node.args = None
-            if plain:
-                if not g.ndim and node.shape and broadcast(node):
-                    g = expand(g, node.shape)
-            elif g.shape != node.shape:
+            whole_needed = not plain or (not g.ndim and node.shape and broadcast(node))
+            if whole_needed and g.shape != node.shape:
                 g = expand(g, node.shape)
-            if len(node.edges) == 1:
-                todo: Any = ((args, rules[0], node.edges[0], node.index[0]),)
-            else:
-                todo = zip(args, rules, node.edges, node.index)  # noqa: B905 (numbers have no edge)  # type: ignore[assignment]
-            for a, rule, e, i in todo:
+            edges, k = node.edges, -1
+            args = (args,) if len(edges) == 1 else args
+            for e in edges:
+                k += 1  # quicker than `enumerate` for one or two
+                a = args[k]
                 if a is None:
                     continue
-                gi = rule(g, *a)
+                gi = rules[k](g, *a)
                 if type(gi) is float32 and e.dtype is F32:
                     pass  # a number broadcasts to any shape
                 elif gi.shape != e.shape or gi.dtype is not e.dtype:
                     if e.op.outputs != 1:
-                        self.deliver((gi,), (e,), (i,), buffer, ready, leaves)
+                        self.deliver((gi,), (e,), (node.index[k],), buffer, ready, leaves)
                         continue
                     gi = fit(gi, e.shape, e.dtype)
-                old = buffer.get(e)
-                if old is not None:
-                    buffer[e] = old + gi
-                    continue
-                buffer[e] = gi
-                if type(e) is AccumulateGrad:
+                if e is following:
+                    held = held + gi
+                elif e in buffer:
+                    buffer[e] = buffer[e] + gi
+                elif type(e) is AccumulateGrad:
                     leaves.append(e)
+                    buffer[e] = gi
                 elif following is None:
-                    following = e
+                    following, held = e, gi
                 else:
                     heappush(ready, (-e.seq, e))
-        gi = old = g = None  # accumulate_grad counts who holds an array
+                    buffer[e] = gi
+        gi = held = g = None  # accumulate_grad counts who holds an array
         self.finish(leaves, buffer, special)
 
     def queues(self, buffer: dict) -> tuple[list, list]:
@@ -227,6 +228,8 @@ class Walk:
         """Cotangents of a node's inputs, with hooks, targets, double backward, several outputs and
         half types.
         """
+        if node.op.rules and not node.op.picks:
+            node.op.read_rules()
         g = whole(node, g)
         if node.more is not None and "hooks" in node.more:
             g = run_hooks(node, g)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes
-from ..ops.define import new, storage_array, wrap
-from ..tape import storage_of
+from ..ops.define import storage_array, wrap
+from ..tape import new, storage_of
 from ..tensor import Tensor, _TensorMeta
 
 NO_SHAPE = (

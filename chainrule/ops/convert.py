@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from .. import devices, dtypes
@@ -24,7 +23,7 @@ from ..errors import not_a_tensor
 from ..namespace import channels_last, channels_last_3d, contiguous_format, preserve_format, strided
 from .define import MOVE, Tensor, function, op, storage_array, wrap
 
-F16, BF16 = dtypes.float16.numpy, dtypes.bfloat16.numpy
+F16 = dtypes.float16.numpy
 Tensor.layout = strided
 
 # -- numbers ---------------------------------------------------------------------------------------
@@ -58,7 +57,9 @@ CPP_NAMES = {
 
 
 FLOAT_LIMITS = {
-    d: float(ml_dtypes.finfo(d.numpy).max) for d in dtypes.ALL if d.category == FLOATING
+    d: float(np.finfo(d.numpy).max) if d is not dtypes.bfloat16 else (2 - 2**-7) * 2.0**127
+    for d in dtypes.ALL
+    if d.category == FLOATING
 }
 INTEGER_LIMITS = {
     d: (int(np.iinfo(d.numpy).min) or -int(np.iinfo(d.numpy).max), int(np.iinfo(d.numpy).max))

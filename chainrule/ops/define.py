@@ -31,7 +31,7 @@ from ..arrays.duck import Duck, highest
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import LeafInPlaceError, bad_dim, not_a_tensor
 from ..storage import tick
-from ..tape import AccumulateGrad, Ending, Node, new, quiet, record, state, storage_of
+from ..tape import AccumulateGrad, Ending, Node, quiet, record, state, storage_of
 
 SAME, FLOAT, BOOLEAN, HALF, MOVE = "same", "float", "boolean", "half", "move"
 PUBLIC = {"x": "input", "y": "other"}
@@ -56,17 +56,17 @@ FAST = {
     np.greater_equal: operator.ge,
 }
 INTEGER_LIMITS = {d: (np.iinfo(d).min, np.iinfo(d).max) for d in FROM_NUMPY if d.kind in "iu"}
-DERIVED = ("names", "shapes", "picks", "saving", "simple", "right", "left", "_node")
 MISSING = object()
 OF_NUMBERS = ("add", "sub", "mul", "div")  # elementwise operators that take two numbers, too
 OPS: dict[str, Op] = {}
 Tensor: Any = None
+blank: Callable  # makes a tensor with nothing in it
 
 
 def bind_tensor(cls: type) -> None:
     """Tell the operators which class wraps their results."""
-    global Tensor
-    Tensor = cls
+    global Tensor, blank
+    Tensor, blank = cls, functools.partial(object.__new__, cls)
 
 
 class Op:
@@ -149,33 +149,36 @@ class Op:
         """
         missing = 0 if joint or not rules or self.n > 2 else self.n - len(rules)
         self.joint, self.rules = joint, (*rules, *(None,) * missing)
-        for name in DERIVED:
-            self.__dict__.pop(name, None)
+        self.picks: tuple = ()  # unknown until `read_rules`, as are `simple` and `saving`
+        self.simple: Any = None
+        self.saving = True
+        self._node = None
 
-    def __getattr__(self, name: str) -> Any:
-        if name not in DERIVED:
-            raise AttributeError(f"operators have no {name!r}")
-        self._read_rules()
-        return self.__dict__[name]
+    @property
+    def names(self) -> tuple:
+        """For each rule the names it asks for after g."""
+        return tuple([_wanted(r) for r in self.rules])
 
-    def _read_rules(self) -> None:
-        """Work out, at the first use, what the rules' parameter names ask for."""
-        self.names = tuple(_wanted(r) for r in self.rules)
+    def read_rules(self) -> tuple:
+        """Work out, at the first use, what the rules' parameter names ask for; returns the
+        picks.
+        """
+        wanted = self.names
         tensors, rest = self.params[: self.n], self.params[self.n :]
         order = (*tensors, "out", "extra", "needs", *rest, *(f"{p}_shape" for p in tensors))
         places = {p: i for i, p in enumerate(order)}
-        self.shapes = any(n.endswith("_shape") for names in self.names for n in names)
-        self.picks = tuple(_picker([places[n] for n in names]) for names in self.names)
-        self.saving = self.keeps or any(places[n] <= self.n for names in self.names for n in names)
+        self.shapes = any(n.endswith("_shape") for names in wanted for n in names)
+        self.picks = tuple(_picker([places[n] for n in names]) for names in wanted)
+        self.saving = self.keeps or any(places[n] <= self.n for names in wanted for n in names)
         simple = self.rules and self.outputs == 1 and not self.joint and not self.variadic
         self.simple = (self.rules, self.plain, self.saving) if simple else None
-        self._node = None
         self.right = self.left = self
         if self.scalar_nodes:
             self.right, self.left = (
                 self._named(self.scalar_nodes[0]),
                 self._named(self.scalar_nodes[-1]),
             )
+        return self.picks
 
     def _named(self, node: str) -> Op:
         """This operator under the name its nodes have when a number stands on the right or on the
@@ -360,18 +363,19 @@ class Op:
         if True not in needs:
             return
         value = tuple([t._data for t in outs]) if self.outputs != 1 else outs[0]._data
+        picks = self.picks or self.read_rules()
         given = (arrays,) if self.variadic else tuple(arrays)
         values = (*given, value, extra, needs, *params)
         if self.shapes:
             values += tuple([_shape(a) for a in given])
         if self.joint:
-            pick = self.picks[0]
+            pick = picks[0]
             args = (pick(values) if pick else (),)
         else:
             args = tuple(  # type: ignore[assignment]
                 [
                     None if rule is None or not need else pick(values) if pick else ()
-                    for rule, pick, need in zip(self.rules, self.picks, needs, strict=False)
+                    for rule, pick, need in zip(self.rules, picks, needs, strict=False)
                 ]
             )
             if args.count(None) == len(args):
@@ -431,13 +435,19 @@ def _wanted(rule: Callable | None) -> tuple:
     return code.co_varnames[1 : code.co_argcount]
 
 
+TAKE_FIRST, TAKE_SECOND = operator.itemgetter(slice(0, 1)), operator.itemgetter(slice(1, 2))
+TAKE = {0: TAKE_FIRST, 1: TAKE_SECOND}  # the commonest, which the hot path does by itself
+
+
 def _picker(places: list[int]) -> Callable | None:
     """A function in C from the tuple of all values to the tuple of those at `places`; None for no
     places.
     """
     if len(places) > 1:
         return operator.itemgetter(*places)
-    return operator.itemgetter(slice(places[0], places[0] + 1)) if places else None
+    if not places:
+        return None
+    return TAKE.get(places[0]) or operator.itemgetter(slice(places[0], places[0] + 1))
 
 
 def _cast(a: Any, target: np.dtype) -> Any:
@@ -502,8 +512,9 @@ def broadcast_error(shapes: Sequence) -> RuntimeError | None:
 
 def wrap(a: Any) -> Any:
     """A tensor around an array, without history."""
-    t = new(Tensor)
-    t._data, t._node, t._index, t._storage, t._base = a, None, 0, None, None
+    t = blank()
+    t._data, t._index = a, 0
+    t._node = t._storage = t._base = None
     return t
 
 
@@ -608,7 +619,7 @@ SINGLES: dict[Any, Any] = {}
 DOUBLES: dict[Any, Any] = {}
 FIRST, FIRSTS = (0,), (0, 0)
 PLAIN = frozenset(
-    (int, float, bool, str, tuple, type(None), *(type(d.numpy) for d in dtypes.ALL))
+    (int, float, bool, str, tuple, type(None), *(type(d) for d in FROM_NUMPY))
 )  # types of arguments that hold no tensor
 
 
@@ -626,7 +637,7 @@ def constant(number: Any, dtype: np.dtype, known: dict) -> Any:
 
 def unary(op: Op) -> Callable:
     """The public function of an operator whose only argument is one tensor."""
-    kernel = FAST.get(op.kernel, op.kernel)
+    kernel, plain = FAST.get(op.kernel, op.kernel), op.plain
     fast = op.promote in (SAME, FLOAT, HALF)
 
     def entry(input: Any, *, out: Any = None) -> Any:
@@ -642,20 +653,27 @@ def unary(op: Op) -> Callable:
             y = run(kernel, x)  # type: ignore[arg-type]
         except (RuntimeError, ValueError, TypeError):
             return op.call((input,), ())
-        t = new(Tensor)
-        t._data, t._node, t._index, t._storage, t._base = y, None, 0, None, None
+        t = blank()
+        t._data, t._index = y, 0
+        t._node = t._storage = t._base = None
         if grad and op.rules:
             base = input._base
             if base is not None and base._node is not input._seen:
                 refresh(input)
             node = input._node
             if node is not None:
-                pick = op.picks[0]
-                values = (x, y, None, None, x.shape) if op.shapes else (x, y)
-                args = () if pick is None else pick(values)
-                t._node = record(
-                    op, y.shape, dtype, (node,), (input._index,) if input._index else FIRST, args
-                )
+                pick = (op.picks or op.read_rules())[0]
+                if pick is TAKE_FIRST:
+                    args: tuple = (x,)
+                elif pick is TAKE_SECOND:
+                    args = (y,)
+                elif pick is None:
+                    args = ()
+                else:
+                    args = pick((x, y, None, None, x.shape))
+                at = input._index
+                shape = node.shape if plain and node.op.outputs == 1 else y.shape
+                t._node = record(op, shape, dtype, (node,), (at,) if at else FIRST, args)
         return t
 
     if op.public != ("input",):
@@ -705,8 +723,9 @@ def binary(op: Op, dunder: bool = False) -> Callable:
             z = run(kernel, x, y)  # type: ignore[arg-type]
         except (RuntimeError, ValueError, OverflowError, TypeError):
             return op.call((input, other), ())
-        t = new(Tensor)
-        t._data, t._node, t._index, t._storage, t._base = z, None, 0, None, None
+        t = blank()
+        t._data, t._index = z, 0
+        t._node = t._storage = t._base = None
         if grad and op.rules:
             base = input._base
             if base is not None and base._node is not input._seen:
@@ -718,7 +737,7 @@ def binary(op: Op, dunder: bool = False) -> Callable:
                     refresh(other)
                 n = other._node
                 if n is not None:
-                    pick, second = op.picks
+                    pick, second = op.picks or op.read_rules()
                     b = None if op.rules[1] is None else () if second is None else second((x, y, z))
                     if m is None or op.rules[0] is None:
                         args = (None, b)
@@ -728,10 +747,11 @@ def binary(op: Op, dunder: bool = False) -> Callable:
                     t._node = record(op, z.shape, dtype, (m, n), index, args)
                     return t
             if m is not None:
-                pick = op.picks[0]
-                args = () if pick is None else pick((x, y, z))  # type: ignore[assignment]
-                index = (input._index,) if input._index else FIRST  # type: ignore[assignment]
-                t._node = record(op if tensor else op.right, z.shape, dtype, (m,), index, args)
+                pick = (op.picks or op.read_rules())[0]
+                args = () if pick is None else (y,) if pick is TAKE_SECOND else pick((x, y, z))  # type: ignore[assignment]
+                at, owner = input._index, op if tensor else op.right
+                shape = z.shape if tensor or m.op.outputs != 1 else m.shape
+                t._node = record(owner, shape, dtype, (m,), (at,) if at else FIRST, args)
         return t
 
     if op.public != ("input", "other"):
@@ -784,14 +804,14 @@ def viewer(op: Op) -> Callable:
             refresh(input)
         if input._storage is None:
             storage_of(input)
-        t = new(Tensor)
+        t = blank()
         t._data, t._node, t._index = y, None, 0
         be_view(t, input)
         if y.dtype is not x.dtype or input._replay is not None:
             remember_how(t, input, entry, params)
         node = input._node
         if node is not None and op.rules and state.grad:
-            pick = op.picks[0]
+            pick = (op.picks or op.read_rules())[0]
             args = () if pick is None else pick((x, y, None, (True,), *params, x.shape))
             t._node = record(op, y.shape, y.dtype, (node,), (input._index,), args)
         return t
@@ -836,15 +856,16 @@ def parametric(op: Op) -> Callable:
             if op.outputs != 1:
                 return op.finish((input,), (x,), params, y, constants)
             rest, y = y[1:], y[0]
-        t = new(Tensor)
-        t._data, t._node, t._index, t._storage, t._base = y, None, 0, None, None
+        t = blank()
+        t._data, t._index = y, 0
+        t._node = t._storage = t._base = None
         if grad and op.rules:
             base = input._base
             if base is not None and base._node is not input._seen:
                 refresh(input)
             node = input._node
             if node is not None and (y.dtype is dtype or _can_require(t)):
-                pick = op.picks[0]
+                pick = (op.picks or op.read_rules())[0]
                 args = () if pick is None else pick((x, y, constants, (True,), *params, x.shape))
                 t._node = record(op, y.shape, y.dtype, (node,), (input._index,), args)
         if several:
@@ -877,8 +898,9 @@ def several(op: Op) -> Callable:
             y = run(kernel, *arrays, *params)
         except (ValueError, RuntimeError, MemoryError, TypeError):
             return op.call(inputs, params)
-        t = new(Tensor)
-        t._data, t._node, t._index, t._storage, t._base = y, None, 0, None, None
+        t = blank()
+        t._data, t._index = y, 0
+        t._node = t._storage = t._base = None
         if (
             grad
             and op.rules
@@ -890,6 +912,7 @@ def several(op: Op) -> Callable:
                 ]
             )
         ):
+            picks = op.picks or op.read_rules()
             if op.joint or op.shapes:
                 op.attach(inputs, arrays, params, t, False, None)
             else:
@@ -899,7 +922,7 @@ def several(op: Op) -> Callable:
                     args = tuple(
                         [
                             None if e is None or rule is None else pick(values) if pick else ()
-                            for e, rule, pick in zip(edges, op.rules, op.picks, strict=False)
+                            for e, rule, pick in zip(edges, op.rules, picks, strict=False)
                         ]
                     )
                     t._node = record(

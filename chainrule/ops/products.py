@@ -17,7 +17,7 @@ import numpy as np
 
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY
 from ..errors import not_a_tensor
-from ..tape import new, state
+from ..tape import state
 from . import define
 from .define import SAME, broadcast_error, function, op, scalar_name
 
@@ -737,8 +737,9 @@ def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any
         z = run(_projection, x, w) if b is None else run(_affine, x, w, b)
     except (RuntimeError, ValueError):
         return _any_linear(input, weight, bias)
-    t = new(define.Tensor)
-    t._data, t._node, t._index, t._storage, t._base = z, None, 0, None, None
+    t = define.blank()
+    t._data, t._index = z, 0
+    t._node = t._storage = t._base = None
     if grad:
         _record_linear(t, input, weight, bias)
     return t

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import cache
 
-import ml_dtypes
 import numpy as np
 
 F32, F64, I32, I64, U32, U64 = (np.dtype(n) for n in ("f4", "f8", "i4", "i8", "u4", "u8"))
@@ -59,6 +58,8 @@ def last_integer(dtype: str) -> int:
 def limits(dtype: str) -> tuple[float, float]:
     """The least and the largest value that torch accepts as a bound of a range in `dtype`."""
     if dtype in DIGITS:
+        import ml_dtypes
+
         largest = float(ml_dtypes.finfo(np.dtype(dtype)).max)
         return -largest, largest
     if dtype == "bool":

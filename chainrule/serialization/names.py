@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import devices, dtypes
 from ..nn.parameter import Parameter
-from ..ops.define import new, wrap
+from ..ops.define import wrap
+from ..tape import new
 from ..tensor import Size, Tensor
 
 STORAGES = {
