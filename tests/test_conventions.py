@@ -555,6 +555,8 @@ def frames_of(f: Callable[[], Any]) -> int:
         ("x.reshape(9)", lambda x, y: x.reshape(9)),
         ("x[0]", lambda x, y: x[0]),
         ("x @ y", lambda x, y: x @ y),
+        ("x.softmax(1)", lambda x, y: x.softmax(1)),
+        ("F.softmax(x, 1)", lambda x, y: chainrule.nn.functional.softmax(x, 1)),
     ],
 )
 def test_frames_per_operation(name: str, call: Callable):

@@ -458,16 +458,11 @@ def _(g, x, dim):
 # -- softmax ---------------------------------------------------------------------------------------
 
 
-def _less_peak(x: Any, axes: tuple) -> Any:
-    """x less its largest element along the axes: what can be exponentiated without overflow."""
-    return x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
-
-
 @op(name="softmax", method=False, takes="f")
 def normalized_exp(x: Any, /, dim: int) -> Any:
     """exp(x) divided by its sum along `dim`."""
-    axes = axes_of(dim, x.ndim)
-    e = np.exp(_less_peak(x, axes))
+    axes = axes_of(dim, x.ndim)  # less its peak, so that nothing overflows
+    e = np.exp(x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf))
     e /= np.add.reduce(e, axis=axes, keepdims=True)
     return e
 
@@ -482,7 +477,7 @@ def _(g, out, dim):
 def normalized(x: Any, /, dim: int) -> Any:
     """x less the logarithm of the sum of exp(x) along `dim`."""
     axes = axes_of(dim, x.ndim)
-    z = _less_peak(x, axes)
+    z = x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
     return z - np.log(np.add.reduce(np.exp(z), axis=axes, keepdims=True))
 
 
@@ -495,10 +490,8 @@ def _in_dtype(x: Any, dtype: Any) -> Any:
     return x if dtype is None else x.to(dtype)
 
 
-def _guessed_dim(name: str, dim: int | None, ndim: int) -> int:
+def _guessed_dim(name: str, ndim: int) -> int:
     """The dimension that old programs leave out."""
-    if dim is not None:
-        return dim
     warnings.warn(
         f"Implicit dimension choice for {name} has been deprecated. "
         "Change the call to include dim=X as an argument.",
@@ -511,20 +504,26 @@ def _guessed_dim(name: str, dim: int | None, ndim: int) -> int:
 @function(alias="special.softmax")
 def softmax(input: Any, dim: int, dtype: Any = None, *, out: Any = None) -> Any:
     """exp(input) divided by its sum along `dim`, computed in `dtype` if one is given."""
-    return normalized_exp(_in_dtype(input, dtype), dim, **({} if out is None else {"out": out}))
+    if dtype is None and out is None:
+        return normalized_exp(input, dim)
+    return normalized_exp(_in_dtype(input, dtype), dim, out=out)
 
 
 @function(alias="special.log_softmax")
 def log_softmax(input: Any, dim: int, dtype: Any = None, *, out: Any = None) -> Any:
     """log(softmax(input, dim)) without overflow, computed in `dtype` if one is given."""
-    return normalized(_in_dtype(input, dtype), dim, **({} if out is None else {"out": out}))
+    if dtype is None and out is None:
+        return normalized(input, dim)
+    return normalized(_in_dtype(input, dtype), dim, out=out)
 
 
-def _functional(name: str, f: Callable) -> None:
+def _functional(name: str, f: Callable, core: Callable) -> None:
     """softmax and its kin as torch.nn.functional has them: `dim` may be missing."""
 
     def form(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
-        return f(input, _guessed_dim(name, dim, input.dim()), dtype)
+        if dim is None:
+            dim = _guessed_dim(name, input.dim())
+        return core(input, dim) if dtype is None else f(input, dim, dtype)
 
     form.__name__, form.__qualname__, form.__doc__ = name, name, f.__doc__
     function(form, method=False, namespace="nn.functional")
@@ -535,9 +534,9 @@ def _softmin(input: Any, dim: int, dtype: Any = None) -> Any:
     return softmax(-input, dim, dtype)
 
 
-_functional("softmax", softmax)
-_functional("log_softmax", log_softmax)
-_functional("softmin", _softmin)
+_functional("softmax", softmax, normalized_exp)
+_functional("log_softmax", log_softmax, normalized)
+_functional("softmin", _softmin, _softmin)
 
 # -- compositions ----------------------------------------------------------------------------------
 
