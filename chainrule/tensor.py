@@ -203,7 +203,7 @@ class Tensor(metaclass=_TensorMeta):
 
     def is_inference(self) -> bool:
         """Whether the tensor was made in inference mode."""
-        return self._inference
+        return define.is_inference(self)
 
     def get_device(self) -> int:
         """-1, the number torch gives the CPU."""
@@ -258,7 +258,7 @@ class Tensor(metaclass=_TensorMeta):
         elif node is None:
             if dtypes.of(self._data).category < dtypes.FLOATING:
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
-            if self._inference and not state.inference:
+            if define.is_inference(self) and not state.inference:
                 raise RuntimeError(
                     "Setting requires_grad=True on inference tensor outside InferenceMode is not"
                     " allowed."
@@ -296,12 +296,15 @@ class Tensor(metaclass=_TensorMeta):
 
     @property
     def _version(self) -> int:
+        if self.is_inference():
+            raise RuntimeError("Inference tensors do not track version counter.")
         return 0 if self._storage is None else self._storage.version
 
     @property
     def data(self) -> Tensor:
         """The same memory without history and with a version counter of its own."""
         t = define.wrap(define.storage_array(self))
+        t._inference = self.is_inference()
         t._storage = Storage(t._data, tracked=False)
         return t
 
@@ -318,7 +321,7 @@ class Tensor(metaclass=_TensorMeta):
         """The same values in the same memory, cut from the history."""
         t = define.wrap(define.storage_array(self))
         t._storage = self._storage
-        t._inference = self._inference
+        t._inference = define.is_inference(self)
         return t
 
     def detach_(self) -> Tensor:

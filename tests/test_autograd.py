@@ -1406,3 +1406,53 @@ def test_beyond_leaf_dies_while_its_graph_lives():
     y.backward()  # nobody is left to take the gradient
     assert y.grad_fn.next_functions[0][0].variable is None
     assert gc.isenabled()
+
+
+# -- inference mode --------------------------------------------------------------------------------
+
+
+def test_tensors_made_in_inference_mode_stay_so():
+    n = torch.ones(3, requires_grad=True)
+    with torch.inference_mode():
+        a, of_normal = torch.ones(3), n.view(3)
+        assert a.is_inference() and not of_normal.is_inference() and (n * 2).is_inference()
+        assert not torch.is_grad_enabled()
+        with torch.inference_mode(False):
+            assert torch.is_grad_enabled() and not torch.ones(1).is_inference()
+    assert a[0].is_inference() and a.detach().is_inference()
+    assert not a.clone().is_inference() and not torch.ones(1).is_inference()
+    for f, words in (
+        (lambda: a * n, "cannot be saved for backward"),
+        (lambda: n * a, "cannot be saved for backward"),
+        (lambda: torch.nn.functional.linear(a, n[None]), "cannot be saved for backward"),
+        (lambda: torch.matmul(a, n), "cannot be saved for backward"),
+        (lambda: a.add_(1), "Inplace update to inference tensor outside InferenceMode"),
+        (lambda: torch.add(n.detach(), 1, out=a), "Inplace update to inference tensor"),
+        (lambda: of_normal.add_(1), "A view was created in inference mode"),
+        (lambda: a.requires_grad_(), "Setting requires_grad=True on inference tensor"),
+        (lambda: torch.nn.Parameter(a), "Setting requires_grad=True on inference tensor"),
+        (lambda: a._version, "do not track version counter"),
+    ):
+        with pytest.raises(RuntimeError, match=words):
+            f()
+    assert a.tolist() == [1, 1, 1]
+    assert (a + n).grad_fn.name() == "AddBackward0"  # nothing is saved
+
+
+def test_inference_mode_is_the_threads_own():
+    made = {}
+    inside, outside = threading.Event(), threading.Event()
+
+    def infer():
+        with torch.inference_mode():
+            inside.set()
+            outside.wait(10)
+            made["inside"] = torch.ones(1)
+
+    thread = threading.Thread(target=infer)
+    thread.start()
+    inside.wait(10)
+    x = torch.ones(1)
+    outside.set()
+    thread.join()
+    assert made["inside"].is_inference() and not x.is_inference()

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Generator
 from typing import Any
 
+from ..ops import define
 from ..tape import state
 
 
@@ -97,12 +98,15 @@ class inference_mode(_Mode):
 
     def __enter__(self) -> None:
         self.before = (state.mode, state.inference)
+        state.mode = (state.run, not self.on)
         if self.on:
-            state.mode = (state.run, False)
+            define.inference_begins()
         state.inference = self.on
 
     def __exit__(self, *_: object) -> None:
         state.mode, state.inference = self.before
+        if self.on:
+            define.inference_ends()
 
     def again(self) -> inference_mode:
         return inference_mode(self.on)

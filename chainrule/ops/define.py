@@ -19,6 +19,7 @@ import copy
 import functools
 import math
 import operator
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,6 +58,9 @@ FAST = {
 }
 INTEGER_LIMITS = {d: (np.iinfo(d).min, np.iinfo(d).max) for d in FROM_NUMPY if d.kind in "iu"}
 MISSING = object()
+INFERENCES: list[int] = []  # one for each thread, and depth, that is in inference mode
+INFERRED = [False]  # whether there ever was one
+INFERENCE_LOCK = threading.Lock()
 OF_NUMBERS = ("add", "sub", "mul", "div")  # elementwise operators that take two numbers, too
 OPS: dict[str, Op] = {}
 Tensor: Any = None
@@ -362,6 +366,10 @@ class Op:
         needs = tuple([e is not None for e in edges])
         if True not in needs:
             return
+        if INFERRED[0]:
+            for i, needed in enumerate(needs[: len(self.rules)]):
+                if needed or self.joint:
+                    refuse_inference(self, i, inputs)
         value = tuple([t._data for t in outs]) if self.outputs != 1 else outs[0]._data
         picks = self.picks or self.read_rules()
         given = (arrays,) if self.variadic else tuple(arrays)
@@ -510,6 +518,64 @@ def broadcast_error(shapes: Sequence) -> RuntimeError | None:
 # -- wrapping, views -------------------------------------------------------------------------------
 
 
+def inferred() -> Any:
+    """An empty tensor, marked if this thread is in inference mode; what `blank` is while a thread
+    is.
+    """
+    t = object.__new__(Tensor)
+    if state.inference:
+        t._inference = True
+    return t
+
+
+def inference_begins() -> None:
+    """A thread has entered inference mode: new tensors are marked until all have left it."""
+    global blank
+    with INFERENCE_LOCK:
+        INFERENCES.append(1)
+        INFERRED[0], blank = True, inferred
+
+
+def inference_ends() -> None:
+    """A thread has left inference mode."""
+    global blank
+    with INFERENCE_LOCK:
+        INFERENCES.pop()
+        if not INFERENCES:
+            blank = functools.partial(object.__new__, Tensor)
+
+
+def is_inference(x: Any) -> bool:
+    """Whether a tensor was made in inference mode; a view is what its base is."""
+    return x._inference if x._base is None else x._base._inference
+
+
+def check_writable(x: Any) -> None:
+    """Raise torch's error for writing a tensor of inference mode outside of it."""
+    if not state.inference and is_inference(x):
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make"
+            " a clone to get a normal tensor before doing inplace update.See"
+            " https://github.com/pytorch/rfcs/pull/17 for more details."
+        )
+
+
+def refuse_inference(op: Op, rule: int, inputs: Sequence = ()) -> None:
+    """Raise torch's error if the rule of input number `rule` saves an inference tensor: the other
+    input of two, or one of `inputs`.
+    """
+    places = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and is_inference(x)]
+    own = op.params[:1] * len(inputs) if op.variadic else op.params
+    names = {own[i] for i in places} if inputs else {own[1 - rule]}
+    if names & set(op.names[rule]):
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in"
+            " inference mode in computation tracked by autograd. To work around this, you can make"
+            " a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()`"
+            " instead of `torch.inference_mode()`."
+        )
+
+
 def wrap(a: Any) -> Any:
     """A tensor around an array, without history."""
     t = blank()
@@ -551,7 +617,8 @@ def be_view(t: Any, x: Any, many: bool = False) -> None:
     t._base = base = x if x._base is None else x._base
     t._seen = base._node
     if many or x._no_inplace is not None or not state.mode[1]:
-        t._no_inplace = "multi" if many else x._no_inplace if state.mode[1] else "no_grad"
+        mode = "inference" if state.inference else "no_grad"
+        t._no_inplace = "multi" if many else x._no_inplace if state.mode[1] else mode
         if x._storage.version:
             t._born = x._storage.version
 
@@ -699,19 +766,16 @@ def binary(op: Op, dunder: bool = False) -> Callable:
         try:
             x = input._data
             dtype = F32 if type(x) is float32 else x.dtype
+            floats = dtype is F32 or dtype is F64
             if kind is float or kind is int:
                 y, tensor = other, False
-                ok = numbers and (dtype is F32 or dtype is F64)
+                ok = numbers and floats
                 if constants and ok and type(x) is ndarray:
                     known = SINGLES if dtype is F32 else DOUBLES
-                    y = known.get(other)
-                    if y is None:
-                        y = constant(other, dtype, known)
+                    y = known[other] if other in known else constant(other, dtype, known)
             else:
                 y, tensor = other._data, True
-                ok = (F32 if type(y) is float32 else y.dtype) is dtype and (
-                    dtype is F32 or dtype is F64
-                )
+                ok = floats and (F32 if type(y) is float32 else y.dtype) is dtype
         except (AttributeError, OverflowError):
             if dunder and not dtypes.is_number(other):
                 return NotImplemented
@@ -739,16 +803,19 @@ def binary(op: Op, dunder: bool = False) -> Callable:
                 if n is not None:
                     pick, second = op.picks or op.read_rules()
                     b = None if op.rules[1] is None else () if second is None else second((x, y, z))
-                    if m is None or op.rules[0] is None:
-                        args = (None, b)
-                    else:
-                        args = (() if pick is None else pick((x, y, z)), b)  # type: ignore[assignment]
+                    a = None
+                    if m is not None and op.rules[0] is not None:
+                        a = () if pick is None else pick((x, y, z))
+                    elif input._inference:
+                        refuse_inference(op, 1)
                     index = (input._index, other._index) if input._index or other._index else FIRSTS
-                    t._node = record(op, z.shape, dtype, (m, n), index, args)
+                    t._node = record(op, z.shape, dtype, (m, n), index, (a, b))
                     return t
+                if other._inference:
+                    refuse_inference(op, 0)
             if m is not None:
                 pick = (op.picks or op.read_rules())[0]
-                args = () if pick is None else (y,) if pick is TAKE_SECOND else pick((x, y, z))  # type: ignore[assignment]
+                args = () if pick is None else (y,) if pick is TAKE_SECOND else pick((x, y, z))
                 at, owner = input._index, op if tensor else op.right
                 shape = z.shape if tensor or m.op.outputs != 1 else m.shape
                 t._node = record(owner, shape, dtype, (m,), (at,) if at else FIRST, args)
@@ -913,7 +980,7 @@ def several(op: Op) -> Callable:
             )
         ):
             picks = op.picks or op.read_rules()
-            if op.joint or op.shapes:
+            if op.joint or op.shapes or INFERRED[0]:
                 op.attach(inputs, arrays, params, t, False, None)
             else:
                 edges, index = edges_of(inputs)
@@ -1030,6 +1097,7 @@ def write_out(out: Any, result: Any, *inputs: Any) -> Any:
             "functions with out=... arguments don't support automatic differentiation, but one of"
             " the arguments requires grad."
         )
+    check_writable(out)
     check_castable(result._data.dtype, out._data.dtype)
     check_distinct(out._data)
     if out.shape != result.shape:
@@ -1077,6 +1145,7 @@ def check_inplace(x: Any, others: Sequence = (), expanded: bool = False) -> None
     """
     if not isinstance(x, Tensor):
         raise not_a_tensor("in-place operation", "self", 1, x)
+    check_writable(x)
     if state.grad:
         base = x._base
         if base is None:
@@ -1153,7 +1222,10 @@ def view_error(x: Any, what: str) -> RuntimeError:
     written.
     """
     node = x._node
-    if node is None or type(node) is AccumulateGrad:
+    block = "inference_mode" if x._no_inplace == "inference" else "no_grad"
+    if block == "inference_mode":
+        head = f"A view was created in inference mode and {what} modified inplace in normal mode."
+    elif node is None or type(node) is AccumulateGrad:
         head = (
             f"A view was created in no_grad mode and {what} modified inplace with grad mode"
             " enabled."
@@ -1171,7 +1243,7 @@ def view_error(x: Any, what: str) -> RuntimeError:
         )
     return RuntimeError(
         f"{head} Given that this use case is ambiguous and error-prone, it is forbidden. You can"
-        " clarify your code by moving both the view and the inplace either both inside the no_grad"
+        f" clarify your code by moving both the view and the inplace either both inside the {block}"
         " block (if you don't want the inplace to be tracked) or both outside (if you want the"
         " inplace to be tracked)."
     )

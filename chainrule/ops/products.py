@@ -756,11 +756,14 @@ def _record_linear(out: Any, input: Any, weight: Any, bias: Any) -> None:
         return
     x, w, z = input._data, weight._data, out._data
     matrix = x.ndim == 2
+    owner = (AFFINE if bias is not None else PROJECTION)[matrix]
+    if (m is not None and weight._inference) or (n is not None and input._inference):
+        define.refuse_inference(owner, n is not None, owners)
     for_x = None if m is None else (w,)
     for_w = None if n is None else (x,)
     if bias is None:
         out._node = define.record(
-            PROJECTION[matrix],
+            owner,
             z.shape,
             z.dtype,
             (m, n),
@@ -769,7 +772,7 @@ def _record_linear(out: Any, input: Any, weight: Any, bias: Any) -> None:
         )
     else:
         out._node = define.record(
-            AFFINE[matrix],
+            owner,
             z.shape,
             z.dtype,
             (m, n, p),
