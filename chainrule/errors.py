@@ -30,13 +30,14 @@ class NothingGivenError(ValueError, RuntimeError):
 class FreedGraphError(RuntimeError):
     """A graph was walked backward a second time, after the first walk freed what it had saved."""
 
-    def __init__(self, node: str, line: str) -> None:
+    def __init__(self, node: str, line: str, freed: str) -> None:
         super().__init__(
             "Trying to backward through the graph a second time (or directly access saved tensors"
             " after they have already been freed). Saved intermediate values of the graph are"
             " freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you"
             " need to backward through the graph a second time or if you need to access saved"
-            f" tensors after calling backward. (The first freed node is {node}, made at {line}.)"
+            f" tensors after calling backward. (The first freed node is {node}, made at {line}; it was"
+            f" freed by the backward pass at {freed}.)"
         )
 
 

@@ -108,10 +108,17 @@ def overwritten(saved: Any, seq: int) -> Storage | None:
     return None
 
 
-def user_line() -> tuple[CodeType, int]:
-    """Where the user's code stands: the innermost frame outside of this package."""
-    frame = outside(_getframe(1))
-    return frame.f_code, frame.f_lasti
+def user_line(depth: int = 1) -> tuple[CodeType, int]:
+    """Where the user's code stands: the innermost frame outside of this package.
+
+    A caller may know how many frames up (`depth`) the first is that could be it.
+    """
+    frame = _getframe(depth)
+    code = frame.f_code
+    while code.co_filename not in OUTSIDE:
+        frame = (code.co_filename in INSIDE and frame.f_back) or outside(frame)
+        code = frame.f_code
+    return code, frame.f_lasti
 
 
 def outside(frame: FrameType) -> FrameType:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import OverwrittenError
+from .errors import FreedGraphError, OverwrittenError
 from .storage import INSIDE, OUTSIDE, Storage, describe_line, outside, overwritten, tick
 
 _getframe = sys._getframe
@@ -94,9 +94,9 @@ class Node:
     """The derivative of one call of an operator (`grad_fn`).
 
     `args` is what the rule of each edge is given after g (None where no gradient is asked for); of
-    a node with one edge it is that of its one rule. It becomes None when the graph is freed. The
-    hot path makes plain `Node`s (one class, so that CPython's inline caches hold); `shown` gives a
-    node the class with the operator's name when a user gets to see it.
+    a node with one edge it is that of its one rule. It becomes None when the graph is freed, and
+    `more` then says where. The hot path makes plain `Node`s (one class, so that CPython's inline
+    caches hold); `shown` gives a node the class with the operator's name when a user gets to see it.
     """
 
     __slots__ = ("args", "code", "dtype", "edges", "index", "lasti", "more", "op", "seq", "shape")
@@ -133,6 +133,8 @@ class Node:
         """
         if self.more is None:
             self.more = {}
+        elif "freed" in self.more:
+            self.more = dict(self.more)  # one for all nodes that a backward pass has freed
         return self.more.setdefault(kind, {})
 
     @property
@@ -163,6 +165,10 @@ class Node:
     def line(self) -> str:
         """The source line of the call."""
         return describe_line(self.code, self.lasti)
+
+    def freed(self) -> FreedGraphError:
+        """The error for a node that has been freed: says where it was made, and where freed."""
+        return FreedGraphError(self.name(), self.line, describe_line(*self.more["freed"]))
 
     def check(self) -> None:
         """Raise if a value this node saved has been overwritten since."""

@@ -25,9 +25,9 @@ from numpy import float32
 
 from ..arrays.grad import GradArray
 from ..dtypes import F32, F64, HALVES
-from ..errors import FreedGraphError
 from ..ops import define
 from ..storage import LAST as last
+from ..storage import user_line
 from ..tape import AccumulateGrad, Node, state, storage_of
 
 Targets = dict  # (node, output index) -> the cotangent found there, or None
@@ -113,7 +113,7 @@ def arrive(buffer: dict, node: Node, index: int, g: Any) -> None:
 class Walk:
     """One backward pass over one graph."""
 
-    __slots__ = ("accumulate", "create", "needed", "retain", "targets")
+    __slots__ = ("accumulate", "create", "freed", "needed", "retain", "targets")
 
     def __init__(
         self, retain: bool, create: bool, targets: Targets | None, accumulate: bool
@@ -121,10 +121,12 @@ class Walk:
         self.retain, self.create = retain, create
         self.targets, self.accumulate = targets, accumulate
         self.needed: set | None = None
+        self.freed = {"freed": user_line(4)}  # the notes of the nodes this pass frees
 
     def start(self, buffer: dict) -> None:
         """Run all nodes that receive something, the youngest first, then the leaves."""
         ready, leaves = self.queues(buffer)
+        freed = self.freed
         special, retain = self.create or self.targets is not None, self.retain
         following: Any = None  # the node that is next if none in `ready` is younger, and ...
         held: Any = None  # ... its cotangent
@@ -141,7 +143,7 @@ class Walk:
             else:
                 node, g, following = following, held, None
             simple, args, dtype = node.op.simple, node.args, node.dtype
-            usual = simple is not None and args is not None and node.more is None
+            usual = simple is not None and node.more is None  # freed nodes have notes
             if special or not usual or (dtype is not F32 and dtype is not F64):
                 self.deliver(self.pull(node, g), node.edges, node.index, buffer, ready, leaves)
                 continue
@@ -150,7 +152,7 @@ class Walk:
                 if last[0] > node.seq:
                     node.check()
                 if not retain:
-                    node.args = None
+                    node.args, node.more = None, freed
             whole_needed = not plain or (not g.ndim and node.shape and broadcast(node))
             if whole_needed and g.shape != node.shape:
                 g = expand(g, node.shape)
@@ -238,7 +240,7 @@ class Walk:
             if node not in self.needed or not any(e in self.needed for e in node.edges):  # type: ignore[operator]
                 return (None,) * len(node.edges)
         if node.args is None:
-            raise FreedGraphError(node.name(), node.line)
+            raise node.freed()
         if last[0] > node.seq:
             node.check()
         args = (node.args,) if node.op.rules and len(node.edges) == 1 else node.args
@@ -267,6 +269,7 @@ class Walk:
             grads = node_post_hooks(after, grads, g)
         if not self.retain and node.op.saving:
             node.args = None
+            node.more = self.freed if node.more is None else {**node.more, **self.freed}
         return grads
 
     def note_targets(self, node: Node, g: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FreedGraphError, LeafInPlaceError, OverwrittenError
+from ..errors import LeafInPlaceError, OverwrittenError
 from ..ops import define
 from ..storage import overwritten
 from ..tape import AccumulateGrad, Node, record, state, storage_of
@@ -54,7 +54,7 @@ class FunctionCtx:
         if node is None:
             return self._to_save
         if node.args is None:
-            raise FreedGraphError(node.name(), node.line)
+            raise node.freed()
         return tuple(unpack(node) for unpack in node.args)
 
     def mark_dirty(self, *tensors: Any) -> None:
