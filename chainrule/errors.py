@@ -36,8 +36,8 @@ class FreedGraphError(RuntimeError):
             " after they have already been freed). Saved intermediate values of the graph are"
             " freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you"
             " need to backward through the graph a second time or if you need to access saved"
-            f" tensors after calling backward. (The first freed node is {node}, made at {line}; it was"
-            f" freed by the backward pass at {freed}.)"
+            f" tensors after calling backward. (The first freed node is {node}, made at {line}; the"
+            f" backward pass at {freed} freed it.)"
         )
 
 
@@ -53,6 +53,14 @@ class OverwrittenError(RuntimeError):
             f" {expected} instead. Hint: it was saved at {saved} and overwritten at {written}."
             " Write the second operation out of place, or clone() the value before."
         )
+
+
+class NotANumberError(RuntimeError):
+    """A derivative came out as nan while anomaly detection was on."""
+
+    def __init__(self, node: str, output: int, findings: list[str]) -> None:
+        told = "".join(f"\n  {line}" for line in findings)
+        super().__init__(f"Function '{node}' returned nan values in its {output}th output.{told}")
 
 
 class LinAlgError(RuntimeError):

@@ -15,6 +15,7 @@ their conjugate, and the engine converts where gradients enter and leave.
 from __future__ import annotations
 
 import contextvars
+import itertools
 import sys
 import threading
 import weakref
@@ -24,10 +25,14 @@ from typing import Any
 import numpy as np
 
 from .errors import FreedGraphError, OverwrittenError
-from .storage import INSIDE, OUTSIDE, Storage, describe_line, outside, overwritten, tick
+from .storage import INSIDE, LOCK, OUTSIDE, Storage, describe_line, outside, overwritten, tick
 
 _getframe = sys._getframe
 new = object.__new__
+
+
+threads = itertools.count().__next__  # counts those that ever computed
+AT_SECOND_THREAD: list[Callable[[], None]] = []  # called when there is more than one
 
 
 class State(threading.local):
@@ -38,9 +43,12 @@ class State(threading.local):
     """
 
     inference = False
-    anomaly = False
+    watch: Any = None  # what looks at forward values, if anomaly detection is on
 
     def __init__(self) -> None:
+        if threads() == 1:
+            for prepare in AT_SECOND_THREAD:
+                prepare()
         context = contextvars.copy_context()
         context.run(np.seterr, all="ignore")
         self.mode = (context.run, True)
@@ -96,7 +104,8 @@ class Node:
     `args` is what the rule of each edge is given after g (None where no gradient is asked for); of
     a node with one edge it is that of its one rule. It becomes None when the graph is freed, and
     `more` then says where. The hot path makes plain `Node`s (one class, so that CPython's inline
-    caches hold); `shown` gives a node the class with the operator's name when a user gets to see it.
+    caches hold); `shown` gives a node the class with the operator's name when a user gets to see
+    it.
     """
 
     __slots__ = ("args", "code", "dtype", "edges", "index", "lasti", "more", "op", "seq", "shape")
@@ -131,11 +140,12 @@ class Node:
         """What is kept about this node besides its derivative: hooks of one kind, or the user's
         metadata.
         """
-        if self.more is None:
-            self.more = {}
-        elif "freed" in self.more:
-            self.more = dict(self.more)  # one for all nodes that a backward pass has freed
-        return self.more.setdefault(kind, {})
+        with LOCK:
+            if self.more is None:
+                self.more = {}
+            elif "freed" in self.more:
+                self.more = dict(self.more)  # one for all nodes that a backward pass has freed
+            return self.more.setdefault(kind, {})
 
     @property
     def metadata(self) -> dict:
@@ -238,5 +248,8 @@ def storage_of(x: Any) -> Storage:
     """The storage of a tensor, made now if there is none yet."""
     s = x._storage
     if s is None:
-        s = x._storage = Storage(x._data)
+        with LOCK:
+            s = x._storage
+            if s is None:
+                s = x._storage = Storage(x._data)
     return s

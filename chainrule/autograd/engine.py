@@ -27,8 +27,8 @@ from ..arrays.grad import GradArray
 from ..dtypes import F32, F64, HALVES
 from ..ops import define
 from ..storage import LAST as last
-from ..storage import user_line
-from ..tape import AccumulateGrad, Node, state, storage_of
+from ..storage import LOCK, user_line
+from ..tape import AT_SECOND_THREAD, AccumulateGrad, Node, state, storage_of
 
 Targets = dict  # (node, output index) -> the cotangent found there, or None
 ndarray = np.ndarray
@@ -334,8 +334,11 @@ def whole(node: Node, g: Any) -> Any:
     return [None if gi is None else expand(gi, s) for gi, s in zip(g, node.shape, strict=True)]
 
 
-def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad) -> None:
-    """`leaf.grad += g`, taking `g` over where nobody else holds it."""
+def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad, holders: int = 3) -> None:
+    """`leaf.grad += g`, taking `g` over where nobody else holds it.
+
+    Two names hold the array, the caller's and ours; getrefcount is the third of the `holders`.
+    """
     old = leaf._grad
     if isinstance(g, GradArray):
         new = outward(expand(g, node.shape)).tensor
@@ -345,11 +348,10 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad) -> None:
         g = g.conj()
     if old is None:
         if type(g) is ndarray:
-            # two names hold the array, the caller's and ours; getrefcount is the third
             if (
                 g.shape != node.shape
                 or g.base is not None
-                or getrefcount(g) > 3
+                or getrefcount(g) > holders
                 or not g.flags.c_contiguous
             ):
                 g = full_copy(g, node.shape)
@@ -360,6 +362,22 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad) -> None:
         leaf._grad = define.OPS["add"].entry(old, define.wrap(expand(g, node.shape)))
     else:
         add_to(old, g)
+
+
+accumulate_alone = accumulate_grad
+
+
+def accumulate_in_turn(leaf: Any, g: Any, node: AccumulateGrad) -> None:
+    """What stands for `accumulate_grad` once there is a second thread: one at a time."""
+    with LOCK:
+        accumulate_alone(leaf, g, node, 4)
+
+
+@AT_SECOND_THREAD.append
+def take_turns() -> None:
+    """From now on gradients may come from several threads."""
+    global accumulate_grad
+    accumulate_grad = accumulate_in_turn  # type: ignore[assignment]
 
 
 def full_copy(g: Any, shape: tuple) -> Any:

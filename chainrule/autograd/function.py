@@ -276,7 +276,7 @@ def _custom_op(cls: Any, outputs: int) -> _CustomOp:
         ops = {}
         cls._ops = ops
     if outputs not in ops:
-        ops[outputs] = _CustomOp(f"{cls.__name__}Backward", outputs)
+        return ops.setdefault(outputs, _CustomOp(f"{cls.__name__}Backward", outputs))
     return ops[outputs]
 
 
