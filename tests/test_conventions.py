@@ -38,6 +38,7 @@ LAYERS = (
     ("version", "errors"),
     ("dtypes", "storage", "devices"),
     ("tape",),
+    ("cuts",),
     ("arrays.duck",),
     ("ops.define",),
     ("arrays.",),

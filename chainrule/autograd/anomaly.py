@@ -184,7 +184,7 @@ class WatchedWalk(engine.Walk):
     def findings(self, node: Node, g: Any, bad: Any, position: tuple, saved: Saved) -> list[str]:
         """What is known about the first nan among the gradients."""
         told = [f"forward: called at {node.line}", f"gradient: {at(bad, position)}"]
-        came = [a for a in arrays_in(g if isinstance(g, (tuple, list)) else (g,))]
+        came = list(arrays_in(g if isinstance(g, (tuple, list)) else (g,)))
         for kind in KINDS:
             for a in came:
                 p = first(a, kind)

@@ -29,6 +29,7 @@ from numpy._core._exceptions import UFuncTypeError
 
 from .. import dtypes
 from ..arrays.duck import Duck, highest
+from ..cuts import cut_by
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import LeafInPlaceError, bad_dim, not_a_tensor
 from ..storage import LOCK, tick
@@ -344,8 +345,11 @@ class Op:
                 make_view(t, inputs[0], many)
                 if not many:
                     remember_how(t, inputs[0], self.entry, params)
-        if self.rules and state.grad:
-            self.attach(inputs, arrays, params, tensors, many, extra)
+        if state.grad:
+            if self.rules:
+                self.attach(inputs, arrays, params, tensors, many, extra)
+            elif not self.plain:
+                cut_by(self.name, inputs)
         if self.result is not None:
             return self.result(*tensors)
         return tuple(tensors) if many else tensors
@@ -364,6 +368,7 @@ class Op:
             [t for t in tensors[: self.outputs or None] if _can_require(t)] if many else [tensors]
         )
         if not outs or not _can_require(outs[0]):
+            cut_by(self.name, inputs)
             return
         edges, index = edges_of(inputs)
         needs = tuple([e is not None for e in edges])
@@ -936,10 +941,16 @@ def parametric(op: Op) -> Callable:
             if base is not None and base._node is not input._seen:
                 refresh(input)
             node = input._node
-            if node is not None and (y.dtype is dtype or _can_require(t)):
+            if node is None:
+                pass
+            elif y.dtype is not dtype and not _can_require(t):
+                cut_by(op.name, (input,))
+            else:
                 pick = (op.picks or op.read_rules())[0]
                 args = () if pick is None else pick((x, y, constants, (True,), *params, x.shape))
                 t._node = record(op, y.shape, y.dtype, (node,), (input._index,), args)
+        elif grad and input._node is not None:
+            cut_by(op.name, (input,))
         if several:
             return (result or _together)(t, *map(wrap, rest))
         return t
