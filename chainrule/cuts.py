@@ -6,8 +6,8 @@ their nodes hold anyway; so no graph and no array is kept alive. Arithmetic leav
 without recording (no_grad ...) just the line of entering is noted.
 
 Finding the leaves means walking the graph, at most `LIMIT` nodes of it. A line that cuts again and
-again (`loss.item()` in a loop) walks at its first, second, fourth, eighth ... visit, and when the leaves it
-knew are gone. The notes are bounded in number, the latest stay.
+again (`loss.item()` in a loop) walks at its first, second, fourth, eighth ... visit, and when the
+leaves it knew are gone. The notes are bounded in number, the latest stay.
 """
 
 from __future__ import annotations

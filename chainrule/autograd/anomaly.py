@@ -151,6 +151,14 @@ class WatchedWalk(engine.Walk):
     __slots__ = ("infinite",)
 
     def start(self, buffer: dict) -> None:
+        try:
+            self.walk(buffer)
+        finally:
+            if state.watch is not None and not self.create:
+                state.watch.origins.clear()  # what follows is another graph
+
+    def walk(self, buffer: dict) -> None:
+        """Run all nodes, the youngest first, and look at what they give."""
         self.infinite = ""  # where the first infinite gradient arose
         ready, leaves = self.queues(buffer)
         while ready:
@@ -166,8 +174,6 @@ class WatchedWalk(engine.Walk):
             self.deliver(grads, node.edges, node.index, buffer, ready, leaves)
         saved = g = grads = None  # type: ignore[assignment]  # accumulate_grad counts who holds it
         self.finish(leaves, buffer, True)
-        if state.watch is not None and not self.create:
-            state.watch.origins.clear()  # what follows is another graph
 
     def look(self, node: Node, g: Any, grads: Sequence, saved: Saved) -> None:
         """Raise if a gradient has a nan; note the first infinity."""

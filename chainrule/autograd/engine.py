@@ -126,7 +126,6 @@ class Walk:
     def start(self, buffer: dict) -> None:
         """Run all nodes that receive something, the youngest first, then the leaves."""
         ready, leaves = self.queues(buffer)
-        freed = self.freed
         special, retain = self.create or self.targets is not None, self.retain
         following: Any = None  # the node that is next if none in `ready` is younger, and ...
         held: Any = None  # ... its cotangent
@@ -152,7 +151,7 @@ class Walk:
                 if last[0] > node.seq:
                     node.check()
                 if not retain:
-                    node.args, node.more = None, freed
+                    node.args, node.more = None, self.freed
             whole_needed = not plain or (not g.ndim and node.shape and broadcast(node))
             if whole_needed and g.shape != node.shape:
                 g = expand(g, node.shape)
