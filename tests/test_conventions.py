@@ -37,9 +37,9 @@ TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 LAYERS = (
     ("version", "errors"),
     ("dtypes", "storage", "devices"),
+    ("arrays.duck", "arrays.levels"),
     ("tape",),
     ("cuts",),
-    ("arrays.duck",),
     ("ops.define",),
     ("arrays.",),
     ("autograd.",),
