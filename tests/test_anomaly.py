@@ -99,6 +99,17 @@ def test_in_place_and_slow_paths_are_watched(on: None):
     assert "log, at" in text and "made nan at [1] of [2]" in text
 
 
+def test_layers_are_watched(on: None):
+    layer = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        layer.weight.fill_(3e38)
+    x = torch.full((1, 2), 10.0, requires_grad=True)
+    y, made = layer(x), line()
+    text = said(((y - y) * x).sum().backward)
+    assert f"first inf of the forward pass: linear, at {__file__}:{made} in test_layers" in text
+    assert "first nan of the forward pass: sub, at" in text
+
+
 def test_graph_made_without_detection():
     """What is still saved tells which operation had the first bad value."""
     x = torch.tensor([1.0, -1.0], requires_grad=True)

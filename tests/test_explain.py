@@ -275,6 +275,22 @@ def test_running_leaves_other_tensors_out(fresh: None):
     assert told.count(__file__) == 1 and "detach() at" in told
 
 
+def test_layers(fresh: None):
+    first, second = torch.nn.Linear(2, 3), torch.nn.Linear(3, 1)
+    x = torch.ones(4, 2)
+
+    def compute() -> torch.Tensor:
+        with torch.no_grad():
+            h = first(x).relu()
+        return second(h).sum()
+
+    at = compute.__code__.co_firstlineno
+    told = why_no_grad(first.weight, compute)
+    assert f"linear at {__file__}:{at + 2} in compute was not recorded" in told
+    assert f"in the no_grad() block of {__file__}:{at + 1} in compute" in told
+    assert "AddmmBackward0" in why_no_grad(second.weight, compute)
+
+
 def test_no_graph(fresh: None):
     p, _ = parameters()
     at = line() + 1

@@ -102,14 +102,14 @@ class Watch:
         inputs = list(arrays_in(args))
         bad = {kind: [first(a, kind) for a in inputs] for kind in KINDS}
         out = self.run(kernel, *args)
-        op = operator_of(_getframe(1))
-        if op is not None:
+        name, _ = caller(_getframe(1))
+        if name:
             written = inputs[:1] if out is None else list(arrays_in(out))
             for kind in KINDS:
-                self.note(op, kind, inputs, bad[kind], written)
+                self.note(name, kind, inputs, bad[kind], written)
         return out
 
-    def note(self, op: Any, kind: str, inputs: list, bad: list, outs: list) -> None:
+    def note(self, name: str, kind: str, inputs: list, bad: list, outs: list) -> None:
         """Remember a call one of whose results holds a bad value."""
         found = next(((o, p) for o in outs if (p := first(o, kind)) is not None), None)
         if found is None:
@@ -122,7 +122,7 @@ class Watch:
             how += f" from {' and '.join(there)}" if there and out_of_place(outs, inputs) else ""
         else:
             how = f"was given {at(inputs[k], bad[k])}"  # type: ignore[arg-type]
-        self.origins.append(Origin(kind, f"{called(op)}, at {line}, {how}"))
+        self.origins.append(Origin(kind, f"{name}, at {line}, {how}"))
 
 
 def out_of_place(outs: list, inputs: list) -> bool:
@@ -136,10 +136,33 @@ def called(op: Any) -> str:
     return op.node_name.removesuffix("Backward0").lower() if private else op.name
 
 
-def operator_of(frame: Any) -> Any:
-    """The operator whose call runs in a frame of ours, or None."""
+def caller(frame: Any) -> tuple[str, Any]:
+    """What a user calls the function of ours that runs a kernel, and its operator (None if it has
+    no single one); "" if it makes tensors of something else.
+    """
     names = frame.f_locals
-    return next((v for n in ("op", "self", "o") if isinstance(v := names.get(n), define.Op)), None)
+    op = next((v for n in ("op", "self", "o") if isinstance(v := names.get(n), define.Op)), None)
+    if op is not None:
+        return called(op), op
+    return (frame.f_code.co_name if next(tensors_of(frame), None) is not None else ""), None
+
+
+def tensors_of(frame: Any) -> Iterator[Any]:
+    """The tensors that a call of ours works on: among the local names of the function that runs a
+    kernel, and the arguments of the one that called it, if it is ours.
+    """
+    for f, some in ((frame, ...), (frame.f_back, ("inputs", "args", "input", "other", "rest"))):
+        if f is not None and (f.f_globals.get("__package__") or "").startswith("chainrule.ops"):
+            names = f.f_locals
+            yield from _tensors([v for n, v in names.items() if some is ... or n in some])
+
+
+def _tensors(value: Any) -> Iterator[Any]:
+    if isinstance(value, define.Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for v in value:
+            yield from _tensors(v)
 
 
 # -- backward --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ every operation on the way, and then names exactly the lines at which the parame
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from sys import _getframe
 from typing import Any
 
@@ -16,7 +16,7 @@ from .. import cuts, dtypes
 from ..ops import define
 from ..storage import describe_line, user_line
 from ..tape import AccumulateGrad, Node, state
-from .anomaly import called, operator_of
+from .anomaly import caller, tensors_of
 
 SHOWN = 8  # lines of one kind that an explanation lists at most
 ADVICE = {
@@ -226,41 +226,24 @@ class Listener:
 
     def __call__(self, kernel: Callable, *args: Any) -> Any:
         frame = _getframe(1)
-        op = operator_of(frame)
-        if op is not None:
+        name, op = caller(frame)
+        if name:
             lost = [x for x in tensors_of(frame) if self.depends(x)]
             if lost:
-                self.judge(op, lost)
+                self.judge(name, op, lost)
         return self.run(kernel, *args)
 
-    def judge(self, op: Any, lost: list) -> None:
+    def judge(self, name: str, op: Any, lost: list) -> None:
         """An operation on values that depend on the parameter: is it recorded?"""
         line = describe_line(*user_line(2))
         if not state.mode[1]:
             blocks = max(cuts.BLOCKS.values(), key=lambda c: c.latest, default=None)
             where = f", in the {blocks.kind} block of {blocks.line}" if blocks else ""
-            self.found[f"  {called(op)} at {line} was not recorded{where}"] = None
-        elif not op.rules and op.plain:  # the others left a note
-            self.found[f"  {called(op)} at {line} has no derivative"] = None
+            self.found[f"  {name} at {line} was not recorded{where}"] = None
+        elif op is not None and not op.rules and op.plain:  # the others left a note
+            self.found[f"  {name} at {line} has no derivative"] = None
         elif all(x._node is None for x in lost):
-            self.found[f"  {called(op)} at {line} used a view made without recording"] = None
-
-
-def tensors_of(frame: Any) -> Iterator[Any]:
-    """The tensors that a call of ours works on."""
-    for f in (frame, frame.f_back):
-        if f is not None and (f.f_globals.get("__package__") or "").startswith("chainrule.ops"):
-            names = f.f_locals
-            for name in ("input", "other", "inputs", "args", "self", "x", "rest", "others"):
-                yield from _tensors(names.get(name))
-
-
-def _tensors(value: Any) -> Iterator[Any]:
-    if isinstance(value, define.Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for v in value:
-            yield from _tensors(v)
+            self.found[f"  {name} at {line} used a view made without recording"] = None
 
 
 def by_running(param: Any, compute: Callable) -> list[str]:
