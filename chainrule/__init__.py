@@ -29,6 +29,7 @@ class _Pause:
 
 _pause = _Pause()
 
+from . import tensor as _tensor  # first: what the others hang on
 from . import autograd as autograd
 from .autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
 from .autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled

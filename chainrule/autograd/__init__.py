@@ -1,5 +1,6 @@
 """Automatic differentiation: what `torch.autograd` offers."""
 
+from . import forward_ad as forward_ad
 from . import functional as functional
 from . import graph as graph
 from .anomaly import detect_anomaly as detect_anomaly
@@ -11,3 +12,4 @@ from .modes import no_grad as no_grad
 from .modes import set_grad_enabled as set_grad_enabled
 from .reverse import backward as backward
 from .reverse import grad as grad
+from .transposition import by_transposition as by_transposition
