@@ -835,7 +835,7 @@ def _rint(x: Any, /) -> Any:
 
 absolute = elementwise(
     np.absolute,
-    vjp=lambda g, x: g * np.sign(x).conj(),
+    vjp=lambda g, x: g * _sgn(x).conj(),
     name="abs",
     alias="absolute",
     takes="ifc",
