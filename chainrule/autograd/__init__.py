@@ -3,6 +3,7 @@
 from . import functional as functional
 from . import graph as graph
 from .function import Function as Function
+from .function import NestedIOFunction as NestedIOFunction
 from .modes import enable_grad as enable_grad
 from .modes import inference_mode as inference_mode
 from .modes import no_grad as no_grad
