@@ -4,6 +4,10 @@ from . import functional as functional
 from . import graph as graph
 from .function import Function as Function
 from .function import NestedIOFunction as NestedIOFunction
+from .gradcheck import (
+    gradcheck as gradcheck,
+)  # the function, as in torch; the module stays importable
+from .gradcheck import gradgradcheck as gradgradcheck
 from .modes import enable_grad as enable_grad
 from .modes import inference_mode as inference_mode
 from .modes import no_grad as no_grad

@@ -18,8 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays.batch import BatchArray
+from ..arrays.boundary import part_at
 from ..arrays.dual import DualArray, split
 from ..arrays.duck import highest
+from ..arrays.levels import stack
 from ..ops import define
 from .modes import enable_grad
 from .reverse import grad
@@ -99,7 +101,7 @@ def _run_vmap_rule(cls: Any, args: tuple, top: BatchArray) -> Any:
     size = top.array.shape[0]
     physical = [_unbatched(a, level) for a in args]
     in_dims = tuple(None if p is a else 0 for p, a in zip(physical, args, strict=True))
-    info = VmapInfo(size, getattr(top, "randomness", "error"))
+    info = VmapInfo(size, _randomness(level))
     result = noted(cls.vmap, cls, "", info, in_dims, *physical)
     if not isinstance(result, tuple) or len(result) != 2:
         got = f"{len(result)} returns" if isinstance(result, tuple) else f"a {type(result)}"
@@ -124,6 +126,11 @@ def _run_vmap_rule(cls: Any, args: tuple, top: BatchArray) -> Any:
         for o, d in zip(outs, each, strict=True)
     ]
     return type(out)(batched) if many else batched[0]
+
+
+def _randomness(level: int) -> str:
+    """What the vmap of that level does about random numbers."""
+    return next((v.randomness for v in stack.levels if v.number == level), "error")  # type: ignore[attr-defined]
 
 
 def _unbatched(a: Any, level: Any) -> Any:
@@ -178,13 +185,13 @@ def _split(a: Any, level: Any) -> tuple[Any, Any]:
     return BatchArray(value, int(a.level)), BatchArray(_filled(tangent, value), int(a.level))
 
 
-def _join(value: Any, tangent: Any, level: Any) -> Any:
+def _join(value: Any, tangent: Any, level: Any, adjoint: bool) -> Any:
     """The dual array of a value and a tangent of the same shape; inside of batches that are
     further in.
     """
     top = highest((value, tangent))
     if not isinstance(top, BatchArray) or top.level < level:
-        return DualArray(value, tangent, level)
+        return DualArray(value, tangent, level, adjoint)
     size, depth = top.array.shape[0], int(top.level)
     pair = [
         a.array
@@ -192,7 +199,7 @@ def _join(value: Any, tangent: Any, level: Any) -> Any:
         else np.broadcast_to(a, (size, *a.shape))
         for a in (value, tangent)
     ]
-    return BatchArray(_join(pair[0], pair[1], level), depth)
+    return BatchArray(_join(pair[0], pair[1], level, adjoint), depth)
 
 
 def _filled(tangent: Any, value: Any) -> Any:
@@ -213,6 +220,11 @@ def _run_dual(cls: Any, ctx: Any, args: tuple, kwargs: dict, level: Any) -> Any:
     else:
         leaves = _leaves(values, tangents)
         needs = tuple(i in leaves for i in range(len(args)))
+    adjoint = any(
+        getattr(part_at(a._data, level), "adjoint", False)
+        for a, t in zip(args, tensors, strict=True)
+        if t
+    )
     inner = type(ctx)(cls, needs)
     out = run(cls, inner, tuple(values), kwargs)
     outs = out if isinstance(out, tuple) else (out,)
@@ -223,7 +235,7 @@ def _run_dual(cls: Any, ctx: Any, args: tuple, kwargs: dict, level: Any) -> Any:
     else:
         pushed = _derived_jvp(cls, inner, values, leaves, tangents, outs)
     duals = tuple(
-        _dual(o, None if id(o) in constant else p, level, dirty)
+        _dual(o, None if id(o) in constant else p, level, adjoint, dirty)
         for o, p in zip(outs, pushed, strict=True)
     )
     result = duals if isinstance(out, tuple) else duals[0]
@@ -349,7 +361,7 @@ def _by_rows(y: Any, xs: list, ts: list) -> Any:
     return define.wrap(np.concatenate(rows).reshape(shape) if rows else np.zeros(shape, dtype))
 
 
-def _dual(out: Any, pushed: Any, level: Any, dirty: dict) -> Any:
+def _dual(out: Any, pushed: Any, level: Any, adjoint: bool, dirty: dict) -> Any:
     """An output with its tangent; an input that was changed in place is itself again."""
     if not isinstance(out, define.Tensor):
         return out
@@ -358,7 +370,7 @@ def _dual(out: Any, pushed: Any, level: Any, dirty: dict) -> Any:
         tangent = pushed._data
         if tangent.dtype is not data.dtype:
             tangent = tangent.astype(data.dtype)
-        data = _join(data, tangent, level)
+        data = _join(data, tangent, level, adjoint)
     original = dirty.get(id(out))
     if original is None:
         return define.wrap(data)
