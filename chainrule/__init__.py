@@ -30,6 +30,7 @@ class _Pause:
 _pause = _Pause()
 
 from . import autograd as autograd
+from .autograd.consistency import check_rules as check_rules
 from .autograd.modes import enable_grad as enable_grad
 from .autograd.modes import inference_mode as inference_mode
 from .autograd.modes import is_grad_enabled as is_grad_enabled

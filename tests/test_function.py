@@ -726,3 +726,107 @@ def test_forward_may_leave_the_library():
     same(x.grad, np.cos([0.5, 1.0]))
     with pytest.raises(RuntimeError, match="Can't call numpy"):
         x.numpy()
+
+
+# -- modes within modes ----------------------------------------------------------------------------
+
+
+class Sine(Function):
+    """Both rules in operations; backward calls another Function."""
+
+    @staticmethod
+    def forward(x):
+        return x.sin()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, g):
+        return Times.apply(g, ctx.saved_tensors[0].cos())
+
+
+class SineWithJvp(Sine):
+    @staticmethod
+    def jvp(ctx, t):
+        return Times.apply(t, ctx.saved_tensors[0].cos())
+
+
+class SineOfContext(Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    backward = Sine.backward
+
+
+class Times(Function):
+    @staticmethod
+    def forward(ctx, x, y):
+        ctx.save_for_backward(x, y)
+        return x * y
+
+    @staticmethod
+    def backward(ctx, g):
+        x, y = ctx.saved_tensors
+        return g * y, g * x
+
+
+@pytest.mark.parametrize("f", [Sine.apply, SineWithJvp.apply, SineOfContext.apply])
+def test_modes_nest_in_any_order(f):
+    x, t = constant(0.3, 1.2, -0.7), constant(1.0, -2.0, 0.5)
+    sin, cos = np.sin(x.numpy()), np.cos(x.numpy())
+    t_ = t.numpy()
+
+    def scalar(x):
+        return (f(x) * f(x)).sum()  # the gradient is sin 2x, then 2 cos 2x, -4 sin 2x
+
+    def push(g, x):
+        return jvp(g, (x,), (t,))[1]
+
+    same(func_grad(scalar)(x), 2 * sin * cos)
+    hessian = 2 * np.cos(2 * x.numpy())
+    third = -4 * np.sin(2 * x.numpy())
+    same(push(func_grad(scalar), x), hessian * t_)  # forward over reverse
+    same(func_grad(lambda x: push(scalar, x))(x), hessian * t_)  # reverse over forward
+    same(push(lambda x: push(scalar, x), x), (hessian * t_ * t_).sum())  # forward over forward
+    same(func_grad(lambda x: (func_grad(scalar)(x) * t).sum())(x), hessian * t_)
+    same(func_grad(lambda x: push(lambda x: push(scalar, x), x))(x), third * t_ * t_)
+    same(push(lambda x: push(func_grad(scalar), x), x), third * t_ * t_)
+    same(push(func_grad(lambda x: push(scalar, x)), x), third * t_ * t_)
+    rows = torch.stack([x, x * 2])
+    wide = rows.numpy()
+    same(vmap(func_grad(scalar))(rows), np.sin(2 * wide))
+    same(func_grad(lambda r: vmap(scalar)(r).sum())(rows), np.sin(2 * wide))
+    same(vmap(lambda x: push(func_grad(scalar), x))(rows), 2 * np.cos(2 * wide) * t_)
+    same(vmap(func_grad(lambda x: push(scalar, x)))(rows), 2 * np.cos(2 * wide) * t_)
+    over = jvp(vmap(func_grad(scalar)), (rows,), (rows * 0 + t,))[1]
+    same(over, 2 * np.cos(2 * wide) * t_)
+    leaf_x = x.clone().requires_grad_()
+    push(scalar, leaf_x).backward()
+    same(leaf_x.grad, hessian * t_)
+
+
+def test_every_rule_of_a_function_agrees():
+    x = constant(0.3, 1.2, -0.7)
+    for f in (Sine, SineWithJvp, SineOfContext):
+        assert torch.check_rules(f.apply, x)
+    assert torch.check_rules(Times.apply, (x, x.flip(0)))
+    assert torch.check_rules(lambda x: NumpySort.apply(x, -1)[0], constant(3.0, 1.0, 2.0))
+
+
+def test_randomness_reaches_the_vmap_rule():
+    seen = []
+
+    class Noise(Batches):
+        @staticmethod
+        def vmap(info, in_dims, x):
+            seen.append(tuple(info))
+            return x * 1, 0
+
+    for randomness in ("error", "same", "different"):
+        vmap(Noise.apply, randomness=randomness)(torch.ones(3, 4))
+    assert seen == [(3, "error"), (3, "same"), (3, "different")]

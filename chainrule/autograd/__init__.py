@@ -2,6 +2,8 @@
 
 from . import functional as functional
 from . import graph as graph
+from .consistency import RuleReport as RuleReport
+from .consistency import check_rules as check_rules
 from .function import Function as Function
 from .function import NestedIOFunction as NestedIOFunction
 from .gradcheck import (
