@@ -99,13 +99,16 @@ def test_keywords_without_setup_context():
 
         @staticmethod
         def backward(ctx, g):
-            return g * ctx.k * ctx.saved_tensors[0] ** (ctx.k - 1)
+            return g * ctx.k * ctx.saved_tensors[0] ** (ctx.k - 1), None
 
     x = leaf(2.0)
     y = Power.apply(x, k=3)
     same(y, 8.0)
-    assert y.grad_fn.needs_input_grad == (True,)
+    assert y.grad_fn.needs_input_grad == (True, False)
     same(grad(y, x)[0], 12.0)
+    Power.backward = staticmethod(lambda ctx, g: (g, g))
+    with pytest.raises(RuntimeError, match="gradient different than None at position 1"):
+        Power.apply(x, k=3).backward()
 
 
 def test_node_shows_its_context():
@@ -316,6 +319,85 @@ def test_once_differentiable_forbids_the_second_time():
     same(g, 27.0)
     with pytest.raises(RuntimeError, match=r"trying to differentiate twice .*Once.backward"):
         g.backward()
+
+
+class AddOne(Function):
+    @staticmethod
+    def forward(ctx, x):
+        x.add_(1)
+        ctx.mark_dirty(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 10
+
+
+def test_a_dirty_view_changes_the_history_of_its_base():
+    x = leaf(1.0, 2.0)
+    y = x * 1
+    v = y[0]
+    assert AddOne.apply(v) is v
+    same(y, [2.0, 2.0])
+    y.sum().backward()
+    same(x.grad, [10.0, 1.0])
+    with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad"):
+        AddOne.apply(x[0])
+
+
+def test_dirty_inputs_invalidate_what_was_saved():
+    y = leaf(1.0, 2.0) * 1
+    z = y * y
+    AddOne.apply(y)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+
+
+class Parts(Function):
+    count = 1
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.view(-1) if Parts.count == 1 else (x[0], x[1])
+
+    @staticmethod
+    def backward(ctx, *gs):
+        return gs[0].view(2) if Parts.count == 1 else torch.stack(gs)
+
+
+def test_views_from_forward_are_not_written():
+    for Parts.count, words in ((1, "created inside a custom Function"), (2, "multiple views")):
+        x = leaf(1.0, 2.0) * 1
+        y = Parts.apply(x)
+        y = y if Parts.count == 1 else y[0]
+        with pytest.raises(RuntimeError, match=f"Output 0 of Parts is a view and is .*{words}"):
+            y.mul_(2)
+        x.mul_(2)
+        with pytest.raises(RuntimeError, match=f"its base or another view .*{words}"):
+            _ = y.grad_fn
+
+
+def test_an_input_returned_as_it_is_is_not_written():
+    Returns.result = torch.ones(2)
+
+    class Same(Returns):
+        @staticmethod
+        def forward(ctx, x):
+            return x
+
+    y = Same.apply(leaf(1.0, 2.0) * 1)
+    with pytest.raises(RuntimeError, match=r"Output 0 of Same is a view .* input was returned as"):
+        y.mul_(2)
+
+
+def test_several_outputs_beside_a_dirty_view():
+    class Both(AddOne):
+        @staticmethod
+        def forward(ctx, x):
+            return AddOne.forward(ctx, x), x * 2
+
+    with pytest.raises(RuntimeError, match="your Function cannot return more than one Tensor"):
+        Both.apply((leaf(1.0, 2.0) * 1)[0])
 
 
 # -- forward mode ----------------------------------------------------------------------------------

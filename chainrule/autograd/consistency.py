@@ -155,7 +155,8 @@ def check_rules(
     both against central finite differences of step `eps` in double precision, values and gradients
     against double precision (if the inputs are not in it already), vmap of value, vjp and jvp
     against a loop, and (if `order` is 2) second derivatives by reverse-over-reverse and
-    forward-over-reverse against finite differences of the gradient. Two numbers agree if they differ by at most `atol` +
+    forward-over-reverse against finite differences of the gradient. Two numbers agree if they
+    differ by at most `atol` +
     `rtol` * the largest number compared; the defaults go by dtype.
 
     Returns a report that prints as a table. Raises RuleError at the first disagreement unless

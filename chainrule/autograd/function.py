@@ -180,6 +180,13 @@ class FunctionNode(Node):
                 f"function {self.name()} returned an incorrect number of gradients (expected"
                 f" {count}, got {len(grads)}){self._place(function)}"
             )
+        for k, g in enumerate(grads[:count]):
+            if g is not None and k not in places:
+                raise RuntimeError(
+                    f"function {self.name()} returned a gradient different than None at position"
+                    f" {k}, but the corresponding forward input was not a Variable"
+                    + self._place(function)
+                )
         return tuple(
             [
                 self._array(function, k, grads[k], *(engine.shape_of(e, i) if e else (None, None)))
@@ -312,8 +319,8 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run forward, and record the call if an input requires grad."""
-        if overrides(cls, "setup_context"):
-            args, kwargs = _with_defaults(cls.forward, args, kwargs)
+        if kwargs or overrides(cls, "setup_context"):
+            args, kwargs = _bound(cls.forward, args, kwargs, overrides(cls, "setup_context"))
         ctx = FunctionCtx(
             cls, tuple([isinstance(a, define.Tensor) and a.requires_grad for a in args])
         )
@@ -337,35 +344,64 @@ class Function:
     @classmethod
     def _recorded(cls, ctx: FunctionCtx, args: tuple, outs: tuple) -> tuple:
         """`outs` joined to a node that stands for the call."""
-        if any(type(t._node) is AccumulateGrad for t in ctx._dirty):
-            raise LeafInPlaceError
+        for t in ctx._dirty:
+            view = t._base is not None
+            if type((t._base if view else t)._node) is AccumulateGrad:
+                raise LeafInPlaceError(view)
+            if view and len(outs) > 1:
+                raise RuntimeError(
+                    "If your Function modifies inplace an input that is a view of another Tensor,"
+                    " your Function cannot return more than one Tensor. Make sure the input is not"
+                    " a view (using .clone() for example), or split it into two Functions"
+                    f" ({cls.__name__}.forward, {where(cls.forward)})"
+                )
         inputs = [a for a in args if isinstance(a, define.Tensor)]
         outs = tuple([_own_output(o, inputs, ctx._dirty) for o in outs])
         _attach(cls, ctx, args, outs, *define.edges_of(inputs))
         return outs
 
 
-def _with_defaults(forward: Callable, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-    """The arguments of forward with its defaults, as `setup_context` sees them."""
-    code, defaults = getattr(forward, "__code__", None), getattr(forward, "__defaults__", None)
-    if not kwargs and not defaults and code is not None and not code.co_kwonlyargcount:
+def _bound(forward: Callable, args: tuple, kwargs: dict, defaults: bool) -> tuple[tuple, dict]:
+    """Arguments given by name at their places, so that they are inputs as the others are; with
+    `defaults` (forward takes no ctx then) also those that were not given.
+    """
+    if not kwargs and not getattr(forward, "__defaults__", None):
         return args, kwargs
-    bound = inspect.signature(forward).bind(*args, **kwargs)
-    bound.apply_defaults()
-    return bound.args, bound.kwargs
+    signature = inspect.signature(forward)
+    if defaults:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.args, bound.kwargs
+    names = list(signature.parameters)[1:]
+    given, rest = list(args), dict(kwargs)
+    for k, name in enumerate(names[len(args) :], len(args)):
+        p = signature.parameters[name]
+        if p.kind is not p.POSITIONAL_OR_KEYWORD or not rest:
+            break
+        if name not in rest and p.default is p.empty:
+            raise TypeError(f"forward() missing required argument: '{name}' (position {k})")
+        given.append(rest.pop(name) if name in rest else p.default)
+    return tuple(given), rest
 
 
 def _own_output(o: Any, inputs: list, dirty: tuple) -> Any:
-    """An output as a tensor of its own: an input that is returned as it is becomes an alias."""
+    """An output as a tensor of its own: an input that is returned as it is becomes a view."""
     if not isinstance(o, define.Tensor) or any(o is t for t in dirty):
         return o
-    return o.detach() if any(o is x for x in inputs) else o
+    if not any(o is x for x in inputs):
+        return o
+    view = define.wrap(define.storage_array(o))
+    define.be_view(view, o)
+    return view
 
 
 def _attach(
     cls: Any, ctx: FunctionCtx, args: tuple, outs: tuple, edges: tuple, index: tuple
 ) -> None:
     constant = {id(t) for t in ctx._constant}
+    for o in ctx._dirty:
+        if id(o) in constant:
+            o._node, o._index = None, 0
     tensors = [
         o
         for o in outs
@@ -387,12 +423,22 @@ def _attach(
         node.dtype = tuple([None if a is None else a.dtype for a in arrays])
     for i, o in enumerate(outs):
         if any(o is t for t in tensors):
-            o._node, o._index = node, i
-            o._base = None
+            _join(o, node, i, not single, any(o is t for t in ctx._dirty))
     saved = ctx._to_save
     node.args = tuple([_packed(t, node) for t in saved])
     node.more["watched"] = [t._data for t in saved if t is not None]
     ctx._to_save, ctx._dirty, ctx._constant, ctx.saved_for_forward = (), (), (), None
+
+
+def _join(o: Any, node: Node, index: int, several: bool, dirty: bool) -> None:
+    """Make output `index` of `node` the history of tensor `o`."""
+    if dirty and o._base is not None:
+        define.rebase(o, node, index, define.edges_of((o,)))
+        return
+    o._node, o._index = node, index
+    if o._base is not None:  # a view that backward stands for must not be written in place
+        o._seen, o._no_inplace = o._base._node, "multi" if several else "function"
+        o._born = o._storage.version
 
 
 def _custom_op(cls: Any, outputs: int) -> _CustomOp:

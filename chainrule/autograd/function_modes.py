@@ -302,6 +302,7 @@ def _leaves(values: list, tangents: list) -> dict:
             if t is not None and define._can_require(values[i]):
                 leaves[i] = values[i].requires_grad_()
                 values[i] = leaves[i].view_as(leaves[i])
+                values[i]._base = None
     return leaves
 
 
