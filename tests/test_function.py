@@ -556,6 +556,17 @@ def test_forward_runs_once_for_a_derived_jvp():
     assert len(calls) == 1
 
 
+def test_a_dual_tensor_that_outlived_its_transformation_is_a_value():
+    kept = []
+
+    def f(x):
+        kept.append(x * 2)
+        return x
+
+    jvp(f, (constant(1.0, 2.0),), (constant(1.0, 1.0),))
+    same(Cube.apply(kept[0]) + 0, [8.0, 64.0])
+
+
 def test_forward_over_reverse_and_the_other_way_round():
     x, t = constant(1.0, 2.0), constant(1.0, 10.0)
     _, hvp = jvp(func_grad(lambda x: Cube.apply(x).sum()), (x,), (t,))

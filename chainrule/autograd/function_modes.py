@@ -12,6 +12,7 @@ ones, so that the tape above works at any level.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,8 +22,9 @@ from ..arrays.batch import BatchArray
 from ..arrays.boundary import part_at
 from ..arrays.dual import DualArray, split
 from ..arrays.duck import highest
-from ..arrays.levels import stack
+from ..arrays.levels import RUNNING, stack
 from ..ops import define
+from ..tape import state
 from .modes import enable_grad
 from .reverse import grad
 
@@ -165,12 +167,14 @@ def _batched(cls: Any, out: Any, dim: int | None, level: Any, size: int) -> Any:
 
 
 def _dual_level(arrays: Sequence) -> Any:
-    """The highest level of a dual array among `arrays`, also inside of batched ones."""
-    levels = []
+    """The highest level of a dual array among `arrays`, also inside of batched ones. One whose
+    transformation has ended is a plain value, but in a backward pass through it.
+    """
+    levels, backward = [], state.mode[0] is operator.call
     for a in arrays:
         while isinstance(a, BatchArray):
             a = a.array
-        if isinstance(a, DualArray):
+        if isinstance(a, DualArray) and (backward or a.level in RUNNING):
             levels.append(a.level)
     return max(levels, default=None)
 
