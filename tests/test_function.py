@@ -923,3 +923,29 @@ def test_randomness_reaches_the_vmap_rule():
     for randomness in ("error", "same", "different"):
         vmap(Noise.apply, randomness=randomness)(torch.ones(3, 4))
     assert seen == [(3, "error"), (3, "same"), (3, "different")]
+
+
+class Itself(Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 5
+
+
+@pytest.mark.parametrize(("f", "slope", "shift"), [(Itself, 5.0, 0.0), (AddOne, 10.0, 1.0)])
+def test_inputs_that_are_outputs_in_every_mode(f, slope, shift):
+    def total(x):
+        return (f.apply(x * 1) ** 2).sum()
+
+    rows = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).double()
+    first = 2 * slope * (rows.numpy() + shift)
+    same(vmap(func_grad(total))(rows), first)
+    same(func_grad(lambda r: vmap(total)(r).sum())(rows), first)
+    same(jvp(total, (rows,), (rows,))[1], (first * rows.numpy()).sum())
+    second = 2 * slope**2
+    for outer in (torch.func.jacfwd, torch.func.jacrev):
+        for inner in (torch.func.jacfwd, torch.func.jacrev):
+            same(outer(inner(total))(rows[0]), np.eye(2) * second)
