@@ -170,7 +170,7 @@ class FunctionNode(Node):
         ctx._node = self
         try:
             boxed = [tensors] if getattr(function, "boxed_grads_call", False) else tensors
-            grads = noted(rule, function, f", of the call at {self.line}", ctx, *boxed)
+            grads = noted(rule, function, self, ctx, *boxed)
         finally:
             ctx._node = None
         grads = grads if isinstance(grads, tuple) else (grads,)
@@ -213,7 +213,10 @@ class FunctionNode(Node):
         if grad is None or shape is None:
             return None
         lead = grad.ndim - len(shape)
-        if lead < 0 or any(m not in (n, 1) for n, m in zip(grad.shape[lead:], shape, strict=True)):
+        same = grad._data.shape == shape
+        if not same and (
+            lead < 0 or any(m not in (n, 1) for n, m in zip(grad.shape[lead:], shape, strict=True))
+        ):
             raise RuntimeError(
                 f"Function {self.name()} returned an invalid gradient at index {k} - got"
                 f" {list(grad.shape)} but expected shape compatible with"
@@ -331,7 +334,7 @@ class Function:
         finally:
             state.mode = mode
         outs = out if isinstance(out, tuple) else (out,)
-        if not all(any(t is o for o in outs) for t in ctx._dirty):
+        if ctx._dirty and not all(any(t is o for o in outs) for t in ctx._dirty):
             raise RuntimeError(
                 "Some elements marked as dirty during the forward method were not returned as"
                 " output. The inputs that are modified inplace must all be outputs of the"
@@ -422,7 +425,7 @@ def _attach(
         node.shape = tuple([None if a is None else a.shape for a in arrays])
         node.dtype = tuple([None if a is None else a.dtype for a in arrays])
     for i, o in enumerate(outs):
-        if any(o is t for t in tensors):
+        if o is tensors[0] or any(o is t for t in tensors):
             _join(o, node, i, not single, any(o is t for t in ctx._dirty))
     saved = ctx._to_save
     node.args = tuple([_packed(t, node) for t in saved])

@@ -24,7 +24,7 @@ from ..arrays.dual import DualArray, split
 from ..arrays.duck import highest
 from ..arrays.levels import RUNNING, stack
 from ..ops import define
-from ..tape import state
+from ..tape import Node, state
 from .modes import enable_grad
 from .reverse import grad
 
@@ -53,12 +53,15 @@ def where(rule: Any) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}" if code else "an unknown line"
 
 
-def noted(rule: Callable, cls: Any, line: str, *args: Any) -> Any:
-    """`rule(*args)`; an error it raises is told which rule of whose class it came from."""
+def noted(rule: Callable, cls: Any, node: Node | None, *args: Any) -> Any:
+    """`rule(*args)`; an error it raises is told which rule of whose class it came from, and of
+    which call.
+    """
     try:
         return rule(*args)
     except Exception as e:
-        e.add_note(f"in {cls.__name__}.{rule.__name__} ({where(rule)}){line}")
+        call = f", of the call at {node.line}" if node is not None else ""
+        e.add_note(f"in {cls.__name__}.{rule.__name__} ({where(rule)}){call}")
         raise
 
 
@@ -104,7 +107,7 @@ def _run_vmap_rule(cls: Any, args: tuple, top: BatchArray) -> Any:
     physical = [_unbatched(a, level) for a in args]
     in_dims = tuple(None if p is a else 0 for p, a in zip(physical, args, strict=True))
     info = VmapInfo(size, _randomness(level))
-    result = noted(cls.vmap, cls, "", info, in_dims, *physical)
+    result = noted(cls.vmap, cls, None, info, in_dims, *physical)
     if not isinstance(result, tuple) or len(result) != 2:
         got = f"{len(result)} returns" if isinstance(result, tuple) else f"a {type(result)}"
         raise RuntimeError(
@@ -267,7 +270,7 @@ def _user_jvp(cls: Any, ctx: Any, values: list, tangents: list, outs: tuple) -> 
             _zeros_like(v) if t is None and isinstance(v, define.Tensor) else t
             for v, t in zip(values, tangents, strict=True)
         ]
-    result = noted(cls.jvp, cls, "", ctx, *tangents)
+    result = noted(cls.jvp, cls, None, ctx, *tangents)
     pushed = result if isinstance(result, tuple) else (result,)
     place = f" ({cls.__name__}.jvp, {where(cls.jvp)})"
     if len(pushed) != len(outs):
