@@ -9,8 +9,7 @@ twice as many real elements, so that nothing has to be holomorphic.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,8 +29,7 @@ class RuleError(GradcheckError):
     """Two ways to compute the same derivative disagree."""
 
 
-@dataclass
-class Row:
+class Row(NamedTuple):
     """One check: the largest error relative to what is allowed, and where it is."""
 
     check: str
@@ -53,11 +51,11 @@ class Row:
         )
 
 
-@dataclass(repr=False)
 class RuleReport:
     """The outcome of `check_rules`; true if all checks passed, printed as a table."""
 
-    rows: list[Row] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
 
     @property
     def passed(self) -> bool:

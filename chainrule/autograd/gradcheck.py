@@ -12,7 +12,6 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,6 @@ class GradcheckError(RuntimeError):
     """A derivative is not what the check expects."""
 
 
-@dataclass
 class Case:
     """A function, where it is checked, and how closely; `complex_places` says which outputs
     (inputs in forward mode) have been reduced to their real or imaginary parts.
@@ -46,6 +44,14 @@ class Case:
     complex_places: tuple = ()
     imaginary: bool = False
     forward: bool = False
+
+    def __init__(self, func: Callable, inputs: tuple, **settings: Any) -> None:
+        self.func, self.inputs = func, inputs
+        self.__dict__.update(settings)
+
+    def but(self, **changes: Any) -> Case:
+        """The same case with other settings."""
+        return Case(**{**self.__dict__, **changes})
 
     def __call__(self) -> tuple:
         return as_tuple(self.func(*self.inputs))
@@ -124,14 +130,14 @@ def gradcheck(
     case = Case(
         func,
         as_tuple(inputs),
-        eps,
-        atol,
-        rtol,
-        nondet_tol,
-        check_grad_dtypes,
-        check_undefined_grad,
-        fast_mode,
-        bool(masked),
+        eps=eps,
+        atol=atol,
+        rtol=rtol,
+        nondet_tol=nondet_tol,
+        check_grad_dtypes=check_grad_dtypes,
+        check_undefined_grad=check_undefined_grad,
+        fast=fast_mode,
+        masked=bool(masked),
     )
     batched = (check_batched_grad, check_batched_forward_grad)
     try:
@@ -285,7 +291,7 @@ def _output_parts(case: Case, func_out: tuple) -> Iterator[Case]:
             outs = as_tuple(case.func(*xs))
             return tuple((o.imag if imaginary else o.real) if o.is_complex() else o for o in outs)
 
-        yield replace(case, func=part, complex_places=places, imaginary=imaginary)
+        yield case.but(func=part, complex_places=places, imaginary=imaginary)
 
 
 def _input_parts(case: Case) -> Iterator[Case]:
@@ -295,7 +301,7 @@ def _input_parts(case: Case) -> Iterator[Case]:
     xs = case.inputs
     places = tuple(i for i, x in enumerate(xs) if isinstance(x, define.Tensor) and x.is_complex())
     if not places:
-        yield replace(case, forward=True)
+        yield case.but(forward=True)
         return
     for imaginary in (True, False):
 
@@ -308,8 +314,7 @@ def _input_parts(case: Case) -> Iterator[Case]:
         inputs = tuple(
             (x.imag if imaginary else x.real) if i in places else x for i, x in enumerate(xs)
         )
-        yield replace(
-            case,
+        yield case.but(
             func=part,
             inputs=inputs,
             complex_places=places,
