@@ -51,6 +51,7 @@ class Slip(Function):
         (lambda x: [x.sum(), x.exp(), (x > 0)], lambda: (leaf(*X),)),
         (lambda z: z * z.conj() * z, complex_leaf),
         (lambda z: ((z * z.conj()).real, z.imag * 2, z.exp()), complex_leaf),
+        (torch.abs, complex_leaf),
         (
             lambda x, z: (x * 1j) @ torch.stack([z, z * 1j, z * z]),
             lambda: (leaf(*X), complex_leaf()),
