@@ -129,7 +129,7 @@ class Subject:
 
         def f(*xs: Any) -> tuple:
             with enable_grad():
-                xs = tuple(x if x.requires_grad else x.detach().requires_grad_() for x in xs)
+                xs = tuple(x if x.requires_grad else x.requires_grad_() for x in xs)
             return self.pull(us, *xs, create_graph=True)
 
         return f
