@@ -417,7 +417,7 @@ class Tensor(metaclass=_TensorMeta):
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The same memory as a NumPy array."""
-        if self.requires_grad and not force:
+        if self.requires_grad and state.grad and not force:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy()"
                 " instead."

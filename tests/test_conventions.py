@@ -66,6 +66,8 @@ LAYERS = (
 )
 # Imports from above that have to wait until they are called, and why.
 LATE = {
+    ("autograd.consistency", "func"): "jvp and vmap, which it checks",
+    ("autograd.gradcheck", "func"): "jvp and vmap, which it checks",
     ("tensor", "ops.legacy"): "Tensor(2, 3) builds tensors",
     ("nn.init", ""): "randperm",
     ("nn.module", ""): "compile",

@@ -1285,8 +1285,16 @@ def view_error(x: Any, what: str) -> RuntimeError:
         )
     else:
         head = (
-            f"Output {x._index} of {node.name().removesuffix('Backward0')} is a view and {what}"
-            " modified inplace."
+            f"Output {x._index} of {node.name().rstrip('0').removesuffix('Backward')} is a view and"
+            f" {what} modified inplace."
+        )
+    if x._no_inplace == "function":
+        return RuntimeError(
+            f"{head} This view was created inside a custom Function (or because an input was"
+            " returned as-is) and the autograd logic to handle view+inplace would override the"
+            " custom backward associated with the custom Function, leading to incorrect gradients."
+            " This behavior is forbidden. You can fix this by cloning the output of the custom"
+            " Function."
         )
     if x._no_inplace == "multi":
         return RuntimeError(
