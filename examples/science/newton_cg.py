@@ -75,14 +75,15 @@ def newton_step(multiply, gradient, radius):
 
 def minimize(f, x, steps=200):
     """(a minimum of f, steps taken, Hessian products asked for), by trust region Newton-CG."""
-    products, radius = 0, 0.1
+    taken, products, radius = 0, 0, 0.1
 
     def multiply(v):
         nonlocal products
         products += 1
         return product(f, x, v)
 
-    for taken in range(1, steps + 1):
+    for _ in range(steps):
+        taken += 1
         gradient, value = func.grad_and_value(f)(x)
         step = newton_step(multiply, gradient, radius)
         promised = -(gradient @ step + step @ multiply(step) / 2)
