@@ -1,4 +1,4 @@
-"""The main job: the tutorials and the examples from science one after the other, then a real network
+"""The main job: tutorials and examples from science one after the other, then a real network
 trained, saved and reloaded.
 """
 
