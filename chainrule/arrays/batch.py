@@ -8,6 +8,8 @@ level of its own.
 
 from __future__ import annotations
 
+import functools
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +32,7 @@ class BatchArray(Duck):
 
     shape = property(lambda self: self.array.shape[1:])  # type: ignore[assignment]
     dtype = property(lambda self: self.array.dtype)  # type: ignore[assignment]
+    ndim = property(lambda self: self.array.ndim - 1)  # type: ignore[assignment]
 
     def parts(self) -> tuple:
         return (self.array,)
@@ -61,9 +64,8 @@ class BatchArray(Duck):
             return _stacked([f(*zeros)], level, 0)
         return _stacked(results, level, size)
 
-    @classmethod
-    def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
-        level = max(a.level for a in _flat(args) if isinstance(a, BatchArray))
+    def call(self, name: str, args: tuple, kwargs: dict) -> Any:
+        level = self.level
         if level not in RUNNING and state.mode[0] is not operator.call:
             raise RuntimeError(
                 "a tensor that stands for one example of a vmap was used after that vmap had"
@@ -72,10 +74,16 @@ class BatchArray(Duck):
         rule = RULES.get(name)
         if rule is not None:
             return rule(level, *args, **kwargs)
-        f = define.PRIMITIVES.get(name) or getattr(np, name, None)
-        if not isinstance(f, np.ufunc) and not (hasattr(f, "op") and f.op.plain):
-            raise NoRule(f"vmap has no rule for {name!r}")
-        return elementwise(level, f, args, kwargs)  # type: ignore[arg-type]
+        return elementwise(level, _acts_on_elements(name), args, kwargs)
+
+
+@functools.cache
+def _acts_on_elements(name: str) -> Callable:
+    """The elementwise function of that name: NumPy's or a primitive."""
+    f = define.PRIMITIVES.get(name) or getattr(np, name, None)
+    if not isinstance(f, np.ufunc) and not (hasattr(f, "op") and f.op.plain):
+        raise NoRule(f"vmap has no rule for {name!r}")
+    return f  # type: ignore[return-value]
 
 
 def _flat(args: Any) -> list:
@@ -109,13 +117,16 @@ def _stacked(results: list, level: int, size: int) -> Any:
 
 def elementwise(level: int, f: Callable, args: tuple, kwargs: dict) -> Any:
     """f on the physical arrays, the examples' axes aligned from the right."""
-    rank = max(np.ndim(a) if not isinstance(a, Duck) else a.ndim for a in args)
-    out = f(*[aligned(a, rank, level) for a in args], **kwargs)
-    return (
-        tuple(BatchArray(o, level) for o in out)
-        if isinstance(out, tuple)
-        else BatchArray(out, level)
-    )
+    ranks = [getattr(a, "ndim", 0) for a in args]
+    rank = max(ranks)
+    arrays = [
+        (a.array if n == rank else aligned(a, rank, level)) if is_batched(a, level) else a
+        for a, n in zip(args, ranks, strict=True)
+    ]
+    out = f(*arrays, **kwargs)
+    if isinstance(out, tuple):
+        return tuple(BatchArray(o, level) for o in out)
+    return BatchArray(out, level)
 
 
 def aligned(a: Any, rank: int, level: int) -> Any:
@@ -132,7 +143,7 @@ def aligned(a: Any, rank: int, level: int) -> Any:
 
 def is_batched(a: Any, level: int) -> bool:
     """Whether `a` is an array of the batch at `level`."""
-    return isinstance(a, BatchArray) and a.level == level
+    return type(a) is BatchArray and a.level == level
 
 
 def batch_size(args: Any, level: int) -> int:
@@ -204,17 +215,29 @@ def _getitem(level: int, x: Any, index: Any) -> Any:
 
 
 def _matmul(level: int, x: Any, y: Any) -> Any:
+    """All examples' products: as one large product where the examples share an operand, as a
+    multiplication where there is nothing to add up (an outer product).
+    """
     size = batch_size((x, y), level)
     if x.ndim == 1 and y.ndim == 1:
-        return elementwise(level, np.multiply, (x, y), {}).call(
-            "add.reduce", (x * y,), {"axis": -1}
-        )
+        product = elementwise(level, np.multiply, (x, y), {})
+        return BatchArray(np.add.reduce(product.array, axis=-1), level)
     if y.ndim == 1:
+        if x.ndim == 2 and not is_batched(x, level):
+            return BatchArray(y.array @ x.transpose((1, 0)), level)
         return BatchArray((x_of(x, level) @ physical(y, size, level)[..., None])[..., 0], level)
     if x.ndim == 1:
+        if y.ndim == 2 and not is_batched(y, level):
+            return BatchArray(x.array @ y, level)
         return BatchArray((physical(x, size, level)[:, None] @ x_of(y, level))[..., 0, :], level)
     rank = max(x.ndim, y.ndim)
-    return BatchArray(np.matmul(aligned(x, rank, level), aligned(y, rank, level)), level)
+    a, b = aligned(x, rank, level), aligned(y, rank, level)
+    if a.shape[-1] == 1:
+        return BatchArray(np.multiply(a, b), level)
+    if b.ndim == 2 and isinstance(a, np.ndarray) and a.flags.c_contiguous:
+        rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) @ b
+        return BatchArray(rows.reshape(*a.shape[:-1], b.shape[1]), level)
+    return BatchArray(np.matmul(a, b), level)
 
 
 def x_of(a: Any, level: int) -> Any:

@@ -36,16 +36,14 @@ class DualArray(Duck):
     shape = property(lambda self: self.value.shape)  # type: ignore[assignment]
     dtype = property(lambda self: self.value.dtype)  # type: ignore[assignment]
 
-    @classmethod
-    def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
-        own = [a for a in _flat(args) if isinstance(a, DualArray)]
-        level = max([a.level for a in own])
+    def call(self, name: str, args: tuple, kwargs: dict) -> Any:
+        level = self.level
         if level not in RUNNING and state.mode[0] is not operator.call:
             ended = [value_of(a, level) for a in args]
             return waist(name)(*ended, **kwargs)
         rule = RULES.get(name) or _linear(name) or _elementwise(name)
         out = rule(level, *args, **kwargs)
-        if any([a.adjoint and a.level == level for a in own]):
+        if self.adjoint or _adjoint_among(args, level):
             _mark(out)
         return out
 
@@ -104,6 +102,17 @@ def _flat(args: Any) -> list:
     return [b for a in args for b in (_flat(a) if isinstance(a, (list, tuple)) else (a,))]
 
 
+def _adjoint_among(args: Any, level: int) -> bool:
+    """Whether an argument (also inside lists and tuples) is an adjoint of `level`."""
+    for a in args:
+        if type(a) is DualArray:
+            if a.adjoint and a.level == level:
+                return True
+        elif type(a) in (list, tuple) and _adjoint_among(a, level):
+            return True
+    return False
+
+
 def _mark(out: Any) -> None:
     """Mark results as adjoints."""
     for a in out if isinstance(out, (tuple, list)) else (out,):
@@ -133,6 +142,7 @@ def split(a: Any, level: int) -> tuple[Any, Any]:
     return (a.value, a.tangent) if isinstance(a, DualArray) and a.level == level else (a, None)
 
 
+@functools.cache
 def _elementwise(name: str) -> Callable:
     """The rule of an elementwise ufunc, from the vjp of the operator defined with it."""
     f = define.PRIMITIVES.get(name) or getattr(np, name, None)
@@ -182,6 +192,7 @@ LINEAR: dict[str, Callable] = {
 }
 
 
+@functools.cache
 def _linear(name: str) -> Callable | None:
     f = LINEAR.get(name)
     if f is None:

@@ -85,10 +85,9 @@ class Duck:
         """An ndarray that lies in memory as one example, or value, of this array does."""
         raise NoRule(f"a {type(self).__name__} has no memory of its own")
 
-    @classmethod
-    def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
+    def call(self, name: str, args: tuple, kwargs: dict) -> Any:
         """Do what NumPy's `name` does."""
-        raise NoRule(f"{cls.__name__} has no rule for {name!r}")
+        raise NoRule(f"{type(self).__name__} has no rule for {name!r}")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
