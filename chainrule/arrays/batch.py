@@ -204,9 +204,9 @@ def _reshape(level: int, x: Any, shape: tuple) -> Any:
 
 def _getitem(level: int, x: Any, index: Any) -> Any:
     index = index if isinstance(index, tuple) else (index,)
-    size = batch_size((x, index), level)
-    if not any(is_batched(i, level) for i in index):
+    if not any([is_batched(i, level) for i in index]):
         return BatchArray(x.array[(slice(None), *index)], level)
+    size = batch_size((x, index), level)
     rows = [i for i in index if isinstance(i, (np.ndarray, Duck)) and not isinstance(i, slice)]
     rank = max(r.ndim for r in rows)
     number = np.arange(size).reshape((size,) + (1,) * rank)
@@ -218,17 +218,18 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
     """All examples' products: as one large product where the examples share an operand, as a
     multiplication where there is nothing to add up (an outer product).
     """
-    size = batch_size((x, y), level)
     if x.ndim == 1 and y.ndim == 1:
         product = elementwise(level, np.multiply, (x, y), {})
         return BatchArray(np.add.reduce(product.array, axis=-1), level)
     if y.ndim == 1:
         if x.ndim == 2 and not is_batched(x, level):
             return BatchArray(y.array @ x.transpose((1, 0)), level)
+        size = batch_size((x, y), level)
         return BatchArray((x_of(x, level) @ physical(y, size, level)[..., None])[..., 0], level)
     if x.ndim == 1:
         if y.ndim == 2 and not is_batched(y, level):
             return BatchArray(x.array @ y, level)
+        size = batch_size((x, y), level)
         return BatchArray((physical(x, size, level)[:, None] @ x_of(y, level))[..., 0, :], level)
     rank = max(x.ndim, y.ndim)
     a, b = aligned(x, rank, level), aligned(y, rank, level)

@@ -183,7 +183,10 @@ def highest(args: Iterable) -> Any:
     """The array type with the highest level among the arguments (also inside lists and tuples)."""
     top, level = None, -1.0
     for a in args:
-        if isinstance(a, (list, tuple)):
+        kind = type(a)
+        if kind is np.ndarray or kind is int:
+            continue
+        if kind is tuple or kind is list:
             a = highest(a)
         if isinstance(a, Duck) and a.level > level:
             top, level = a, a.level
