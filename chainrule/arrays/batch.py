@@ -40,6 +40,9 @@ class BatchArray(Duck):
     def memory(self) -> Any:
         return memory(self.array)[0] if len(self.array) else memory(self.array).sum(axis=0)
 
+    def values(self) -> Any:
+        return self.array.values() if isinstance(self.array, Duck) else self.array
+
     def settle(self) -> None:
         if isinstance(self.array, Duck):
             self.array.settle()

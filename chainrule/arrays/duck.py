@@ -72,6 +72,12 @@ class Duck:
         """The arrays inside, one level down."""
         return ()
 
+    def values(self) -> Any:
+        """The numbers inside as a plain array, those of all examples together; None where they are
+        not to be looked at.
+        """
+        return None
+
     def settle(self) -> None:
         """Make sure that all parts are memory that can be shared and written."""
 
