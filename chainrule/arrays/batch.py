@@ -120,14 +120,22 @@ def _stacked(results: list, level: int, size: int) -> Any:
 
 def elementwise(level: int, f: Callable, args: tuple, kwargs: dict) -> Any:
     """f on the physical arrays, the examples' axes aligned from the right."""
-    ranks = [getattr(a, "ndim", 0) for a in args]
-    rank = max(ranks)
-    arrays = [
-        (a.array if n == rank else aligned(a, rank, level)) if is_batched(a, level) else a
-        for a, n in zip(args, ranks, strict=True)
-    ]
+    arrays, least, rank = [], 1000, 0
+    for a in args:
+        if type(a) is BatchArray and a.level == level:
+            a = a.array
+            n = a.ndim - 1
+            if n < least:  # min() would take longer than the rest
+                least = n
+        else:
+            n = getattr(a, "ndim", 0)
+        if n > rank:
+            rank = n
+        arrays.append(a)
+    if least < rank:
+        arrays = [aligned(a, rank, level) for a in args]
     out = f(*arrays, **kwargs)
-    if isinstance(out, tuple):
+    if type(out) is tuple:
         return tuple(BatchArray(o, level) for o in out)
     return BatchArray(out, level)
 
