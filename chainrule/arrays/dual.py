@@ -154,20 +154,23 @@ def _elementwise(name: str) -> Callable:
     if o is None or not o.rules or not o.plain:
         raise NoRule(f"forward mode has no rule for {name!r}")
 
+    known = {**{p: i for i, p in enumerate(o.params[: o.n])}, "out": -1}
+    rules = [(r, [known[n] for n in names]) for r, names in zip(o.rules, o.names, strict=True)]
+
     def rule(level: int, *args: Any) -> Any:
-        pairs = [split(a, level) for a in args]
-        values = [v for v, _ in pairs]
+        values, tangents = [], []
+        for a in args:
+            dual = type(a) is DualArray and a.level == level
+            values.append(a.value if dual else a)
+            tangents.append(a.tangent if dual else None)
         out = f(*values)
-        given = {"out": out, **dict(zip(o.params, values, strict=True))}
-        parts = [
-            r(t, *[given[n] for n in names])
-            for r, names, (_, t) in zip(o.rules, o.names, pairs, strict=False)
-            if t is not None
-        ]
-        if not parts:
-            return out
-        tangent = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-        return DualArray(out, tangent, level)
+        values.append(out)
+        total = None
+        for (r, places), t in zip(rules, tangents, strict=False):
+            if t is not None:
+                part = r(t, *[values[i] for i in places])
+                total = part if total is None else total + part
+        return out if total is None else DualArray(out, total, level)
 
     return rule
 
