@@ -35,6 +35,7 @@ class DualArray(Duck):
 
     shape = property(lambda self: self.value.shape)  # type: ignore[assignment]
     dtype = property(lambda self: self.value.dtype)  # type: ignore[assignment]
+    ndim = property(lambda self: self.value.ndim)  # type: ignore[assignment]
 
     def call(self, name: str, args: tuple, kwargs: dict) -> Any:
         level = self.level

@@ -200,7 +200,14 @@ def highest(args: Iterable) -> Any:
 
 
 def _operator(ufunc: Any) -> tuple:
-    return (lambda self, other: ufunc(self, other)), (lambda self, other: ufunc(other, self))
+    """The operator of a ufunc with one of our arrays on its left, and on its right."""
+    name = ufunc.__name__
+
+    def forward(self: Any, other: Any) -> Any:
+        top = other if isinstance(other, Duck) and other.level > self.level else self
+        return top.call(name, (self, other), {})
+
+    return forward, lambda self, other: self.call(name, (other, self), {})
 
 
 for _name, _ufunc in OPERATORS.items():
