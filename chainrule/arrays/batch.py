@@ -235,13 +235,11 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
     if y.ndim == 1:
         if x.ndim == 2 and not is_batched(x, level):
             return BatchArray(y.array @ x.transpose((1, 0)), level)
-        size = batch_size((x, y), level)
-        return BatchArray((x_of(x, level) @ physical(y, size, level)[..., None])[..., 0], level)
+        return _matmul(level, x, y[:, None])[..., 0]
     if x.ndim == 1:
         if y.ndim == 2 and not is_batched(y, level):
             return BatchArray(x.array @ y, level)
-        size = batch_size((x, y), level)
-        return BatchArray((physical(x, size, level)[:, None] @ x_of(y, level))[..., 0, :], level)
+        return _matmul(level, x[None], y)[..., 0, :]
     rank = max(x.ndim, y.ndim)
     a, b = aligned(x, rank, level), aligned(y, rank, level)
     if a.shape[-1] == 1:
@@ -250,11 +248,6 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
         rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) @ b
         return BatchArray(rows.reshape(*a.shape[:-1], b.shape[1]), level)
     return BatchArray(np.matmul(a, b), level)
-
-
-def x_of(a: Any, level: int) -> Any:
-    """The physical array of a batched matrix, or the matrix itself."""
-    return a.array if is_batched(a, level) else a
 
 
 def _concatenate(level: int, arrays: Any, axis: int = 0) -> Any:
