@@ -61,3 +61,8 @@ def test_ignored_targets_of_an_example():
         scores, targets
     )
     torch.testing.assert_close(losses, torch.log(torch.tensor([9.0, 3.0])))
+
+
+def test_outer_products_have_no_negative_zero():
+    x, y = torch.tensor([[[0.0], [1.0]]]), torch.tensor([[[-1.0, 2.0]]])
+    assert str(func.vmap(torch.matmul)(x, y)[0, 0]) == "tensor([0., 0.])"
