@@ -350,7 +350,9 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
     a, b = aligned(x, rank, level), aligned(y, rank, level)
     if a.shape[-1] == 1 and isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         out = np.multiply(a, b)
-        return BatchArray(np.add(out, 0, out=out), level)  # -0 becomes 0, as in any sum
+        return BatchArray(
+            np.add(out, out.dtype.type(0), out=out), level
+        )  # -0 becomes 0, as in any sum
     if b.ndim == 2 and isinstance(a, np.ndarray) and a.flags.c_contiguous:
         rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) @ b
         return BatchArray(rows.reshape(*a.shape[:-1], b.shape[1]), level)
