@@ -24,7 +24,7 @@ $(VENV)/parity: $(VENV)/dev
 	$(PIP) -e '.[parity,bench]'
 	touch $@
 
-run: $(VENV)/examples        ## the tutorials, then a real network
+run: $(VENV)/examples        ## the tutorials, the examples from science, then a real network
 	$(BIN)/python examples/run_all.py
 
 test: $(VENV)/dev            ## all tests, without torch
@@ -42,6 +42,7 @@ golden: $(VENV)/parity       ## write the golden files anew from torch
 
 bench: $(VENV)/parity        ## peers side by side
 	$(BIN)/python benchmarks/eager.py --write docs/benchmarks.md
+	$(BIN)/python benchmarks/transforms.py --write docs/transforms_benchmarks.md
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -1,5 +1,5 @@
-"""The main job: the tutorials one after the other, then a real network trained, saved and
-reloaded.
+"""The main job: tutorials and examples from science one after the other, then a real network
+trained, saved and reloaded.
 """
 
 import pathlib
@@ -11,9 +11,9 @@ TUTORIALS = ["first_gradient", "tracking", "polynomial", "graphs", "scalar_loss"
 
 
 def main():
-    """Run every tutorial and the training."""
-    for name in TUTORIALS:
-        path = HERE / "tutorials" / f"{name}.py"
+    """Run every tutorial, every example and the training."""
+    science = sorted((HERE / "science").glob("*.py"))
+    for path in [*(HERE / "tutorials" / f"{name}.py" for name in TUTORIALS), *science]:
         print(f"\n=== {path.relative_to(HERE.parent)}\n")
         runpy.run_path(str(path), run_name="__main__")
     print("\n=== examples/digits.py\n")

@@ -8,6 +8,8 @@ level of its own.
 
 from __future__ import annotations
 
+import functools
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +35,7 @@ class BatchArray(Duck):
 
     shape = property(lambda self: self.array.shape[1:])  # type: ignore[assignment]
     dtype = property(lambda self: self.array.dtype)  # type: ignore[assignment]
+    ndim = property(lambda self: self.array.ndim - 1)  # type: ignore[assignment]
 
     def parts(self) -> tuple:
         return (self.array,)
@@ -66,6 +69,9 @@ class BatchArray(Duck):
         inside = show(self.array).replace("\n", "\n    ")
         return f"BatchedTensor(lvl={self.level}, bdim=0, value=\n    {inside}\n)"
 
+    def values(self) -> Any:
+        return self.array.values() if isinstance(self.array, Duck) else self.array
+
     def settle(self) -> None:
         if isinstance(self.array, Duck):
             self.array.settle()
@@ -90,9 +96,8 @@ class BatchArray(Duck):
             return _stacked([f(*zeros)], level, 0)
         return _stacked(results, level, size)
 
-    @classmethod
-    def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
-        level = max(a.level for a in _flat(args) if isinstance(a, BatchArray))
+    def call(self, name: str, args: tuple, kwargs: dict) -> Any:
+        level = self.level
         if level not in RUNNING and state.mode[0] is not operator.call:
             raise RuntimeError(
                 "a tensor that stands for one example of a vmap was used after that vmap had"
@@ -101,12 +106,19 @@ class BatchArray(Duck):
         rule = RULES.get(name)
         if rule is not None:
             return rule(level, *args, **kwargs)
-        f = define.PRIMITIVES.get(name) or getattr(np, name, None)
-        if not isinstance(f, np.ufunc) and not (hasattr(f, "op") and f.op.plain):
-            if f is not None and hasattr(f, "op"):
-                return cls.fallback(f, f.op.entry, args)
-            raise NoRule(f"vmap has no rule for {name!r}")
-        return elementwise(level, f, args, kwargs)  # type: ignore[arg-type]
+        f = _named(name)
+        if isinstance(f, np.ufunc) or f.op.plain:
+            return elementwise(level, f, args, kwargs)
+        return self.fallback(f, f.op.entry, args)
+
+
+@functools.cache
+def _named(name: str) -> Any:
+    """NumPy's function of that name, if it is elementwise, or the primitive."""
+    f = define.PRIMITIVES.get(name) or getattr(np, name, None)
+    if not isinstance(f, np.ufunc) and not hasattr(f, "op"):
+        raise NoRule(f"vmap has no rule for {name!r}")
+    return f
 
 
 def _flat(args: Any) -> list:
@@ -140,13 +152,24 @@ def _stacked(results: list, level: int, size: int) -> Any:
 
 def elementwise(level: int, f: Callable, args: tuple, kwargs: dict) -> Any:
     """f on the physical arrays, the examples' axes aligned from the right."""
-    rank = max(np.ndim(a) if not isinstance(a, Duck) else a.ndim for a in args)
-    out = f(*[aligned(a, rank, level) for a in args], **kwargs)
-    return (
-        tuple(BatchArray(o, level) for o in out)
-        if isinstance(out, tuple)
-        else BatchArray(out, level)
-    )
+    arrays, least, rank = [], 1000, 0
+    for a in args:
+        if type(a) is BatchArray and a.level == level:
+            a = a.array
+            n = a.ndim - 1
+            if n < least:  # min() would take longer than the rest
+                least = n
+        else:
+            n = getattr(a, "ndim", 0)
+        if n > rank:
+            rank = n
+        arrays.append(a)
+    if least < rank:
+        arrays = [aligned(a, rank, level) for a in args]
+    out = f(*arrays, **kwargs)
+    if type(out) is tuple:
+        return tuple(BatchArray(o, level) for o in out)
+    return BatchArray(out, level)
 
 
 def aligned(a: Any, rank: int, level: int) -> Any:
@@ -163,7 +186,7 @@ def aligned(a: Any, rank: int, level: int) -> Any:
 
 def is_batched(a: Any, level: int) -> bool:
     """Whether `a` is an array of the batch at `level`."""
-    return isinstance(a, BatchArray) and a.level == level
+    return type(a) is BatchArray and a.level == level
 
 
 def batch_size(args: Any, level: int) -> int:
@@ -270,6 +293,10 @@ def _expanded(index: tuple, ndim: int) -> list:
 
 
 def _getitem(level: int, x: Any, index: Any) -> Any:
+    if type(index) is not tuple:
+        index = (index,)
+    if not any([isinstance(i, (np.ndarray, Duck)) for i in index]):
+        return BatchArray(x.array[(slice(None), *index)], level)
     size = batch_size((x, index), level)
     places, order = located(level, index, x.ndim, size)
     out = physical(x, size, level)[places]
@@ -309,18 +336,31 @@ def _put(level: int, x: Any, y: Any, index: Any) -> Any:
 
 
 def _matmul(level: int, x: Any, y: Any) -> Any:
+    """All examples' products: as one large product where the examples share an operand, as a
+    multiplication where there is nothing to add up (an outer product).
+    """
     if x.ndim == 1 and y.ndim == 1:
-        return elementwise(level, np.multiply, (x, y), {}).call(
-            "add.reduce", (x * y,), {"axis": -1}
-        )
+        product = elementwise(level, np.multiply, (x, y), {})
+        return BatchArray(np.add.reduce(product.array, axis=-1), level)
     if y.ndim == 1:
-        column = _matmul(level, x, y[:, None])
-        return column[..., 0]
+        if x.ndim == 2 and not is_batched(x, level):
+            return BatchArray(y.array @ x.transpose((1, 0)), level)
+        return _matmul(level, x, y[:, None])[..., 0]
     if x.ndim == 1:
-        row = _matmul(level, x[None], y)
-        return row[..., 0, :]
+        if y.ndim == 2 and not is_batched(y, level):
+            return BatchArray(x.array @ y, level)
+        return _matmul(level, x[None], y)[..., 0, :]
     rank = max(x.ndim, y.ndim)
-    return BatchArray(np.matmul(aligned(x, rank, level), aligned(y, rank, level)), level)
+    a, b = aligned(x, rank, level), aligned(y, rank, level)
+    if a.shape[-1] == 1 and isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        out = np.multiply(a, b)
+        return BatchArray(
+            np.add(out, out.dtype.type(0), out=out), level
+        )  # -0 becomes 0, as in any sum
+    if b.ndim == 2 and isinstance(a, np.ndarray) and a.flags.c_contiguous:
+        rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) @ b
+        return BatchArray(rows.reshape(*a.shape[:-1], b.shape[1]), level)
+    return BatchArray(np.matmul(a, b), level)
 
 
 def _concatenate(level: int, arrays: Any, axis: int = 0) -> Any:

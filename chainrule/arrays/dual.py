@@ -37,17 +37,16 @@ class DualArray(Duck):
 
     shape = property(lambda self: self.value.shape)  # type: ignore[assignment]
     dtype = property(lambda self: self.value.dtype)  # type: ignore[assignment]
+    ndim = property(lambda self: self.value.ndim)  # type: ignore[assignment]
 
-    @classmethod
-    def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
-        own = [a for a in _flat(args) if isinstance(a, DualArray)]
-        level = max([a.level for a in own])
+    def call(self, name: str, args: tuple, kwargs: dict) -> Any:
+        level = self.level
         if level not in RUNNING and state.mode[0] is not operator.call:
             ended = [value_of(a, level) for a in args]
             return waist(name)(*ended, **kwargs)
         rule = RULES.get(name) or _linear(name) or _elementwise(name)
         out = rule(level, *args, **kwargs)
-        if any([a.adjoint and a.level == level for a in own]):
+        if self.adjoint or _adjoint_among(args, level):
             _mark(out)
         return out
 
@@ -119,6 +118,17 @@ def _flat(args: Any) -> list:
     return [b for a in args for b in (_flat(a) if isinstance(a, (list, tuple)) else (a,))]
 
 
+def _adjoint_among(args: Any, level: int) -> bool:
+    """Whether an argument (also inside lists and tuples) is an adjoint of `level`."""
+    for a in args:
+        if type(a) is DualArray:
+            if a.adjoint and a.level == level:
+                return True
+        elif type(a) in (list, tuple) and _adjoint_among(a, level):
+            return True
+    return False
+
+
 def _mark(out: Any) -> None:
     """Mark results as adjoints."""
     for a in out if isinstance(out, (tuple, list)) else (out,):
@@ -151,6 +161,7 @@ def split(a: Any, level: int) -> tuple[Any, Any]:
     return (a.value, a.tangent) if isinstance(a, DualArray) and a.level == level else (a, None)
 
 
+@functools.cache
 def _elementwise(name: str) -> Callable:
     """The rule of an elementwise ufunc, from the vjp of the operator defined with it."""
     f = define.PRIMITIVES.get(name) or getattr(np, name, None)
@@ -166,24 +177,27 @@ def _elementwise(name: str) -> Callable:
     if o is None or not o.rules or not o.plain:
         raise NoRule(f"forward mode has no rule for {name!r}")
 
+    known = {**{p: i for i, p in enumerate(o.params[: o.n])}, "out": -1}
+    rules = [(r, [known[n] for n in names]) for r, names in zip(o.rules, o.names, strict=True)]
+
     def rule(level: int, *args: Any) -> Any:
-        pairs = [split(a, level) for a in args]
-        values = [v for v, _ in pairs]
+        values, tangents = [], []
+        for a in args:
+            dual = type(a) is DualArray and a.level == level
+            values.append(a.value if dual else a)
+            tangents.append(a.tangent if dual else None)
         out = f(*values)
-        if any(v.dtype.kind == "c" for v, t in pairs if t is not None) and (
-            out.dtype.kind != "c" or name in NOT_HOLOMORPHIC
+        if (out.dtype.kind != "c" or name in NOT_HOLOMORPHIC) and any(
+            [t is not None and t.dtype.kind == "c" for t in tangents]
         ):
             raise NoRule(f"{name} of complex numbers is no product with a derivative")
-        given = {"out": out, **dict(zip(o.params, values, strict=True))}
-        parts = [
-            r(t, *[given[n] for n in names])
-            for r, names, (_, t) in zip(o.rules, o.names, pairs, strict=False)
-            if t is not None
-        ]
-        if not parts:
-            return out
-        tangent = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-        return DualArray(out, tangent, level)
+        values.append(out)
+        total = None
+        for (r, places), t in zip(rules, tangents, strict=False):
+            if t is not None:
+                part = r(t, *[values[i] for i in places])
+                total = part if total is None else total + part
+        return out if total is None else DualArray(out, total, level)
 
     return rule
 
@@ -210,6 +224,7 @@ LINEAR: dict[str, Callable] = {
 }
 
 
+@functools.cache
 def _linear(name: str) -> Callable | None:
     f = LINEAR.get(name)
     if f is None:

@@ -74,6 +74,12 @@ class Duck:
         """The arrays inside, one level down."""
         return ()
 
+    def values(self) -> Any:
+        """The numbers inside as a plain array, those of all examples together; None where they are
+        not to be looked at.
+        """
+        return None
+
     def repr_with(self, show: Any) -> str:
         """How a tensor with this array prints; `show` prints one with another array."""
         return f"<{self.words}: {self.dtype} {list(self.shape)}>"
@@ -91,10 +97,9 @@ class Duck:
         """An ndarray that lies in memory as one example, or value, of this array does."""
         raise NoRule(f"a {type(self).__name__} has no memory of its own")
 
-    @classmethod
-    def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
+    def call(self, name: str, args: tuple, kwargs: dict) -> Any:
         """Do what NumPy's `name` does."""
-        raise NoRule(f"{cls.__name__} has no rule for {name!r}")
+        raise NoRule(f"{type(self).__name__} has no rule for {name!r}")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
@@ -235,7 +240,10 @@ def highest(args: Iterable) -> Any:
     """The array type with the highest level among the arguments (also inside lists and tuples)."""
     top, level = None, -1.0
     for a in args:
-        if isinstance(a, (list, tuple)):
+        kind = type(a)
+        if kind is np.ndarray or kind is int:
+            continue
+        if kind is tuple or kind is list:
             a = highest(a)
         if isinstance(a, Duck) and a.level > level:
             top, level = a, a.level
@@ -243,7 +251,14 @@ def highest(args: Iterable) -> Any:
 
 
 def _operator(ufunc: Any) -> tuple:
-    return (lambda self, other: ufunc(self, other)), (lambda self, other: ufunc(other, self))
+    """The operator of a ufunc with one of our arrays on its left, and on its right."""
+    name = ufunc.__name__
+
+    def forward(self: Any, other: Any) -> Any:
+        top = other if isinstance(other, Duck) and other.level > self.level else self
+        return top.call(name, (self, other), {})
+
+    return forward, lambda self, other: self.call(name, (other, self), {})
 
 
 for _name, _ufunc in OPERATORS.items():

@@ -38,8 +38,7 @@ class GradArray(Duck):
     def __bool__(self) -> bool:
         return bool(self.tensor._data)
 
-    @classmethod
-    def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
+    def call(self, name: str, args: tuple, kwargs: dict) -> Any:
         rule = RULES.get(name)
         if rule is None:
             rule = RULES[name] = _derive(name)

@@ -27,8 +27,7 @@ class TraceArray(Duck):
     shape = property(lambda self: self.value.shape)  # type: ignore[assignment]
     dtype = property(lambda self: self.value.dtype)  # type: ignore[assignment]
 
-    @classmethod
-    def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
+    def call(self, name: str, args: tuple, kwargs: dict) -> Any:
         recording = _find(args)
         return recording.run(name, args, kwargs)
 

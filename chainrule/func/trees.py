@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+CONTAINERS = (tuple, list, dict)
+
 
 def children(tree: Any) -> list | None:
     """What a container holds, in order; None for a leaf."""
-    if isinstance(tree, dict):
-        return list(tree.values())
-    return list(tree) if isinstance(tree, (tuple, list)) and not _is_size(tree) else None
+    if not isinstance(tree, CONTAINERS) or _is_size(tree):
+        return None
+    return list(tree.values()) if isinstance(tree, dict) else list(tree)
 
 
 def _is_size(tree: Any) -> bool:
@@ -20,7 +22,15 @@ def _is_size(tree: Any) -> bool:
 def leaves(tree: Any) -> list:
     """The leaves, in order."""
     inside = children(tree)
-    return [tree] if inside is None else [leaf for t in inside for leaf in leaves(t)]
+    if inside is None:
+        return [tree]
+    found: list = []
+    for t in inside:
+        if isinstance(t, CONTAINERS):
+            found += leaves(t)
+        else:
+            found.append(t)
+    return found
 
 
 def rebuild(tree: Any, values: Iterator) -> Any:

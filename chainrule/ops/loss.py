@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import Duck
 from ..dtypes import FROM_NUMPY
 from .conv import Kind
 from .define import SAME, Tensor, broadcast_error, function, not_a_tensor, op, scalar_name, state
@@ -567,6 +568,7 @@ def check_class_weight(x: Kind, weight: Kind | None, classes: int, prefix: str =
 
 def _needs_care(target: Any, classes: int, ignore_index: int) -> bool:
     """Whether targets may have to be ignored; raises torch's error if others are out of range."""
+    target = target.values() if isinstance(target, Duck) else target
     if not isinstance(target, np.ndarray | np.generic):
         return True
     if not target.size:
