@@ -14,6 +14,7 @@ tensors outside stays connected to them. Backwards, entering becomes leaving and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,8 @@ from ..ops.define import MOVE, op
 from . import batch, dual
 from .batch import BatchArray, physical
 from .dual import DualArray
-from .duck import Duck, highest, levels_in
-from .grad import GradArray
+from .duck import Duck, NoRule, highest, levels_in
+from .grad import BY_EXAMPLE, GradArray
 from .levels import RUNNING
 
 
@@ -147,6 +148,8 @@ def part_at(a: Any, level: int) -> Any:
 def outside(g: Any, level: int) -> Any:
     """A cotangent that came from inside a transformation, for a value outside of it."""
     inside = part_at(g, level)
+    if inside is None:
+        return g
     if isinstance(inside, DualArray):
         if inside.adjoint:
             return tangent_part(g, level)
@@ -154,6 +157,16 @@ def outside(g: Any, level: int) -> Any:
     if isinstance(inside, BatchArray) and level not in RUNNING:
         return np.add.reduce(leave_batch(g, level, 0, inside.array.shape[0]), axis=0)
     return g
+
+
+def combined(a: Any, b: Any) -> Any:
+    """The sum of two cotangents of one value. Where one of them comes from inside a transformation
+    and the other does not, the value is outside of it.
+    """
+    inside_a, inside_b = levels_in(a), levels_in(b)
+    for level in sorted(inside_a ^ inside_b, reverse=True):
+        a, b = (outside(g, level) for g in (a, b))
+    return a + b
 
 
 def settled(g: Any, at: Any = None) -> Any:
@@ -197,4 +210,41 @@ dual.LINEAR.update(
     value_part=value_part,
     tangent_part=tangent_part,
 )
-assert GradArray.level == float("inf")
+
+
+def by_example(f: Callable, args: tuple) -> Any:
+    """f(*args) for arrays that are differentiated again, one example of a vmap after the other."""
+    batches = [p for p in _parts(args) if isinstance(p, BatchArray)]
+    if not batches:
+        raise NoRule(f"double backward cannot run {getattr(f, '__name__', f)}")
+    last = max(batches, key=lambda p: p.level)
+    level, size = last.level, last.array.shape[0]
+    rows = [f(*[_example(a, i, level, size) for a in args]) for i in range(size)]
+    return _stacked(rows, level)
+
+
+def _parts(a: Any) -> list:
+    """All arrays of ours inside an argument."""
+    if isinstance(a, (list, tuple)):
+        return [p for e in a for p in _parts(e)]
+    return [a, *[q for p in a.parts() for q in _parts(p)]] if isinstance(a, Duck) else []
+
+
+def _example(a: Any, i: int, level: int, size: int) -> Any:
+    if isinstance(a, (list, tuple)):
+        return type(a)([_example(e, i, level, size) for e in a])
+    if part_at(a, level) is None and not isinstance(a, GradArray):
+        return a
+    return leave_batch(a, level, 0, size)[i]
+
+
+def _stacked(rows: list, level: int) -> Any:
+    first = rows[0]
+    if isinstance(first, (list, tuple)):
+        return type(first)([_stacked(list(r), level) for r in zip(*rows, strict=True)])
+    if not isinstance(first, (np.ndarray, np.generic, Duck)):
+        return first
+    return enter_batch(np.concatenate([r[None] for r in rows]), level, 0)
+
+
+BY_EXAMPLE.append(by_example)

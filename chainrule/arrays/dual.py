@@ -68,10 +68,9 @@ class DualArray(Duck):
         return f"{value[:-1]},\n       tangent={show(tangent)})"
 
     def settle(self) -> None:
-        lies, own = memory(self.value), memory(self.tangent)
-        if own.shape != lies.shape or own.strides != lies.strides or not own.flags.writeable:
-            tangent = np.broadcast_to(self.tangent, self.shape)
-            self.tangent = tangent.copy() if isinstance(tangent, Duck) else _laid_out(tangent, lies)
+        tangent = np.broadcast_to(self.tangent, self.shape)  # it may be another tensor's as well
+        lies = memory(self.value)
+        self.tangent = tangent.copy() if isinstance(tangent, Duck) else _laid_out(tangent, lies)
         for part in (self.value, self.tangent):
             if isinstance(part, Duck):
                 part.settle()
@@ -177,7 +176,7 @@ def _elementwise(name: str) -> Callable:
     if o is None or not o.rules or not o.plain:
         raise NoRule(f"forward mode has no rule for {name!r}")
 
-    known = {**{p: i for i, p in enumerate(o.params[: o.n])}, "out": -1}
+    known = {**{p: i for i, p in enumerate(o.params)}, "out": -1}
     rules = [(r, [known[n] for n in names]) for r, names in zip(o.rules, o.names, strict=True)]
 
     def rule(level: int, *args: Any) -> Any:
@@ -248,13 +247,11 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
 def _view(level: int, x: Any, dtype: Any) -> Any:
     if {x.dtype, dtype} - {np.dtype(d) for d in ("f4", "f8", "c8", "c16")}:
         raise NoRule("the bytes of numbers are no linear function of them")
-    x.settle()
     return DualArray(x.value.view(dtype), x.tangent.view(dtype), level)
 
 
 def _setitem(level: int, x: Any, index: Any, value: Any) -> None:
     v, t = split(value, level)
-    x.settle()
     x.value[index] = v
     x.tangent[index] = 0 if t is None else t
 

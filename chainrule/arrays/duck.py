@@ -52,7 +52,6 @@ class Duck:
     """Base of the array types; `level` orders nested transformations, the highest answers."""
 
     __slots__ = ()
-    parts_known = True  # whether `fallback` can take this array apart
     in_memory = False  # whether `memory` says where it lies
     level: Any = 0
     shape: tuple

@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 _numbers = itertools.count(1).__next__
+EVER: list[bool] = []  # not empty once there has been a transformation
 RUNNING: set[int] = set()  # the numbers of all transformations that run now, in any thread
 
 
@@ -25,6 +26,8 @@ class Level:
         self.number = _numbers()
 
     def __enter__(self) -> Any:
+        if not EVER:
+            EVER.append(True)
         RUNNING.add(self.number)
         stack.levels.append(self)
         return self

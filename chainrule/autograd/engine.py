@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 from numpy import float32
 
-from ..arrays.boundary import settled
+from ..arrays.boundary import combined, settled
 from ..arrays.duck import Duck, NoRule
 from ..arrays.grad import GradArray
+from ..arrays.levels import EVER
 from ..dtypes import F32, F64, HALVES
 from ..ops import define
 from ..storage import LAST as last
@@ -106,10 +107,10 @@ def arrive(buffer: dict, node: Node, index: int, g: Any) -> None:
     """Add a cotangent to what has come for output `index` of `node`."""
     if node.op.outputs == 1:
         old = buffer.get(node)
-        buffer[node] = g if old is None else old + g
+        buffer[node] = g if old is None else combined(old, g)
     else:
         slots = buffer.setdefault(node, [None] * len(node.shape))
-        slots[index] = g if slots[index] is None else slots[index] + g
+        slots[index] = g if slots[index] is None else combined(slots[index], g)
 
 
 class Walk:
@@ -129,6 +130,7 @@ class Walk:
         """Run all nodes that receive something, the youngest first, then the leaves."""
         ready, leaves = self.queues(buffer)
         special, retain = self.create or self.targets is not None, self.retain
+        add = combined if EVER else operator.add
         following: Any = None  # the node that is next if none in `ready` is younger, and ...
         held: Any = None  # ... its cotangent
         while True:
@@ -174,9 +176,9 @@ class Walk:
                         continue
                     gi = fit(gi, e.shape, e.dtype)
                 if e is following:
-                    held = held + gi
+                    held = add(held, gi)
                 elif e in buffer:
-                    buffer[e] = buffer[e] + gi
+                    buffer[e] = add(buffer[e], gi)
                 elif following is None and type(e) is not AccumulateGrad:
                     following, held = e, gi
                 else:

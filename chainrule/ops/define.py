@@ -1376,13 +1376,12 @@ def assign(self: Any, result: Any, name: str) -> Any:
             f"{list(result._data.shape)}"
         )
     check_castable(result._data.dtype, self._data.dtype)
-    old_storage = storage_of(self)
     node = result._node if state.grad else None
     if node is not None:
         _save_copy(node, self._data)
     before = edges_of((self,))
     data = store(self, result._data)
-    old_storage.bump()
+    storage_of(self).bump()
     if node is not None:
         _save_output(node, result._data, data)
     if state.grad and (node is not None or before[0][0] is not None):

@@ -150,15 +150,15 @@ def resampled_bytes(x: Any, plan: tuple) -> Any:
     """`resampled` for uint8, as torch does it: weights as 16-bit fractions, each axis rounded."""
     for axis, places, weights in plan:
         if weights is None:
-            x = x.take(places[0], axis)
+            x = along(x, places[0], axis)
             continue
         weights = _merged(places, weights.astype(np.float64))
         bits = _fraction_bits(float(weights.max(initial=0)))
         whole = np.trunc(weights * 2**bits + np.copysign(0.5, weights))
         total = np.full((), 1 << (bits - 1), np.int64)
         for place, weight in zip(places, whole, strict=True):
-            total = total + x.take(place, axis) * column(weight, axis, np.int64)
-        x = np.clip(total >> bits, 0, 255).astype(np.uint8)
+            total = total + along(x, place, axis) * column(weight, axis, np.int64)
+        x = np.minimum(np.maximum(total >> bits, 0), 255).astype(np.uint8)
     return x
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import return_types
-from ..arrays.duck import somewhere
+from ..arrays.duck import NoRule, highest, somewhere
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, I64
 from .define import MOVE, OPS, Tensor, function, op, scalar_name, wrap, write_out
 from .index import dim_of, tensor_data
@@ -279,6 +279,8 @@ def count_in_bins(points: Any, edges: Sequence, weight: Any, density: bool) -> A
 )
 def counts_in_bins(x: Any, /, edges: Sequence, weight: Any, density: bool) -> Any:
     """Counts of points in a grid of bins."""
+    if highest((x, *edges, weight)) is not None:
+        raise NoRule("bins are filled one example at a time")
     return count_in_bins(x.reshape(-1, len(edges)), edges, weight, density)
 
 
