@@ -18,7 +18,7 @@ import contextvars
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,10 @@ class State(threading.local):
 
     inference = False
     anomaly = False
+    hooks: tuple = ()  # pairs of saved-tensor hooks, the innermost last
+    hooks_disabled: str | None = None  # the error for those who set hooks
+    mutable = False  # whether saved values may be overwritten
+    walk: Any = None  # weak reference to the backward pass that runs hooks or user code now
 
     def __init__(self) -> None:
         context = contextvars.copy_context()
@@ -61,6 +65,7 @@ class State(threading.local):
 
 
 state = State()
+PACKING: list[Callable] = []  # what packs a new node: one entry per block of hooks, of any thread
 
 
 def quiet(kernel: Callable, *args: Any) -> Any:
@@ -171,6 +176,10 @@ class Node:
             what = str(list(self.shape))
             raise OverwrittenError(what, self.name(), self.line, s.line, s.version, s.version - 1)
 
+    def lifted(self, lift: Callable, args: tuple) -> tuple:
+        """The saved values for double backward."""
+        return lift(self, args)
+
     def pull(self, g: Any, args: tuple) -> tuple:
         """The cotangents of the inputs, from that of the output."""
         if self.op.joint:
@@ -181,6 +190,34 @@ class Node:
                 for rule, a in zip(self.op.rules, args, strict=False)
             ]
         )
+
+
+class Packed:
+    """A saved value in the keeping of saved-tensor hooks, in its place among a node's `args`.
+
+    `value` is what `pack` made of the tensor; `unpack` makes a tensor of it again. `source` leads
+    to the array as long as it lives, for in-place operations that are about to write it.
+    """
+
+    __slots__ = ("__weakref__", "pack", "source", "unpack", "value")
+
+    def __init__(self, array: Any, pack: Callable, unpack: Callable, value: Any) -> None:
+        self.pack, self.unpack, self.value = pack, unpack, value
+        self.source = weakref.ref(array) if isinstance(array, np.ndarray) else None
+
+    def renew(self, array: Any) -> None:
+        """Pack a copy instead if the array that was packed is `array`, soon to be overwritten."""
+        if self.source is not None and self.source() is array:
+            self.value = self.pack(array.copy())
+
+
+def packed_in(saved: Any) -> Iterator[Packed]:
+    """The packed values among nested tuples and lists."""
+    for v in saved or ():
+        if isinstance(v, Packed):
+            yield v
+        elif isinstance(v, (tuple, list)):
+            yield from packed_in(v)
 
 
 class Ending:
@@ -225,6 +262,8 @@ def record(op: Any, shape: tuple, dtype: Any, edges: tuple, index: tuple, args: 
         frame = (code.co_filename in INSIDE and frame.f_back) or outside(frame)
         code = frame.f_code
     node.code, node.lasti = code, frame.f_lasti
+    if PACKING:
+        PACKING[-1](node)
     return node
 
 

@@ -10,7 +10,7 @@ from numpy import float32
 
 from ..arrays.grad import GradArray
 from ..ops import define
-from ..tape import AccumulateGrad
+from ..tape import AccumulateGrad, state
 from . import engine
 
 ONE = float32(1)
@@ -188,6 +188,14 @@ def _seed(t: Any, weight: Any, create: bool) -> Any:
             f" dtype of {t.dtype}."
         )
     return engine.outward(GradArray(weight) if create else weight._data)
+
+
+def is_checkpoint_valid() -> bool:
+    """Whether the backward pass that runs now is one for all leaves, which another one may run
+    inside of.
+    """
+    walk = state.walk and state.walk()
+    return walk is None or walk.targets is None
 
 
 def leaf_node(tensor: Any) -> AccumulateGrad:

@@ -32,7 +32,17 @@ from ..arrays.duck import Duck, highest
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import LeafInPlaceError, bad_dim, not_a_tensor
 from ..storage import tick
-from ..tape import AccumulateGrad, Ending, Node, quiet, record, state, storage_of
+from ..tape import (
+    PACKING,
+    AccumulateGrad,
+    Ending,
+    Node,
+    packed_in,
+    quiet,
+    record,
+    state,
+    storage_of,
+)
 
 SAME, FLOAT, BOOLEAN, HALF, MOVE = "same", "float", "boolean", "half", "move"
 PUBLIC = {"x": "input", "y": "other"}
@@ -65,6 +75,18 @@ OF_NUMBERS = ("add", "sub", "mul", "div")  # elementwise operators that take two
 OPS: dict[str, Op] = {}
 Tensor: Any = None
 blank: Callable  # makes a tensor with nothing in it
+WATCHERS: list[Callable] = []  # told of each tensor that is about to be written
+
+
+def saved_fields(op: Op) -> dict:
+    """What a node class shows of the values its nodes saved (autograd.saved defines it)."""
+    return {}
+
+
+def bind_saved(fields: Callable) -> None:
+    """Tell the operators how their nodes show what they saved."""
+    global saved_fields
+    saved_fields = fields
 
 
 def bind_tensor(cls: type) -> None:
@@ -196,7 +218,8 @@ class Op:
     def node_class(self) -> type:
         """The class that shows this operator's nodes under their name."""
         if self._node is None:
-            self._node = type(self.node_name, (Node,), {"__slots__": (), "__module__": "chainrule"})  # type: ignore[assignment]
+            facets = {"__slots__": (), "__module__": "chainrule", **saved_fields(self)}
+            self._node = type(self.node_name, (Node,), facets)  # type: ignore[assignment]
         return self._node  # type: ignore[return-value]
 
     # -- calling -----------------------------------------------------------------------------------
@@ -552,6 +575,9 @@ def is_inference(x: Any) -> bool:
 
 def check_writable(x: Any) -> None:
     """Raise torch's error for writing a tensor of inference mode outside of it."""
+    if WATCHERS:
+        for watch in list(WATCHERS):
+            watch(x)
     if not state.inference and is_inference(x):
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed.You can make"
@@ -1341,6 +1367,9 @@ def _holds(saved: Any, array: Any) -> bool:
 
 def _save_copy(node: Node, data: Any) -> None:
     """Let a node that saved `data` keep a copy of it, since the memory is about to be written."""
+    if PACKING or node.more is not None:
+        for p in packed_in(node.args):
+            p.renew(data)
     if _holds(node.args, data):
         node.args = _replaced(node.args, data, data.copy())
 
@@ -1405,12 +1434,13 @@ class CopySlices(Node):
             "geometry": geometry(base._data, view._data),
             "mixed": _mixed(base._data, view._data),
         }
+        if inner is not None and inner.more is not None and "packed" in inner.more:
+            node.more["packed"] = True
         return node  # type: ignore[return-value]
 
-    def lifted(self, lift: Callable) -> tuple:
-        """The saved values for double backward."""
+    def lifted(self, lift: Callable, args: tuple) -> tuple:
         inner = self.more["inner"]
-        return (lift(inner, self.args[0]) if inner is not None else (), self.args[1])
+        return (lift(inner, args[0]) if inner is not None else (), args[1])
 
     def pull(self, g: Any, args: tuple) -> tuple:
         inner_args, first = args
