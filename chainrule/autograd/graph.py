@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from ..errors import OverwrittenError
 from ..ops import define
-from ..storage import owner_of
+from ..storage import overwritten, owner_of, tick
 from ..tape import Node as Node
 from ..tape import RemovableHandle, state, storage_of
 from . import saved
@@ -89,7 +90,10 @@ def register_multi_grad_hook(
 def _node_of(t: Any) -> Node:
     node = t.node if isinstance(t, GradientEdge) else t._history()
     if node is None:
-        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        raise AssertionError(
+            "Expected gradient function to be set: a multi-grad hook was given a tensor that does"
+            " not require grad"
+        )
     return node
 
 
@@ -181,11 +185,10 @@ def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
 class _Kept:
     """A saved tensor that is cloned when its memory is about to be written."""
 
-    __slots__ = ("__weakref__", "clone", "tensor", "version")
+    __slots__ = ("__weakref__", "clone", "seq", "tensor")
 
     def __init__(self, tensor: Any) -> None:
-        self.tensor, self.clone = tensor, None
-        self.version = storage_of(tensor).version
+        self.tensor, self.clone, self.seq = tensor, None, tick()
 
 
 class _MutableSaves:
@@ -209,7 +212,13 @@ class _MutableSaves:
                 "Trying to backward outside of the 'allow_mutation_on_saved_tensors' context"
                 "in which the graph was originally recorded."
             )
-        return kept.tensor if kept.clone is None else kept.clone
+        if kept.clone is not None:
+            return kept.clone
+        s = overwritten((kept.tensor._data,), kept.seq)
+        if s is not None:  # by something that did not say so before
+            what, here = str(list(kept.tensor.shape)), "within allow_mutation_on_saved_tensors"
+            raise OverwrittenError(what, "a node", here, s.line, s.version, s.version - 1)
+        return kept.tensor
 
     def before_write(self, x: Any) -> None:
         """Clone what was saved of the memory of `x`."""

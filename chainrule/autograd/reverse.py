@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..arrays.grad import GradArray
 from ..ops import define
 from ..tape import AccumulateGrad, state
 from . import engine
+from .graph import GradientEdge
 
 ONE = float32(1)
 
@@ -87,6 +87,11 @@ def grad(
             "is_grads_batched=True needs vmap; call grad once for each row of grad_outputs instead"
         )
     outs, wanted = _as_tuple(outputs), _as_tuple(inputs)
+    edges = isinstance(inputs, GradientEdge) or any(isinstance(x, GradientEdge) for x in inputs)
+    if materialize_grads and edges:
+        raise RuntimeError(
+            "materialize_grads cannot be used when the given input is a GradientEdge"
+        )
     weights = _as_tuple(grad_outputs) if grad_outputs is not None else (None,) * len(outs)
     roots = _roots(outs, weights, create_graph)
     targets = _targets(wanted)
@@ -98,18 +103,18 @@ def grad(
         accumulate=False,
     )
     return tuple(
-        _result(x, targets[_edge(x)], bool(allow_unused) or materialize_grads, materialize_grads)
-        for x in wanted
+        _result(i, x, targets[_edge(x)], bool(allow_unused), materialize_grads)
+        for i, x in enumerate(wanted)
     )
 
 
-def _result(x: Any, g: Any, allow_unused: bool, materialize: bool) -> Any:
+def _result(place: int, x: Any, g: Any, allow_unused: bool, materialize: bool) -> Any:
     if g is not None:
         return engine.as_tensor(_owned(g))
-    if not allow_unused:
+    if not (allow_unused or materialize):
         raise RuntimeError(
-            "One of the differentiated Tensors appears to not have been used in the graph. Set "
-            "allow_unused=True if this is the desired behavior."
+            f"The differentiated Tensor at index {place} appears to not have been used in the"
+            " graph. Set allow_unused=True if this is the desired behavior."
         )
     return (
         define.OPS["zeros_like"].entry(x)
@@ -126,12 +131,17 @@ def _owned(g: Any) -> Any:
 
 
 def _as_tuple(x: Any) -> tuple:
-    return (
-        tuple(x)
-        if isinstance(x, (list, tuple))
-        or (isinstance(x, Sequence) and not isinstance(x, define.Tensor))
-        else ((x,) if isinstance(x, define.Tensor) or not hasattr(x, "__iter__") else tuple(x))
-    )
+    if isinstance(x, (define.Tensor, GradientEdge)) or not hasattr(x, "__iter__"):
+        x = (x,)
+    return tuple([_at(e) if isinstance(e, GradientEdge) else e for e in x])
+
+
+def _at(edge: GradientEdge) -> Any:
+    """A tensor that stands for a place in the graph; its values are not known."""
+    shape, dtype = engine.shape_of(edge.node, edge.output_nr)
+    t = define.wrap(np.broadcast_to(np.zeros((), dtype), shape))
+    t._node, t._index = edge.node, edge.output_nr
+    return t
 
 
 def _edge(x: Any) -> tuple:

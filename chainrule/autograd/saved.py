@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import FROM_NUMPY
+from ..dtypes import F32, FROM_NUMPY
 from ..errors import FreedGraphError
 from ..ops import define
 from ..tape import PACKING, AccumulateGrad, Node, Packed, state
@@ -48,16 +48,17 @@ def pack_node(node: Node) -> None:
         return
     hooks = state.hooks[-1]
     several = per_rule(node)
-    done: dict[int, Packed] = {}
+    done: dict[tuple, Packed] = {}
 
     def walk(name: str, value: Any, place: int) -> Any:
         if type(value) in (tuple, list):
             return type(value)([walk(name, v, i) for i, v in enumerate(value)])
         if not is_tensor(node, name, value):
             return value
-        if id(value) not in done:
-            done[id(value)] = packed(hooks, value, as_saved(node, name, value, place, False))
-        return done[id(value)]
+        key = (name, id(value))
+        if key not in done:
+            done[key] = packed(hooks, value, as_saved(node, name, value, place, False))
+        return done[key]
 
     args = tuple(
         [
@@ -91,7 +92,7 @@ def call_pack(pack: Callable, tensor: Any) -> Any:
     if tensor._storage is not None and tensor._storage.version != before:
         raise RuntimeError(
             "A saved tensor pack hook is modifying its input in place. Tensors provided as input"
-            " to pack hook can not be modified by in-place operations as this can lead to"
+            " to pack hook cannot be modified by in-place operations as this can lead to"
             " unexpected side-effects. Please open an issue if you need to perform in-place"
             " operations on the input to a pack hook."
         )
@@ -159,12 +160,18 @@ def is_tensor(node: Node, name: str, value: Any) -> bool:
     """Whether a saved value is a tensor to the user, and not a number or another parameter."""
     op = node.op
     if name in op.params[: op.n]:
-        if not op.variadic and op.params.index(name) >= len(node.edges):
-            return False  # the number in x * 2
-        return isinstance(value, (np.ndarray, np.generic, define.Duck))
+        return isinstance(value, (np.ndarray, np.generic, define.Duck)) and not is_number(value)
     if name == "out" and isinstance(value, np.generic):
         return True
     return isinstance(value, (np.ndarray, define.Duck)) and value.dtype in FROM_NUMPY
+
+
+def is_number(value: Any) -> bool:
+    """Whether a 0-d array is the number in `x * 2`."""
+    if type(value) is not np.ndarray or value.ndim:
+        return False
+    known = define.SINGLES if value.dtype is F32 else define.DOUBLES
+    return known.get(value.item()) is value
 
 
 def as_saved(node: Node, name: str, array: Any, place: int, own: bool) -> Any:
@@ -175,7 +182,8 @@ def as_saved(node: Node, name: str, array: Any, place: int, own: bool) -> Any:
     edge, index = (node, place) if own and name == "out" else (None, 0)
     if name in op.params[: op.n]:
         k = place if op.variadic else op.params.index(name)
-        edge, index = node.edges[k], node.index[k]
+        if k < len(node.edges):  # beyond it stands what takes no gradient
+            edge, index = node.edges[k], node.index[k]
     leaf = edge._variable() if type(edge) is AccumulateGrad else None
     if leaf is not None and leaf._data is array:
         return leaf
@@ -243,14 +251,21 @@ def value_of(node: Node, name: str) -> Any:
         elif type(v) in (tuple, list):
             return type(v)([show(e, i) for i, e in enumerate(v)])
         elif not is_tensor(node, name, v):
-            return v.item() if isinstance(v, np.generic) or _number(v) else v
+            return shown_number(node, name, v)
         return as_saved(node, name, v, place, True)
 
     return show(value, 0)
 
 
-def _number(v: Any) -> bool:
-    return isinstance(v, np.ndarray) and not v.ndim
+def shown_number(node: Node, name: str, v: Any) -> Any:
+    """A saved parameter; a number in a tensor's place is a tensor, if torch's node has no number
+    there.
+    """
+    v = v.item() if isinstance(v, (np.ndarray, np.generic)) and not v.ndim else v
+    op = node.op
+    if name in op.params[: op.n] and not op.scalar_nodes and isinstance(v, (int, float, complex)):
+        return define.wrap(np.asarray(v, node.dtype))
+    return v
 
 
 class SavedTensor:
@@ -290,20 +305,22 @@ class SavedTensor:
             raise RuntimeError(
                 "Calling register_hooks on a saved tensor with value None is forbidden"
             )
-        tensor = as_saved(node, self._name, value, place or 0, True)
-        tensor = define.wrap(value) if tensor._node is node else tensor
-        by = packed((pack_hook, unpack_hook), value, tensor)
-        put_back(node, exchanged(per_rule(node), value, by))
-
-
-def exchanged(saved: Any, old: Any, by: Any) -> Any:
-    """Nested tuples and lists with one value in place of another."""
-    return type(saved)(
-        [
-            exchanged(v, old, by) if type(v) in (tuple, list) else by if v is old else v
-            for v in saved
+        by = packed((pack_hook, unpack_hook), value, define.wrap(value))
+        several = [
+            None if a is None else exchanged(a, names.index(self._name), place, by)
+            if self._name in names
+            else a
+            for names, a in zip(node.op.names, per_rule(node), strict=False)
         ]
-    )
+        put_back(node, tuple(several))
+
+
+def exchanged(saved: tuple, k: int, place: int | None, by: Packed) -> tuple:
+    """What a rule is given, with `by` in place of value number k, or of element `place` of it."""
+    new: Any = by
+    if place is not None:
+        new = type(saved[k])([by if i == place else v for i, v in enumerate(saved[k])])
+    return (*saved[:k], new, *saved[k + 1 :])
 
 
 define.bind_saved(saved_fields)

@@ -573,11 +573,16 @@ def is_inference(x: Any) -> bool:
     return x._inference if x._base is None else x._base._inference
 
 
+def about_to_write(x: Any) -> None:
+    """Tell those who keep saved values that the memory of `x` is going to change."""
+    for watch in list(WATCHERS):
+        watch(x)
+
+
 def check_writable(x: Any) -> None:
     """Raise torch's error for writing a tensor of inference mode outside of it."""
     if WATCHERS:
-        for watch in list(WATCHERS):
-            watch(x)
+        about_to_write(x)
     if not state.inference and is_inference(x):
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed.You can make"
