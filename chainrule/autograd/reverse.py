@@ -87,8 +87,7 @@ def grad(
             "is_grads_batched=True needs vmap; call grad once for each row of grad_outputs instead"
         )
     outs, wanted = _as_tuple(outputs), _as_tuple(inputs)
-    edges = isinstance(inputs, GradientEdge) or any(isinstance(x, GradientEdge) for x in inputs)
-    if materialize_grads and edges:
+    if materialize_grads and any(hasattr(x, "_placed") for x in wanted):
         raise RuntimeError(
             "materialize_grads cannot be used when the given input is a GradientEdge"
         )
@@ -140,7 +139,7 @@ def _at(edge: GradientEdge) -> Any:
     """A tensor that stands for a place in the graph; its values are not known."""
     shape, dtype = engine.shape_of(edge.node, edge.output_nr)
     t = define.wrap(np.broadcast_to(np.zeros((), dtype), shape))
-    t._node, t._index = edge.node, edge.output_nr
+    t._node, t._index, t._placed = edge.node, edge.output_nr, edge
     return t
 
 
