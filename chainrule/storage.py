@@ -48,6 +48,7 @@ class Storage:
         """Note which array owns the memory (none as long as the value is a NumPy scalar, which
         `scalar` then keeps).
         """
+        array = memory_of(array)
         self.owner = weakref.ref(owner_of(array)) if isinstance(array, np.ndarray) else None
 
     def bump(self) -> None:
@@ -80,6 +81,12 @@ def _forget(key: int) -> None:
         WRITTEN.pop(id(s.scalar), None)
 
 
+def memory_of(array: Any) -> Any:
+    """The ndarray inside an array type of ours; anything else as it is."""
+    inside = getattr(array, "memory", None)
+    return inside() if callable(inside) else array
+
+
 def owner_of(array: Any) -> Any:
     """The array that owns the memory `array` looks at."""
     base = array.base
@@ -101,8 +108,11 @@ def overwritten(saved: Any, seq: int) -> Storage | None:
             found = overwritten(v, seq)
         elif isinstance(v, np.ndarray):
             found = WRITTEN.get(id(owner_of(v)))
+        elif isinstance(v, np.generic):
+            found = WRITTEN.get(id(v))
         else:
-            found = WRITTEN.get(id(v)) if isinstance(v, np.generic) else None
+            v = memory_of(v)
+            found = WRITTEN.get(id(owner_of(v))) if isinstance(v, np.ndarray) else None
         if found is not None and found.written > seq:
             return found
     return None

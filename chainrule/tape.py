@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays.duck import NoRule, highest
 from .errors import OverwrittenError
 from .storage import INSIDE, OUTSIDE, Storage, describe_line, outside, overwritten, tick
 
@@ -93,6 +94,17 @@ class RemovableHandle:
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+
+def pull_by(rule: Callable, g: Any, args: tuple) -> Any:
+    """rule(g, *args), for array types too that have no rule for what it does."""
+    try:
+        return rule(g, *args)
+    except NoRule:
+        top = highest((g, args))
+        if top is None:
+            raise
+        return top.fallback(rule, top.on_tensors(rule), (g, *args))
 
 
 class Node:
@@ -183,10 +195,10 @@ class Node:
     def pull(self, g: Any, args: tuple) -> tuple:
         """The cotangents of the inputs, from that of the output."""
         if self.op.joint:
-            return self.op.rules[0](g, *args[0])
+            return pull_by(self.op.rules[0], g, args[0])
         return tuple(
             [
-                None if a is None else rule(g, *a)
+                None if a is None else pull_by(rule, g, a)
                 for rule, a in zip(self.op.rules, args, strict=False)
             ]
         )

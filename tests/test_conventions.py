@@ -37,8 +37,8 @@ TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 LAYERS = (
     ("version", "errors"),
     ("dtypes", "storage", "devices"),
+    ("arrays.duck", "arrays.levels"),
     ("tape",),
-    ("arrays.duck",),
     ("ops.define",),
     ("arrays.",),
     ("autograd.",),

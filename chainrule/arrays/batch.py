@@ -8,13 +8,16 @@ level of its own.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..ops import define
-from .duck import Duck
+from ..tape import state
+from .duck import Duck, NoRule, memory
+from .levels import RUNNING
 
 
 class BatchArray(Duck):
@@ -28,22 +31,80 @@ class BatchArray(Duck):
     shape = property(lambda self: self.array.shape[1:])  # type: ignore[assignment]
     dtype = property(lambda self: self.array.dtype)  # type: ignore[assignment]
 
+    def parts(self) -> tuple:
+        return (self.array,)
+
+    def memory(self) -> Any:
+        return memory(self.array)[0] if len(self.array) else memory(self.array).sum(axis=0)
+
+    def settle(self) -> None:
+        if isinstance(self.array, Duck):
+            self.array.settle()
+
+    def lay(self, x: Any) -> None:
+        raise RuntimeError(
+            "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a"
+            " Tensor `other` in extra_args that has more elements than `self`. This happened due"
+            " to `other` being vmapped over but `self` not being vmapped over in a vmap. Please"
+            " try to use out-of-place operators instead of inplace arithmetic. If said operator is"
+            " being called inside the PyTorch framework, please file a bug report instead."
+        )
+
+    @classmethod
+    def fallback(cls, f: Callable, on_tensors: Callable, args: tuple, extra: bool = False) -> Any:
+        """f on one example after the other."""
+        level = max(a.level for a in _flat(args) if isinstance(a, BatchArray))
+        size = batch_size(args, level)
+        results = [f(*_example(args, i, level)) for i in range(size)]
+        if not results:
+            zeros = [_zeros_example(a, level) for a in args]
+            return _stacked([f(*zeros)], level, 0)
+        return _stacked(results, level, size)
+
     @classmethod
     def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
         level = max(a.level for a in _flat(args) if isinstance(a, BatchArray))
+        if level not in RUNNING and state.mode[0] is not operator.call:
+            raise RuntimeError(
+                "a tensor that stands for one example of a vmap was used after that vmap had"
+                " ended; return it from the function instead of keeping it"
+            )
         rule = RULES.get(name)
         if rule is not None:
             return rule(level, *args, **kwargs)
         f = define.PRIMITIVES.get(name) or getattr(np, name, None)
         if not isinstance(f, np.ufunc) and not (hasattr(f, "op") and f.op.plain):
-            raise TypeError(
-                f"vmap has no rule for {name!r}; call the function outside of vmap, or in a loop"
-            )
+            raise NoRule(f"vmap has no rule for {name!r}")
         return elementwise(level, f, args, kwargs)  # type: ignore[arg-type]
 
 
 def _flat(args: Any) -> list:
     return [b for a in args for b in (_flat(a) if isinstance(a, (list, tuple)) else (a,))]
+
+
+def _example(a: Any, i: int, level: int) -> Any:
+    """Example i of an array, also inside lists and tuples."""
+    if is_batched(a, level):
+        return a.array[i]
+    return type(a)([_example(e, i, level) for e in a]) if type(a) in (list, tuple) else a
+
+
+def _zeros_example(a: Any, level: int) -> Any:
+    """What stands for an example where there is none."""
+    if is_batched(a, level):
+        return np.zeros(a.shape, a.dtype)
+    return type(a)([_zeros_example(e, level) for e in a]) if type(a) in (list, tuple) else a
+
+
+def _stacked(results: list, level: int, size: int) -> Any:
+    """The results of all examples as arrays of examples."""
+    first = results[0]
+    if type(first) in (list, tuple):
+        return type(first)([_stacked(list(r), level, size) for r in zip(*results, strict=True)])
+    if not isinstance(first, (np.ndarray, np.generic, Duck)):
+        return first
+    rows = [np.asarray(r) if isinstance(r, np.generic) else r for r in results]
+    return BatchArray(np.concatenate([r[None] for r in rows])[:size], level)
 
 
 def elementwise(level: int, f: Callable, args: tuple, kwargs: dict) -> Any:
@@ -85,6 +146,11 @@ def physical(a: Any, size: int, level: int) -> Any:
         return a.array
     a = np.asarray(a) if not isinstance(a, Duck) else a
     return np.broadcast_to(a, (size, *a.shape))
+
+
+def _setitem(level: int, x: Any, index: Any, value: Any) -> None:
+    index = index if isinstance(index, tuple) else (index,)
+    x.array[(slice(None), *index)] = aligned(value, x[index].ndim, level)
 
 
 def _reduction(ufunc: Any) -> Callable:
@@ -270,6 +336,7 @@ def _partition(f: Callable) -> Callable:
 
 
 RULES: dict[str, Callable] = {
+    "setitem": _setitem,
     "add.reduce": _reduction(np.add),
     "multiply.reduce": _reduction(np.multiply),
     "maximum.reduce": _reduction(np.maximum),

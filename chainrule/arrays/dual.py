@@ -9,36 +9,123 @@ rest are the rows of the table.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..ops import define
-from .duck import Duck
+from ..tape import state
+from .duck import Duck, NoRule, memory
 from .grad import CONSTANT
+from .levels import RUNNING
+from .waist import waist
+
+TRANSPOSITION: list[Callable] = []  # autograd/transposition.py puts it here
 
 
 class DualArray(Duck):
     """`value` + epsilon * `tangent`; the tangent broadcasts to the value's shape."""
 
-    __slots__ = ("level", "tangent", "value")
+    __slots__ = ("adjoint", "level", "tangent", "value")
 
-    def __init__(self, value: Any, tangent: Any, level: int) -> None:
-        self.value, self.tangent, self.level = value, tangent, level
+    def __init__(self, value: Any, tangent: Any, level: int, adjoint: bool = False) -> None:
+        self.value, self.tangent, self.level, self.adjoint = value, tangent, level, adjoint
 
     shape = property(lambda self: self.value.shape)  # type: ignore[assignment]
     dtype = property(lambda self: self.value.dtype)  # type: ignore[assignment]
 
     @classmethod
     def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
-        level = max(a.level for a in _flat(args) if isinstance(a, DualArray))
+        own = [a for a in _flat(args) if isinstance(a, DualArray)]
+        level = max([a.level for a in own])
+        if level not in RUNNING and state.mode[0] is not operator.call:
+            ended = [value_of(a, level) for a in args]
+            return waist(name)(*ended, **kwargs)
         rule = RULES.get(name) or _linear(name) or _elementwise(name)
-        return rule(level, *args, **kwargs)
+        out = rule(level, *args, **kwargs)
+        if any([a.adjoint and a.level == level for a in own]):
+            _mark(out)
+        return out
+
+    def parts(self) -> tuple:
+        return (self.value, self.tangent)
+
+    def memory(self) -> Any:
+        return memory(self.value)
+
+    def settle(self) -> None:
+        if self.tangent.shape != self.shape or not _writeable(self.tangent):
+            self.tangent = np.broadcast_to(self.tangent, self.shape).copy()
+        for part in (self.value, self.tangent):
+            if isinstance(part, Duck):
+                part.settle()
+
+    def lay(self, x: Any) -> None:
+        base = x if x._base is None else x._base
+        data = define.storage_array(base)
+        zeros = np.zeros(data.shape, data.dtype)
+        if base is not x:
+            shape, strides, start = define.geometry(data, x._data)[2:]
+            tangent = define.seen_by(zeros.reshape(-1)[start:], shape, strides)
+            x._data = DualArray(x._data, tangent, self.level)
+        base._data = DualArray(data, zeros, self.level)
+
+    @classmethod
+    def fallback(cls, f: Callable, on_tensors: Callable, args: tuple, extra: bool = False) -> Any:
+        """f on the values; the tangents by transposing the reverse mode twice."""
+        level = max(a.level for a in _flat(args) if isinstance(a, DualArray))
+        return TRANSPOSITION[0](level, f, on_tensors, args, extra)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __complex__(self) -> complex:
+        return complex(self.value)
+
+    def __index__(self) -> int:
+        return operator.index(self.value)
+
+    def item(self) -> Any:
+        return self.value.item()
+
+    def tolist(self) -> Any:
+        return self.value.tolist()
 
 
 def _flat(args: Any) -> list:
     return [b for a in args for b in (_flat(a) if isinstance(a, (list, tuple)) else (a,))]
+
+
+def _mark(out: Any) -> None:
+    """Mark results as adjoints."""
+    for a in out if isinstance(out, (tuple, list)) else (out,):
+        if isinstance(a, DualArray):
+            a.adjoint = True
+
+
+def value_of(a: Any, level: int) -> Any:
+    """The value of a dual number of `level`, also inside lists and tuples."""
+    if isinstance(a, DualArray) and a.level == level:
+        return a.value
+    return type(a)([value_of(e, level) for e in a]) if type(a) in (list, tuple) else a
+
+
+def _writeable(a: Any) -> bool:
+    return not isinstance(a, np.ndarray) or (a.flags.writeable and 0 not in a.strides)
+
+
+def full(a: Any, level: int) -> tuple[Any, Any]:
+    """Value and tangent, zeros for a constant."""
+    value, tangent = split(a, level)
+    return value, np.zeros(value.shape, value.dtype) if tangent is None else tangent
 
 
 def split(a: Any, level: int) -> tuple[Any, Any]:
@@ -55,7 +142,7 @@ def _elementwise(name: str) -> Callable:
     if f in CONSTANT:
         return lambda level, *args: f(*[split(a, level)[0] for a in args])
     if o is None or not o.rules or not o.plain:
-        raise TypeError(f"forward mode has no rule for {name!r}")
+        raise NoRule(f"forward mode has no rule for {name!r}")
 
     def rule(level: int, *args: Any) -> Any:
         pairs = [split(a, level) for a in args]
@@ -113,6 +200,13 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
     if da is None:
         return DualArray(a @ b, a @ db, level)
     return DualArray(a @ b, da @ b if db is None else da @ b + a @ db, level)
+
+
+def _setitem(level: int, x: Any, index: Any, value: Any) -> None:
+    v, t = split(value, level)
+    x.settle()
+    x.value[index] = v
+    x.tangent[index] = 0 if t is None else t
 
 
 def _where(level: int, c: Any, x: Any, y: Any) -> Any:
@@ -248,6 +342,7 @@ def _convolution(name: str) -> Callable:
 
 
 RULES: dict[str, Callable] = {
+    "setitem": _setitem,
     "put": _put,
     **{name: _convolution(name) for name in ("convolve", "convolve_back", "convolve_kernel")},
     "matmul": _matmul,

@@ -39,18 +39,56 @@ COMPARISONS = {
 }
 
 
+TAPED: list = []  # arrays/grad.py puts `on_tensors` here
+
+
+class NoRule(RuntimeError, AttributeError):
+    """An array type has no rule for what was asked of it: the operator falls back on a way that
+    always works (`Duck.fallback`), or the user is told.
+    """
+
+
 class Duck:
     """Base of the array types; `level` orders nested transformations, the highest answers."""
 
     __slots__ = ()
-    level: float = 0
+    level: Any = 0
     shape: tuple
     dtype: np.dtype
 
     @classmethod
+    def fallback(cls, f: Any, on_tensors: Any, args: tuple, extra: bool = False) -> Any:
+        """f(*args), for a function of arrays that has no rule; `on_tensors` is the same function
+        of tensors. With `extra`, f returns (result, what the derivative needs besides).
+        """
+        raise NoRule(f"{cls.__name__} cannot run {getattr(f, '__name__', f)}")
+
+    @classmethod
+    def on_tensors(cls, f: Any) -> Any:
+        """A function of arrays as one of tensors, which records what it does."""
+        return TAPED[0](f)
+
+    def parts(self) -> tuple:
+        """The arrays inside, one level down."""
+        return ()
+
+    def settle(self) -> None:
+        """Make sure that all parts are memory that can be shared and written."""
+
+    def lay(self, x: Any) -> None:
+        """Let tensor `x` (and what it is a view of), which is about to be written with this array,
+        become an array of this kind.
+        """
+        raise NoRule(f"a {type(self).__name__} cannot be written into another array")
+
+    def memory(self) -> Any:
+        """An ndarray that lies in memory as one example, or value, of this array does."""
+        raise NoRule(f"a {type(self).__name__} has no memory of its own")
+
+    @classmethod
     def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
         """Do what NumPy's `name` does."""
-        raise TypeError(f"{cls.__name__} has no rule for {name!r}")
+        raise NoRule(f"{cls.__name__} has no rule for {name!r}")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
@@ -62,8 +100,14 @@ class Duck:
     def __getitem__(self, index: Any) -> Any:
         return highest((self, index)).call("getitem", (self, index), {})
 
-    def __bool__(self) -> bool:
-        raise TypeError(f"a {type(self).__name__} has no single truth value here")
+    def refused(self, *args: Any, **kwargs: Any) -> Any:
+        """What needs the numbers themselves."""
+        raise NoRule(f"a {type(self).__name__} has no values to look at")
+
+    __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = refused
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        highest((self, value)).call("setitem", (self, index, value), {})
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -121,6 +165,19 @@ class Duck:
 
     def ravel(self) -> Any:
         return self.reshape(-1)
+
+
+def levels_in(a: Any) -> set:
+    """The levels of an array and of those inside it."""
+    if not isinstance(a, Duck):
+        return set()
+    own = {a.level} if a.level != float("inf") else set()
+    return own.union(*[levels_in(p) for p in a.parts()])
+
+
+def memory(a: Any) -> Any:
+    """The ndarray that says where an array lies in memory, and with which strides."""
+    return a.memory() if isinstance(a, Duck) else a
 
 
 def highest(args: Iterable) -> Any:

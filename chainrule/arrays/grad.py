@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..ops import define
-from .duck import Duck
+from ..ops.define import raw
+from .duck import TAPED, Duck, NoRule
 
 
 class GradArray(Duck):
@@ -29,6 +30,12 @@ class GradArray(Duck):
 
     shape = property(lambda self: self.tensor._data.shape)  # type: ignore[assignment]
     dtype = property(lambda self: self.tensor._data.dtype)  # type: ignore[assignment]
+
+    def parts(self) -> tuple:
+        return (self.tensor._data,)
+
+    def __bool__(self) -> bool:
+        return bool(self.tensor._data)
 
     @classmethod
     def call(cls, name: str, args: tuple, kwargs: dict) -> Any:
@@ -65,9 +72,7 @@ def _derive(name: str) -> Callable:
     for o in define.OPS.values():
         if o.ufunc is not None and o.ufunc.__name__ == name and o.total == o.n:
             return o.entry
-    raise TypeError(
-        f"double backward has no rule for NumPy's {name!r}; add a row to arrays/grad.py"
-    )
+    raise NoRule(f"double backward has no rule for NumPy's {name!r}; add a row to arrays/grad.py")
 
 
 def _primitive_rule(entry: Callable) -> Callable:
@@ -80,13 +85,19 @@ def _primitive_rule(entry: Callable) -> Callable:
     return rule
 
 
-def raw(a: Any) -> Any:
-    """Tensors (also in tuples) as their arrays."""
+def on_tensors(f: Callable) -> Callable:
+    """A function of arrays as one of tensors, which records."""
+
+    def of_tensors(*args: Any) -> Any:
+        return lower(f(*[_as_grad(a) for a in args]))
+
+    return of_tensors
+
+
+def _as_grad(a: Any) -> Any:
     if isinstance(a, define.Tensor):
-        return a._data
-    if isinstance(a, (tuple, list)):
-        return type(a)([raw(e) for e in a])
-    return a
+        return GradArray(a) if a._node is not None else a._data
+    return type(a)([_as_grad(e) for e in a]) if type(a) in (tuple, list) else a
 
 
 def _op(name: str) -> Callable:
@@ -101,6 +112,8 @@ def _reduction(name: str) -> Callable:
     def rule(
         x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False
     ) -> Any:
+        if axis == () and x._data.ndim:
+            return x
         axis = tuple(range(x._data.ndim)) if axis is None else axis
         return define.OPS[name].entry(x, axis, keepdims)
 
@@ -167,3 +180,4 @@ RULES: dict[str, Callable] = {
     "add.accumulate": lambda x, axis=0: define.OPS["cumsum"].entry(x, axis),
     "multiply.accumulate": lambda x, axis=0: define.OPS["cumprod"].entry(x, axis),
 }
+TAPED.append(on_tensors)

@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from ..ops import define
 from .duck import Duck
+from .waist import waist
 
 
 class TraceArray(Duck):
@@ -75,25 +73,9 @@ class _Place:
         return f"v{self.number}"
 
 
-METHODS = {
-    "getitem": lambda x, index: x[index],
-    "reshape": lambda x, shape: x.reshape(shape),
-    "transpose": lambda x, axes: x.transpose(axes),
-    "astype": lambda x, dtype: x.astype(dtype),
-    "copy": lambda x: x.copy(),
-    "real": lambda x: x.real,
-    "imag": lambda x: x.imag,
-}
-
-
 def compute(name: str, args: Any, kwargs: dict) -> Any:
     """The waist function `name` on arrays."""
-    f = METHODS.get(name) or define.PRIMITIVES.get(name)
-    if f is None:
-        head, _, method = name.partition(".")
-        f = getattr(np, head)
-        f = getattr(f, method) if method else f
-    return f(*args, **kwargs)  # type: ignore[operator]
+    return waist(name)(*args, **kwargs)
 
 
 def _map(args: Any, f: Any) -> Any:

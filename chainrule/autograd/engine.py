@@ -24,12 +24,14 @@ from typing import Any
 import numpy as np
 from numpy import float32
 
+from ..arrays.boundary import settled
+from ..arrays.duck import Duck, NoRule
 from ..arrays.grad import GradArray
 from ..dtypes import F32, F64, HALVES
 from ..errors import FreedGraphError
 from ..ops import define
 from ..storage import LAST as last
-from ..tape import AccumulateGrad, Node, state, storage_of
+from ..tape import AccumulateGrad, Node, pull_by, state, storage_of
 from .saved import unpacked
 
 Targets = dict  # (node, output index) -> the cotangent found there, or None
@@ -163,11 +165,10 @@ class Walk:
                 self.deliver(self.pull(node, g), node.edges, node.index, buffer, ready, leaves)
                 continue
             rules, plain, saving = simple
-            if saving:
-                if last[0] > node.seq:
-                    node.check()
-                if not retain:
-                    node.args = None
+            if saving and last[0] > node.seq:
+                node.check()
+            if saving and not retain:
+                node.args = None
             whole_needed = not plain or (not g.ndim and node.shape and broadcast(node))
             if whole_needed and g.shape != node.shape:
                 g = expand(g, node.shape)
@@ -178,10 +179,12 @@ class Walk:
                 a = args[k]
                 if a is None:
                     continue
-                gi = rules[k](g, *a)
-                if type(gi) is float32 and e.dtype is F32:
-                    pass  # a number broadcasts to any shape
-                elif gi.shape != e.shape or gi.dtype is not e.dtype:
+                try:
+                    gi = rules[k](g, *a)
+                except NoRule:
+                    gi = pull_by(rules[k], g, a)
+                number = type(gi) is float32 and e.dtype is F32  # it broadcasts to any shape
+                if not number and (gi.shape != e.shape or gi.dtype is not e.dtype):
                     if e.op.outputs != 1:
                         self.deliver((gi,), (e,), (node.index[k],), buffer, ready, leaves)
                         continue
@@ -190,13 +193,10 @@ class Walk:
                     held = held + gi
                 elif e in buffer:
                     buffer[e] = buffer[e] + gi
-                elif type(e) is AccumulateGrad:
-                    leaves.append(e)
-                    buffer[e] = gi
-                elif following is None:
+                elif following is None and type(e) is not AccumulateGrad:
                     following, held = e, gi
                 else:
-                    heappush(ready, (-e.seq, e))
+                    self.enqueue(e, ready, leaves)
                     buffer[e] = gi
         gi = held = g = None  # accumulate_grad counts who holds an array
         self.finish(leaves, buffer, special)
@@ -295,7 +295,7 @@ class Walk:
         """Remember a cotangent that was asked for."""
         for i, gi in enumerate(g if node.op.outputs != 1 else (g,)):
             if (node, i) in self.targets:  # type: ignore[operator]
-                self.targets[node, i] = gi  # type: ignore[index]
+                self.targets[node, i] = settled(gi)  # type: ignore[index]
 
     def finish_leaf(self, node: AccumulateGrad, g: Any) -> None:
         """A gradient has reached a leaf: run its hooks, then note or accumulate it."""
@@ -304,7 +304,9 @@ class Walk:
         if node.more is not None and "hooks" in node.more:
             g = run_hooks(node, expand(g, node.shape))
         if self.targets is not None:
-            self.targets[node, 0] = expand(g, node.shape)
+            leaf = node._variable()
+            kept = settled(g, None if leaf is None else leaf._data)
+            self.targets[node, 0] = expand(kept, node.shape)
             if not self.accumulate:
                 return
         leaf = node._variable()
@@ -362,6 +364,8 @@ def whole(node: Node, g: Any) -> Any:
 def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad) -> None:
     """`leaf.grad += g`, taking `g` over where nobody else holds it."""
     old = leaf._grad
+    if isinstance(g, Duck):
+        g = settled(g, leaf._data)
     if isinstance(g, GradArray):
         new = outward(expand(g, node.shape)).tensor
         leaf._grad = new if old is None else define.OPS["add"].entry(old, new)
@@ -379,9 +383,9 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad) -> None:
             ):
                 g = full_copy(g, node.shape)
         elif g.shape != node.shape:
-            g = full_copy(g, node.shape)
+            g = expand(g, node.shape) if isinstance(g, Duck) else full_copy(g, node.shape)
         leaf._grad = define.wrap(g)
-    elif old._node is not None:
+    elif old._node is not None or isinstance(g, Duck):
         leaf._grad = define.OPS["add"].entry(old, define.wrap(expand(g, node.shape)))
     else:
         add_to(old, g)
@@ -457,7 +461,7 @@ def widen(g: Any, args: tuple) -> tuple:
     def up(v: Any) -> Any:
         if isinstance(v, (tuple, list)) and any(isinstance(e, ndarray) for e in v):
             return type(v)([up(e) for e in v])
-        if isinstance(v, (ndarray, np.generic, define.Duck)) and v.dtype in HALVES:
+        if isinstance(v, (ndarray, np.generic, Duck)) and v.dtype in HALVES:
             return v.astype(HALVES[v.dtype])
         return v
 

@@ -115,11 +115,12 @@ def _result(place: int, x: Any, g: Any, allow_unused: bool, materialize: bool) -
             f"The differentiated Tensor at index {place} appears to not have been used in the"
             " graph. Set allow_unused=True if this is the desired behavior."
         )
-    return (
-        define.OPS["zeros_like"].entry(x)
-        if materialize and "zeros_like" in define.OPS
-        else (define.wrap(np.zeros(x._data.shape, x._data.dtype)) if materialize else None)
-    )
+    return zeros_like(x) if materialize else None
+
+
+def zeros_like(x: Any) -> Any:
+    """A tensor of zeros of the same shape and dtype, without history."""
+    return define.wrap(np.zeros(x._data.shape, x._data.dtype))
 
 
 def _owned(g: Any) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..ops.define import OPS
+
 
 def functional_call(
     module: Any,
@@ -62,3 +64,36 @@ def swapped(module: Any, tensors: dict[str, Any]) -> Iterator[None]:
     finally:
         for slots, last, old in reversed(places):
             slots[last] = old
+
+
+def stack_module_state(models: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(parameters, buffers) of several modules of one class, each stacked along a new dimension 0,
+    by name: what `vmap` of `functional_call` runs an ensemble on.
+
+    The stacked parameters are leaves that require grad where the modules' do. Raises RuntimeError
+    for no modules, different classes, or a mixture of training and evaluation.
+    """
+    models = list(models)
+    if not models:
+        raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
+    if len({m.training for m in models}) > 1:
+        raise RuntimeError(
+            "stack_module_state: Expected all models to have the same training/eval mode."
+        )
+    if any(type(m) is not type(models[0]) for m in models):
+        raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
+    parameters = [dict(m.named_parameters()) for m in models]
+    buffers = [dict(m.named_buffers()) for m in models]
+    return _stacked(parameters), _stacked(buffers)
+
+
+def _stacked(states: list[dict[str, Any]]) -> dict[str, Any]:
+    stack = OPS["stack"].entry
+    found = {}
+    for name in states[0]:
+        tensors = [s[name] for s in states]
+        wants = {t.requires_grad for t in tensors}
+        if len(wants) > 1:
+            raise RuntimeError(f"Expected {name} from each model to have the same .requires_grad")
+        found[name] = stack([t.detach() for t in tensors]).requires_grad_(wants.pop())
+    return found

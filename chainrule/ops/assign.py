@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..arrays.duck import Duck
 from ..dtypes import BOOL_NP, F32, F64, FROM_NUMPY, HALVES, I64
 from ..errors import not_a_tensor
 from ..tape import state, storage_of
@@ -151,6 +152,8 @@ def _plain_source(self: Any, data: Any, value: Any) -> Any:
             return value if -1e38 < value < 1e38 else None
         return value if dtype is I64 and kind is int else None
     if kind is not Tensor or value._data.dtype is not dtype or (state.mode[1] and recorded(value)):
+        return None
+    if isinstance(value._data, Duck):
         return None
     return None if value._storage is not None and value._storage is self._storage else value._data
 

@@ -28,7 +28,7 @@ from numpy import float32, ndarray
 from numpy._core._exceptions import UFuncTypeError
 
 from .. import dtypes
-from ..arrays.duck import Duck, highest
+from ..arrays.duck import Duck, NoRule, highest, memory
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import LeafInPlaceError, bad_dim, not_a_tensor
 from ..storage import tick
@@ -284,12 +284,31 @@ class Op:
             if self.variadic:
                 return state.run(self.kernel, arrays, *params)
             return state.run(self.kernel, *arrays, *params)
+        except NoRule:
+            if highest((arrays, params)) is None:
+                raise
+            return self.by_fallback(arrays, params)
         except RuntimeError as e:
             if not str(e).startswith("cannot enter context"):
                 raise
             return quiet(self.kernel, *([arrays] if self.variadic else arrays), *params)
         except (ValueError, MemoryError, UFuncTypeError) as e:
             raise self.explain(e, arrays) from None
+
+    def by_fallback(self, arrays: Sequence, params: tuple) -> Any:
+        """The kernel on array types that have no rule for what it does."""
+        given = (list(arrays),) if self.variadic else tuple(arrays)
+        count = len(given)
+
+        def again(*args: Any) -> Any:
+            return self.run(args[0] if self.variadic else args[:count], args[count:])
+
+        def on_tensors(*args: Any) -> Any:
+            return self.entry(*args[:count], *[raw(p) for p in args[count:]])
+
+        again.__name__ = self.name
+        top = highest((arrays, params))
+        return top.fallback(again, on_tensors, (*given, *params), self.extra)
 
     def arrays(self, inputs: Sequence) -> list:
         """The arrays of the tensors among `inputs`; numbers and None stay."""
@@ -456,6 +475,13 @@ class Op:
         if isinstance(e, np.exceptions.AxisError):
             return IndexError(f"{self.name}(): {e}")
         return RuntimeError(f"{self.name}(): {e}; got {_describe(arrays)}")
+
+
+def raw(a: Any) -> Any:
+    """Tensors, also inside tuples and lists, as their arrays."""
+    if isinstance(a, Tensor):
+        return a._data
+    return type(a)([raw(e) for e in a]) if type(a) in (tuple, list) else a
 
 
 def _wanted(rule: Callable | None) -> tuple:
@@ -626,13 +652,15 @@ def storage_array(x: Any) -> Any:
         s.owned_by(x._data)
         s.scalar = data
     elif x._storage is None:
+        if isinstance(data, Duck):
+            data.settle()
         storage_of(x)
     return x._data
 
 
 def make_view(t: Any, x: Any, many: bool = False) -> None:
     """Let `t` be a view of `x` if its array looks at the memory of x's."""
-    y, data = t._data, x._data
+    y, data = memory(t._data), memory(x._data)
     if y is not data and type(data) is ndarray:
         owner = y.base
         if owner is None or (
@@ -1236,7 +1264,7 @@ def same_memory(a: Any, b: Any) -> bool:
 
 def address(a: Any) -> int:
     """Where an array's first element lies in memory."""
-    return a.__array_interface__["data"][0]
+    return memory(a).__array_interface__["data"][0]
 
 
 def _check_view(x: Any, base: Any, others: Sequence) -> None:
@@ -1349,14 +1377,24 @@ def assign(self: Any, result: Any, name: str) -> Any:
     if node is not None:
         _save_copy(node, self._data)
     before = edges_of((self,))
-    data = storage_array(self)
-    data[...] = result._data
+    data = store(self, result._data)
     old_storage.bump()
     if node is not None:
         _save_output(node, result._data, data)
     if state.grad and (node is not None or before[0][0] is not None):
         rebase(self, node, result._index, before)
     return self
+
+
+def store(x: Any, array: Any) -> Any:
+    """Write an array into the memory of a tensor; returns the tensor's array."""
+    data = storage_array(x)
+    top = highest((data, array))
+    if top is not None and getattr(data, "level", 0) < top.level:
+        top.lay(x)
+        data = x._data
+    data[...] = array
+    return data
 
 
 def _replaced(saved: Any, old: Any, by: Any) -> Any:
@@ -1539,6 +1577,7 @@ def geometry(base: Any, view: Any) -> tuple:
     mixed = _mixed(base, view)
     if mixed is not None:
         base, view = (_parts(base), view) if mixed == "base" else (base, _parts(view))
+    base, view = memory(base), memory(view)
     size = base.dtype.itemsize
     start = (address(view) - address(base)) // size
     return (

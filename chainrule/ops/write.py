@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..arrays.duck import highest
 from ..dtypes import COMPLEX, F32, F64, FROM_NUMPY, HALVES
 from ..tape import state
 from .define import (
@@ -196,7 +197,7 @@ def in_place(o: Op, x: Any, *rest: Any) -> Any:
     """`x`, written in its memory, with its new history."""
     check_inplace(x, rest, o in LENIENT)
     data = storage_array(x)
-    if o.into is None or type(data) is not np.ndarray:
+    if o.into is None or highest((data, *[getattr(y, "_data", y) for y in rest])) is not None:
         return assign(x, fresh(o, x, *rest), o.name)
     others, params = rest[: o.n - 1], rest[o.n - 1 :]
     arrays = [data, *[y._data for y in others]]
