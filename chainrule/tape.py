@@ -41,6 +41,7 @@ class State(threading.local):
     inference = False
     anomaly = False
     hooks: tuple = ()  # pairs of saved-tensor hooks, the innermost last
+    listeners: tuple = ()  # called with each node made while there are hooks
     hooks_disabled: str | None = None  # the error for those who set hooks
     mutable = False  # whether saved values may be overwritten
     walk: Any = None  # weak reference to the backward pass that runs hooks or user code now

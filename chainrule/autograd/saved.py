@@ -44,30 +44,36 @@ def pop() -> None:
 
 def pack_node(node: Node) -> None:
     """Hand what a new node saved to the hooks of this thread."""
+    for listen in state.listeners:
+        listen(node)
     if not state.hooks or not node.args or not node.op.rules:
         return
-    hooks = state.hooks[-1]
-    several = per_rule(node)
     done: dict[tuple, Packed] = {}
-
-    def walk(name: str, value: Any, place: int) -> Any:
-        if type(value) in (tuple, list):
-            return type(value)([walk(name, v, i) for i, v in enumerate(value)])
-        if not is_tensor(node, name, value):
-            return value
-        key = (name, id(value))
-        if key not in done:
-            done[key] = packed(hooks, value, as_saved(node, name, value, place, False))
-        return done[key]
-
     args = tuple(
         [
-            None if a is None else tuple([walk(n, v, 0) for n, v in zip(names, a, strict=True)])
-            for names, a in zip(node.op.names, several, strict=False)
+            None
+            if a is None
+            else tuple([pack_value(node, n, v, 0, done) for n, v in zip(names, a, strict=True)])
+            for names, a in zip(node.op.names, per_rule(node), strict=False)
         ]
     )
     if done:
         put_back(node, args)
+
+
+def pack_value(node: Node, name: str, value: Any, place: int, done: dict) -> Any:
+    """One saved value, or nested ones, in the keeping of the hooks; `done` holds those packed
+    before.
+    """
+    if type(value) in (tuple, list):
+        return type(value)([pack_value(node, name, v, i, done) for i, v in enumerate(value)])
+    if not is_tensor(node, name, value):
+        return value
+    key = (name, id(value))
+    if key not in done:
+        tensor = as_saved(node, name, value, place, False)
+        done[key] = packed(state.hooks[-1], value, tensor)
+    return done[key]
 
 
 def packed(hooks: tuple, array: Any, tensor: Any) -> Packed:
@@ -244,17 +250,18 @@ def value_of(node: Node, name: str) -> Any:
     """The same as the user sees it: tensors, numbers, shapes."""
     value = find(node, name)
     node.check()
+    return shown_value(node, name, value, 0)
 
-    def show(v: Any, place: int) -> Any:
-        if isinstance(v, Packed):
-            v = call_unpack(v)._data
-        elif type(v) in (tuple, list):
-            return type(v)([show(e, i) for i, e in enumerate(v)])
-        elif not is_tensor(node, name, v):
-            return shown_number(node, name, v)
-        return as_saved(node, name, v, place, True)
 
-    return show(value, 0)
+def shown_value(node: Node, name: str, v: Any, place: int) -> Any:
+    """One saved value as the user sees it."""
+    if isinstance(v, Packed):
+        v = call_unpack(v)._data
+    elif type(v) in (tuple, list):
+        return type(v)([shown_value(node, name, e, i) for i, e in enumerate(v)])
+    elif not is_tensor(node, name, v):
+        return shown_number(node, name, v)
+    return as_saved(node, name, v, place, True)
 
 
 def shown_number(node: Node, name: str, v: Any) -> Any:

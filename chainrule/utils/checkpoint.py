@@ -244,26 +244,18 @@ class _Log:
     @contextmanager
     def listening(self, second: bool) -> Iterator[None]:
         """Note the operations recorded in this block."""
-        lines: list[str] = []
-        thread = saved.threading.get_ident()
+        lines = self.second if second else self.first
+        lines.clear()
 
         def note(node: Any) -> None:
-            if saved.threading.get_ident() == thread:
-                kind = getattr(node.op, "node_class", type(node))
-                lines.append(f"{kind.__name__} {list(node.shape)} at {node.line}")
-            saved.pack_node(node)
+            kind = getattr(node.op, "node_class", type(node))
+            lines.append(f"{kind.__name__} {list(node.shape)} at {node.line}")
 
-        with saved.LOCK:
-            saved.PACKING.append(note)
+        before, state.listeners = state.listeners, (*state.listeners, note)
         try:
             yield
         finally:
-            with saved.LOCK:
-                saved.PACKING.remove(note)
-            if second:
-                self.second = lines
-            else:
-                self.first = lines
+            state.listeners = before
 
     def report(self, error: CheckpointError) -> str:
         """The error with both lists."""
