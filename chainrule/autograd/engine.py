@@ -259,6 +259,9 @@ class Walk:
         if ends:
             self.note_targets(node, g)
             return (None,) * len(node.edges)
+        if node.more is not None and "pre_hooks" in node.more:
+            g = node_pre_hooks(node, g)
+        given = g
         if node.args is None:
             raise FreedGraphError(node.name(), node.line)
         if last[0] > node.seq:
@@ -280,13 +283,11 @@ class Walk:
                     for gi, s, d in zip(g, node.shape, node.dtype, strict=True)
                 ]
             )
-        if node.more is not None and "pre_hooks" in node.more:
-            g = node_pre_hooks(node, g)
         grads = node.pull(g, args)
         if self.create and node.op.rules and node.op.saving:
             grads = with_history(grads, args)  # type: ignore[assignment]
         if node.more is not None and "post_hooks" in node.more:
-            grads = node_post_hooks(node, grads, g)
+            grads = node_post_hooks(node, grads, given)
         if not self.retain and node.op.saving:
             node.args = None
         return grads
@@ -549,7 +550,7 @@ def check_hook_result(hook: Any, out: Any, shape: tuple, dtype: Any) -> Any:
             f"hook '{name}' has changed the size of value: it returned a gradient of shape "
             f"{list(out.shape)} for a tensor of shape {list(shape)}"
         )
-    if out._data.dtype is not dtype:
+    if out._data.dtype != dtype:
         was, got = (define.scalar_name(define.FROM_NUMPY[d]) for d in (dtype, out._data.dtype))
         raise RuntimeError(
             f"hook '{name}' has changed the type of value (was torch.{was}Tensor got"
