@@ -572,11 +572,7 @@ def _real(value: Any) -> Any:
 
 
 def _user_attributes(t: Tensor, memo: dict | None) -> dict:
-    own = {
-        k: v
-        for k, v in t.__dict__.items()
-        if k not in PRIVATE
-    }
+    own = {k: v for k, v in t.__dict__.items() if k not in PRIVATE}
     return own if memo is None else copy.deepcopy(own, memo)
 
 

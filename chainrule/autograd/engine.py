@@ -283,9 +283,9 @@ class Walk:
                     for gi, s, d in zip(g, node.shape, node.dtype, strict=True)
                 ]
             )
-        grads = node.pull(g, args)
+        grads: Sequence = node.pull(g, args)
         if self.create and node.op.rules and node.op.saving:
-            grads = with_history(grads, args)  # type: ignore[assignment]
+            grads = with_history(grads, args)
         if node.more is not None and "post_hooks" in node.more:
             grads = node_post_hooks(node, grads, given)
         if not self.retain and node.op.saving:
@@ -319,6 +319,8 @@ class Walk:
         accumulate_grad(leaf, g, node)
         for hook in list(more.get("accumulated", {}).values()):
             out = hook(leaf)
+            if isinstance(out, define.Tensor):
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
             if out is not None:
                 raise TypeError(f"expected Variable, but hook returned '{type(out).__name__}'")
         if "post_hooks" in more:

@@ -161,13 +161,35 @@ class saved_tensors_hooks:
         saved.pop()
 
 
+class _Kept:
+    """A saved tensor, kept as it is: an error if its memory has been written meanwhile, unless
+    there is a clone from before.
+    """
+
+    __slots__ = ("__weakref__", "clone", "seq", "tensor")
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor, self.clone, self.seq = tensor, None, tick()
+
+    def get(self) -> Any:
+        """The tensor as it was when it was saved."""
+        if self.clone is not None:
+            return self.clone
+        s = overwritten((self.tensor._data,), self.seq)
+        if s is not None:
+            what, here = str(list(self.tensor.shape)), "an unknown line, into saved-tensor hooks"
+            raise OverwrittenError(what, "a node", here, s.line, s.version, s.version - 1)
+        return self.tensor
+
+
 class save_on_cpu(saved_tensors_hooks):
-    """Within this block nodes keep copies of what they save, on the CPU, as in torch, where all
-    tensors are here; `pin_memory` changes nothing.
+    """Within this block nodes keep what they save on the CPU: where it is already.
+
+    `pin_memory` changes nothing. In-place writes to saved values are found out as ever.
     """
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
-        super().__init__(lambda t: t.detach().clone(), lambda t: t)
+        super().__init__(_Kept, _Kept.get)
 
 
 @contextmanager
@@ -180,15 +202,6 @@ def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
         yield
     finally:
         state.hooks_disabled = before
-
-
-class _Kept:
-    """A saved tensor that is cloned when its memory is about to be written."""
-
-    __slots__ = ("__weakref__", "clone", "seq", "tensor")
-
-    def __init__(self, tensor: Any) -> None:
-        self.tensor, self.clone, self.seq = tensor, None, tick()
 
 
 class _MutableSaves:
@@ -212,13 +225,7 @@ class _MutableSaves:
                 "Trying to backward outside of the 'allow_mutation_on_saved_tensors' context"
                 "in which the graph was originally recorded."
             )
-        if kept.clone is not None:
-            return kept.clone
-        s = overwritten((kept.tensor._data,), kept.seq)
-        if s is not None:  # by something that did not say so before
-            what, here = str(list(kept.tensor.shape)), "within allow_mutation_on_saved_tensors"
-            raise OverwrittenError(what, "a node", here, s.line, s.version, s.version - 1)
-        return kept.tensor
+        return kept.get()
 
     def before_write(self, x: Any) -> None:
         """Clone what was saved of the memory of `x`."""

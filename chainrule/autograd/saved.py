@@ -314,7 +314,9 @@ class SavedTensor:
             )
         by = packed((pack_hook, unpack_hook), value, define.wrap(value))
         several = [
-            None if a is None else exchanged(a, names.index(self._name), place, by)
+            None
+            if a is None
+            else exchanged(a, names.index(self._name), place, by)
             if self._name in names
             else a
             for names, a in zip(node.op.names, per_rule(node), strict=False)

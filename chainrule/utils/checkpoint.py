@@ -95,9 +95,10 @@ class _Input:
 
     def __init__(self, tensor: Any) -> None:
         self.node, self.index = tensor._history(), tensor._index
-        self.tensor, self.packed, self.version = tensor, None, 0
+        self.tensor, self.version = tensor, 0
+        self.packed: Packed | None = None
         if state.hooks:
-            self.packed: Packed | None = saved.packed(state.hooks[-1], tensor._data, tensor)
+            self.packed = saved.packed(state.hooks[-1], tensor._data, tensor)
             self.tensor = None
         else:
             self.version = storage_of(tensor).version
@@ -141,7 +142,12 @@ class _Frame:
         walk = state.walk and state.walk()
         values = None if walk is None else self.found.get(walk)
         if values is None:
-            values = self.recompute()
+            try:
+                values = self.recompute()
+            except CheckpointError as e:
+                if self.log is None:
+                    raise
+                raise CheckpointError(self.log.report(e)) from e
             if walk is not None:
                 self.found[walk] = values
         if place not in values:
@@ -165,12 +171,7 @@ class _Frame:
                 raise
         finally:
             state.walk = walk
-        try:
-            run.check()
-        except CheckpointError as e:
-            if self.log is None:
-                raise
-            raise CheckpointError(self.log.report(e)) from e
+        run.check()
         return run.values
 
 
@@ -310,9 +311,7 @@ def _without_reentry(
             raise ValueError("debug=True is incompatible with non-default context_fn")
         log = _Log()
     if check not in DETERMINISM:
-        raise ValueError(
-            f"determinism_check should be one of {list(DETERMINISM)}, but got {check}"
-        )
+        raise ValueError(f"determinism_check should be one of {list(DETERMINISM)}, but got {check}")
     first, second = context_fn() if log is None else (log.listening(False), nullcontext())
     rng_state = get_rng_state() if options["preserve_rng_state"] else None
 
@@ -478,9 +477,7 @@ def checkpoint_sequential(
     size = len(steps) // segments
     for start in range(0, size * (segments - 1), size):
         part = _chain(steps[start : start + size])
-        input = checkpoint(
-            part, input, use_reentrant=use_reentrant, preserve_rng_state=preserve
-        )
+        input = checkpoint(part, input, use_reentrant=use_reentrant, preserve_rng_state=preserve)
     return _chain(steps[size * (segments - 1) :])(input)
 
 
