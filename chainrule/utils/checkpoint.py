@@ -28,7 +28,7 @@ from ..autograd.reverse import backward as run_backward
 from ..autograd.reverse import is_checkpoint_valid
 from ..errors import OverwrittenError
 from ..nn.containers import Sequential
-from ..ops.random import get_rng_state, set_rng_state
+from ..rng.generator import Moment, default_generator
 from ..tape import Packed, state, storage_of
 from ..tensor import Tensor
 
@@ -288,17 +288,31 @@ DETERMINISM: dict[str, Callable] = {"default": _metadata, "none": lambda _: None
 
 
 @contextmanager
-def _generator_as(rng_state: Any) -> Iterator[None]:
-    """The random numbers of another time, within the block."""
-    if rng_state is None:
+def _generator_at(start: Moment | None) -> Iterator[None]:
+    """The random numbers of another time within the block, and as if nothing had been drawn after
+    it.
+    """
+    if start is None:
         yield
         return
-    now = get_rng_state()
-    set_rng_state(rng_state)
+    now = Moment(default_generator)
     try:
+        if start.state is not None:
+            default_generator.set_state_bytes(start.state)
         yield
     finally:
-        set_rng_state(now)
+        now.come_back()
+
+
+@contextmanager
+def _watching(preserve: bool) -> Iterator[Moment | None]:
+    """Where the random numbers of the block start."""
+    start = Moment(default_generator) if preserve else None
+    try:
+        yield start
+    finally:
+        if start is not None:
+            start.close()
 
 
 def _without_reentry(
@@ -313,11 +327,10 @@ def _without_reentry(
     if check not in DETERMINISM:
         raise ValueError(f"determinism_check should be one of {list(DETERMINISM)}, but got {check}")
     first, second = context_fn() if log is None else (log.listening(False), nullcontext())
-    rng_state = get_rng_state() if options["preserve_rng_state"] else None
 
     def again(*inputs: Any) -> None:
         around = second if log is None else log.listening(True)
-        with _generator_as(rng_state), around:
+        with _generator_at(start), around:
             function(*inputs, **kwargs)
 
     if not state.grad:
@@ -325,7 +338,8 @@ def _without_reentry(
     frame = _Frame(again, args, early_stop, DETERMINISM[check])
     frame.log = log
     done = False
-    with saved_tensors_hooks(frame.save, frame.give), first:
+    watching = _watching(options["preserve_rng_state"])
+    with watching as start, saved_tensors_hooks(frame.save, frame.give), first:
         result = function(*args, **kwargs)
         done = True
     if not done:
@@ -369,10 +383,10 @@ class CheckpointFunction(Function):
         """Run the function and keep its arguments."""
         check_backward_validity(args)
         ctx.run_function = run_function
-        ctx.rng_state = get_rng_state() if preserve_rng_state else None
         ctx.others = [None if isinstance(a, Tensor) else a for a in args]
         ctx.save_for_backward(*[a if isinstance(a, Tensor) else None for a in args])
-        return run_function(*args)
+        with _watching(preserve_rng_state) as ctx.start:
+            return run_function(*args)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -386,7 +400,7 @@ class CheckpointFunction(Function):
             )
         pairs = zip(ctx.saved_tensors, ctx.others, strict=True)
         inputs = detach_variable(tuple(a if t is None else t for t, a in pairs))
-        with _generator_as(ctx.rng_state), enable_grad():
+        with _generator_at(ctx.start), enable_grad():
             outputs = ctx.run_function(*inputs)
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
         found = [
