@@ -103,7 +103,7 @@ def pull_by(rule: Callable, g: Any, args: tuple) -> Any:
         return rule(g, *args)
     except NoRule:
         top = highest((g, args))
-        if top is None:
+        if top is None or not top.parts_known:
             raise
         return top.fallback(rule, top.on_tensors(rule), (g, *args))
 

@@ -18,12 +18,15 @@ from ..ops import define
 from ..tape import state
 from .duck import Duck, NoRule, memory
 from .levels import RUNNING
+from .waist import waist
 
 
 class BatchArray(Duck):
     """`array` seen as one of the examples along its axis 0."""
 
     __slots__ = ("array", "level")
+    in_memory = True
+    words = "a tensor inside vmap"
 
     def __init__(self, array: Any, level: int) -> None:
         self.array, self.level = array, level
@@ -33,6 +36,28 @@ class BatchArray(Duck):
 
     def parts(self) -> tuple:
         return (self.array,)
+
+    def constant(self) -> Any:
+        inside = self.array
+        return BatchArray(inside.constant(), self.level) if isinstance(inside, Duck) else self
+
+    def __bool__(self) -> bool:
+        raise NoRule(
+            "vmap: It looks like you're attempting to use a Tensor in some data-dependent control"
+            " flow. We don't support that yet, please file an issue at"
+            " https://github.com/pytorch/pytorch/issues . (Use torch.where to choose for each"
+            " example.)"
+        )
+
+    def item(self) -> Any:
+        raise NoRule(
+            "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over"
+            " calling .item() on a Tensor, please try to rewrite what you're doing with other"
+            " operations. If error is occurring somewhere inside PyTorch internals, please file a"
+            " bug report."
+        )
+
+    tolist = __float__ = __int__ = __index__ = __complex__ = item
 
     def memory(self) -> Any:
         return memory(self.array)[0] if len(self.array) else memory(self.array).sum(axis=0)
@@ -74,6 +99,8 @@ class BatchArray(Duck):
             return rule(level, *args, **kwargs)
         f = define.PRIMITIVES.get(name) or getattr(np, name, None)
         if not isinstance(f, np.ufunc) and not (hasattr(f, "op") and f.op.plain):
+            if f is not None and hasattr(f, "op"):
+                return cls.fallback(f, f.op.entry, args)
             raise NoRule(f"vmap has no rule for {name!r}")
         return elementwise(level, f, args, kwargs)  # type: ignore[arg-type]
 
@@ -149,8 +176,15 @@ def physical(a: Any, size: int, level: int) -> Any:
 
 
 def _setitem(level: int, x: Any, index: Any, value: Any) -> None:
-    index = index if isinstance(index, tuple) else (index,)
-    x.array[(slice(None), *index)] = aligned(value, x[index].ndim, level)
+    size = x.array.shape[0]
+    places, order = located(level, index, x.ndim, size)
+    x.array[places] = _ordered(_spread(physical(value, size, level), index, x.shape), order)
+
+
+def _restride(level: int, x: Any, shape: tuple, strides: tuple) -> Any:
+    first = memory(x.array).strides[0]
+    size = x.array.shape[0]
+    return BatchArray(waist("restride")(x.array, (size, *shape), (first, *strides)), level)
 
 
 def _reduction(ufunc: Any) -> Callable:
@@ -163,8 +197,8 @@ def _reduction(ufunc: Any) -> Callable:
 
 
 def _accumulate(ufunc: Any) -> Callable:
-    return lambda level, x, axis=0: BatchArray(
-        ufunc.accumulate(x.array, axis=axis % x.ndim + 1), level
+    return lambda level, x, axis=0, **kwargs: BatchArray(
+        ufunc.accumulate(x.array, axis=axis % x.ndim + 1, **kwargs), level
     )
 
 
@@ -191,35 +225,98 @@ def _reshape(level: int, x: Any, shape: tuple) -> Any:
     return BatchArray(x.array.reshape((x.array.shape[0], *shape)), level)
 
 
-def _getitem(level: int, x: Any, index: Any) -> Any:
-    index = index if isinstance(index, tuple) else (index,)
-    size = batch_size((x, index), level)
-    if not any(is_batched(i, level) for i in index):
-        return BatchArray(x.array[(slice(None), *index)], level)
-    rows = [i for i in index if isinstance(i, (np.ndarray, Duck)) and not isinstance(i, slice)]
-    rank = max(r.ndim for r in rows)
+def located(level: int, index: Any, ndim: int, size: int) -> tuple[tuple, tuple | None]:
+    """An index of an example as one of the physical array, and where its result's axes belong.
+
+    Where the index arrays differ by example, or stand apart (so that NumPy puts their axes first),
+    the number of the example becomes an index array too. The result then has the axes (examples,
+    those of the index arrays, the rest), and `order` says how they are brought into place.
+    """
+    parts = _expanded(index if isinstance(index, tuple) else (index,), ndim)
+    arrays = [k for k, i in enumerate(parts) if isinstance(i, (np.ndarray, Duck))]
+    if not arrays:
+        return (slice(None), *parts), None
+    advanced = [k for k, i in enumerate(parts) if not (i is None or isinstance(i, slice))]
+    together = advanced[-1] - advanced[0] == len(advanced) - 1
+    if together and not any(is_batched(parts[k], level) for k in arrays):
+        return (slice(None), *parts), None
+    rank = max(parts[k].ndim for k in arrays)
     number = np.arange(size).reshape((size,) + (1,) * rank)
-    moved = tuple(aligned(i, rank, level) if isinstance(i, Duck) else i for i in index)
-    return BatchArray(physical(x, size, level)[(number, *moved)], level)
+    moved = [aligned(i, rank, level) if isinstance(i, Duck) else i for i in parts]
+    before = advanced[0] if together else 0
+    rest = len(parts) - len(advanced)
+    axes = list(range(1 + rank, 1 + rank + rest))
+    order = (0, *axes[:before], *range(1, 1 + rank), *axes[before:])
+    return (number, *moved), order
+
+
+def _expanded(index: tuple, ndim: int) -> list:
+    """An index with its Ellipsis written out, and masks as the places they hold."""
+    parts: list = []
+    for i in index:
+        if isinstance(i, Duck) and i.dtype.kind == "b":
+            raise NoRule("the places of a mask that differs by example")
+        if isinstance(i, np.ndarray) and i.dtype.kind == "b" and not i.ndim:
+            raise NoRule("a mask without dimensions")
+        parts.extend(i.nonzero() if isinstance(i, np.ndarray) and i.dtype.kind == "b" else (i,))
+    taken = sum(i is not None and i is not Ellipsis for i in parts)
+    fill = [slice(None)] * (ndim - taken)
+    at = next((k for k, i in enumerate(parts) if i is Ellipsis), None)
+    return parts + fill if at is None else parts[:at] + fill + parts[at + 1 :]
+
+
+def _getitem(level: int, x: Any, index: Any) -> Any:
+    size = batch_size((x, index), level)
+    places, order = located(level, index, x.ndim, size)
+    out = physical(x, size, level)[places]
+    return BatchArray(out if order is None else out.transpose(order), level)
+
+
+def _ordered(y: Any, order: tuple | None) -> Any:
+    """A value for the places of `located`, its axes as the index has them."""
+    return y if order is None else y.transpose(tuple(np.argsort(order).tolist()))
+
+
+def _rank_at(index: Any, shape: tuple) -> int:
+    """The number of dimensions of x[index] for an x of that shape."""
+    parts = index if isinstance(index, tuple) else (index,)
+    plain = tuple([np.zeros(i.shape, np.intp) if isinstance(i, Duck) else i for i in parts])
+    return np.broadcast_to(np.int8(0), shape)[plain].ndim
+
+
+def _put_add(level: int, x: Any, index: Any, shape: tuple) -> Any:
+    size = batch_size((x, index), level)
+    places, order = located(level, index, len(shape), size)
+    y = _ordered(_spread(physical(x, size, level), index, shape), order)
+    return BatchArray(define.put_add(y, places, (size, *shape)), level)
+
+
+def _spread(y: Any, index: Any, shape: tuple) -> Any:
+    """A physical array with axes of size 1 so that each example has as many as x[index]."""
+    lack = _rank_at(index, shape) - (y.ndim - 1)
+    return y.reshape(y.shape[0], *(1,) * lack, *y.shape[1:]) if lack > 0 else y
+
+
+def _put(level: int, x: Any, y: Any, index: Any) -> Any:
+    size = batch_size((x, y, index), level)
+    places, order = located(level, index, x.ndim, size)
+    y = _ordered(_spread(physical(y, size, level), index, x.shape), order)
+    return BatchArray(define.put(physical(x, size, level), y, places), level)
 
 
 def _matmul(level: int, x: Any, y: Any) -> Any:
-    size = batch_size((x, y), level)
     if x.ndim == 1 and y.ndim == 1:
         return elementwise(level, np.multiply, (x, y), {}).call(
             "add.reduce", (x * y,), {"axis": -1}
         )
     if y.ndim == 1:
-        return BatchArray((x_of(x, level) @ physical(y, size, level)[..., None])[..., 0], level)
+        column = _matmul(level, x, y[:, None])
+        return column[..., 0]
     if x.ndim == 1:
-        return BatchArray((physical(x, size, level)[:, None] @ x_of(y, level))[..., 0, :], level)
+        row = _matmul(level, x[None], y)
+        return row[..., 0, :]
     rank = max(x.ndim, y.ndim)
     return BatchArray(np.matmul(aligned(x, rank, level), aligned(y, rank, level)), level)
-
-
-def x_of(a: Any, level: int) -> Any:
-    """The physical array of a batched matrix, or the matrix itself."""
-    return a.array if is_batched(a, level) else a
 
 
 def _concatenate(level: int, arrays: Any, axis: int = 0) -> Any:
@@ -246,19 +343,6 @@ def _broadcast_to(level: int, x: Any, shape: tuple) -> Any:
     )
 
 
-def _put_add(level: int, x: Any, index: Any, shape: tuple) -> Any:
-    index = index if isinstance(index, tuple) else (index,)
-    size = batch_size((x, index), level)
-    if not any(is_batched(i, level) for i in index):
-        return BatchArray(define.put_add(x.array, (slice(None), *index), (size, *shape)), level)
-    rank = max(i.ndim for i in index if hasattr(i, "ndim"))
-    number = np.arange(size).reshape((size,) + (1,) * rank)
-    moved = tuple(aligned(i, rank, level) for i in index)
-    return BatchArray(
-        define.put_add(physical(x, size, level), (number, *moved), (size, *shape)), level
-    )
-
-
 def _put_along(
     level: int, x: Any, index: Any, axis: int, shape: tuple, repeated: bool = False
 ) -> Any:
@@ -274,18 +358,6 @@ def _recurrence(level: int, x: Any, y: Any, axis: int) -> Any:
     return BatchArray(
         recurrence(physical(x, size, level), physical(y, size, level), axis % x.ndim + 1), level
     )
-
-
-def _put(level: int, x: Any, y: Any, index: Any) -> Any:
-    index = index if isinstance(index, tuple) else (index,)
-    size = batch_size((x, y, index), level)
-    numbers: tuple = (slice(None),)
-    if any(is_batched(i, level) for i in index):
-        rank = max(i.ndim for i in index if hasattr(i, "ndim"))
-        numbers = (np.arange(size).reshape((size,) + (1,) * rank),)
-        index = tuple(aligned(i, rank, level) for i in index)
-    x = physical(x, size, level)
-    return BatchArray(define.put(x, aligned(y, x.ndim - 1, level), (*numbers, *index)), level)
 
 
 def _trailing(name: str) -> Callable:
@@ -337,6 +409,7 @@ def _partition(f: Callable) -> Callable:
 
 RULES: dict[str, Callable] = {
     "setitem": _setitem,
+    "restride": _restride,
     "add.reduce": _reduction(np.add),
     "multiply.reduce": _reduction(np.multiply),
     "maximum.reduce": _reduction(np.maximum),
@@ -362,6 +435,7 @@ RULES: dict[str, Callable] = {
     "copy": lambda level, x: BatchArray(x.array.copy(), level),
     "real": lambda level, x: BatchArray(x.array.real, level),
     "imag": lambda level, x: BatchArray(x.array.imag, level),
+    "view": lambda level, x, dtype: BatchArray(x.array.view(dtype), level),
     "getitem": _getitem,
     "matmul": _matmul,
     "dot": _matmul,

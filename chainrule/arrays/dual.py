@@ -18,7 +18,7 @@ import numpy as np
 from ..ops import define
 from ..tape import state
 from .duck import Duck, NoRule, memory
-from .grad import CONSTANT
+from .grad import CONSTANT, primitive_rule
 from .levels import RUNNING
 from .waist import waist
 
@@ -29,6 +29,8 @@ class DualArray(Duck):
     """`value` + epsilon * `tangent`; the tangent broadcasts to the value's shape."""
 
     __slots__ = ("adjoint", "level", "tangent", "value")
+    in_memory = True
+    words = "a tensor in forward mode"
 
     def __init__(self, value: Any, tangent: Any, level: int, adjoint: bool = False) -> None:
         self.value, self.tangent, self.level, self.adjoint = value, tangent, level, adjoint
@@ -52,12 +54,18 @@ class DualArray(Duck):
     def parts(self) -> tuple:
         return (self.value, self.tangent)
 
+    def constant(self) -> Any:
+        inside = self.value
+        return inside.constant() if isinstance(inside, Duck) else inside
+
     def memory(self) -> Any:
         return memory(self.value)
 
     def settle(self) -> None:
-        if self.tangent.shape != self.shape or not _writeable(self.tangent):
-            self.tangent = np.broadcast_to(self.tangent, self.shape).copy()
+        lies, own = memory(self.value), memory(self.tangent)
+        if own.shape != lies.shape or own.strides != lies.strides or not own.flags.writeable:
+            tangent = np.broadcast_to(self.tangent, self.shape)
+            self.tangent = tangent.copy() if isinstance(tangent, Duck) else _laid_out(tangent, lies)
         for part in (self.value, self.tangent):
             if isinstance(part, Duck):
                 part.settle()
@@ -118,8 +126,11 @@ def value_of(a: Any, level: int) -> Any:
     return type(a)([value_of(e, level) for e in a]) if type(a) in (list, tuple) else a
 
 
-def _writeable(a: Any) -> bool:
-    return not isinstance(a, np.ndarray) or (a.flags.writeable and 0 not in a.strides)
+def _laid_out(a: Any, like: Any) -> Any:
+    """A copy of an array that lies in memory as another does, as far as that has no overlaps."""
+    out = np.empty_like(like, a.dtype, subok=False)
+    out[...] = a
+    return out
 
 
 def full(a: Any, level: int) -> tuple[Any, Any]:
@@ -136,11 +147,15 @@ def split(a: Any, level: int) -> tuple[Any, Any]:
 def _elementwise(name: str) -> Callable:
     """The rule of an elementwise ufunc, from the vjp of the operator defined with it."""
     f = define.PRIMITIVES.get(name) or getattr(np, name, None)
+    if f is None:
+        raise NoRule(f"forward mode has no rule for {name!r}")
     o = getattr(f, "op", None) or next(
         (o for o in define.OPS.values() if o.plain and o.rules and o.ufunc is f), None
     )
     if f in CONSTANT:
         return lambda level, *args: f(*[split(a, level)[0] for a in args])
+    if o is not None and hasattr(f, "op") and not (o.rules and o.plain):
+        return lambda level, *args: DualArray.fallback(f, primitive_rule(o.entry), args)
     if o is None or not o.rules or not o.plain:
         raise NoRule(f"forward mode has no rule for {name!r}")
 
@@ -148,6 +163,10 @@ def _elementwise(name: str) -> Callable:
         pairs = [split(a, level) for a in args]
         values = [v for v, _ in pairs]
         out = f(*values)
+        if any(v.dtype.kind == "c" for v, t in pairs if t is not None) and (
+            out.dtype.kind != "c" or name in NOT_HOLOMORPHIC
+        ):
+            raise NoRule(f"{name} of complex numbers is no product with a derivative")
         given = {"out": out, **dict(zip(o.params, values, strict=True))}
         parts = [
             r(t, *[given[n] for n in names])
@@ -162,6 +181,7 @@ def _elementwise(name: str) -> Callable:
     return rule
 
 
+NOT_HOLOMORPHIC = ("sgn", "sign")
 LINEAR: dict[str, Callable] = {
     "add.reduce": np.add.reduce,
     "add.accumulate": np.add.accumulate,
@@ -172,6 +192,7 @@ LINEAR: dict[str, Callable] = {
     "real": lambda x: x.real,
     "imag": lambda x: x.imag,
     "getitem": lambda x, index: x[index],
+    "restride": lambda x, shape, strides: waist("restride")(x, shape, strides),
     "broadcast_to": np.broadcast_to,
     "take_along_axis": np.take_along_axis,
     "put_add": lambda x, index, shape: define.put_add(x, index, shape),
@@ -200,6 +221,13 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
     if da is None:
         return DualArray(a @ b, a @ db, level)
     return DualArray(a @ b, da @ b if db is None else da @ b + a @ db, level)
+
+
+def _view(level: int, x: Any, dtype: Any) -> Any:
+    if {x.dtype, dtype} - {np.dtype(d) for d in ("f4", "f8", "c8", "c16")}:
+        raise NoRule("the bytes of numbers are no linear function of them")
+    x.settle()
+    return DualArray(x.value.view(dtype), x.tangent.view(dtype), level)
 
 
 def _setitem(level: int, x: Any, index: Any, value: Any) -> None:
@@ -343,6 +371,7 @@ def _convolution(name: str) -> Callable:
 
 RULES: dict[str, Callable] = {
     "setitem": _setitem,
+    "view": _view,
     "put": _put,
     **{name: _convolution(name) for name in ("convolve", "convolve_back", "convolve_kernel")},
     "matmul": _matmul,

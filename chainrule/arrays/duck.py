@@ -52,6 +52,8 @@ class Duck:
     """Base of the array types; `level` orders nested transformations, the highest answers."""
 
     __slots__ = ()
+    parts_known = True  # whether `fallback` can take this array apart
+    in_memory = False  # whether `memory` says where it lies
     level: Any = 0
     shape: tuple
     dtype: np.dtype
@@ -102,9 +104,46 @@ class Duck:
 
     def refused(self, *args: Any, **kwargs: Any) -> Any:
         """What needs the numbers themselves."""
-        raise NoRule(f"a {type(self).__name__} has no values to look at")
+        raise NoRule(
+            f"this takes the numbers or the memory of {self.words}, which it does not have"
+        )
 
     __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = refused
+
+    base = flags = fill = nonzero = tobytes = property(refused)
+    words = "a tensor inside a transformation"
+
+    def view(self, dtype: Any) -> Any:
+        return self.call("view", (self, np.dtype(dtype)), {})
+
+    @property
+    def strides(self) -> tuple:
+        return self.memory().strides
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    __dlpack__ = __array_interface__ = property(refused)
+
+    def all(self, axis: Any = None) -> Any:
+        return self.call("logical_and.reduce", (self,), {"axis": axis})
+
+    def any(self, axis: Any = None) -> Any:
+        return self.call("logical_or.reduce", (self,), {"axis": axis})
+
+    def min(self, axis: Any = None, **options: Any) -> Any:
+        return self.call("minimum.reduce", (self,), {"axis": axis, **options})
+
+    def max(self, axis: Any = None, **options: Any) -> Any:
+        return self.call("maximum.reduce", (self,), {"axis": axis, **options})
+
+    def sum(self, axis: Any = None, **options: Any) -> Any:
+        return self.call("add.reduce", (self,), {"axis": axis, **options})
+
+    def constant(self) -> Any:
+        """This array without what it knows of derivatives."""
+        return self
 
     def __setitem__(self, index: Any, value: Any) -> None:
         highest((self, value)).call("setitem", (self, index, value), {})
@@ -173,6 +212,13 @@ def levels_in(a: Any) -> set:
         return set()
     own = {a.level} if a.level != float("inf") else set()
     return own.union(*[levels_in(p) for p in a.parts()])
+
+
+def somewhere(condition: Any) -> bool:
+    """Whether a condition holds anywhere, for any example: for checks of what a user gives."""
+    while isinstance(condition, Duck):
+        condition = condition.parts()[0]
+    return bool(np.logical_or.reduce(condition, axis=None))
 
 
 def memory(a: Any) -> Any:

@@ -23,6 +23,7 @@ class GradArray(Duck):
     """An array look-alike around a Tensor."""
 
     __slots__ = ("tensor",)
+    parts_known = False
     level = float("inf")
 
     def __init__(self, tensor: Any) -> None:
@@ -68,14 +69,14 @@ def lower(a: Any) -> Any:
 def _derive(name: str) -> Callable:
     primitive = define.PRIMITIVES.get(name)
     if primitive is not None:
-        return _primitive_rule(primitive.op.entry)  # type: ignore[attr-defined]
+        return primitive_rule(primitive.op.entry)  # type: ignore[attr-defined]
     for o in define.OPS.values():
         if o.ufunc is not None and o.ufunc.__name__ == name and o.total == o.n:
             return o.entry
     raise NoRule(f"double backward has no rule for NumPy's {name!r}; add a row to arrays/grad.py")
 
 
-def _primitive_rule(entry: Callable) -> Callable:
+def primitive_rule(entry: Callable) -> Callable:
     """Primitives take their index and mask arguments raw."""
     n = entry.op.n  # type: ignore[attr-defined]
 

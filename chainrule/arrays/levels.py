@@ -18,7 +18,8 @@ RUNNING: set[int] = set()  # the numbers of all transformations that run now, in
 class Level:
     """One call of a transformation, from `with` to the end of its block."""
 
-    kind = "transformation"
+    transforms = False  # whether it is a transform of a function, in which backward() is an error
+    randomness = ""  # what drawing random numbers does: of vmap, "error", "different" or "same"
 
     def __init__(self) -> None:
         self.number = _numbers()

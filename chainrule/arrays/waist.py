@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..ops import define
+from .duck import Duck
 
 
 def _setitem(x: Any, index: Any, value: Any) -> None:
     x[index] = value
+
+
+def restride(x: Any, shape: Sequence, strides: Sequence) -> Any:
+    """The array's memory from its first element on, with other sizes and strides (in bytes)."""
+    if isinstance(x, Duck):
+        return x.call("restride", (x, shape, strides), {})
+    if x.flags.c_contiguous and x.flags.writeable and x.dtype.kind != "V":
+        return np.ndarray(shape, x.dtype, x, 0, strides)
+    return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=x.flags.writeable)
+
+
+def has_strides(x: Any) -> bool:
+    """Whether an array lies in memory, so that `restride` can look at it in another way."""
+    return type(x) is np.ndarray or (isinstance(x, Duck) and x.in_memory)
 
 
 METHODS: dict[str, Callable] = {
@@ -23,6 +38,8 @@ METHODS: dict[str, Callable] = {
     "copy": lambda x: x.copy(),
     "real": lambda x: x.real,
     "imag": lambda x: x.imag,
+    "view": lambda x, dtype: x.view(dtype),
+    "restride": lambda x, shape, strides: restride(x, shape, strides),
 }
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy import float32
 
+from ..arrays.boundary import enter_batch, leave_batch
 from ..arrays.grad import GradArray
+from ..arrays.levels import Level, stack
 from ..ops import define
 from ..tape import AccumulateGrad, state
 from . import engine
@@ -28,6 +30,12 @@ def backward(
     A scalar needs no weight. `inputs` limits the accumulation to those tensors. Raises RuntimeError
     for a tensor without graph, a missing or misshapen weight, and a graph that was freed.
     """
+    if stack.levels and any(level.transforms for level in stack.levels):
+        raise RuntimeError(
+            "backward() called inside a functorch transform. This is not supported, please use"
+            " functorch.grad or functorch.vjp instead or call backward() outside of functorch"
+            " transforms."
+        )
     if (
         grad_tensors is None
         and inputs is None
@@ -83,8 +91,9 @@ def grad(
             "allow_unused=False."
         )
     if is_grads_batched:
-        raise RuntimeError(
-            "is_grads_batched=True needs vmap; call grad once for each row of grad_outputs instead"
+        return _grad_of_rows(
+            outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused,
+            materialize_grads,
         )
     outs, wanted = _as_tuple(outputs), _as_tuple(inputs)
     if materialize_grads and any(hasattr(x, "_placed") for x in wanted):
@@ -105,6 +114,41 @@ def grad(
         _result(i, x, targets[_edge(x)], bool(allow_unused), materialize_grads)
         for i, x in enumerate(wanted)
     )
+
+
+def _grad_of_rows(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any,
+    retain_graph: bool | None,
+    create_graph: bool,
+    allow_unused: bool | None,
+    materialize_grads: bool,
+) -> tuple:
+    """`grad` for every row of `grad_outputs` at once: the pullback under vmap."""
+    weights = _as_tuple(grad_outputs) if grad_outputs is not None else ()
+    sizes = {w._data.shape[0] for w in weights if w is not None and w._data.ndim}
+    if len(sizes) != 1:
+        raise RuntimeError(
+            "is_grads_batched=True: grad_outputs must be tensors with one first dimension, the"
+            f" number of rows; got shapes {[list(w.shape) for w in weights if w is not None]}"
+        )
+    size = sizes.pop()
+    with Level() as level:
+        number = level.number
+        rows = [None if w is None else enter_batch.op.entry(w, number, 0) for w in weights]
+        found = grad(
+            outputs,
+            inputs,
+            rows,
+            retain_graph,
+            create_graph,
+            allow_unused=allow_unused,
+            materialize_grads=materialize_grads,
+        )
+        return tuple(
+            [None if g is None else leave_batch.op.entry(g, number, 0, size) for g in found]
+        )
 
 
 def _result(place: int, x: Any, g: Any, allow_unused: bool, materialize: bool) -> Any:

@@ -82,6 +82,8 @@ def _joined(value: Any, tangents: Any, level: int) -> Any:
     """Values with their tangents, where they have one."""
     if isinstance(value, (tuple, list)):
         return type(value)([_joined(v, tangents, level) for v in value])
+    if not isinstance(value, (np.ndarray, np.generic, Duck)):
+        return value
     t = next(tangents)
     return value if t is None else DualArray(value, t, level)
 

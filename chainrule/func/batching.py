@@ -20,6 +20,7 @@ class Batch(Level):
 
     def __init__(self, size: int, randomness: str) -> None:
         super().__init__()
+        self.transforms = True
         self.size, self.randomness = size, randomness
 
 

@@ -42,7 +42,7 @@ def jvp(
     _check_tensors(flat, "primals")
     _check_tensors(directions, "tangents")
     with Level() as level:
-        number = level.number
+        number, level.transforms = level.number, True
         duals = [make_dual(p, t, number) for p, t in zip(flat, directions, strict=True)]
         out = func(*rebuild(primals, iter(duals)))
         if has_aux:

@@ -27,6 +27,7 @@ from .define import (
     scalar_name,
     wrap,
 )
+from .draws import drawn
 from .elementwise import absolute, blend, in_blocks, keep, sigmoid, tanh
 from .reduce import axes_of
 from .special import erf
@@ -107,13 +108,19 @@ def rrelu(
     if lower > upper:
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     x = input._data
-    slopes = np.ones(x.shape, x.dtype)
-    below = x <= 0
-    slopes[below] = (lower + upper) / 2
     if training:
-        count = (int(np.count_nonzero(below)),)
-        slopes[below] = draw_uniform(default_generator, count, "float64", lower, upper)
+        slopes = drawn(lambda _, each: _drawn_slopes(each, lower, upper), x.shape, x)
+    else:
+        slopes = np.where(x <= 0, x.dtype.type((lower + upper) / 2), x.dtype.type(1))
     return run(_rrelu, input, inplace, wrap(slopes))
+
+
+def _drawn_slopes(x: Any, lower: float, upper: float) -> np.ndarray:
+    """1 for the positive elements, a random slope for each of the others."""
+    slopes, below = np.ones(x.shape, x.dtype), np.asarray(x <= 0)
+    count = (int(np.count_nonzero(below)),)
+    slopes[below] = draw_uniform(default_generator, count, "float64", lower, upper)
+    return slopes
 
 
 @op(name="prelu_kernel", takes="f", **PRIVATE)

@@ -378,6 +378,8 @@ class Op:
         """Wrap what the kernel returned, with a node if an input requires grad."""
         many = type(out) is tuple or type(out) is list
         tensors = [wrap(a) for a in out] if many else wrap(out)
+        if many and self.outputs:
+            tensors[self.outputs :] = [constant_result(a) for a in out[self.outputs :]]
         if self.view:
             for t in tensors if many else (tensors,):
                 make_view(t, inputs[0], many)
@@ -562,6 +564,11 @@ def broadcast_error(shapes: Sequence) -> RuntimeError | None:
                 f"at non-singleton dimension {at}"
             )
     return broadcast_error(shapes[1:]) if len(shapes) > 2 else None
+
+
+def constant_result(a: Any) -> Any:
+    """A tensor around a result that takes no part in the derivative."""
+    return wrap(a.constant() if isinstance(a, Duck) else a)
 
 
 # -- wrapping, views -------------------------------------------------------------------------------
@@ -920,6 +927,8 @@ def viewer(op: Op) -> Callable:
             x = storage_array(input)
         try:
             y = kernel(x, *params)
+        except NoRule:
+            return op.call((input,), params)
         except ValueError as e:
             raise op.explain(e, (x,)) from None
         owner = y.base if type(y) is ndarray else None
@@ -995,7 +1004,7 @@ def parametric(op: Op) -> Callable:
                 args = () if pick is None else pick((x, y, constants, (True,), *params, x.shape))
                 t._node = record(op, y.shape, y.dtype, (node,), (input._index,), args)
         if several:
-            return (result or _together)(t, *map(wrap, rest))
+            return (result or _together)(t, *map(constant_result, rest))
         return t
 
     return entry

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import Duck
 from .define import MOVE, OPS, function, op, put, put_add, storage_array, write_out
+from .define import wrap as as_tensor
 from .index import SLICE, dim_of, look, tensor_data
 from .write import FILL_INTO, fitting, in_place
 
@@ -164,6 +166,18 @@ triu = _triangle(
 )
 
 
+def _main_diagonals(shape: tuple, wrapped: bool) -> np.ndarray:
+    """Where `fill_diagonal_` writes."""
+    mask = np.zeros(shape, bool)
+    if len(shape) > 2:
+        mask[(np.arange(shape[0]),) * len(shape)] = True
+        return mask
+    for top in range(0, shape[0] if wrapped else 1, shape[1] + 1):
+        places = np.arange(min(shape[0] - top, shape[1]))
+        mask[top + places, places] = True
+    return mask
+
+
 @function(namespace="primitive")
 def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
     """Write a number on the main diagonal, in place; `wrap` starts a new one below the square part
@@ -175,6 +189,8 @@ def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
     if len(shape) > 2 and len(set(shape)) > 1:
         raise RuntimeError("all dimensions of input must be of equal length")
     number = fitting(fill_value, self._data.dtype)
+    if isinstance(self._data, Duck):
+        return self.masked_fill_(as_tensor(_main_diagonals(shape, wrap)), fill_value)
     if len(shape) > 2:
         data = storage_array(self)
         line = np.lib.stride_tricks.as_strided(data, (shape[0],), (sum(data.strides),))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.linalg import _umath_linalg as gufuncs
 
 from .. import return_types
+from ..arrays.duck import Duck, somewhere
 from ..errors import LinAlgError
 from ..tape import state
 from . import define, lapack
@@ -88,7 +89,7 @@ def cholesky_ex(A: Any, /, upper: bool = False, check_errors: bool = False) -> A
         if A.size
         else (A.copy(), np.zeros(A.shape[:-2], np.int32))
     )
-    if check_errors and info.any():
+    if check_errors and somewhere(info):
         raise lapack.cholesky_failure("linalg.cholesky_ex", mH(A) if upper else A)
     return mH(L) if upper else L, info
 
@@ -482,7 +483,7 @@ def only_singular_values(A: Any, /) -> Any:
 
 
 def _differentiated(A: Any) -> bool:
-    return state.grad and A.requires_grad
+    return (state.grad and A.requires_grad) or isinstance(A._data, Duck)
 
 
 @function(method=False, namespace="linalg")

@@ -719,6 +719,8 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
         m = np.broadcast_to(m, shape)
         if x.shape != shape:
             input = input.expand(shape)
+    if not m.ndim:
+        input, m = input.reshape(1), m.reshape(1)
     return copied_to(out, read(MASKED_SELECT, input, m), input, mask)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import Duck, NoRule, highest
 from ..errors import LinAlgError
 from .matrices import first_failure, rows_of
 
@@ -30,7 +31,15 @@ def routine(name: str, dtype: np.dtype) -> Callable:
     if dtype.kind == "c":
         name = UNITARY.get(name, name)
     full = LETTER[dtype.name] + name
-    return getattr(lapack, full, None) or getattr(blas, full)
+    f = getattr(lapack, full, None) or getattr(blas, full)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for a in args:  # SciPy's wrappers lose a reference to the dtype when a conversion fails
+            if isinstance(a, Duck):
+                raise NoRule(f"LAPACK's {full} takes plain arrays")
+        return f(*args, **kwargs)
+
+    return call
 
 
 def each(f: Callable, *stacks: Any) -> tuple:
@@ -191,6 +200,9 @@ def lu_solution(LU: Any, B: Any, pivots: Any, trans: int) -> Any:
 
 def permutation(pivots: Any, m: int, dtype: Any) -> Any:
     """The matrices P of A = P L U, from LAPACK's pivots."""
+    top = highest((pivots,))
+    if top is not None:
+        return top.fallback(lambda p: permutation(p, m, dtype), None, (pivots,))
     pivots = np.asarray(pivots)
     lead = pivots.shape[:-1]
     order = np.broadcast_to(np.arange(m), (*lead, m)).copy()

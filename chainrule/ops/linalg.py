@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import return_types
+from ..arrays.duck import somewhere
 from ..errors import LinAlgError
 from . import define, einsum, factorizations, products, solvers  # noqa: F401
 from .define import FUNCTIONS, SAME, function, op, primitive
@@ -445,7 +446,7 @@ def cond(input: Any, p: Any = None, *, out: Any = None) -> Any:
 def _finite(inverse: Any) -> Any:
     """Inverses with zeros for those that are none, so that their norms can be taken."""
     bad = ~np.isfinite(inverse._data)
-    return _call("where", define.wrap(bad), 0.0, inverse) if bad.any() else inverse
+    return _call("where", define.wrap(bad), 0.0, inverse) if somewhere(bad) else inverse
 
 
 @function(method=False, namespace="linalg")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import Duck
 from ..dtypes import FLOATING, FROM_NUMPY
 from .products import type_name
 
@@ -108,6 +109,8 @@ def first_failure(info: Any) -> tuple[str, int] | None:
     """Of LAPACK's verdicts on a batch the first that is not zero: which element (as text) and the
     verdict.
     """
+    while isinstance(info, Duck):
+        info = info.parts()[0]
     codes = np.asarray(info).reshape(-1)
     failed = np.flatnonzero(codes)
     if not failed.size:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..dtypes import F32, FROM_NUMPY
 from .conv import Kind, kind_of
-from .define import HALF, function, op, scalar_name, state, wrap
+from .define import HALF, constant_result, function, op, scalar_name, state, wrap
 from .padding import pad
 from .pool import avg_pool2d
 
@@ -359,7 +359,7 @@ class _Heard:
     def tensors(self, shape: tuple, dtype: Any, eps: float) -> tuple:
         """Mean and 1 / sqrt(variance + eps)."""
         return tuple(
-            wrap(a.reshape(shape).astype(dtype))
+            constant_result(a.reshape(shape).astype(dtype))
             for a in (self.mean, 1 / np.sqrt(self.variance + eps))
         )
 

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes, rng
+from ..arrays.duck import Duck, somewhere
 from ..rng import Generator, default_generator
 from ..tape import state, storage_of
 from . import define
-from .define import MOVE, check_inplace, function, op, storage_array, wrap, write_out
+from .define import MOVE, check_inplace, function, op, storage_array, store, wrap, write_out
+from .draws import check_target, drawn
 from .write import forget
 
 
@@ -113,7 +115,14 @@ def _generator(g: Generator | None) -> Generator:
     return g
 
 
-def _new(draw: Callable, shape: tuple, dtype: Any, options: dict, *parameters: Any) -> Any:
+def _new(
+    draw: Callable,
+    shape: tuple,
+    dtype: Any,
+    options: dict,
+    *parameters: Any,
+    singly: bool = False,
+) -> Any:
     """A tensor of fresh draws, with the options every factory takes."""
     generator, out = _generator(options.pop("generator", None)), options.pop("out", None)
     requires_grad = options.pop("requires_grad", False)
@@ -124,7 +133,8 @@ def _new(draw: Callable, shape: tuple, dtype: Any, options: dict, *parameters: A
         raise TypeError(f"got an unexpected keyword argument '{next(iter(options))}'")
     if out is not None:
         dtype = out.dtype if dtype is None else dtype
-    array = draw(generator, shape, (dtype or dtypes.get_default_dtype()).name, *parameters)
+    name = (dtype or dtypes.get_default_dtype()).name
+    array = drawn(lambda s, *_: draw(generator, s, name, *parameters), shape, singly=singly)
     result = wrap(array if array.ndim else array[()])
     if out is not None:
         return write_out(out, result)
@@ -175,7 +185,7 @@ def randperm(n: int, *, dtype: Any = None, **options: Any) -> Any:
     def draw(g: Generator, shape: tuple, name: str) -> np.ndarray:
         return rng.draw_permutation(g, n, name)
 
-    return _new(draw, (n,), dtype or dtypes.int64, options)
+    return _new(draw, (n,), dtype or dtypes.int64, options, singly=True)
 
 
 @function(method=False)
@@ -217,15 +227,14 @@ def normal(
             raise RuntimeError("normal expects standard deviation to be non-complex")
         shape = np.broadcast_shapes(*(np.shape(p) for p in around))
         first = mean if isinstance(mean, define.Tensor) else std
-        drawn = _new(
-            lambda g, s, d: np.asarray(rng.draw_normal_around(g, *around)),
-            shape,
-            first.dtype,
-            options,
+        generator = _generator(options.get("generator"))
+        array = drawn(
+            lambda s, *each: np.asarray(rng.draw_normal_around(generator, *each)), shape, *around
         )
-        return (
-            normal_draw(mean, std, drawn) if _tracked(mean, std) and "out" not in options else drawn
-        )
+        values = _new(lambda *_: array, shape, first.dtype, options)
+        if _tracked(mean, std) and "out" not in options:
+            return normal_draw(mean, std, values)
+        return values
     if size is None:
         raise TypeError("normal() with numbers for mean and std needs a size")
     if std < 0:
@@ -238,9 +247,13 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out:
     """1 with the probability that `input` says (or `p` everywhere), else 0, in the dtype
     of input.
     """
-    g, data = _generator(generator), input._data
-    chances = np.asarray(data) if p is None else float(p)
-    array = rng.draw_bernoulli(g, data.shape, input.dtype.name, chances)
+    g, data, name = _generator(generator), input._data, input.dtype.name
+    if p is None:
+        array = drawn(
+            lambda s, chances: rng.draw_bernoulli(g, s, name, np.asarray(chances)), data.shape, data
+        )
+    else:
+        array = drawn(lambda s: rng.draw_bernoulli(g, s, name, float(p)), data.shape)
     if out is None and p is None and _tracked(input):
         return bernoulli_draw(input, array)
     return write_out(out, wrap(array))
@@ -256,11 +269,11 @@ def multinomial(
     out: Any = None,
 ) -> Any:
     """Places drawn in proportion to the weights in the last dimension of `input` (1-d or 2-d)."""
-    weights = np.asarray(input._data)
+    weights = input._data if isinstance(input._data, Duck) else np.asarray(input._data)
     if weights.ndim and weights.shape[-1] > 2**24:
         raise RuntimeError("number of categories cannot exceed 2^24")
-    drawable = np.count_nonzero(weights, axis=-1)
-    if not replacement and 1 < num_samples <= weights.shape[-1] and (drawable < num_samples).any():
+    few = np.add.reduce(weights != 0, axis=-1) < num_samples
+    if not replacement and 1 < num_samples <= weights.shape[-1] and somewhere(few):
         raise RuntimeError(
             "invalid multinomial distribution (with replacement=False, not enough non-negative"
             " category to sample)"
@@ -269,38 +282,52 @@ def multinomial(
         raise RuntimeError(
             f"multinomial expects Long tensor out, got: {define.scalar_name(out.dtype)}"
         )
-    return write_out(
-        out,
-        wrap(
-            rng.draw_multinomial(
-                _generator(generator), weights, int(num_samples), bool(replacement)
-            )
-        ),
-    )
+    g = _generator(generator)
+
+    def draw(_: tuple, rows: Any) -> np.ndarray:
+        return rng.draw_multinomial(g, rows, int(num_samples), bool(replacement))
+
+    return write_out(out, wrap(drawn(draw, (*weights.shape[:-1], int(num_samples)), weights)))
 
 
 @function(method=False)
 def poisson(input: Any, generator: Any = None) -> Any:
     """Poisson numbers with the rates in `input`."""
-    return wrap(rng.draw_poisson(_generator(generator), np.asarray(input._data)))
+    g, rates = _generator(generator), input._data
+    return wrap(drawn(lambda _, each: rng.draw_poisson(g, np.asarray(each)), rates.shape, rates))
 
 
 @function(method=False)
 def binomial(count: Any, prob: Any, generator: Any = None) -> Any:
     """Numbers of successes in `count` trials of probability `prob`."""
-    return wrap(
-        rng.draw_binomial(_generator(generator), np.asarray(count._data), np.asarray(prob._data))
-    )
+    g, given = _generator(generator), (count._data, prob._data)
+
+    def draw(_: tuple, n: Any, p: Any) -> np.ndarray:
+        return rng.draw_binomial(g, np.asarray(n), np.asarray(p))
+
+    return wrap(drawn(draw, np.broadcast_shapes(*[a.shape for a in given]), *given))
 
 
 # -- in place --------------------------------------------------------------------------------------
 
 
+def _filled_array(
+    draw: Callable, g: Generator, shape: tuple, name: str, parameters: tuple
+) -> np.ndarray:
+    array = np.empty(shape, dtypes.BY_NAME[name].numpy)
+    rng.write(array, draw, g, *parameters)
+    return array
+
+
 def _filled(self: Any, draw: Callable, generator: Any, *parameters: Any) -> Any:
     """Fill `self` with draws, in torch's order; what it was computed from no longer matters."""
     check_inplace(self)
-    data = storage_array(self)
-    rng.write(data, draw, _generator(generator), *parameters)
+    data, g = storage_array(self), _generator(generator)
+    if check_target(data) or isinstance(data, Duck):
+        name = self.dtype.name
+        store(self, drawn(lambda s: _filled_array(draw, g, s, name, parameters), data.shape))
+    else:
+        rng.write(data, draw, g, *parameters)
     storage_of(self).bump()
     forget(self, draw.__name__.removeprefix("draw_").title().replace("_", "") + "Backward0")
     return self
@@ -371,6 +398,11 @@ def _check_chance(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
+def _mask(shape: tuple, p: float) -> Any:
+    """Which elements dropout keeps."""
+    return drawn(lambda s: rng.draw_dropout_mask(default_generator, s, p), shape)
+
+
 def _dropped(input: Any, p: float, training: bool, inplace: bool, shape: tuple) -> Any:
     """`input` with a share p of its elements (or channels, by the mask's shape) zeroed, the rest
     scaled by 1/(1-p).
@@ -378,7 +410,7 @@ def _dropped(input: Any, p: float, training: bool, inplace: bool, shape: tuple) 
     _check_chance(p)
     if not training or p == 0 or not input._data.size:
         return input
-    kept = np.zeros(shape, bool) if p == 1 else rng.draw_dropout_mask(default_generator, shape, p)
+    kept = np.zeros(shape, bool) if p == 1 else _mask(shape, p)
     dtype = input._data.dtype
     noise = wrap(
         kept.astype(dtype) if p == 1 else (kept.astype(dtype) / dtype.type(1 - p)).astype(dtype)
@@ -468,7 +500,7 @@ def _alpha_dropped(input: Any, p: float, training: bool, inplace: bool, shape: t
     if p == 1:
         return input.mul_(0.0) if inplace else input * 0.0
     a = ((ALPHA**2 * p + 1) * (1 - p)) ** -0.5
-    kept = rng.draw_dropout_mask(default_generator, shape, p)
+    kept = _mask(shape, p)
     dtype = input._data.dtype
     scale = wrap((kept * a).astype(dtype))
     shift = wrap(((~kept) * (ALPHA * a) - ALPHA * a * p).astype(dtype))

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..arrays.waist import has_strides, restride
 from ..errors import bad_dim, not_a_tensor
 from ..tape import state, storage_of
 from .convert import arranged, contiguous_format, copied, in_format, preserve_format
@@ -393,7 +394,7 @@ def expand(x: Any, /, size: Any) -> Any:
             strides.append(0)
         else:
             expanded_shape(x.shape, shape)
-    return with_strides(x, shape, strides)
+    return restride(x, shape, strides)
 
 
 @expand.vjp
@@ -735,18 +736,11 @@ def unfold(x: Any, /, dimension: Any, size: Any, step: Any) -> Any:
         raise RuntimeError(f"step is {step} but must be > 0")
     if not x.ndim:
         return x.reshape(1)[:size]
-    if type(x) is not np.ndarray:
+    if not has_strides(x):
         return _windows_last(x[windows(full, i, size, step)], i)
     shape = (*x.shape[:i], (full - size) // step + 1, *x.shape[i + 1 :], size)
     strides = (*x.strides[:i], x.strides[i] * step, *x.strides[i + 1 :], x.strides[i])
-    return with_strides(x, shape, strides)
-
-
-def with_strides(x: np.ndarray, shape: Sequence, strides: Sequence) -> np.ndarray:
-    """The array's memory from its first element on, with other sizes and strides (in bytes)."""
-    if x.flags.c_contiguous and x.flags.writeable and x.dtype.kind != "V":
-        return np.ndarray(shape, x.dtype, x, 0, strides)
-    return np.lib.stride_tricks.as_strided(x, shape, strides, writeable=x.flags.writeable)
+    return restride(x, shape, strides)
 
 
 def windows(full: int, axis: int, size: int, step: int) -> tuple:
@@ -855,7 +849,7 @@ def _restriding(name: str, f: Callable, nodes: dict[str, str]) -> Callable:
         self._data = seen._data
         storage_of(self).bump()
         if node is not None and node is not self._node:
-            node.op = _renamed(node.op, nodes[node.op.node_name])
+            node.op = _renamed(node.op, nodes.get(node.op.node_name, node.op.node_name))
             self._node, self._index = node, 0
         if self._base is not None:
             self._seen = self._base._node

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.linalg import _umath_linalg as gufuncs
 
 from .. import return_types
+from ..arrays.duck import somewhere
 from ..errors import LinAlgError
 from . import define, lapack
 from .define import function, op, primitive
@@ -56,7 +57,7 @@ def inv_ex(A: Any, /, check_errors: bool = False) -> Any:
     """Inverses of square matrices, and for each 0 or the number of the pivot that is zero."""
     check_square("linalg.inv", A)
     out, info = lapack.inverse_with_info(A)
-    if check_errors and info.any():
+    if check_errors and somewhere(info):
         raise lapack.singular("linalg.inv_ex", A)
     return out, info
 
@@ -188,7 +189,7 @@ def solve_ex(A: Any, B: Any, /, left: bool = True, check_errors: bool = False) -
     """
     _check_system(A, B, left)
     info = lapack.lu(A)[2]
-    if check_errors and info.any():
+    if check_errors and somewhere(info):
         raise lapack.unsolvable("linalg.solve_ex", A)
     return _solution(A, B, left, gufuncs.solve), info
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import return_types
+from ..arrays.duck import somewhere
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, I64
 from .define import MOVE, OPS, Tensor, function, op, scalar_name, wrap, write_out
 from .index import dim_of, tensor_data
@@ -163,7 +164,7 @@ def check_q(x: Any, q: Any) -> str:
         return "q must be a scalar or 1D tensor"
     if q.dtype != x.dtype:
         return "q tensor must be same dtype as the input tensor"
-    return "" if ((q >= 0) & (q <= 1)).all() else "q values must be in the range [0, 1]"
+    return "q values must be in the range [0, 1]" if somewhere(~((q >= 0) & (q <= 1))) else ""
 
 
 quantile = quantile_op("quantile", skip_nan=False)
@@ -187,7 +188,7 @@ def bincount(x: Any, weights: Any = None, /, minlength: int = 0) -> Any:
     if x.dtype.kind not in "iu":
         kind = scalar_name(FROM_NUMPY[x.dtype])
         raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{kind}'")
-    if x.ndim != 1 or (x.size and x.min() < 0):
+    if x.ndim != 1 or somewhere(x < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
@@ -337,13 +338,13 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     free = n - correction
     if aweights is not None and correction:
         free = n - correction * (weights * aweights).sum() / n
-    if free <= 0:
+    if somewhere(free._data <= 0) if isinstance(free, Tensor) else free <= 0:
         warnings.warn(
             "cov(): degrees of freedom is <= 0. Correction should be strictly less than "
             "the number of observations.",
             stacklevel=3,
         )
-        free = 0
+        free = free.clamp(min=0) if isinstance(free, Tensor) else 0
     return (off.mm((off if weights is None else off * weights).t().conj()) / free).squeeze()
 
 
@@ -382,7 +383,7 @@ def check_weights(name: str, weights: Any, kinds: str, word: str, count: int) ->
             f"cov(): expected {name} to have the same numel as there are "
             f"observations in the input but got {w.size} != {count}"
         )
-    if w.size and w.min() < 0:
+    if somewhere(w < 0):
         raise RuntimeError(f"cov(): {name} cannot be negative")
 
 

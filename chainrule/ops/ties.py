@@ -15,12 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import Duck
+from ..arrays.duck import highest as array_type
+
 FEW = 1024
 SHORT = 16  # up to this length introsort leaves the work to an insertion sort, which is stable
 
 
 def retied(x: Any, places: Any, axis: int, pick: Callable[[list], list]) -> Any:
     """`places` of elements along `axis`; where a row has equal ones, as `pick` takes them."""
+    x, places = (a.constant() if isinstance(a, Duck) else a for a in (x, places))
+    top = array_type((x, places))
+    if top is not None and x.size <= FEW:
+        return top.fallback(lambda a, at: retied(a, at, axis, pick), None, (x, places))
     if x.size > FEW or type(x) is not np.ndarray:
         return places
     order = np.sort(x, axis=axis).swapaxes(axis, -1)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..arrays.duck import highest
+from ..arrays.duck import NoRule, highest
 from ..dtypes import COMPLEX, F32, F64, FROM_NUMPY, HALVES
 from ..tape import state
 from .define import (
@@ -187,7 +187,10 @@ def fresh(o: Op, x: Any, *rest: Any) -> Any:
     """A new tensor: `x` after the write."""
     inputs, params = (x, *rest[: o.n - 1]), rest[o.n - 1 :]
     arrays = tuple([i._data for i in inputs])
-    t = wrap(state.run(o.kernel, *arrays, *params))
+    try:
+        t = wrap(state.run(o.kernel, *arrays, *params))
+    except NoRule:
+        t = wrap(o.by_fallback(arrays, params))
     if state.mode[1]:
         o.attach(inputs, arrays, params, t, False, None)
     return t
