@@ -67,7 +67,17 @@ class State(threading.local):
 
 
 state = State()
-PACKING: list[Callable] = []  # what packs a new node: one entry per block of hooks, of any thread
+PACKING: list[int] = []  # one for each block of saved-tensor hooks, in any thread
+
+
+def pack_node(node: Node) -> None:
+    """Hand what a new node saved to the hooks of this thread (autograd.saved defines it)."""
+
+
+def bind_packing(pack: Callable) -> None:
+    """Tell `record` who packs what new nodes saved."""
+    global pack_node
+    pack_node = pack
 
 
 def quiet(kernel: Callable, *args: Any) -> Any:
@@ -276,7 +286,7 @@ def record(op: Any, shape: tuple, dtype: Any, edges: tuple, index: tuple, args: 
         code = frame.f_code
     node.code, node.lasti = code, frame.f_lasti
     if PACKING:
-        PACKING[-1](node)
+        pack_node(node)
     return node
 
 

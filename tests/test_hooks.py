@@ -878,3 +878,38 @@ def test_multi_grad_hook_with_leaves_in_grad():
     register_multi_grad_hook((a, b, c), lambda gs: seen.append([g is not None for g in gs]))
     grad(c.sum(), b)
     assert seen == [[False, True, True]]
+
+
+def test_threads_with_and_without_hooks():
+    shared = leaf(0.3, 0.4)
+    wrong, stop = [], []
+
+    def program(x):
+        return (x.exp() * x).sin().sum()
+
+    (expected,) = grad(program(shared), shared)
+
+    def work(i):
+        for n in range(60):
+            if i % 3 == 0:
+                with keeping():
+                    (g,) = grad(program(shared), shared)
+            elif i % 3 == 1:
+                y = shared * 1
+                y.register_hook(lambda g: g * 1)
+                (g,) = grad(program(y), shared)
+            else:
+                with torch.no_grad():
+                    program(shared)
+                (g,) = grad(program(shared), shared)
+            if not torch.equal(g, expected):
+                wrong.append((i, n))
+        stop.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert wrong == []
+    assert len(stop) == 8

@@ -92,7 +92,12 @@ def grad(
         )
     if is_grads_batched:
         return _grad_of_rows(
-            outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused,
+            outputs,
+            inputs,
+            grad_outputs,
+            retain_graph,
+            create_graph,
+            allow_unused,
             materialize_grads,
         )
     outs, wanted = _as_tuple(outputs), _as_tuple(inputs)

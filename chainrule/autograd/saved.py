@@ -20,7 +20,7 @@ import numpy as np
 from ..dtypes import F32, FROM_NUMPY
 from ..errors import FreedGraphError
 from ..ops import define
-from ..tape import PACKING, AccumulateGrad, Node, Packed, state
+from ..tape import PACKING, AccumulateGrad, Node, Packed, bind_packing, state
 
 LOCK = threading.Lock()
 
@@ -28,7 +28,7 @@ LOCK = threading.Lock()
 def push(pack: Callable, unpack: Callable) -> None:
     """Let `pack` and `unpack` keep what this thread saves from now on."""
     with LOCK:
-        PACKING.append(pack_node)
+        PACKING.append(1)
     state.hooks = (*state.hooks, (pack, unpack))
 
 
@@ -333,3 +333,4 @@ def exchanged(saved: tuple, k: int, place: int | None, by: Packed) -> tuple:
 
 
 define.bind_saved(saved_fields)
+bind_packing(pack_node)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+from ..arrays.levels import RUNNING, stack
 from ..autograd import saved
 from ..autograd.function import Function
 from ..autograd.graph import saved_tensors_hooks
@@ -124,6 +125,7 @@ class _Frame:
     def __init__(self, run: Callable, args: tuple, early_stop: bool, describe: Callable) -> None:
         self.run, self.early_stop, self.describe = run, early_stop, describe
         self.args = [_Input(a) if isinstance(a, Tensor) else a for a in args]
+        self.levels = list(stack.levels)  # a vmap that runs now decides what is drawn
         self.places: list[weakref.ref] = []
         self.seen: list[Any] = []
         self.complete = self.lenient = False
@@ -164,7 +166,7 @@ class _Frame:
         args = [a.get() if isinstance(a, _Input) else a for a in self.args]
         walk = state.walk
         try:
-            with saved_tensors_hooks(run.save, lambda t: t), enable_grad():
+            with _inside(self.levels), saved_tensors_hooks(run.save, _same), enable_grad():
                 self.run(*args)
         except _Enough as e:
             if e.args[0] is not run:
@@ -173,6 +175,23 @@ class _Frame:
             state.walk = walk
         run.check()
         return run.values
+
+
+def _same(t: Any) -> Any:
+    return t
+
+
+@contextmanager
+def _inside(levels: list) -> Iterator[None]:
+    """Within just these transformations, whether they have ended or not."""
+    before, stack.levels = stack.levels, list(levels)
+    resumed = {level.number for level in levels} - RUNNING
+    RUNNING.update(resumed)
+    try:
+        yield
+    finally:
+        stack.levels = before
+        RUNNING.difference_update(resumed)
 
 
 class _Recomputation:
