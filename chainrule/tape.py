@@ -68,10 +68,7 @@ class State(threading.local):
 
 state = State()
 PACKING: list[int] = []  # one for each block of saved-tensor hooks, in any thread
-
-
-def pack_node(node: Node) -> None:
-    """Hand what a new node saved to the hooks of this thread (autograd.saved defines it)."""
+pack_node: Callable  # hands what a new node saved to the hooks of this thread
 
 
 def bind_packing(pack: Callable) -> None:

@@ -862,6 +862,22 @@ def test_saved_hooks_run_inside_transforms():
     close(pushed, torch.func.jvp(torch.func.grad(f), (rows[0],), (rows[1],))[1])
 
 
+def test_in_place_operations_under_hooks_that_keep_the_memory():
+    def program(x):
+        y = x * 2
+        for f in (lambda: y.pow_(3), y.exp_, lambda: y.mul_(x), y.sigmoid_, lambda: y.div_(x)):
+            f()
+        return y.sum()
+
+    def apart(x):
+        return (((((x * 2) ** 3).exp() * x).sigmoid()) / x).sum()
+
+    x = leaf(0.1, 0.2)
+    with saved_tensors_hooks(lambda t: t, lambda t: t):
+        y = program(x)
+    close(grad(y, x), grad(apart(x), x))
+
+
 def test_save_on_cpu_notices_writes():
     with save_on_cpu():
         y = leaf(0.5) * 2

@@ -76,11 +76,7 @@ OPS: dict[str, Op] = {}
 Tensor: Any = None
 blank: Callable  # makes a tensor with nothing in it
 WATCHERS: list[Callable] = []  # told of each tensor that is about to be written
-
-
-def saved_fields(op: Op) -> dict:
-    """What a node class shows of the values its nodes saved (autograd.saved defines it)."""
-    return {}
+saved_fields: Callable  # from an operator to what its node class shows of what nodes saved
 
 
 def bind_saved(fields: Callable) -> None:
