@@ -29,6 +29,7 @@ class _Pause:
 
 _pause = _Pause()
 
+from . import tensor as _tensor  # first: what the others hang on
 from . import autograd as autograd
 from .autograd.modes import enable_grad as enable_grad
 from .autograd.modes import inference_mode as inference_mode

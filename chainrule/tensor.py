@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import devices, display, dtypes, errors
+from .arrays.duck import Duck
 from .autograd import reverse
 from .ops import define
 from .storage import Storage
@@ -324,7 +325,8 @@ class Tensor(metaclass=_TensorMeta):
 
     def detach(self) -> Tensor:
         """The same values in the same memory, cut from the history."""
-        t = define.wrap(define.storage_array(self))
+        data = define.storage_array(self)
+        t = define.wrap(data.constant() if isinstance(data, Duck) else data)
         t._storage = self._storage
         t._inference = define.is_inference(self)
         return t
@@ -438,6 +440,9 @@ class Tensor(metaclass=_TensorMeta):
         return (1, 0)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
+        data = self._data
+        if isinstance(data, Duck):
+            return data.repr_with(lambda array: repr(define.wrap(array)))
         return display.tensor_repr(self)
 
     def __format__(self, spec: str) -> str:

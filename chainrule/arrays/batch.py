@@ -60,7 +60,11 @@ class BatchArray(Duck):
     tolist = __float__ = __int__ = __index__ = __complex__ = item
 
     def memory(self) -> Any:
-        return memory(self.array)[0] if len(self.array) else memory(self.array).sum(axis=0)
+        return memory(self.array)[0, ...] if len(self.array) else memory(self.array).sum(axis=0)
+
+    def repr_with(self, show: Callable) -> str:
+        inside = show(self.array).replace("\n", "\n    ")
+        return f"BatchedTensor(lvl={self.level}, bdim=0, value=\n    {inside}\n)"
 
     def settle(self) -> None:
         if isinstance(self.array, Duck):

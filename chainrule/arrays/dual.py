@@ -61,6 +61,13 @@ class DualArray(Duck):
     def memory(self) -> Any:
         return memory(self.value)
 
+    def repr_with(self, show: Callable) -> str:
+        value = show(self.value)
+        if self.level not in RUNNING:
+            return value
+        tangent = np.broadcast_to(self.tangent, self.shape)
+        return f"{value[:-1]},\n       tangent={show(tangent)})"
+
     def settle(self) -> None:
         lies, own = memory(self.value), memory(self.tangent)
         if own.shape != lies.shape or own.strides != lies.strides or not own.flags.writeable:

@@ -74,6 +74,10 @@ class Duck:
         """The arrays inside, one level down."""
         return ()
 
+    def repr_with(self, show: Any) -> str:
+        """How a tensor with this array prints; `show` prints one with another array."""
+        return f"<{self.words}: {self.dtype} {list(self.shape)}>"
+
     def settle(self) -> None:
         """Make sure that all parts are memory that can be shared and written."""
 

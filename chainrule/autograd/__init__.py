@@ -1,5 +1,6 @@
 """Automatic differentiation: what `torch.autograd` offers."""
 
+from . import forward_ad as forward_ad
 from . import functional as functional
 from . import graph as graph
 from .function import Function as Function

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.boundary import enter_batch, leave_batch, tangent_part
+from ..arrays.levels import Level
 from ..ops import define
+from .forward_ad import dual, is_dual
 from .modes import enable_grad
 from .reverse import grad
 
@@ -28,13 +31,100 @@ def jacobian(
     `strict` raises RuntimeError where an output does not depend on an input, instead of giving
     zeros.
     """
+    if strategy not in ("forward-mode", "reverse-mode"):
+        raise AssertionError(
+            'Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your'
+            ' function has more outputs than inputs, "forward-mode" is recommended. Otherwise,'
+            ' prefer to use "reverse-mode".'
+        )
+    if strategy == "forward-mode":
+        if create_graph:
+            raise NotImplementedError(
+                "torch.autograd.functional.jacobian: `create_graph=True` and"
+                ' `strategy="forward-mode"` are not supported together (yet). Please either set'
+                ' `create_graph=False` or `strategy="reverse-mode"`.'
+            )
+        if strict:
+            raise RuntimeError(
+                "torch.autograd.functional.jacobian: `strict=True` and"
+                ' `strategy="forward-mode"` are not supported together (yet). Please either set'
+                ' `strict=False` or `strategy="reverse-mode"`.'
+            )
+        if not vectorize:
+            raise NotImplementedError(
+                "Computing Jacobian using forward-AD or forward-over-reverse Hessian is only"
+                " implemented for `vectorize=True`."
+            )
+        return _by_columns(func, inputs)
+    if vectorize and strict:
+        raise RuntimeError(
+            "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not"
+            " supported together. Please either set `strict=False` or `vectorize=False`."
+        )
     with enable_grad():
         xs, xs_single = _inputs(inputs, create_graph)
         outs, outs_single = _outputs(func(*xs), "jacobian")
+        if vectorize:
+            rows = tuple(_rows_at_once(out, xs, create_graph) for out in outs)
+            return _nested(rows, create_graph, xs_single, outs_single)
         rows = tuple(_jacobian_of(i, out, xs, create_graph, strict) for i, out in enumerate(outs))
+    return _nested(rows, create_graph, xs_single, outs_single)
+
+
+def _nested(rows: tuple, create_graph: bool, xs_single: bool, outs_single: bool) -> Any:
+    """Jacobians, a row of tensors for each output, nested as outputs and inputs are."""
     rows = tuple(tuple(r if create_graph else r.detach() for r in row) for row in rows)
     picked = tuple(row[0] if xs_single else row for row in rows)
     return picked[0] if outs_single else picked
+
+
+def _identity(x: Any) -> Any:
+    n = x.numel()
+    return define.wrap(np.eye(n, dtype=x._data.dtype).reshape(n, *x._data.shape))
+
+
+def _rows_at_once(out: Any, xs: tuple, create_graph: bool) -> tuple:
+    """The Jacobians of one output, all rows in one vectorised backward pass."""
+    if not out.requires_grad or not out.numel():
+        return tuple(_zeros((*out.shape, *x.shape), x) for x in xs)
+    rows = grad(
+        out,
+        xs,
+        _identity(out),
+        retain_graph=True,
+        create_graph=create_graph,
+        is_grads_batched=True,
+        materialize_grads=True,
+    )
+    return tuple(r.reshape(*out.shape, *x.shape) for r, x in zip(rows, xs, strict=True))
+
+
+def _by_columns(func: Callable, inputs: Any) -> Any:
+    """The Jacobian by forward mode, the columns of each input in one vectorised pass."""
+    xs, xs_single = _inputs(inputs, False)
+    xs = tuple(x.detach() for x in xs)
+    columns: list[tuple] = []
+    outs_single = True
+    for j, x in enumerate(xs):
+        with Level() as batch, Level() as level:
+            tangent = enter_batch.op.entry(_identity(x), batch.number, 0)
+            given = (*xs[:j], dual(x, tangent, level.number), *xs[j + 1 :])
+            outs, outs_single = _outputs(func(*given), "jacobian")
+            columns.append(tuple(_column(o, x, batch.number, level.number) for o in outs))
+    rows = tuple(zip(*columns, strict=True))
+    return _nested(rows, False, xs_single, outs_single)
+
+
+def _column(out: Any, x: Any, batch: int, level: int) -> Any:
+    shape = (*out.shape, *x.shape)
+    if not is_dual(out, level):
+        return _zeros(shape, x)
+    tangent = tangent_part.op.entry(out, level)
+    return leave_batch.op.entry(tangent, batch, out._data.ndim, x.numel()).reshape(shape)
+
+
+def _zeros(shape: tuple, like: Any) -> Any:
+    return define.wrap(np.zeros(shape, like._data.dtype))
 
 
 def _jacobian_of(i: int, out: Any, xs: tuple, create_graph: bool, strict: bool) -> tuple:
@@ -97,7 +187,30 @@ def hessian(
         )
         return grads[0] if single else grads
 
-    return jacobian(gradient, inputs, create_graph=create_graph, strict=strict)
+    forward = outer_jacobian_strategy == "forward-mode"
+    if forward and strict:
+        raise RuntimeError(
+            "torch.autograd.functional.hessian: `strict=True` and"
+            ' `outer_jacobian_strategy="forward-mode"` are not supported together.'
+        )
+    if forward:
+        return jacobian(
+            lambda *given: _detached_gradient(func, given, single),
+            inputs,
+            vectorize=vectorize,
+            strategy="forward-mode",
+        )
+    return jacobian(gradient, inputs, create_graph=create_graph, strict=strict, vectorize=vectorize)
+
+
+def _detached_gradient(func: Callable, given: tuple, single: bool) -> Any:
+    """The gradient at dual inputs: forward over reverse."""
+    with enable_grad():
+        xs = tuple(define.wrap(x._data).requires_grad_() for x in given)
+        out = func(*xs)
+        _check_scalar(out, "hessian")
+        grads = _grad_or_zeros((out,), xs, (None,), False, False)
+    return grads[0] if single else grads
 
 
 def vjp(

@@ -37,7 +37,7 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
             outer = has_history([out], variables)
             found = iter(_gradients([out], None, variables, outer, retain=outer))
             grads = mapped(lambda _: next(found), chosen(args, argnums))
-        value = out if outer else out.detach()
+        value = out if outer else cut(out)
         return (grads, (value, _settled(aux, outer))) if has_aux else (grads, value)
 
     return both
@@ -86,7 +86,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         grads = tuple(mapped(lambda _: next(found), p) for p in primals)
         return grads if len(grads) != 1 else (grads[0],)
 
-    value = mapped(lambda t: t if outer else t.detach(), out)
+    value = mapped(lambda t: t if outer else cut(t), out)
     return (value, pullback, _settled(aux, outer)) if has_aux else (value, pullback)
 
 
@@ -241,11 +241,18 @@ def _gradients(
     )
 
 
+def cut(t: Any) -> Any:
+    """The same tensor for the transforms around this one, without the history of this one."""
+    found = define.wrap(t._data)
+    found._storage = t._storage
+    return found
+
+
 def _settled(aux: Any, outer: bool) -> Any:
     """What a function returned besides, without the history of this transform."""
     if outer:
         return aux
-    return mapped(lambda t: t.detach() if isinstance(t, define.Tensor) else t, aux)
+    return mapped(lambda t: cut(t) if isinstance(t, define.Tensor) else t, aux)
 
 
 def _same(a: Any, b: Any) -> bool:

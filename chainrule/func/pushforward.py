@@ -6,14 +6,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..arrays.boundary import enter_dual, tangent_part, value_part
-from ..arrays.dual import DualArray
+from ..arrays.boundary import tangent_part, value_part
 from ..arrays.levels import Level
+from ..autograd.forward_ad import dual, is_dual
 from ..autograd.reverse import zeros_like
 from ..ops import define
 from .arguments import chosen, parts_of, replaced
 from .batching import vmap
-from .pullback import basis, refuse_complex
+from .pullback import basis, cut, refuse_complex
 from .trees import leaves, mapped, rebuild, shape_of
 
 HEAD = "jvp(f, primals, tangents)"
@@ -43,7 +43,7 @@ def jvp(
     _check_tensors(directions, "tangents")
     with Level() as level:
         number, level.transforms = level.number, True
-        duals = [make_dual(p, t, number) for p, t in zip(flat, directions, strict=True)]
+        duals = [dual(p, t, number) for p, t in zip(flat, directions, strict=True)]
         out = func(*rebuild(primals, iter(duals)))
         if has_aux:
             out, aux = parts_of(out, f"{HEAD}: ")
@@ -56,38 +56,14 @@ def jvp(
     return (*found, aux) if has_aux else found
 
 
-def make_dual(primal: Any, tangent: Any, level: int) -> Any:
-    """A dual tensor; primal and tangent agree in shape and dtype."""
-    if primal._data.shape != tangent._data.shape:
-        raise RuntimeError(
-            "Trying to set a forward gradient that has a different size than that of the original"
-            f" Tensor, this is not supported. Tensor is of size {list(primal.shape)} while the"
-            f" given forward gradient is of size {list(tangent.shape)}."
-        )
-    if not (primal.is_floating_point() or primal.is_complex()):
-        raise ValueError(
-            f"Expected primal to be floating point or complex, but got: {primal.dtype}"
-        )
-    if primal.dtype != tangent.dtype:
-        raise RuntimeError(
-            "Trying to set a forward gradient that has a different dtype than that of the original"
-            f" Tensor: the tensor is {primal.dtype}, the forward gradient {tangent.dtype}."
-        )
-    return enter_dual.op.entry(primal, tangent, level)
-
-
-def _is_dual(t: Any, level: int) -> bool:
-    return isinstance(t._data, DualArray) and t._data.level == level
-
-
 def _value(t: Any, level: int) -> Any:
-    if not isinstance(t, define.Tensor) or not _is_dual(t, level):
+    if not is_dual(t, level):
         return t
     return value_part.op.entry(t, level)
 
 
 def _tangent(t: Any, level: int, strict: bool) -> Any:
-    if _is_dual(t, level):
+    if is_dual(t, level):
         return tangent_part.op.entry(t, level)
     if strict:
         raise RuntimeError(
@@ -162,7 +138,8 @@ def linearize(func: Callable, *primals: Any) -> tuple:
                 )
         _, transposed = vjp(lambda *w: pullback(rebuild(out, iter(w))), *leaves(zeros))
         found = iter(transposed(tangents))
-        return mapped(lambda _: next(found), out)
+        outer = any(t.requires_grad for t in (*leaves(out), *leaves(tangents)))
+        return mapped(lambda _: next(found) if outer else cut(next(found)), out)
 
     return out, pushed
 
