@@ -629,6 +629,28 @@ def compare(transform, *args):
     close(transform(kept)(*args), transform(plain)(*args))
 
 
+@pytest.mark.parametrize("late", [True, False])
+def test_a_saved_value_that_is_overwritten_inside(late):
+    def f(a):
+        b = a * 2
+        c = b * b
+        if not late:
+            b.add_(1)
+        c = c.sin()
+        if late:
+            b.add_(1)
+        return c
+
+    x = leaf(0.1)
+    y = checkpoint(f, x, use_reentrant=False)
+    if late:
+        y.sum().backward()  # it ends before that
+        close(x.grad, grad((4 * x * x).sin().sum(), x)[0])
+    else:
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.sum().backward()
+
+
 func = torch.func
 TRANSFORMS = {
     "grad": func.grad,

@@ -42,7 +42,7 @@ def keeping(log=None):
 
     def pack(t):
         log.append(tuple(t.shape))
-        return t.detach().clone()
+        return t.clone()  # without history: hooks run unrecorded
 
     return saved_tensors_hooks(pack, lambda t: t)
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from ..errors import OverwrittenError
+import numpy as np
+
 from ..ops import define
-from ..storage import overwritten, owner_of, tick
+from ..storage import owner_of
 from ..tape import Node as Node
 from ..tape import RemovableHandle, state, storage_of
 from . import saved
@@ -161,27 +162,6 @@ class saved_tensors_hooks:
         saved.pop()
 
 
-class _Kept:
-    """A saved tensor, kept as it is: an error if its memory has been written meanwhile, unless
-    there is a clone from before.
-    """
-
-    __slots__ = ("__weakref__", "clone", "seq", "tensor")
-
-    def __init__(self, tensor: Any) -> None:
-        self.tensor, self.clone, self.seq = tensor, None, tick()
-
-    def get(self) -> Any:
-        """The tensor as it was when it was saved."""
-        if self.clone is not None:
-            return self.clone
-        s = overwritten((self.tensor._data,), self.seq)
-        if s is not None:
-            what, here = str(list(self.tensor.shape)), "an unknown line, into saved-tensor hooks"
-            raise OverwrittenError(what, "a node", here, s.line, s.version, s.version - 1)
-        return self.tensor
-
-
 class save_on_cpu(saved_tensors_hooks):
     """Within this block nodes keep what they save on the CPU: where it is already.
 
@@ -189,7 +169,7 @@ class save_on_cpu(saved_tensors_hooks):
     """
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
-        super().__init__(_Kept, _Kept.get)
+        super().__init__(saved.Kept, saved.Kept.get)
 
 
 @contextmanager
@@ -212,13 +192,13 @@ class _MutableSaves:
         self.cloned: weakref.WeakSet = weakref.WeakSet()
         self.open = True
 
-    def pack(self, tensor: Any) -> _Kept:
+    def pack(self, tensor: Any) -> saved.Kept:
         """Remember a tensor that is being saved."""
-        kept = _Kept(tensor)
+        kept = saved.Kept(tensor)
         self.original.add(kept)
         return kept
 
-    def unpack(self, kept: _Kept) -> Any:
+    def unpack(self, kept: saved.Kept) -> Any:
         """The tensor as it was when it was saved."""
         if not self.open:
             raise AssertionError(
@@ -244,7 +224,7 @@ class _MutableSaves:
 
 
 def _share(x: Any, y: Any) -> bool:
-    arrays = isinstance(x, saved.np.ndarray) and isinstance(y, saved.np.ndarray)
+    arrays = isinstance(x, np.ndarray) and isinstance(y, np.ndarray)
     return arrays and owner_of(x) is owner_of(y)
 
 

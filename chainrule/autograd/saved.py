@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import F32, FROM_NUMPY
-from ..errors import FreedGraphError
+from ..errors import FreedGraphError, OverwrittenError
 from ..ops import define
+from ..storage import overwritten, tick
 from ..tape import PACKING, AccumulateGrad, Node, Packed, bind_packing, state
 
 LOCK = threading.Lock()
@@ -146,6 +147,27 @@ def tensor_in_hooks(t: Any, node: Node) -> Callable:
         return u
 
     return unpack
+
+
+class Kept:
+    """A saved tensor, kept as it is: an error if its memory has been written meanwhile, unless
+    there is a clone from before.
+    """
+
+    __slots__ = ("__weakref__", "clone", "seq", "tensor")
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor, self.clone, self.seq = tensor, None, tick()
+
+    def get(self) -> Any:
+        """The tensor as it was when it was saved."""
+        if self.clone is not None:
+            return self.clone
+        s = overwritten((self.tensor._data,), self.seq)
+        if s is not None:
+            what, here = str(list(self.tensor.shape)), "an unknown line, into saved-tensor hooks"
+            raise OverwrittenError(what, "a node", here, s.line, s.version, s.version - 1)
+        return self.tensor
 
 
 # -- what a node saved, by name --------------------------------------------------------------------

@@ -29,6 +29,7 @@ from ..autograd.reverse import backward as run_backward
 from ..autograd.reverse import is_checkpoint_valid
 from ..errors import OverwrittenError
 from ..nn.containers import Sequential
+from ..ops.define import wrap
 from ..rng.generator import Moment, default_generator
 from ..tape import Packed, state, storage_of
 from ..tensor import Tensor
@@ -107,7 +108,7 @@ class _Input:
     def get(self) -> Any:
         """The tensor, with the history it had."""
         if self.packed is not None:
-            t = saved.define.wrap(saved.call_unpack(self.packed)._data)
+            t = wrap(saved.call_unpack(self.packed)._data)
             t._node, t._index = self.node, self.index
             return t
         s = storage_of(self.tensor)
@@ -158,7 +159,7 @@ class _Frame:
                 " unpacked once. If you are calling ctx.saved_tensors in backward, make sure to do"
                 " so only once. Otherwise please open an issue with details on your use case."
             )
-        return values.pop(place)
+        return values.pop(place).get()
 
     def recompute(self) -> weakref.WeakKeyDictionary:
         """Run the function again; its saved values by place."""
@@ -205,7 +206,7 @@ class _Recomputation:
     def save(self, tensor: Any) -> Any:
         """The second run saves a tensor."""
         frame, i = self.frame, self.count
-        tensor = tensor.detach() if tensor.requires_grad else tensor
+        tensor = wrap(tensor._data)  # without history, but with a tangent where it has one
         self.count += 1
         if i >= len(frame.places):
             if frame.complete:
@@ -217,7 +218,7 @@ class _Recomputation:
             return tensor
         place = frame.places[i]()
         if place is not None:
-            self.values[place] = tensor
+            self.values[place] = saved.Kept(tensor)
             now = frame.describe(tensor)
             if now != frame.seen[i]:
                 self.differing.append(
