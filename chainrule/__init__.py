@@ -31,6 +31,9 @@ _pause = _Pause()
 
 from . import tensor as _tensor  # first: what the others hang on
 from . import autograd as autograd
+from .autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
+from .autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
+from .autograd.explain import why_no_grad as why_no_grad
 from .autograd.modes import enable_grad as enable_grad
 from .autograd.modes import inference_mode as inference_mode
 from .autograd.modes import is_grad_enabled as is_grad_enabled

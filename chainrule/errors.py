@@ -30,13 +30,14 @@ class NothingGivenError(ValueError, RuntimeError):
 class FreedGraphError(RuntimeError):
     """A graph was walked backward a second time, after the first walk freed what it had saved."""
 
-    def __init__(self, node: str, line: str) -> None:
+    def __init__(self, node: str, line: str, freed: str) -> None:
         super().__init__(
             "Trying to backward through the graph a second time (or directly access saved tensors"
             " after they have already been freed). Saved intermediate values of the graph are"
             " freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you"
             " need to backward through the graph a second time or if you need to access saved"
-            f" tensors after calling backward. (The first freed node is {node}, made at {line}.)"
+            f" tensors after calling backward. (The first freed node is {node}, made at {line}; the"
+            f" backward pass at {freed} freed it.)"
         )
 
 
@@ -52,6 +53,14 @@ class OverwrittenError(RuntimeError):
             f" {expected} instead. Hint: it was saved at {saved} and overwritten at {written}."
             " Write the second operation out of place, or clone() the value before."
         )
+
+
+class NotANumberError(RuntimeError):
+    """A derivative came out as nan while anomaly detection was on."""
+
+    def __init__(self, node: str, output: int, findings: list[str]) -> None:
+        told = "".join(f"\n  {line}" for line in findings)
+        super().__init__(f"Function '{node}' returned nan values in its {output}th output.{told}")
 
 
 class LinAlgError(RuntimeError):

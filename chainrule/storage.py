@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import threading
 import weakref
 from types import CodeType, FrameType
 from typing import Any
@@ -23,6 +24,7 @@ tick = itertools.count(1).__next__
 HERE = __file__.rsplit("/", 1)[0] + "/"
 WRITTEN: dict[int, Storage] = {}  # id of a memory's owner -> who wrote it last; gone with the owner
 LAST = [0]
+LOCK = threading.RLock()  # for what two threads must not do at once; user code never runs inside
 OUTSIDE: set[str] = set()  # files of user code seen so far
 INSIDE: set[str] = set()  # files of this package, likewise
 _REFERENCES: dict[int, Any] = {}
@@ -53,13 +55,14 @@ class Storage:
 
     def bump(self) -> None:
         """Note that the memory has been written."""
-        self.version += 1
         self.code, self.lasti = user_line()
-        self.written = tick()
         owner = self.owner and self.owner()
-        if self.tracked and owner is not None:
-            LAST[0] = self.written
-            self._enter(id(owner), owner)
+        with LOCK:  # or LAST might go back
+            self.version += 1
+            self.written = tick()
+            if self.tracked and owner is not None:
+                LAST[0] = self.written
+                self._enter(id(owner), owner)
 
     def _enter(self, key: int, owner: Any) -> None:
         if WRITTEN.get(key) is not self:
@@ -118,10 +121,17 @@ def overwritten(saved: Any, seq: int) -> Storage | None:
     return None
 
 
-def user_line() -> tuple[CodeType, int]:
-    """Where the user's code stands: the innermost frame outside of this package."""
-    frame = outside(_getframe(1))
-    return frame.f_code, frame.f_lasti
+def user_line(depth: int = 1) -> tuple[CodeType, int]:
+    """Where the user's code stands: the innermost frame outside of this package.
+
+    A caller may know how many frames up (`depth`) the first is that could be it.
+    """
+    frame = _getframe(depth)
+    code = frame.f_code
+    while code.co_filename not in OUTSIDE:
+        frame = (code.co_filename in INSIDE and frame.f_back) or outside(frame)
+        code = frame.f_code
+    return code, frame.f_lasti
 
 
 def outside(frame: FrameType) -> FrameType:

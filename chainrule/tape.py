@@ -15,6 +15,7 @@ their conjugate, and the engine converts where gradients enter and leave.
 from __future__ import annotations
 
 import contextvars
+import itertools
 import sys
 import threading
 import weakref
@@ -24,11 +25,15 @@ from typing import Any
 import numpy as np
 
 from .arrays.duck import NoRule, highest
-from .errors import OverwrittenError
-from .storage import INSIDE, OUTSIDE, Storage, describe_line, outside, overwritten, tick
+from .errors import FreedGraphError, OverwrittenError
+from .storage import INSIDE, LOCK, OUTSIDE, Storage, describe_line, outside, overwritten, tick
 
 _getframe = sys._getframe
 new = object.__new__
+
+
+threads = itertools.count().__next__  # counts those that ever computed
+AT_SECOND_THREAD: list[Callable[[], None]] = []  # called when there is more than one
 
 
 class State(threading.local):
@@ -39,7 +44,7 @@ class State(threading.local):
     """
 
     inference = False
-    anomaly = False
+    watch: Any = None  # what looks at forward values, if anomaly detection is on
     hooks: tuple = ()  # pairs of saved-tensor hooks, the innermost last
     listeners: tuple = ()  # called with each node made while there are hooks
     hooks_disabled: str | None = None  # the error for those who set hooks
@@ -47,6 +52,9 @@ class State(threading.local):
     walk: Any = None  # weak reference to the backward pass that runs hooks or user code now
 
     def __init__(self) -> None:
+        if threads() == 1:
+            for prepare in AT_SECOND_THREAD:
+                prepare()
         context = contextvars.copy_context()
         context.run(np.seterr, all="ignore")
         self.mode = (context.run, True)
@@ -119,9 +127,10 @@ class Node:
     """The derivative of one call of an operator (`grad_fn`).
 
     `args` is what the rule of each edge is given after g (None where no gradient is asked for); of
-    a node with one edge it is that of its one rule. It becomes None when the graph is freed. The
-    hot path makes plain `Node`s (one class, so that CPython's inline caches hold); `shown` gives a
-    node the class with the operator's name when a user gets to see it.
+    a node with one edge it is that of its one rule. It becomes None when the graph is freed, and
+    `more` then says where. The hot path makes plain `Node`s (one class, so that CPython's inline
+    caches hold); `shown` gives a node the class with the operator's name when a user gets to see
+    it.
     """
 
     __slots__ = ("args", "code", "dtype", "edges", "index", "lasti", "more", "op", "seq", "shape")
@@ -156,9 +165,12 @@ class Node:
         """What is kept about this node besides its derivative: hooks of one kind, or the user's
         metadata.
         """
-        if self.more is None:
-            self.more = {}
-        return self.more.setdefault(kind, {})
+        with LOCK:
+            if self.more is None:
+                self.more = {}
+            elif "freed" in self.more:
+                self.more = dict(self.more)  # one for all nodes that a backward pass has freed
+            return self.more.setdefault(kind, {})
 
     @property
     def metadata(self) -> dict:
@@ -188,6 +200,10 @@ class Node:
     def line(self) -> str:
         """The source line of the call."""
         return describe_line(self.code, self.lasti)
+
+    def freed(self) -> FreedGraphError:
+        """The error for a node that has been freed: says where it was made, and where freed."""
+        return FreedGraphError(self.name(), self.line, describe_line(*self.more["freed"]))
 
     def check(self) -> None:
         """Raise if a value this node saved has been overwritten since."""
@@ -291,5 +307,8 @@ def storage_of(x: Any) -> Storage:
     """The storage of a tensor, made now if there is none yet."""
     s = x._storage
     if s is None:
-        s = x._storage = Storage(x._data)
+        with LOCK:
+            s = x._storage
+            if s is None:
+                s = x._storage = Storage(x._data)
     return s

@@ -20,6 +20,7 @@ import numpy as np
 from . import devices, display, dtypes, errors
 from .arrays.duck import Duck
 from .autograd import reverse
+from .cuts import cut
 from .ops import define
 from .storage import Storage
 from .tape import AccumulateGrad, RemovableHandle, new, state
@@ -309,6 +310,7 @@ class Tensor(metaclass=_TensorMeta):
     @property
     def data(self) -> Tensor:
         """The same memory without history and with a version counter of its own."""
+        cut(".data", self)
         t = define.wrap(define.storage_array(self))
         t._inference = self.is_inference()
         t._storage = Storage(t._data, tracked=False)
@@ -325,6 +327,7 @@ class Tensor(metaclass=_TensorMeta):
 
     def detach(self) -> Tensor:
         """The same values in the same memory, cut from the history."""
+        cut("detach()", self)
         data = define.storage_array(self)
         t = define.wrap(data.constant() if isinstance(data, Duck) else data)
         t._storage = self._storage
@@ -335,6 +338,7 @@ class Tensor(metaclass=_TensorMeta):
         """Cut this tensor from its history, in place."""
         if self._base is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        cut("detach_()", self)
         self._node, self._index = None, 0
         return self
 
@@ -401,12 +405,15 @@ class Tensor(metaclass=_TensorMeta):
         data = self._data
         if data.size != 1:
             raise RuntimeError(f"a Tensor with {data.size} elements cannot be converted to Scalar")
+        if self._node is not None:
+            cut("item()", self)
         value = data.item()
         return value if type(value) in NUMBERS else float(value)
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
         data = self._data
+        cut("tolist()", self)
         return (
             data.astype(np.float32).tolist()
             if data.dtype.kind == "V" or data.dtype is dtypes.bfloat16.numpy
@@ -420,6 +427,7 @@ class Tensor(metaclass=_TensorMeta):
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy()"
                 " instead."
             )
+        cut("numpy(force=True)", self)
         return define.storage_array(self)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -476,6 +484,7 @@ class Tensor(metaclass=_TensorMeta):
 
     def _only(self) -> Any:
         """The only element, for Python's conversions."""
+        cut("a conversion to a Python number", self, 3)
         if self._data.size != 1:
             raise ValueError("only one element tensors can be converted to Python scalars")
         if self.requires_grad:

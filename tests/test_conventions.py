@@ -39,6 +39,7 @@ LAYERS = (
     ("dtypes", "storage", "devices"),
     ("arrays.duck", "arrays.levels"),
     ("tape",),
+    ("cuts",),
     ("ops.define",),
     ("arrays.",),
     ("autograd.",),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +108,61 @@ def test_large_arrays_take_the_same_values(size: int):
     piece = x[:: size // 50].contiguous()
     for f in (F.gelu, torch.sigmoid, F.elu, lambda v: torch.where(v > 0, v, 2 * v), F.softplus):
         assert torch.allclose(f(x)[:: size // 50], f(piece), rtol=1e-6, atol=1e-6)
+
+
+# -- docs/kinks.md ---------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parent.parent / "docs" / "kinks.md"
+NAMES = {"torch": torch, "F": F, "inf": inf, "nan": nan}
+
+
+def rows() -> Iterator[list[str]]:
+    """The rows of the page's tables: expression, points, first and second derivative, remark."""
+    for line in PAGE.read_text().split("\n"):
+        if line.startswith("| `"):
+            yield [cell.strip() for cell in line.strip("|").split(" |")]
+
+
+def tensor_of(values: list) -> torch.Tensor:
+    """float64, or complex128 if there are complex numbers."""
+    first = values[0] if isinstance(values[0], list) else values
+    kind = torch.complex128 if any(isinstance(v, complex) for v in first) else torch.float64
+    return torch.tensor(values, dtype=kind)
+
+
+def pulled(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor | None:
+    """The gradient of the sum of y's elements, of real and imaginary parts; zeros if y is
+    constant.
+    """
+    if not y.requires_grad:
+        return torch.zeros_like(x)
+    y = torch.view_as_real(y) if y.is_complex() else y
+    return torch.autograd.grad(y.sum(), x, create_graph=True, allow_unused=True)[0]
+
+
+@pytest.mark.parametrize("row", list(rows()), ids=lambda row: f"{row[0]} at {row[1]}")
+def test_page_says_what_is_computed(row: list[str]):
+    expression, points, first, second, _ = row
+    x = tensor_of(eval(f"[{points}]", NAMES)).requires_grad_()
+    g = pulled(eval(expression.strip("`"), NAMES | {"x": x, "to": tensor_of}), x)
+    if first == "none":
+        assert g is None
+        return
+    assert_close(g, first)
+    if second:
+        h = pulled(g, x)
+        assert_close(torch.zeros_like(x) if h is None else h, second)
+
+
+def assert_close(found: torch.Tensor, cell: str) -> None:
+    """Equal to the six digits of a cell, part by part."""
+    expected = tensor_of([complex(v.replace(" ", "")) for v in cell.split(",")])
+    expected = expected if found.is_complex() else expected.real
+    parts = [torch.view_as_real(t).flatten() if t.is_complex() else t for t in (found, expected)]
+    known, given = (p.tolist() for p in parts)
+    assert known == pytest.approx(given, rel=1e-5, abs=1e-12, nan_ok=True)
+
+
+def test_page_has_every_kind_of_kink():
+    assert len(list(rows())) > 240
+    assert PAGE.read_text().count("\n## ") == 16

@@ -108,13 +108,14 @@ class Duck:
 
     def refused(self, *args: Any, **kwargs: Any) -> Any:
         """What needs the numbers themselves."""
-        raise NoRule(
-            f"this takes the numbers or the memory of {self.words}, which it does not have"
-        )
+        raise NoRule(f"{self.words} has no numbers, or memory, of its own that this could take")
 
     __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = refused
 
-    base = flags = fill = nonzero = tobytes = property(refused)
+    base = flags = fill = nonzero = tobytes = take = put = sort = searchsorted = property(refused)
+    repeat = clip = mean = prod = cumsum = cumprod = squeeze = flatten = diagonal = property(
+        refused
+    )
     words = "a tensor inside a transformation"
 
     def view(self, dtype: Any) -> Any:

@@ -3,6 +3,8 @@
 from . import forward_ad as forward_ad
 from . import functional as functional
 from . import graph as graph
+from .anomaly import detect_anomaly as detect_anomaly
+from .anomaly import set_detect_anomaly as set_detect_anomaly
 from .function import Function as Function
 from .modes import enable_grad as enable_grad
 from .modes import inference_mode as inference_mode

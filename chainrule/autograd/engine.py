@@ -28,10 +28,10 @@ from ..arrays.boundary import settled
 from ..arrays.duck import Duck, NoRule
 from ..arrays.grad import GradArray
 from ..dtypes import F32, F64, HALVES
-from ..errors import FreedGraphError
 from ..ops import define
 from ..storage import LAST as last
-from ..tape import AccumulateGrad, Node, pull_by, state, storage_of
+from ..storage import LOCK, user_line
+from ..tape import AT_SECOND_THREAD, AccumulateGrad, Node, pull_by, state, storage_of
 from .saved import unpacked
 
 Targets = dict  # (node, output index) -> the cotangent found there, or None
@@ -131,7 +131,16 @@ def will_run(walk: Walk, nodes: list, current: Node) -> set:
 class Walk:
     """One backward pass over one graph."""
 
-    __slots__ = ("__weakref__", "accumulate", "buffer", "create", "needed", "retain", "targets")
+    __slots__ = (
+        "__weakref__",
+        "accumulate",
+        "buffer",
+        "create",
+        "freed",
+        "needed",
+        "retain",
+        "targets",
+    )
 
     def __init__(
         self, retain: bool, create: bool, targets: Targets | None, accumulate: bool
@@ -139,6 +148,7 @@ class Walk:
         self.retain, self.create = retain, create
         self.targets, self.accumulate = targets, accumulate
         self.needed: set | None = None
+        self.freed = {"freed": user_line(4)}  # the notes of the nodes this pass frees
 
     def start(self, buffer: dict) -> None:
         """Run all nodes that receive something, the youngest first, then the leaves."""
@@ -159,7 +169,7 @@ class Walk:
             else:
                 node, g, following = following, held, None
             simple, args, dtype = node.op.simple, node.args, node.dtype
-            usual = simple is not None and args is not None and node.more is None
+            usual = simple is not None and node.more is None  # freed nodes have notes
             if special or not usual or (dtype is not F32 and dtype is not F64):
                 self.buffer, state.walk = buffer, weakref.ref(self)
                 self.deliver(self.pull(node, g), node.edges, node.index, buffer, ready, leaves)
@@ -168,7 +178,7 @@ class Walk:
             if saving and last[0] > node.seq:
                 node.check()
             if saving and not retain:
-                node.args = None
+                node.args, node.more = None, self.freed
             whole_needed = not plain or (not g.ndim and node.shape and broadcast(node))
             if whole_needed and g.shape != node.shape:
                 g = expand(g, node.shape)
@@ -263,7 +273,7 @@ class Walk:
             g = node_pre_hooks(node, g)
         given = g
         if node.args is None:
-            raise FreedGraphError(node.name(), node.line)
+            raise node.freed()
         if last[0] > node.seq:
             node.check()
         args = (node.args,) if node.op.rules and len(node.edges) == 1 else node.args
@@ -290,6 +300,7 @@ class Walk:
             grads = node_post_hooks(node, grads, given)
         if not self.retain and node.op.saving:
             node.args = None
+            node.more = self.freed if node.more is None else {**node.more, **self.freed}
         return grads
 
     def note_targets(self, node: Node, g: Any) -> None:
@@ -364,8 +375,11 @@ def whole(node: Node, g: Any) -> Any:
     return [None if gi is None else expand(gi, s) for gi, s in zip(g, node.shape, strict=True)]
 
 
-def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad) -> None:
-    """`leaf.grad += g`, taking `g` over where nobody else holds it."""
+def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad, holders: int = 3) -> None:
+    """`leaf.grad += g`, taking `g` over where nobody else holds it.
+
+    Two names hold the array, the caller's and ours; getrefcount is the third of the `holders`.
+    """
     old = leaf._grad
     if isinstance(g, Duck):
         g = settled(g, leaf._data)
@@ -377,11 +391,10 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad) -> None:
         g = g.conj()
     if old is None:
         if type(g) is ndarray:
-            # two names hold the array, the caller's and ours; getrefcount is the third
             if (
                 g.shape != node.shape
                 or g.base is not None
-                or getrefcount(g) > 3
+                or getrefcount(g) > holders
                 or not g.flags.c_contiguous
             ):
                 g = full_copy(g, node.shape)
@@ -392,6 +405,22 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad) -> None:
         leaf._grad = define.OPS["add"].entry(old, define.wrap(expand(g, node.shape)))
     else:
         add_to(old, g)
+
+
+accumulate_alone = accumulate_grad
+
+
+def accumulate_in_turn(leaf: Any, g: Any, node: AccumulateGrad) -> None:
+    """What stands for `accumulate_grad` once there is a second thread: one at a time."""
+    with LOCK:
+        accumulate_alone(leaf, g, node, 4)
+
+
+@AT_SECOND_THREAD.append
+def take_turns() -> None:
+    """From now on gradients may come from several threads."""
+    global accumulate_grad
+    accumulate_grad = accumulate_in_turn  # type: ignore[assignment]
 
 
 def full_copy(g: Any, shape: tuple) -> Any:

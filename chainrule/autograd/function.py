@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FreedGraphError, LeafInPlaceError, OverwrittenError
+from ..errors import LeafInPlaceError, OverwrittenError
 from ..ops import define
-from ..storage import overwritten
+from ..storage import LOCK, overwritten
 from ..tape import PACKING, AccumulateGrad, Node, record, state, storage_of
 from . import engine, saved
 
@@ -54,7 +54,7 @@ class FunctionCtx:
         if node is None:
             return self._to_save
         if node.args is None:
-            raise FreedGraphError(node.name(), node.line)
+            raise node.freed()
         return tuple(unpack(node) for unpack in node.args)
 
     def mark_dirty(self, *tensors: Any) -> None:
@@ -219,15 +219,11 @@ class Function:
 
 
 def _forward(cls: Any, ctx: FunctionCtx, args: tuple) -> Any:
-    if "setup_context" not in _attributes(cls):
+    if not hasattr(cls, "setup_context"):
         return cls.forward(ctx, *args)
     out = cls.forward(*args)
     cls.setup_context(ctx, args, out)
     return out
-
-
-def _attributes(cls: type) -> set:
-    return {n for c in cls.__mro__ for n in c.__dict__}
 
 
 def _own_output(o: Any, inputs: list, dirty: set) -> Any:
@@ -271,13 +267,13 @@ def _attach(
 
 
 def _custom_op(cls: Any, outputs: int) -> _CustomOp:
-    ops = cls.__dict__.get("_ops")
-    if ops is None:
-        ops = {}
-        cls._ops = ops
-    if outputs not in ops:
-        ops[outputs] = _CustomOp(f"{cls.__name__}Backward", outputs)
-    return ops[outputs]
+    with LOCK:
+        ops = cls.__dict__.get("_ops")
+        if ops is None:
+            ops = cls._ops = {}
+        if outputs not in ops:
+            ops[outputs] = _CustomOp(f"{cls.__name__}Backward", outputs)
+        return ops[outputs]
 
 
 def _packed(t: Any, node: Node) -> Callable:

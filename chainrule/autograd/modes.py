@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Generator
 from typing import Any
 
+from ..cuts import block
 from ..ops import define
 from ..tape import state
 
@@ -48,6 +49,8 @@ class _Recording(_Mode):
     def __enter__(self) -> None:
         self.before = state.mode
         state.mode = (state.run, self.recording)
+        if not self.recording:
+            block("no_grad()")
 
     def __exit__(self, *_: object) -> None:
         state.mode = self.before
@@ -70,6 +73,8 @@ class set_grad_enabled(_Mode):
         self.recording = bool(mode)
         self.before = state.mode
         state.mode = (state.run, self.recording)
+        if not self.recording:
+            block("set_grad_enabled(False)")
 
     def __call__(self, f: Callable) -> Callable:
         state.mode = self.before
@@ -101,6 +106,7 @@ class inference_mode(_Mode):
         state.mode = (state.run, not self.on)
         if self.on:
             define.inference_begins()
+            block("inference_mode()")
         state.inference = self.on
 
     def __exit__(self, *_: object) -> None:

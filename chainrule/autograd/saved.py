@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import F32, FROM_NUMPY
-from ..errors import FreedGraphError, OverwrittenError
+from ..errors import OverwrittenError
 from ..ops import define
 from ..storage import overwritten, tick
 from ..tape import PACKING, AccumulateGrad, Node, Packed, bind_packing, state
@@ -261,7 +261,7 @@ def _raw(name: str) -> property:
 def find(node: Node, name: str) -> Any:
     """What a node saved under a rule's parameter name; None if nothing asked for it."""
     if node.args is None:
-        raise FreedGraphError(node.name(), node.line)
+        raise node.freed()
     for names, a in zip(node.op.names, per_rule(node), strict=False):
         if a is not None and name in names:
             return a[names.index(name)]

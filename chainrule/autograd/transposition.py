@@ -7,6 +7,7 @@ forward mode; a rule of its own is only ever quicker.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -33,9 +34,16 @@ def by_transposition(
     """The dual value of f(*args): g = J^T u is linear in u, so that <g, t> differentiated with
     respect to u gives J t.
     """
+    with np.errstate(all="ignore"):
+        return _by_transposition(level, f, on_tensors, args, extra)
+
+
+def _by_transposition(
+    level: int, f: Callable, on_tensors: Callable, args: tuple, extra: bool
+) -> Any:
     value = f(*[value_of(a, level) for a in args])
     before, hooks = state.mode, state.hooks
-    state.mode, state.hooks = (before[0], True), ()
+    state.mode, state.hooks = (operator.call, True), ()  # type: ignore[assignment]
     try:
         leaves: list = []
         tangents: list = []

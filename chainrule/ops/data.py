@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes
+from ..cuts import cut, cut_by
 from ..dtypes import FLOATING, FROM_NUMPY, HALVES, I64, INTEGER, PYTHON_TYPES
 from ..tape import state
 from .convert import arranged, check_dtype, converted, to_dtype
@@ -58,6 +59,7 @@ def tensor(
             UserWarning,
             stacklevel=2,
         )
+        cut("torch.tensor(), a copy", data)
         a = data._data
         return finished(
             (
@@ -194,6 +196,7 @@ def numbers(leaves: list, kinds: set, d: dtypes.dtype | None) -> np.ndarray:
     if Tensor in kinds or any(issubclass(k, Tensor) for k in kinds):
         kinds = {type(x) for x in leaves}
         found = [x.dtype for x in leaves if isinstance(x, Tensor)]
+        cut_by("torch.tensor(), a copy", leaves)
         d = d or highest([*found, *[leaf_dtype(k) for k in kinds if not issubclass(k, Tensor)]])
         leaves = [only_element(x, d) for x in leaves]
         kinds = set(map(type, leaves))

@@ -29,9 +29,10 @@ from numpy._core._exceptions import UFuncTypeError
 
 from .. import dtypes
 from ..arrays.duck import Duck, NoRule, highest, memory
+from ..cuts import cut_by
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import LeafInPlaceError, bad_dim, not_a_tensor
-from ..storage import tick
+from ..storage import LOCK, tick
 from ..tape import (
     PACKING,
     AccumulateGrad,
@@ -190,7 +191,6 @@ class Op:
         order = (*tensors, "out", "extra", "needs", *rest, *(f"{p}_shape" for p in tensors))
         places = {p: i for i, p in enumerate(order)}
         self.shapes = any(n.endswith("_shape") for names in wanted for n in names)
-        self.picks = tuple(_picker([places[n] for n in names]) for names in wanted)
         self.saving = self.keeps or any(places[n] <= self.n for names in wanted for n in names)
         simple = self.rules and self.outputs == 1 and not self.joint and not self.variadic
         self.simple = (self.rules, self.plain, self.saving) if simple else None
@@ -200,6 +200,8 @@ class Op:
                 self._named(self.scalar_nodes[0]),
                 self._named(self.scalar_nodes[-1]),
             )
+        # last: where there are picks, other threads take it that there is everything
+        self.picks = tuple(_picker([places[n] for n in names]) for names in wanted)
         return self.picks
 
     def _named(self, node: str) -> Op:
@@ -213,10 +215,11 @@ class Op:
     @property
     def node_class(self) -> type:
         """The class that shows this operator's nodes under their name."""
-        if self._node is None:
-            facets = {"__slots__": (), "__module__": "chainrule", **saved_fields(self)}
-            self._node = type(self.node_name, (Node,), facets)  # type: ignore[assignment]
-        return self._node  # type: ignore[return-value]
+        with LOCK:
+            if self._node is None:
+                facets = {"__slots__": (), "__module__": "chainrule", **saved_fields(self)}
+                self._node = type(self.node_name, (Node,), facets)  # type: ignore[assignment]
+            return self._node  # type: ignore[return-value]
 
     # -- calling -----------------------------------------------------------------------------------
     # --------------
@@ -381,8 +384,11 @@ class Op:
                 make_view(t, inputs[0], many)
                 if not many:
                     remember_how(t, inputs[0], self.entry, params)
-        if self.rules and state.grad:
-            self.attach(inputs, arrays, params, tensors, many, extra)
+        if state.grad:
+            if self.rules:
+                self.attach(inputs, arrays, params, tensors, many, extra)
+            elif not self.plain:
+                cut_by(self.name, inputs)
         if self.result is not None:
             return self.result(*tensors)
         return tuple(tensors) if many else tensors
@@ -401,6 +407,7 @@ class Op:
             [t for t in tensors[: self.outputs or None] if _can_require(t)] if many else [tensors]
         )
         if not outs or not _can_require(outs[0]):
+            cut_by(self.name, inputs)
             return
         edges, index = edges_of(inputs)
         needs = tuple([e is not None for e in edges])
@@ -648,15 +655,17 @@ def storage_array(x: Any) -> Any:
     """The tensor's array after making sure that it is memory which can be shared and written (not a
     NumPy scalar).
     """
-    data = x._data
-    if isinstance(data, np.generic):
-        x._data = np.array(data)
-        s = storage_of(x)
-        s.owned_by(x._data)
-        s.scalar = data
+    if isinstance(x._data, np.generic):
+        with LOCK:
+            data = x._data
+            if isinstance(data, np.generic):
+                s = storage_of(x)
+                s.scalar = data
+                x._data = np.array(data)
+                s.owned_by(x._data)
     elif x._storage is None:
-        if isinstance(data, Duck):
-            data.settle()
+        if isinstance(x._data, Duck):
+            x._data.settle()
         storage_of(x)
     return x._data
 
@@ -838,7 +847,7 @@ def binary(op: Op, dunder: bool = False) -> Callable:
             else:
                 y, tensor = other._data, True
                 ok = floats and (F32 if type(y) is float32 else y.dtype) is dtype
-        except (AttributeError, OverflowError):
+        except (AttributeError, OverflowError, KeyError):  # another thread may have cleared `known`
             if dunder and not dtypes.is_number(other):
                 return NotImplemented
             ok = False
@@ -995,10 +1004,16 @@ def parametric(op: Op) -> Callable:
             if base is not None and base._node is not input._seen:
                 refresh(input)
             node = input._node
-            if node is not None and (y.dtype is dtype or _can_require(t)):
+            if node is None:
+                pass
+            elif y.dtype is not dtype and not _can_require(t):
+                cut_by(op.name, (input,))
+            else:
                 pick = (op.picks or op.read_rules())[0]
                 args = () if pick is None else pick((x, y, constants, (True,), *params, x.shape))
                 t._node = record(op, y.shape, y.dtype, (node,), (input._index,), args)
+        elif grad and input._node is not None:
+            cut_by(op.name, (input,))
         if several:
             return (result or _together)(t, *map(constant_result, rest))
         return t

@@ -291,10 +291,10 @@ def _(g, x1, x2, out, p, by_products):
         g1 = x1 * np.add.reduce(pull, axis=-1, keepdims=True) - pull @ x2
         back = pull.swapaxes(-1, -2)
         return g1, x2 * np.add.reduce(back, axis=-1, keepdims=True) - back @ x1
+    if p == 0:
+        return np.zeros(x1.shape, x1.dtype), np.zeros(x2.shape, x2.dtype)
     gaps = x1[..., :, None, :] - x2[..., None, :, :]
     pulled = pull_norm(g[..., None], gaps, out[..., None], p, None)
-    if pulled is None:
-        return None, None
     return np.add.reduce(pulled, axis=-2), -np.add.reduce(pulled, axis=-3)
 
 
@@ -343,9 +343,11 @@ def pdist(x: Any, /, p: float = 2.0) -> Any:
 
 @pdist.vjp
 def _(g, x, out, p):
+    if p == 0:
+        return np.zeros(x.shape, x.dtype)
     i, j = np.triu_indices(x.shape[0], 1)
     pulled = pull_norm(g[..., None], x[i] - x[j], out[..., None], p, None)
-    return None if pulled is None else put_add(pulled, i, x.shape) - put_add(pulled, j, x.shape)
+    return put_add(pulled, i, x.shape) - put_add(pulled, j, x.shape)
 
 
 @op(

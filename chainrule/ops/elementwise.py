@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..arrays.duck import Duck, NoRule
 from ..dtypes import COMPLEX, FLOATING, FROM_NUMPY
 from ..errors import not_a_tensor
 from ..return_types import frexp as frexp_result
@@ -470,6 +471,8 @@ def _power(x: Any, y: Any, /) -> Any:
         if type(y) is not bool:
             raise NotImplementedError("\"pow\" not implemented for 'Bool'")
         return x.copy() if y else np.equal(x, x)
+    if y.dtype.kind == "i" and isinstance(y, Duck) and x.dtype.kind in "iu":
+        raise NoRule("negative exponents of integers are looked for one example at a time")
     if y.dtype.kind == "i" and isinstance(y, (np.ndarray, np.generic)) and (y < 0).any():
         return _negative_power(x, y)
     return np.power(x, y)
@@ -833,7 +836,7 @@ def _rint(x: Any, /) -> Any:
 
 absolute = elementwise(
     np.absolute,
-    vjp=lambda g, x: g * np.sign(x).conj(),
+    vjp=lambda g, x: g * _sgn(x).conj(),
     name="abs",
     alias="absolute",
     takes="ifc",

@@ -151,7 +151,7 @@ SMOOTH = _difference_loss(
 HUBER = _difference_loss(
     "huber_loss",
     _huber,
-    lambda d, width: np.where(np.absolute(d) <= width, d, width * np.sign(d)),
+    lambda d, width: np.where(np.absolute(d) < width, d, width * np.sign(d)),
 )
 
 

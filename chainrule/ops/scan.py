@@ -148,7 +148,7 @@ def _(g, x, out, dim):
     axis = dim_of(dim, x.ndim)
     before = previous(out, axis)
     fading = np.exp(np.where(before == out, 0, before - out))
-    own = np.exp(np.where(out == -np.inf, 0, x - out))
+    own = np.exp(x - out)
     return own * backward_recurrence(g, fading, axis)
 
 

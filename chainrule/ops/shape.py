@@ -866,7 +866,7 @@ RENAMED: dict[tuple, Op] = {}
 def _renamed(o: Op, node: str) -> Op:
     found = RENAMED.get((o.name, node))
     if found is None:
-        found = RENAMED[o.name, node] = o._named(node)
+        found = RENAMED.setdefault((o.name, node), o._named(node))
     return found
 
 

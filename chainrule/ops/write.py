@@ -23,6 +23,7 @@ import numpy as np
 from .. import dtypes
 from ..arrays.duck import NoRule, highest
 from ..dtypes import COMPLEX, F32, F64, FROM_NUMPY, HALVES
+from ..storage import LOCK
 from ..tape import state
 from .define import (
     MOVE,
@@ -229,8 +230,9 @@ def forget(x: Any, node: str) -> None:
     """
     if not state.mode[1] or not x.requires_grad:
         return
-    if node not in FORGETTING:
-        FORGETTING[node] = _whole_number(node, node)
+    with LOCK:
+        if node not in FORGETTING:
+            FORGETTING[node] = _whole_number(node, node)
     before, t = edges_of((x,)), wrap(x._data)
     FORGETTING[node].attach((x,), (x._data,), (0,), t, False, None)
     rebase(x, t._node, t._index, before)
