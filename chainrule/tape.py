@@ -19,7 +19,7 @@ import itertools
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,11 @@ class State(threading.local):
 
     inference = False
     watch: Any = None  # what looks at forward values, if anomaly detection is on
+    hooks: tuple = ()  # pairs of saved-tensor hooks, the innermost last
+    listeners: tuple = ()  # called with each node made while there are hooks
+    hooks_disabled: str | None = None  # the error for those who set hooks
+    mutable = False  # whether saved values may be overwritten
+    walk: Any = None  # weak reference to the backward pass that runs hooks or user code now
 
     def __init__(self) -> None:
         if threads() == 1:
@@ -70,6 +75,14 @@ class State(threading.local):
 
 
 state = State()
+PACKING: list[int] = []  # one for each block of saved-tensor hooks, in any thread
+pack_node: Callable  # hands what a new node saved to the hooks of this thread
+
+
+def bind_packing(pack: Callable) -> None:
+    """Tell `record` who packs what new nodes saved."""
+    global pack_node
+    pack_node = pack
 
 
 def quiet(kernel: Callable, *args: Any) -> Any:
@@ -199,6 +212,10 @@ class Node:
             what = str(list(self.shape))
             raise OverwrittenError(what, self.name(), self.line, s.line, s.version, s.version - 1)
 
+    def lifted(self, lift: Callable, args: tuple) -> tuple:
+        """The saved values for double backward."""
+        return lift(self, args)
+
     def pull(self, g: Any, args: tuple) -> tuple:
         """The cotangents of the inputs, from that of the output."""
         if self.op.joint:
@@ -209,6 +226,34 @@ class Node:
                 for rule, a in zip(self.op.rules, args, strict=False)
             ]
         )
+
+
+class Packed:
+    """A saved value in the keeping of saved-tensor hooks, in its place among a node's `args`.
+
+    `value` is what `pack` made of the tensor; `unpack` makes a tensor of it again. `source` leads
+    to the array as long as it lives, for in-place operations that are about to write it.
+    """
+
+    __slots__ = ("__weakref__", "pack", "source", "unpack", "value")
+
+    def __init__(self, array: Any, pack: Callable, unpack: Callable, value: Any) -> None:
+        self.pack, self.unpack, self.value = pack, unpack, value
+        self.source = weakref.ref(array) if isinstance(array, np.ndarray) else None
+
+    def renew(self, array: Any) -> None:
+        """Pack a copy instead if the array that was packed is `array`, soon to be overwritten."""
+        if self.source is not None and self.source() is array:
+            self.value = self.pack(array.copy())
+
+
+def packed_in(saved: Any) -> Iterator[Packed]:
+    """The packed values among nested tuples and lists."""
+    for v in saved or ():
+        if isinstance(v, Packed):
+            yield v
+        elif isinstance(v, (tuple, list)):
+            yield from packed_in(v)
 
 
 class Ending:
@@ -253,6 +298,8 @@ def record(op: Any, shape: tuple, dtype: Any, edges: tuple, index: tuple, args: 
         frame = (code.co_filename in INSIDE and frame.f_back) or outside(frame)
         code = frame.f_code
     node.code, node.lasti = code, frame.f_lasti
+    if PACKING:
+        pack_node(node)
     return node
 
 

@@ -103,6 +103,7 @@ class Tensor(metaclass=_TensorMeta):
     _born: int = 0
     _replay: Any = None
     _retains: bool = False
+    _asleep: Any = None  # the hooks of a leaf that requires no grad for now
     _inference: bool = False
     is_sparse = is_cuda = is_quantized = is_meta = is_mkldnn = is_mps = is_xpu = is_nested = False
     layout: Any = None
@@ -256,6 +257,8 @@ class Tensor(metaclass=_TensorMeta):
                 " var_no_grad = var.detach()."
             )
         if not requires_grad:
+            if node is not None and node.more is not None:
+                self._asleep = node.more
             self._node = None
         elif node is None:
             if dtypes.of(self._data).category < dtypes.FLOATING:
@@ -266,6 +269,8 @@ class Tensor(metaclass=_TensorMeta):
                     " allowed."
                 )
             self._node = AccumulateGrad(self)
+            if self._asleep is not None:
+                self._node.more, self._asleep = self._asleep, None
         return self
 
     @property
@@ -555,6 +560,19 @@ class Tensor(metaclass=_TensorMeta):
         )
 
 
+PRIVATE = frozenset(
+    (
+        "_grad",
+        "_seen",
+        "_no_inplace",
+        "_born",
+        "_replay",
+        "_retains",
+        "_inference",
+        "_asleep",
+        "_placed",
+    )
+)
 NUMBERS = frozenset((bool, int, float, complex))
 
 
@@ -568,11 +586,7 @@ def _real(value: Any) -> Any:
 
 
 def _user_attributes(t: Tensor, memo: dict | None) -> dict:
-    own = {
-        k: v
-        for k, v in t.__dict__.items()
-        if k not in ("_grad", "_seen", "_no_inplace", "_born", "_replay", "_retains", "_inference")
-    }
+    own = {k: v for k, v in t.__dict__.items() if k not in PRIVATE}
     return own if memo is None else copy.deepcopy(own, memo)
 
 

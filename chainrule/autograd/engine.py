@@ -15,6 +15,7 @@ number); it is expanded where a rule or a user needs the whole of it.
 from __future__ import annotations
 
 import operator
+import weakref
 from collections.abc import Sequence
 from heapq import heappop, heappush, heappushpop
 from sys import getrefcount
@@ -32,6 +33,7 @@ from ..ops import define
 from ..storage import LAST as last
 from ..storage import LOCK, user_line
 from ..tape import AT_SECOND_THREAD, AccumulateGrad, Node, pull_by, state, storage_of
+from .saved import unpacked
 
 Targets = dict  # (node, output index) -> the cotangent found there, or None
 ndarray = np.ndarray
@@ -113,10 +115,33 @@ def arrive(buffer: dict, node: Node, index: int, g: Any) -> None:
         slots[index] = g if slots[index] is None else combined(slots[index], g)
 
 
+def will_run(walk: Walk, nodes: list, current: Node) -> set:
+    """The places of those among `nodes` whose gradient is still to come in `walk`, which is at
+    `current`.
+    """
+    reached, stack = {current}, [current, *walk.buffer]
+    while stack:
+        node = stack.pop()
+        reached.add(node)
+        stack += [e for e in node.edges if e is not None and e not in reached]
+    if walk.needed is not None:
+        reached &= walk.needed
+    return {i for i, node in enumerate(nodes) if node in reached}
+
+
 class Walk:
     """One backward pass over one graph."""
 
-    __slots__ = ("accumulate", "create", "freed", "needed", "retain", "targets")
+    __slots__ = (
+        "__weakref__",
+        "accumulate",
+        "buffer",
+        "create",
+        "freed",
+        "needed",
+        "retain",
+        "targets",
+    )
 
     def __init__(
         self, retain: bool, create: bool, targets: Targets | None, accumulate: bool
@@ -148,6 +173,7 @@ class Walk:
             simple, args, dtype = node.op.simple, node.args, node.dtype
             usual = simple is not None and node.more is None  # freed nodes have notes
             if special or not usual or (dtype is not F32 and dtype is not F64):
+                self.buffer, state.walk = buffer, weakref.ref(self)
                 self.deliver(self.pull(node, g), node.edges, node.index, buffer, ready, leaves)
                 continue
             rules, plain, saving = simple
@@ -202,6 +228,7 @@ class Walk:
         for node in leaves:
             g = buffer.pop(node)
             if special or node.more is not None:
+                self.buffer, state.walk = buffer, weakref.ref(self)
                 self.finish_leaf(node, g)
             else:
                 leaf = node._variable()
@@ -233,20 +260,29 @@ class Walk:
         """
         if node.op.rules and not node.op.picks:
             node.op.read_rules()
+        if self.targets is not None and node not in self.needed:  # type: ignore[operator]
+            return (None,) * len(node.edges)
         g = whole(node, g)
+        ends = self.targets is not None and not any(e in self.needed for e in node.edges)  # type: ignore[operator]
+        if self.targets is not None and not ends:
+            self.note_targets(node, g)
         if node.more is not None and "hooks" in node.more:
             g = run_hooks(node, g)
-        if self.targets is not None:
+        if ends:
             self.note_targets(node, g)
-            if node not in self.needed or not any(e in self.needed for e in node.edges):  # type: ignore[operator]
-                return (None,) * len(node.edges)
+            return (None,) * len(node.edges)
+        if node.more is not None and "pre_hooks" in node.more:
+            g = node_pre_hooks(node, g)
+        given = g
         if node.args is None:
             raise node.freed()
         if last[0] > node.seq:
             node.check()
         args = (node.args,) if node.op.rules and len(node.edges) == 1 else node.args
+        if node.more is not None and "packed" in node.more:
+            args = unpacked(args)
         if self.create:
-            args = node.lifted(lift_saved) if hasattr(node, "lifted") else lift_saved(node, args)
+            args = node.lifted(lift_saved, args)
             g = as_grad(g)
         elif node.op.rules and (
             node.dtype in HALVES if node.op.outputs == 1 else any(d in HALVES for d in node.dtype)
@@ -259,15 +295,11 @@ class Walk:
                     for gi, s, d in zip(g, node.shape, node.dtype, strict=True)
                 ]
             )
-        before = node.more and node.more.get("pre_hooks")
-        if before:
-            g = node_pre_hooks(before, g)
-        grads = node.pull(g, args)
+        grads: Sequence = node.pull(g, args)
         if self.create and node.op.rules and node.op.saving:
-            grads = with_history(grads, args)  # type: ignore[assignment]
-        after = node.more and node.more.get("post_hooks")
-        if after:
-            grads = node_post_hooks(after, grads, g)
+            grads = with_history(grads, args)
+        if node.more is not None and "post_hooks" in node.more:
+            grads = node_post_hooks(node, grads, given)
         if not self.retain and node.op.saving:
             node.args = None
             node.more = self.freed if node.more is None else {**node.more, **self.freed}
@@ -281,23 +313,31 @@ class Walk:
 
     def finish_leaf(self, node: AccumulateGrad, g: Any) -> None:
         """A gradient has reached a leaf: run its hooks, then note or accumulate it."""
+        if self.targets is not None and (node, 0) not in self.targets:
+            return
         if node.more is not None and "hooks" in node.more:
             g = run_hooks(node, expand(g, node.shape))
         if self.targets is not None:
-            if (node, 0) in self.targets:
-                leaf = node._variable()
-                kept = settled(g, None if leaf is None else leaf._data)
-                self.targets[node, 0] = expand(kept, node.shape)
-            if not (self.accumulate and (node, 0) in self.targets):
+            leaf = node._variable()
+            kept = settled(g, None if leaf is None else leaf._data)
+            self.targets[node, 0] = expand(kept, node.shape)
+            if not self.accumulate:
                 return
         leaf = node._variable()
         if leaf is None:
             return
+        more = node.more or {}
+        if "pre_hooks" in more:
+            g = node_pre_hooks(node, expand(g, node.shape))
         accumulate_grad(leaf, g, node)
-        hooks = node.more and node.more.get("accumulated")
-        if hooks:
-            for hook in list(hooks.values()):
-                hook(leaf)
+        for hook in list(more.get("accumulated", {}).values()):
+            out = hook(leaf)
+            if isinstance(out, define.Tensor):
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+            if out is not None:
+                raise TypeError(f"expected Variable, but hook returned '{type(out).__name__}'")
+        if "post_hooks" in more:
+            node_post_hooks(node, (), expand(g, node.shape))
 
 
 def _age(node: Node) -> int:
@@ -534,35 +574,73 @@ def run_hooks(node: Node, g: Any) -> Any:
 
 
 def check_hook_result(hook: Any, out: Any, shape: tuple, dtype: Any) -> Any:
-    """The array of a hook's result, if it is a gradient of the right shape."""
+    """The array of a hook's result, if it is a gradient of the right shape and dtype."""
     if not isinstance(out, define.Tensor):
         raise TypeError(f"expected Variable, but hook returned '{type(out).__name__}'")
+    name = getattr(hook, "__name__", "hook")
     if out.shape != shape:
-        name = getattr(hook, "__name__", "hook")
         raise RuntimeError(
             f"hook '{name}' has changed the size of value: it returned a gradient of shape "
             f"{list(out.shape)} for a tensor of shape {list(shape)}"
         )
-    return fit(as_array(out), shape, dtype)
+    if out._data.dtype != dtype:
+        was, got = (define.scalar_name(define.FROM_NUMPY[d]) for d in (dtype, out._data.dtype))
+        raise RuntimeError(
+            f"hook '{name}' has changed the type of value (was torch.{was}Tensor got"
+            f" torch.{got}Tensor)"
+        )
+    return as_array(out)
 
 
-def node_pre_hooks(hooks: dict, g: Any) -> Any:
-    """Hooks that see the gradients of a node's outputs before its rule."""
-    many = isinstance(g, (tuple, list))
-    for hook in list(hooks.values()):
-        out = hook(tuple(as_tensor(gi) for gi in (g if many else (g,))))
+def node_pre_hooks(node: Node, g: Any) -> Any:
+    """Run the hooks that see the gradients of a node's outputs before its rule."""
+    many = node.op.outputs != 1
+    for hook in list(node.more["pre_hooks"].values()):
+        gs = list(g) if many else [g]
+        out = hook(tuple([None if gi is None else as_tensor(gi) for gi in gs]))
         if out is not None:
-            out = out if isinstance(out, tuple) else (out,)
-            g = tuple(as_array(o) for o in out) if many else as_array(out[0])
+            places = [shape_of(node, i) for i in range(len(gs))]
+            gs = check_hook_results(hook, out, places, gs)
+            g = gs if many else gs[0]
     return g
 
 
-def node_post_hooks(hooks: dict, grads: tuple, g: Any) -> tuple:
-    """Hooks that see the gradients of a node's inputs and outputs after its rule."""
-    outputs = tuple(as_tensor(gi) for gi in (g if isinstance(g, (tuple, list)) else (g,)))
-    for hook in list(hooks.values()):
-        out = hook(tuple(None if gi is None else as_tensor(gi) for gi in grads), outputs)
+def node_post_hooks(node: Node, grads: Sequence, g: Any) -> Sequence:
+    """Run the hooks that see the gradients of a node's inputs and outputs after its rule."""
+    outputs = g if isinstance(g, (tuple, list)) else (g,)
+    shown = tuple([None if gi is None else as_tensor(gi) for gi in outputs])
+    edges = list(zip(node.edges, node.index, strict=True))
+    places = [None if e is None else shape_of(e, i) for e, i in edges]
+    missing = [None] * (len(node.next_functions) - len(places))
+    places += missing
+    for hook in list(node.more["post_hooks"].values()):
+        grads = [*grads, *[None] * (len(places) - len(grads))]
+        given = [
+            None if gi is None or p is None else as_tensor(fit_whole(gi, *p))
+            for gi, p in zip(grads, places, strict=True)
+        ]
+        out = hook(tuple(given), shown)
         if out is not None:
-            out = out if isinstance(out, tuple) else (out,)
-            grads = tuple(None if o is None else as_array(o) for o in out)
+            grads = check_hook_results(hook, out, places, given)
     return grads
+
+
+def fit_whole(g: Any, shape: tuple, dtype: Any) -> Any:
+    """`g` at exactly the shape and dtype of the value it belongs to."""
+    return expand(fit(g, shape, dtype), shape)
+
+
+def check_hook_results(hook: Any, out: Any, places: Sequence, given: Sequence) -> list:
+    """The arrays of what a node's hook returned: a tuple with a gradient for each of `given`."""
+    if not isinstance(out, tuple):
+        raise TypeError(f"expected tuple, but hook returned '{type(out).__name__}'")
+    if len(out) != len(given):
+        name = getattr(hook, "__name__", "hook")
+        raise RuntimeError(
+            f"hook '{name}' has returned an incorrect number of values (got {len(out)}, but"
+            f" expected {len(given)})"
+        )
+    return [
+        None if o is None else as_array(o) if p is None else check_hook_result(hook, o, *p)
+        for o, p in zip(out, places, strict=True)
+    ]

@@ -20,8 +20,8 @@ import numpy as np
 from ..errors import LeafInPlaceError, OverwrittenError
 from ..ops import define
 from ..storage import LOCK, overwritten
-from ..tape import AccumulateGrad, Node, record, state, storage_of
-from . import engine
+from ..tape import PACKING, AccumulateGrad, Node, record, state, storage_of
+from . import engine, saved
 from .function_modes import default, noted, overrides, run, where
 
 
@@ -144,9 +144,9 @@ class FunctionNode(Node):
     def __repr__(self) -> str:
         return f"<torch.autograd.function.{type(self).__name__} object at {id(self):#x}>"
 
-    def lifted(self, lift: Callable) -> tuple:
+    def lifted(self, lift: Callable, args: tuple) -> tuple:
         """The saved values for double backward: they are tensors already."""
-        return self.args
+        return args
 
     def check(self) -> None:
         s = overwritten(self.more["watched"], self.seq)
@@ -427,9 +427,9 @@ def _attach(
     for i, o in enumerate(outs):
         if o is tensors[0] or any(o is t for t in tensors):
             _join(o, node, i, not single, any(o is t for t in ctx._dirty))
-    saved = ctx._to_save
-    node.args = tuple([_packed(t, node) for t in saved])
-    node.more["watched"] = [t._data for t in saved if t is not None]
+    to_save = ctx._to_save
+    node.args = tuple([_packed(t, node) for t in to_save])
+    node.more["watched"] = [t._data for t in to_save if t is not None and not state.hooks]
     ctx._to_save, ctx._dirty, ctx._constant, ctx.saved_for_forward = (), (), (), None
 
 
@@ -458,6 +458,8 @@ def _packed(t: Any, node: Node) -> Callable:
     """A function from the node to a saved tensor; an output of the node is kept as its array (no
     cycle).
     """
+    if t is not None and PACKING and state.hooks:
+        return saved.tensor_in_hooks(t, node)
     if t is None or t._node is not node:
         return lambda _: t
     array, index, storage = t._data, t._index, storage_of(t)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,9 @@ from ..arrays.boundary import enter_batch, leave_batch
 from ..arrays.grad import GradArray
 from ..arrays.levels import Level, stack
 from ..ops import define
-from ..tape import AccumulateGrad
+from ..tape import AccumulateGrad, state
 from . import engine
+from .graph import GradientEdge
 
 ONE = float32(1)
 
@@ -101,6 +101,10 @@ def grad(
             materialize_grads,
         )
     outs, wanted = _as_tuple(outputs), _as_tuple(inputs)
+    if materialize_grads and any(hasattr(x, "_placed") for x in wanted):
+        raise RuntimeError(
+            "materialize_grads cannot be used when the given input is a GradientEdge"
+        )
     weights = _as_tuple(grad_outputs) if grad_outputs is not None else (None,) * len(outs)
     roots = _roots(outs, weights, create_graph)
     targets = _targets(wanted)
@@ -112,8 +116,8 @@ def grad(
         accumulate=False,
     )
     return tuple(
-        _result(x, targets[_edge(x)], bool(allow_unused) or materialize_grads, materialize_grads)
-        for x in wanted
+        _result(i, x, targets[_edge(x)], bool(allow_unused), materialize_grads)
+        for i, x in enumerate(wanted)
     )
 
 
@@ -152,13 +156,13 @@ def _grad_of_rows(
         )
 
 
-def _result(x: Any, g: Any, allow_unused: bool, materialize: bool) -> Any:
+def _result(place: int, x: Any, g: Any, allow_unused: bool, materialize: bool) -> Any:
     if g is not None:
         return engine.as_tensor(_owned(g))
-    if not allow_unused:
+    if not (allow_unused or materialize):
         raise RuntimeError(
-            "One of the differentiated Tensors appears to not have been used in the graph. Set "
-            "allow_unused=True if this is the desired behavior."
+            f"The differentiated Tensor at index {place} appears to not have been used in the"
+            " graph. Set allow_unused=True if this is the desired behavior."
         )
     return zeros_like(x) if materialize else None
 
@@ -176,12 +180,17 @@ def _owned(g: Any) -> Any:
 
 
 def _as_tuple(x: Any) -> tuple:
-    return (
-        tuple(x)
-        if isinstance(x, (list, tuple))
-        or (isinstance(x, Sequence) and not isinstance(x, define.Tensor))
-        else ((x,) if isinstance(x, define.Tensor) or not hasattr(x, "__iter__") else tuple(x))
-    )
+    if isinstance(x, (define.Tensor, GradientEdge)) or not hasattr(x, "__iter__"):
+        x = (x,)
+    return tuple([_at(e) if isinstance(e, GradientEdge) else e for e in x])
+
+
+def _at(edge: GradientEdge) -> Any:
+    """A tensor that stands for a place in the graph; its values are not known."""
+    shape, dtype = engine.shape_of(edge.node, edge.output_nr)
+    t = define.wrap(np.broadcast_to(np.zeros((), dtype), shape))
+    t._node, t._index, t._placed = edge.node, edge.output_nr, edge
+    return t
 
 
 def _edge(x: Any) -> tuple:
@@ -238,6 +247,14 @@ def _seed(t: Any, weight: Any, create: bool) -> Any:
             f" dtype of {t.dtype}."
         )
     return engine.outward(GradArray(weight) if create else weight._data)
+
+
+def is_checkpoint_valid() -> bool:
+    """Whether the backward pass that runs now is one for all leaves, which another one may run
+    inside of.
+    """
+    walk = state.walk and state.walk()
+    return walk is None or walk.targets is None
 
 
 def leaf_node(tensor: Any) -> AccumulateGrad:

@@ -42,8 +42,8 @@ def _by_transposition(
     level: int, f: Callable, on_tensors: Callable, args: tuple, extra: bool
 ) -> Any:
     value = f(*[value_of(a, level) for a in args])
-    before = state.mode
-    state.mode = (operator.call, True)  # type: ignore[assignment]
+    before, hooks = state.mode, state.hooks
+    state.mode, state.hooks = (operator.call, True), ()  # type: ignore[assignment]
     try:
         leaves: list = []
         tangents: list = []
@@ -66,7 +66,7 @@ def _by_transposition(
             else weights
         )
     finally:
-        state.mode = before
+        state.mode, state.hooks = before, hooks
     found = [next(pushed)._data if o._node is not None else None for o in outs]
     result = value[0] if extra else value
     joined = _joined(result, iter(found), level)

@@ -14,7 +14,17 @@ from ..dtypes import BOOL_NP, F32, F64, FROM_NUMPY, HALVES, I64
 from ..errors import not_a_tensor
 from ..tape import state, storage_of
 from ..tensor import Tensor
-from .define import Op, check_inplace, function, put, put_add, same_memory, scalar_name, wrap
+from .define import (
+    WATCHERS,
+    Op,
+    check_inplace,
+    function,
+    put,
+    put_add,
+    same_memory,
+    scalar_name,
+    wrap,
+)
 from .index import (
     CPP_NAMES,
     FULL,
@@ -106,7 +116,7 @@ def setitem(self: Any, index: Any, value: Any) -> None:
         check_inplace(value)
         self._storage.bump()
         return
-    source = None if place is None else _plain_source(self, data, value)
+    source = None if place is None or WATCHERS else _plain_source(self, data, value)
     if source is not None:
         try:
             data[place] = source

@@ -33,7 +33,17 @@ from ..cuts import cut_by
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import LeafInPlaceError, bad_dim, not_a_tensor
 from ..storage import LOCK, tick
-from ..tape import AccumulateGrad, Ending, Node, quiet, record, state, storage_of
+from ..tape import (
+    PACKING,
+    AccumulateGrad,
+    Ending,
+    Node,
+    packed_in,
+    quiet,
+    record,
+    state,
+    storage_of,
+)
 
 SAME, FLOAT, BOOLEAN, HALF, MOVE = "same", "float", "boolean", "half", "move"
 PUBLIC = {"x": "input", "y": "other"}
@@ -66,6 +76,14 @@ OF_NUMBERS = ("add", "sub", "mul", "div")  # elementwise operators that take two
 OPS: dict[str, Op] = {}
 Tensor: Any = None
 blank: Callable  # makes a tensor with nothing in it
+WATCHERS: list[Callable] = []  # told of each tensor that is about to be written
+saved_fields: Callable  # from an operator to what its node class shows of what nodes saved
+
+
+def bind_saved(fields: Callable) -> None:
+    """Tell the operators how their nodes show what they saved."""
+    global saved_fields
+    saved_fields = fields
 
 
 def bind_tensor(cls: type) -> None:
@@ -199,7 +217,7 @@ class Op:
         """The class that shows this operator's nodes under their name."""
         with LOCK:
             if self._node is None:
-                facets = {"__slots__": (), "__module__": "chainrule"}
+                facets = {"__slots__": (), "__module__": "chainrule", **saved_fields(self)}
                 self._node = type(self.node_name, (Node,), facets)  # type: ignore[assignment]
             return self._node  # type: ignore[return-value]
 
@@ -591,8 +609,16 @@ def is_inference(x: Any) -> bool:
     return x._inference if x._base is None else x._base._inference
 
 
+def about_to_write(x: Any) -> None:
+    """Tell those who keep saved values that the memory of `x` is going to change."""
+    for watch in list(WATCHERS):
+        watch(x)
+
+
 def check_writable(x: Any) -> None:
     """Raise torch's error for writing a tensor of inference mode outside of it."""
+    if WATCHERS:
+        about_to_write(x)
     if not state.inference and is_inference(x):
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed.You can make"
@@ -1413,6 +1439,9 @@ def _holds(saved: Any, array: Any) -> bool:
 
 def _save_copy(node: Node, data: Any) -> None:
     """Let a node that saved `data` keep a copy of it, since the memory is about to be written."""
+    if PACKING or node.more is not None:
+        for p in packed_in(node.args):
+            p.renew(data)
     if _holds(node.args, data):
         node.args = _replaced(node.args, data, data.copy())
 
@@ -1477,12 +1506,13 @@ class CopySlices(Node):
             "geometry": geometry(base._data, view._data),
             "mixed": _mixed(base._data, view._data),
         }
+        if inner is not None and inner.more is not None and "packed" in inner.more:
+            node.more["packed"] = True
         return node  # type: ignore[return-value]
 
-    def lifted(self, lift: Callable) -> tuple:
-        """The saved values for double backward."""
+    def lifted(self, lift: Callable, args: tuple) -> tuple:
         inner = self.more["inner"]
-        return (lift(inner, self.args[0]) if inner is not None else (), self.args[1])
+        return (lift(inner, args[0]) if inner is not None else (), args[1])
 
     def pull(self, g: Any, args: tuple) -> tuple:
         inner_args, first = args

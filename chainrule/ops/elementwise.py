@@ -511,6 +511,7 @@ power = elementwise(
     vjp=(_power_by_base, _power_by_exponent),
     method=False,
     inplace=False,
+    public={"y": "exponent"},
     node="PowBackward1",
     scalar_nodes="PowBackward0 PowBackward2",
 )

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..autograd.modes import enable_grad
 from ..dtypes import F32, F64, HALVES
-from ..ops.define import storage_array, wrap
+from ..ops.define import WATCHERS, about_to_write, storage_array, wrap
 from ..tape import state, storage_of
 from ..tensor import RemovableHandle, Tensor
 
@@ -407,6 +407,8 @@ def apply(rule: Callable, p: Any, g: Any, tensors: Iterable, *settings: Any) -> 
     """Run `rule(p, g, *state, *settings)` on the arrays of a parameter, its gradient and its state;
     note the write.
     """
+    if WATCHERS:
+        about_to_write(p)
     data = p._data
     simple = data.ndim and (data.dtype is F32 or data.dtype is F64)
     if simple and data.size <= BLOCK:

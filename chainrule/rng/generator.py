@@ -38,6 +38,7 @@ class Generator:
         self.device = device
         self.lock = threading.RLock()
         self._bits: Any = None
+        self.moments: list[Moment] = []
         self.manual_seed(DEFAULT_SEED)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -50,6 +51,8 @@ class Generator:
         if not -(1 << 63) <= seed < 1 << 64:
             raise ValueError("Overflow when unpacking long long")
         with self.lock:
+            if self.moments:
+                self._keep_moments()
             self._seed = int(seed) % (1 << 64)
             self._stale = self._fresh = True
             self.cached_normal: float | None = None
@@ -85,8 +88,9 @@ class Generator:
         record = _record(state)
         engine = {"key": record["words"].astype(U32), "pos": 625 - int(record["left"])}
         with self.lock:
+            bits = self._engine()
             self._seed = int(record["seed"])
-            self._engine().state = {"bit_generator": "MT19937", "state": engine}
+            bits.state = {"bit_generator": "MT19937", "state": engine}
             self._fresh = record["next"] == 0
             self.cached_normal = float(record["normal"]) if record["has_normal"] else None
 
@@ -97,7 +101,16 @@ class Generator:
         Generator.__init__(self, saved["device"])
         self.set_state_bytes(saved["state"])
 
+    def _keep_moments(self) -> None:
+        """Give those who asked for it the state, which is about to change."""
+        moments, self.moments = self.moments, []
+        state = self.state_bytes()
+        for moment in moments:
+            moment.state = state
+
     def _engine(self) -> Any:
+        if self.moments:
+            self._keep_moments()
         if self._bits is None:
             self._bits = np.random.MT19937(0)
             self._many = np.random.Generator(self._bits).integers
@@ -161,6 +174,31 @@ class Generator:
                 self._bits.state = start
                 self._bits.random_raw(2 * used, output=False)
                 self._fresh = fresh and used == 0
+
+
+class Moment:
+    """The state that a generator has now, written down when it is about to change.
+
+    Writing it down takes longer than many a draw; where nothing is drawn it costs nothing.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+        self.state: Array | None = None
+        with generator.lock:
+            generator.moments.append(self)
+
+    def close(self) -> None:
+        """Watch no longer; `state` is None if nothing has changed since."""
+        with self.generator.lock:
+            if self in self.generator.moments:
+                self.generator.moments.remove(self)
+
+    def come_back(self) -> None:
+        """Put the generator where it was, if it has changed since; watch no longer."""
+        self.close()
+        if self.state is not None:
+            self.generator.set_state_bytes(self.state)
 
 
 def _record(state: Array) -> Any:
