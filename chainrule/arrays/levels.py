@@ -19,7 +19,7 @@ RUNNING: set[int] = set()  # the numbers of all transformations that run now, in
 class Level:
     """One call of a transformation, from `with` to the end of its block."""
 
-    transforms = False  # whether it is a transform of a function, in which backward() is an error
+    transforms = False  # whether it is that of a `Transform`
     randomness = ""  # what drawing random numbers does: of vmap, "error", "different" or "same"
 
     def __init__(self) -> None:
@@ -35,6 +35,12 @@ class Level:
     def __exit__(self, *_: object) -> None:
         RUNNING.discard(self.number)
         stack.levels.remove(self)
+
+
+class Transform(Level):
+    """One call of a transform of a function, inside of which backward() is an error."""
+
+    transforms = True
 
 
 class _Stack(threading.local):

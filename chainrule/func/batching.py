@@ -8,19 +8,19 @@ from typing import Any
 
 from ..arrays.batch import BatchArray
 from ..arrays.boundary import enter_batch, leave_batch
-from ..arrays.levels import Level
+from ..arrays.duck import NoRule
+from ..arrays.levels import Transform
 from ..ops import define
 from .trees import broadcast, leaves, mapped, rebuild, shape_of
 
 RANDOMNESS = ("error", "different", "same")
 
 
-class Batch(Level):
+class Batch(Transform):
     """One call of vmap: `size` examples; `randomness` says what drawing random numbers does."""
 
     def __init__(self, size: int, randomness: str) -> None:
         super().__init__()
-        self.transforms = True
         self.size, self.randomness = size, randomness
 
 
@@ -87,7 +87,10 @@ def _call(
             a if d is None else _enter(a if whole else a.narrow(d, start, size), d, batch.number)
             for a, d in zip(leaves(args), dims, strict=True)
         ]
-        out = func(*rebuild(args, iter(given)), **kwargs)
+        try:
+            out = func(*rebuild(args, iter(given)), **kwargs)
+        except NoRule as e:  # nobody between the user's line and here could help it
+            raise RuntimeError(str(e)).with_traceback(e.__traceback__) from None
         places = _flat_out_dims(func, out_dims, out)
         found = [
             _leave(func, t, d, batch.number, size) for t, d in zip(leaves(out), places, strict=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.levels import Transform
 from ..autograd.modes import enable_grad
 from ..autograd.reverse import grad as tape_grad
 from ..autograd.reverse import zeros_like
@@ -30,7 +31,8 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
     def both(*args: Any, **kwargs: Any) -> Any:
         with enable_grad():
             variables, given = _variables(args, argnums)
-            out = func(*given, **kwargs)
+            with Transform():
+                out = func(*given, **kwargs)
             if has_aux:
                 out, aux = parts_of(out, head)
             _check_scalar(out, head)
@@ -64,7 +66,8 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     head = "vjp(f, *primals): "
     with enable_grad():
         variables, given = _variables(primals, tuple(range(len(primals))))
-        out = func(*given)
+        with Transform():
+            out = func(*given)
         if has_aux:
             out, aux = parts_of(out, head)
     outs = leaves(out)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..arrays.boundary import tangent_part, value_part
-from ..arrays.levels import Level
+from ..arrays.levels import Transform
 from ..autograd.forward_ad import dual, is_dual
 from ..autograd.reverse import zeros_like
 from ..ops import define
@@ -41,8 +41,8 @@ def jvp(
     flat, directions = leaves(primals), leaves(tangents)
     _check_tensors(flat, "primals")
     _check_tensors(directions, "tangents")
-    with Level() as level:
-        number, level.transforms = level.number, True
+    with Transform() as level:
+        number = level.number
         duals = [dual(p, t, number) for p, t in zip(flat, directions, strict=True)]
         out = func(*rebuild(primals, iter(duals)))
         if has_aux:
