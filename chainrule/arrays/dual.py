@@ -202,17 +202,11 @@ def _elementwise(name: str) -> Callable:
 
 
 NOT_HOLOMORPHIC = ("sgn", "sign")
+METHODS = ("reshape", "transpose", "astype", "copy", "real", "imag", "getitem", "restride")
 LINEAR: dict[str, Callable] = {
+    **{name: waist(name) for name in METHODS},
     "add.reduce": np.add.reduce,
     "add.accumulate": np.add.accumulate,
-    "reshape": lambda x, shape: x.reshape(shape),
-    "transpose": lambda x, axes: x.transpose(axes),
-    "astype": lambda x, dtype: x.astype(dtype),
-    "copy": lambda x: x.copy(),
-    "real": lambda x: x.real,
-    "imag": lambda x: x.imag,
-    "getitem": lambda x, index: x[index],
-    "restride": lambda x, shape, strides: waist("restride")(x, shape, strides),
     "broadcast_to": np.broadcast_to,
     "take_along_axis": np.take_along_axis,
     "put_add": lambda x, index, shape: define.put_add(x, index, shape),
