@@ -161,12 +161,23 @@ def outside(g: Any, level: int) -> Any:
 
 def combined(a: Any, b: Any) -> Any:
     """The sum of two cotangents of one value. Where one of them comes from inside a transformation
-    and the other does not, the value is outside of it.
+    and the other does not, the value is outside of it; unless that other is just a zero, which a
+    rule may have made without a look at its cotangent.
     """
     inside_a, inside_b = levels_in(a), levels_in(b)
+    if inside_a != inside_b:
+        for zero, other in ((a, b), (b, a)):
+            if _is_zero(zero):
+                return other
     for level in sorted(inside_a ^ inside_b, reverse=True):
         a, b = (outside(g, level) for g in (a, b))
     return a + b
+
+
+def _is_zero(g: Any) -> bool:
+    if isinstance(g, GradArray):
+        return False  # its derivative may be another
+    return all(_is_zero(p) for p in g.parts()) if isinstance(g, Duck) else not np.any(g)
 
 
 def settled(g: Any, at: Any = None) -> Any:
