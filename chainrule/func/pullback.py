@@ -93,6 +93,9 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     return (value, pullback, _settled(aux, outer)) if has_aux else (value, pullback)
 
 
+SINGLE = ((), (1,), (1, 1))  # shapes of one element
+
+
 def jacrev(
     func: Callable,
     argnums: Any = 0,
@@ -119,9 +122,13 @@ def jacrev(
         out, pullback, *aux = vjp(of_chosen, *inputs, has_aux=has_aux)
         outs = leaves(out)
         refuse_complex("jacrev", outs, "outputs")
-        rows = vmap(lambda *row: pullback(rebuild(out, iter(row))), chunk_size=chunk_size)(
-            *basis(outs)
-        )
+        if len(outs) == 1 and outs[0]._data.shape in SINGLE:  # its only row needs no vmap
+            unit = define.wrap(np.ones(outs[0]._data.shape, outs[0]._data.dtype))
+            rows = mapped(lambda g: g[None], pullback(rebuild(out, iter([unit]))))
+        else:
+            rows = vmap(lambda *row: pullback(rebuild(out, iter(row))), chunk_size=chunk_size)(
+                *basis(outs)
+            )
         flat = _by_output(rows, outs)
         result = rebuild(
             out, iter([part[0] if isinstance(argnums, int) else part for part in flat])
