@@ -17,6 +17,7 @@ import numpy as np
 
 from ..ops import define
 from ..tape import state
+from .batch import BatchArray
 from .duck import Duck, NoRule, memory
 from .grad import CONSTANT, primitive_rule
 from .levels import RUNNING
@@ -44,7 +45,9 @@ class DualArray(Duck):
         if level not in RUNNING and state.mode[0] is not operator.call:
             ended = [value_of(a, level) for a in args]
             return waist(name)(*ended, **kwargs)
-        rule = RULES.get(name) or _linear(name) or _elementwise(name)
+        rule = RULES.get(name)
+        if rule is None:
+            rule = RULES[name] = _linear(name) or _elementwise(name)
         out = rule(level, *args, **kwargs)
         if self.adjoint or _adjoint_among(args, level):
             _mark(out)
@@ -237,11 +240,47 @@ def _linear(name: str) -> Callable | None:
     return rule
 
 
-def _matmul(level: int, x: Any, y: Any) -> Any:
+def added(x: Any, y: Any) -> Any:
+    """x + y for two fresh arrays, which nobody else holds: in the memory of `x`, if they are
+    alike.
+    """
+    a, b = x, y
+    while type(a) is type(b) is BatchArray and a.level == b.level:
+        a, b = a.array, b.array
+    if type(a) is type(b) is np.ndarray and a.shape == b.shape and a.dtype is b.dtype:
+        np.add(a, b, out=a)
+        return x
+    return x + y
+
+
+def _product_rule(times: Callable) -> Callable:
+    """The rule of a product, which is linear in each of its two factors."""
+
+    def rule(level: int, x: Any, y: Any) -> Any:
+        (a, da), (b, db) = split(x, level), split(y, level)
+        value = times(a, b)
+        if da is None:
+            return DualArray(value, times(a, db), level)
+        if db is None:
+            return DualArray(value, times(da, b), level)
+        return DualArray(value, added(times(da, b), times(a, db)), level)
+
+    return rule
+
+
+def _add(level: int, x: Any, y: Any) -> Any:
     (a, da), (b, db) = split(x, level), split(y, level)
-    if da is None:
-        return DualArray(a @ b, a @ db, level)
-    return DualArray(a @ b, da @ b if db is None else da @ b + a @ db, level)
+    return DualArray(a + b, db if da is None else da if db is None else da + db, level)
+
+
+def _subtract(level: int, x: Any, y: Any) -> Any:
+    (a, da), (b, db) = split(x, level), split(y, level)
+    return DualArray(a - b, -db if da is None else da if db is None else da - db, level)
+
+
+def _tanh(level: int, x: Any) -> Any:
+    out = np.tanh(x.value)  # the slope by itself: it may be smaller than the tangent
+    return DualArray(out, x.tangent * (1 - out * out), level)
 
 
 def _view(level: int, x: Any, dtype: Any) -> Any:
@@ -269,7 +308,12 @@ def _where(level: int, c: Any, x: Any, y: Any) -> Any:
 def _concatenate(level: int, arrays: Any, axis: int = 0) -> Any:
     pairs = [split(a, level) for a in arrays]
     tangents = [
-        np.zeros(v.shape, v.dtype) if t is None else np.broadcast_to(t, v.shape) for v, t in pairs
+        np.zeros(v.shape, v.dtype)
+        if t is None
+        else t
+        if t.shape == v.shape
+        else np.broadcast_to(t, v.shape)
+        for v, t in pairs
     ]
     return DualArray(
         np.concatenate([v for v, _ in pairs], axis=axis), np.concatenate(tangents, axis=axis), level
@@ -393,8 +437,12 @@ RULES: dict[str, Callable] = {
     "view": _view,
     "put": _put,
     **{name: _convolution(name) for name in ("convolve", "convolve_back", "convolve_kernel")},
-    "matmul": _matmul,
-    "dot": _matmul,
+    "add": _add,
+    "subtract": _subtract,
+    "multiply": _product_rule(operator.mul),
+    "tanh": _tanh,
+    "matmul": _product_rule(operator.matmul),
+    "dot": _product_rule(operator.matmul),
     "where": _where,
     "concatenate": _concatenate,
     "maximum.reduce": _reduction(np.maximum, "amax"),
