@@ -163,6 +163,8 @@ def combined(a: Any, b: Any) -> Any:
     """The sum of two cotangents of one value. Where one of them comes from inside a transformation
     and the other does not, the value is outside of it.
     """
+    if type(a) is type(b) is np.ndarray:
+        return a + b
     inside_a, inside_b = levels_in(a), levels_in(b)
     for level in sorted(inside_a ^ inside_b, reverse=True):
         a, b = (outside(g, level) for g in (a, b))
@@ -173,6 +175,8 @@ def settled(g: Any, at: Any = None) -> Any:
     """A cotangent for a value of array `at`: what stems from transformations that have ended is
     summed up, or taken apart; those that `at` belongs to are its own.
     """
+    if not isinstance(g, Duck):
+        return g
     for level in sorted(levels_in(g) - levels_in(at), reverse=True):
         g = outside(g, level)
     return g
