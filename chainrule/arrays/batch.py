@@ -22,7 +22,6 @@ from .duck import Duck, NoRule, memory
 from .levels import RUNNING
 from .waist import waist
 
-
 FLOATS = (np.dtype("f4"), np.dtype("f8"))  # what BLAS multiplies
 
 
