@@ -273,7 +273,7 @@ def _along(f: Callable) -> Callable:
 
 def _reshape(level: int, x: Any, shape: tuple) -> Any:
     if -1 in shape:
-        known = int(np.prod([n for n in shape if n != -1], dtype=int))
+        known = math.prod([n for n in shape if n != -1])
         shape = tuple(x.size // max(known, 1) if n == -1 else n for n in shape)
     return BatchArray(x.array.reshape((x.array.shape[0], *shape)), level)
 

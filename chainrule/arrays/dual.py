@@ -179,6 +179,7 @@ def _elementwise(name: str) -> Callable:
     if o is None or not o.rules or not o.plain:
         raise NoRule(f"forward mode has no rule for {name!r}")
 
+    join = added if name == "tanh_back" else operator.add  # whether the parts are fresh
     known = {**{p: i for i, p in enumerate(o.params)}, "out": -1}
     rules = [(r, [known[n] for n in names]) for r, names in zip(o.rules, o.names, strict=True)]
 
@@ -198,7 +199,7 @@ def _elementwise(name: str) -> Callable:
         for (r, places), t in zip(rules, tangents, strict=False):
             if t is not None:
                 part = r(t, *[values[i] for i in places])
-                total = part if total is None else total + part
+                total = part if total is None else join(total, part)
         return out if total is None else DualArray(out, total, level)
 
     return rule

@@ -197,10 +197,8 @@ class Walk:
                 except NoRule:
                     gi = pull_by(rules[k], g, a)
                 number = type(gi) is float32 and e.dtype is F32  # it broadcasts to any shape
-                if gi is None:  # no derivative
-                    continue
-                if not number and (gi.shape != e.shape or gi.dtype is not e.dtype):
-                    if e.op.outputs != 1:
+                if not number and (gi is None or gi.shape != e.shape or gi.dtype is not e.dtype):
+                    if gi is None or e.op.outputs != 1:
                         self.deliver((gi,), (e,), (node.index[k],), buffer, ready, leaves)
                         continue
                     gi = fit(gi, e.shape, e.dtype)
