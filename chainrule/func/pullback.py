@@ -123,7 +123,7 @@ def jacrev(
         refuse_complex("jacrev", outs, "outputs")
         if len(outs) == 1 and outs[0]._data.shape in SINGLE:  # its only row needs no vmap
             unit = define.wrap(np.ones(outs[0]._data.shape, outs[0]._data.dtype))
-            rows = mapped(lambda g: g[None], pullback(rebuild(out, iter([unit]))))
+            rows = pullback(rebuild(out, iter([unit])))
         else:
             rows = vmap(lambda *row: pullback(rebuild(out, iter(row))), chunk_size=chunk_size)(
                 *basis(outs)
@@ -138,7 +138,18 @@ def jacrev(
 
 
 def _by_output(rows: tuple, outs: list) -> list[tuple]:
-    """Rows of Jacobians, of all outputs together, cut into one for each output, in its shape."""
+    """Rows of Jacobians, of all outputs together, cut into one for each output, in its shape (the
+    row of a single number has no dimension to count rows).
+    """
+    if len(outs) == 1:
+        shape = outs[0]._data.shape
+        first = 0 if shape in SINGLE else 1
+
+        def shaped(r: Any) -> Any:
+            whole = (*shape, *r._data.shape[first:])
+            return r if whole == r._data.shape else r.reshape(whole)
+
+        return [tuple([mapped(shaped, row) for row in rows])]
     found, start = [], 0
     for out in outs:
         n = out.numel()

@@ -731,6 +731,8 @@ cosh = elementwise(
     vjp=lambda g, x: g * np.sinh(x),
     doc="Hyperbolic cosine of each element.",
 )
+
+
 @primitive(
     define=elementwise,
     promote=MOVE,
