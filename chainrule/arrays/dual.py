@@ -17,7 +17,7 @@ import numpy as np
 
 from ..ops import define
 from ..tape import state
-from .batch import BatchArray
+from .batch import BatchArray, is_batched
 from .duck import Duck, NoRule, memory
 from .grad import CONSTANT, primitive_rule
 from .levels import RUNNING
@@ -179,7 +179,6 @@ def _elementwise(name: str) -> Callable:
     if o is None or not o.rules or not o.plain:
         raise NoRule(f"forward mode has no rule for {name!r}")
 
-    join = added if name == "tanh_back" else operator.add  # whether the parts are fresh
     known = {**{p: i for i, p in enumerate(o.params)}, "out": -1}
     rules = [(r, [known[n] for n in names]) for r, names in zip(o.rules, o.names, strict=True)]
 
@@ -199,7 +198,7 @@ def _elementwise(name: str) -> Callable:
         for (r, places), t in zip(rules, tangents, strict=False):
             if t is not None:
                 part = r(t, *[values[i] for i in places])
-                total = part if total is None else join(total, part)
+                total = part if total is None else total + part
         return out if total is None else DualArray(out, total, level)
 
     return rule
@@ -241,17 +240,41 @@ def _linear(name: str) -> Callable | None:
     return rule
 
 
-def added(x: Any, y: Any) -> Any:
-    """x + y for two fresh arrays, which nobody else holds: in the memory of `x`, if they are
-    alike.
+PIECE = 1 << 17  # bytes: a fraction of the cache
+
+
+def added(x: Any, times: Callable, a: Any, b: Any) -> Any:
+    """x + times(a, b) for a fresh `x`, which nobody else holds: in its memory, if the product is
+    like it; that of a large batch piece by piece, so that it stays in the cache.
     """
-    a, b = x, y
-    while type(a) is type(b) is BatchArray and a.level == b.level:
-        a, b = a.array, b.array
-    if type(a) is type(b) is np.ndarray and a.shape == b.shape and a.dtype is b.dtype:
-        np.add(a, b, out=a)
+    if type(x) is BatchArray and type(x.array) is np.ndarray and x.array.nbytes > 4 * PIECE:
+        step = max(1, PIECE * len(x.array) // x.array.nbytes)
+        for start in range(0, len(x.array), step):
+            part = slice(start, start + step)
+            into = BatchArray(x.array[part], x.level)
+            more = times(_examples(a, part, x.level), _examples(b, part, x.level))
+            if not _alike(into, more):  # so are all pieces or none
+                return x + times(a, b)
+            np.add(into.array, more.array, out=into.array)
         return x
-    return x + y
+    y = times(a, b)
+    if not _alike(x, y):
+        return x + y
+    p, q = (x.array, y.array) if type(x) is BatchArray else (x, y)
+    np.add(p, q, out=p)
+    return x
+
+
+def _examples(a: Any, part: slice, level: int) -> Any:
+    """Some of the examples of a batch; what is no batch of `level` is the same for all."""
+    return BatchArray(a.array[part], level) if is_batched(a, level) else a
+
+
+def _alike(x: Any, y: Any) -> bool:
+    """Whether two arrays, or two batches of them, agree in kind, shape and dtype."""
+    if type(x) is type(y) is BatchArray and x.level == y.level:
+        x, y = x.array, y.array
+    return type(x) is type(y) is np.ndarray and x.shape == y.shape and x.dtype is y.dtype
 
 
 def _product_rule(times: Callable) -> Callable:
@@ -264,7 +287,7 @@ def _product_rule(times: Callable) -> Callable:
             return DualArray(value, times(a, db), level)
         if db is None:
             return DualArray(value, times(da, b), level)
-        return DualArray(value, added(times(da, b), times(a, db)), level)
+        return DualArray(value, added(times(da, b), times, a, db), level)
 
     return rule
 
@@ -277,6 +300,18 @@ def _add(level: int, x: Any, y: Any) -> Any:
 def _subtract(level: int, x: Any, y: Any) -> Any:
     (a, da), (b, db) = split(x, level), split(y, level)
     return DualArray(a - b, -db if da is None else da if db is None else da - db, level)
+
+
+def _tanh_back(level: int, x: Any, y: Any) -> Any:
+    (a, da), (b, db) = split(x, level), split(y, level)
+    back = define.PRIMITIVES["tanh_back"]
+    value = back(a, b)
+    if db is None:
+        return DualArray(value, back(da, b), level)
+    slope = a * b * -2
+    if da is None:
+        return DualArray(value, db * slope, level)
+    return DualArray(value, added(back(da, b), operator.mul, slope, db), level)
 
 
 def _tanh(level: int, x: Any) -> Any:
@@ -442,6 +477,7 @@ RULES: dict[str, Callable] = {
     "subtract": _subtract,
     "multiply": _product_rule(operator.mul),
     "tanh": _tanh,
+    "tanh_back": _tanh_back,
     "matmul": _product_rule(operator.matmul),
     "dot": _product_rule(operator.matmul),
     "where": _where,
