@@ -351,3 +351,40 @@ def test_an_ensemble():
         stack_module_state([])
     with pytest.raises(RuntimeError, match="same class"):
         stack_module_state([models[0], torch.nn.ReLU()])
+
+
+def test_large_batches_agree_with_single_examples():
+    """Where sums and products of a batch take ways of their own: over 4096, over 131072 numbers."""
+    draws = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(*s, generator=draws, dtype=torch.float64) for s in ((8, 10), (8, 1)))
+    weights = torch.randn(240, generator=draws, dtype=torch.float64)
+    directions = torch.randn(800, 240, generator=draws, dtype=torch.float64)
+
+    def error(w):
+        hidden = torch.tanh(x @ w[:200].reshape(10, 20) + w[200:220])
+        return ((hidden @ w[220:].reshape(20, 1) - y) ** 2).mean()
+
+    def product(v):
+        return func.jvp(func.grad(error), (weights,), (v,))[1]
+
+    together = func.vmap(product)(directions)
+    for i in (0, 101, 102, 799):
+        torch.testing.assert_close(together[i], product(directions[i]))
+    torch.testing.assert_close(together, directions @ func.hessian(error)(weights))
+
+
+def test_outer_products_of_a_batch_hold_no_negative_zero():
+    x, y = torch.tensor([[0.0, -1.0], [2.0, 0.0]]), torch.tensor([[-3.0, 0.0], [0.0, -1.0]])
+    found = func.vmap(lambda a, b: a[:, None] @ b[None])(x, y)
+    torch.testing.assert_close(found, x[:, :, None] * y[:, None, :])
+    assert not torch.signbit(found[found == 0]).any()
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (1, 1, 1)])
+def test_the_jacobian_of_one_number_has_its_shape_in_front(shape):
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    found = func.jacrev(lambda x: (x * x).sum().reshape(shape))(x)
+    assert found.shape == (*shape, 2, 2)
+    torch.testing.assert_close(found.reshape(2, 2), 2 * x)
+    twice = func.jacrev(func.jacrev(lambda x: (x**3).sum().reshape(shape)))(x)
+    torch.testing.assert_close(twice.reshape(4, 4), torch.diag(6 * x.reshape(4)))

@@ -164,6 +164,8 @@ def combined(a: Any, b: Any) -> Any:
     and the other does not, the value is outside of it; unless that other is just a zero, which a
     rule may have made without a look at its cotangent.
     """
+    if type(a) is type(b) is np.ndarray:
+        return a + b
     inside_a, inside_b = levels_in(a), levels_in(b)
     if inside_a != inside_b:
         for zero, other in ((a, b), (b, a)):
@@ -184,6 +186,8 @@ def settled(g: Any, at: Any = None) -> Any:
     """A cotangent for a value of array `at`: what stems from transformations that have ended is
     summed up, or taken apart; those that `at` belongs to are its own.
     """
+    if not isinstance(g, Duck):
+        return g
     for level in sorted(levels_in(g) - levels_in(at), reverse=True):
         g = outside(g, level)
     return g
