@@ -7,7 +7,17 @@ from pathlib import Path
 
 import torch
 
-KINDS = ("value", "gradient", "second gradient", "strided", "form", "error")
+KINDS = {
+    "value": "values",
+    "gradient": "gradients",
+    "second gradient": "gradgrad",
+    "forward": "forward",
+    "forward over reverse": "forward over reverse",
+    "vmap": "vmap",
+    "strided": "strided",
+    "form": "forms",
+    "error": "errors",
+}  # of checks, and the heads of their columns
 REASONS = Path(__file__).resolve().parent / "parity_reasons.txt"
 PAGE = """# Parity with torch
 
