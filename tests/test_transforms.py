@@ -181,6 +181,18 @@ def test_buffers_that_become_dual():
     same(tangent, torch.stack([v[1], 2 * x[0] * v[0], 2 * x[1] * v[1]]))
 
 
+def test_writing_into_numbers_in_forward_mode():
+    def rewritten(u):
+        a, b = u.clone(), u * u
+        a.mul_(3)
+        b.zero_()
+        return a * u + b
+
+    value, tangent = jvp(rewritten, (x[0],), (v[0],))
+    same(value, 3 * x[0] * x[0])
+    same(tangent, 6 * x[0] * v[0])
+
+
 def test_random_numbers_inside_vmap():
     with pytest.raises(RuntimeError, match="randomness error mode"):
         vmap(lambda u: u + torch.rand(3))(X)

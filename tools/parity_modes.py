@@ -20,6 +20,7 @@ from parity_operators import (
     call,
     compare_gradients,
     normalized,
+    options,
     ours,
     sample_text,
     samples_of,
@@ -69,13 +70,23 @@ class Case:
         return (self.sample.input, *self.sample.args), self.sample.kwargs
 
     def theirs(self, process: Any, chosen: Callable) -> Callable:
-        """torch's call of the chosen tensors; `process` is applied to the result."""
-        return functools.partial(run, self.info.op, process, self.their_args, chosen)
+        """torch's call of the chosen tensors.
+
+        With a `process`, the one torch differentiates: applied to the result, and arguments made
+        symmetric, triangular ... as the operator demands of them.
+        """
+        f = self.info.op
+        if process is not None:
+            f = functools.partial(self.info.gradcheck_wrapper, f)
+        return functools.partial(run, f, process, self.their_args, chosen)
 
     def ours(self, process: Any, chosen: Callable) -> Callable:
         """chainrule's call of the chosen tensors."""
-        process = process and function_of(process)
-        return functools.partial(run, ours(self.info), process, to_ours(self.their_args), chosen)
+        f = ours(self.info)
+        if process is not None:
+            f = functools.partial(function_of(self.info.gradcheck_wrapper), f)
+            process = function_of(process)
+        return functools.partial(run, f, process, to_ours(self.their_args), chosen)
 
 
 def run(f: Callable, process: Callable | None, args: tuple, chosen: Callable, *given: Any) -> list:
@@ -155,6 +166,9 @@ def pushed(f: Callable, xs: list, vs: list) -> list:
 def pushed_back_by_torch(f: Callable, count: int, both: list, directions: list) -> list:
     """The tangents of the gradients of f's weighted results: `both` holds `count` inputs and then
     the weights, `directions` a tangent for each.
+
+    The gradients are asked for with create_graph: without, torch's rules of det, solve, cumprod ...
+    use numbers that they saved without a tangent.
     """
     with forward_ad.dual_level():
         duals = [
@@ -164,7 +178,7 @@ def pushed_back_by_torch(f: Callable, count: int, both: list, directions: list) 
         outs = smooth(f(*duals[:count]))
         pairs = [(o, u) for o, u in zip(outs, duals[count:], strict=True) if o.requires_grad]
         grads = torch.autograd.grad(
-            [o for o, _ in pairs], duals[:count], [u for _, u in pairs], allow_unused=True
+            [o for o, _ in pairs], duals[:count], [u for _, u in pairs], **options(True)
         )
         return [None if g is None else forward_ad.unpack_dual(g).tangent for g in grads]
 

@@ -68,6 +68,8 @@ class DualArray(Duck):
         return f"{value[:-1]},\n       tangent={show(tangent)})"
 
     def settle(self) -> None:
+        if isinstance(self.value, np.generic):
+            self.value = np.array(self.value)
         tangent = np.broadcast_to(self.tangent, self.shape)  # it may be another tensor's as well
         lies = memory(self.value)
         self.tangent = tangent.copy() if isinstance(tangent, Duck) else _laid_out(tangent, lies)
