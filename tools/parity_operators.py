@@ -262,7 +262,7 @@ class Pair:
     def differentiate(
         self, outcome: Outcome, where: str, kind: str, leaves: list, outs: list
     ) -> None:
-        """Gradients of weighted outputs; in double precision, of these in the inputs and weights."""
+        """Gradients of weighted outputs; in double precision, of these again (by weights too)."""
         first = kind == "gradient"
         create = first and self.dtype in ("float64", "complex128")
         generator = torch.Generator().manual_seed(0 if first else 1)

@@ -174,7 +174,7 @@ def _elementwise(name: str) -> Callable:
     if f in CONSTANT:
         return lambda level, *args: f(*[split(a, level)[0] for a in args])
     if o is not None and hasattr(f, "op") and not (o.rules and o.plain):
-        return lambda level, *args: DualArray.fallback(f, primitive_rule(o.entry), args)
+        return lambda level, *args: DualArray.fallback(f, primitive_rule(o.entry), args, o.extra)
     if o is None or not o.rules or not o.plain:
         raise NoRule(f"forward mode has no rule for {name!r}")
 
