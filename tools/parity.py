@@ -3,10 +3,10 @@
 python tools/parity.py [--limit N] [--write docs/parity.md] [name ...]
 
 For every entry and dtype, torch's sample inputs are given to both: results (values, dtypes,
-shapes), gradients, second gradients, results for inputs with gaps in memory, the method, in-place
-and operator forms, and the class of the errors for bad input. Entries that differ need a reason in
-tools/parity_reasons.txt; names that programs use most are listed in tools/required_names.txt and
-must exist. Otherwise the exit code is 1.
+shapes), gradients, second gradients, forward mode, forward over reverse, vmap, results for inputs
+with gaps in memory, the method, in-place and operator forms, and the class of the errors for bad
+input. Entries that differ need a reason in tools/parity_reasons.txt; names that programs use most
+are listed in tools/required_names.txt and must exist. Otherwise the exit code is 1.
 """
 
 from __future__ import annotations
