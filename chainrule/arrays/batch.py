@@ -151,6 +151,12 @@ def _stacked(results: list, level: int, size: int) -> Any:
     if not isinstance(first, (np.ndarray, np.generic, Duck)):
         return first
     rows = [np.asarray(r) if isinstance(r, np.generic) else r for r in results]
+    other = next((i for i, r in enumerate(rows) if r.shape != first.shape), None)
+    if other is not None:
+        raise RuntimeError(
+            f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0"
+            f" and {list(rows[other].shape)} at entry {other}"
+        )
     return BatchArray(np.concatenate([r[None] for r in rows])[:size], level)
 
 

@@ -71,6 +71,8 @@ class DualArray(Duck):
         return f"{value[:-1]},\n       tangent={show(tangent)})"
 
     def settle(self) -> None:
+        if isinstance(self.value, np.generic):
+            self.value = np.array(self.value)
         tangent = np.broadcast_to(self.tangent, self.shape)  # it may be another tensor's as well
         lies = memory(self.value)
         self.tangent = tangent.copy() if isinstance(tangent, Duck) else _laid_out(tangent, lies)
@@ -180,7 +182,7 @@ def _elementwise(name: str) -> Callable:
     if f in CONSTANT:
         return lambda level, *args: f(*[split(a, level)[0] for a in args])
     if o is not None and hasattr(f, "op") and not (o.rules and o.plain):
-        return lambda level, *args: DualArray.fallback(f, primitive_rule(o.entry), args)
+        return lambda level, *args: DualArray.fallback(f, primitive_rule(o.entry), args, o.extra)
     if o is None or not o.rules or not o.plain:
         raise NoRule(f"forward mode has no rule for {name!r}")
 
