@@ -227,8 +227,11 @@ def _restride(level: int, x: Any, shape: tuple, strides: tuple) -> Any:
 def _reduction(ufunc: Any) -> Callable:
     def rule(level: int, x: Any, axis: Any = 0, out: None = None, **kwargs: Any) -> Any:
         axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-        shifted = tuple(a % x.ndim + 1 for a in axes) if x.ndim else ()
-        return BatchArray(ufunc.reduce(x.array, axis=shifted, **kwargs), level)
+        shifted = tuple([a % x.ndim + 1 for a in axes]) if x.ndim else ()
+        a = x.array
+        if type(a) is np.ndarray and shifted == (1,) and a.ndim == 2 and a.shape[1] * 4 < len(a):
+            a = a.T.copy().T  # many short rows take longer than few long columns
+        return BatchArray(ufunc.reduce(a, axis=shifted, **kwargs), level)
 
     return rule
 
@@ -236,7 +239,7 @@ def _reduction(ufunc: Any) -> Callable:
 def _sum(
     level: int, x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False
 ) -> Any:
-    """Sums over axes; of many short columns as one product with a row of ones, which is several
+    """Sums over axes; of many short columns or rows as one product with ones, which is several
     times faster.
     """
     a = x.array
@@ -244,16 +247,18 @@ def _sum(
     axes = range(n) if axis is None else (axis,) if isinstance(axis, int) else axis
     shifted = tuple([i % n + 1 for i in axes]) if n else ()
     if (
-        n == 2
-        and shifted == (1,)
+        shifted == (1,)
         and type(a) is np.ndarray
         and a.dtype in FLOATS
         and dtype in (None, a.dtype)
         and a.flags.c_contiguous
-        and a.size > 4096
     ):
-        total = np.ones((1, a.shape[1]), a.dtype) @ a
-        return BatchArray(total if keepdims else total[:, 0], level)
+        if n == 2 and a.size > 4096:
+            total = np.ones((1, a.shape[1]), a.dtype) @ a
+            return BatchArray(total if keepdims else total[:, 0], level)
+        if n == 1 and a.size > 1024 and a.shape[1] <= 64:
+            total = a @ np.ones((a.shape[1], 1), a.dtype)
+            return BatchArray(total if keepdims else total[:, 0], level)
     return BatchArray(np.add.reduce(a, axis=shifted, dtype=dtype, keepdims=keepdims), level)
 
 
