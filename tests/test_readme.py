@@ -7,4 +7,4 @@ from pathlib import Path
 def test_the_examples_print_what_readme_says():
     readme = Path(__file__).parent.parent / "README.md"
     failed, tried = doctest.testfile(str(readme), module_relative=False)
-    assert tried >= 12 and failed == 0
+    assert tried >= 18 and failed == 0

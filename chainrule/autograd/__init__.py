@@ -19,4 +19,5 @@ from .modes import no_grad as no_grad
 from .modes import set_grad_enabled as set_grad_enabled
 from .reverse import backward as backward
 from .reverse import grad as grad
+from .rules import rule as rule
 from .transposition import by_transposition as by_transposition

@@ -493,6 +493,8 @@ def _wanted(rule: Callable | None) -> tuple:
     """The names a rule asks for after g."""
     if rule is None:
         return ()
+    if hasattr(rule, "wanted"):
+        return rule.wanted
     code = rule.__code__
     return code.co_varnames[1 : code.co_argcount]
 
