@@ -19,6 +19,7 @@ import numpy as np
 
 from . import devices, display, dtypes, errors
 from .arrays.duck import Duck
+from .arrays.levels import of_this_level
 from .autograd import reverse
 from .cuts import cut
 from .ops import define
@@ -371,7 +372,7 @@ class Tensor(metaclass=_TensorMeta):
             if t is not None:
                 t._grad = g.clone() if t._grad is None else t._grad + g
 
-        _hooks_of(self).setdefault(float("inf"), keep)
+        _hooks_of(self).setdefault(float("inf"), of_this_level(keep))
 
     @property
     def retains_grad(self) -> bool:
@@ -384,7 +385,7 @@ class Tensor(metaclass=_TensorMeta):
         """
         if self._history() is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        return RemovableHandle(_hooks_of(self), hook)
+        return RemovableHandle(_hooks_of(self), of_this_level(hook))
 
     def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(tensor)` after `.grad` of this leaf has been accumulated."""

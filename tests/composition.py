@@ -4,7 +4,8 @@ Every program computes f(x) = x^2 sin(Ax) on vectors of three, each in its own w
 give for it is known without any of them: a formula in NumPy. Two numbers in the formula say what
 the feature does to derivatives that go through s = Ax: they are multiplied by `back` each time they
 are sent backward and by `ahead` each time they are pushed forward (a hook that doubles gradients
-has back = 2; under no_grad nothing goes back).
+has back = 2; under no_grad nothing goes back). The gradient of a gradient by nested transformations
+is a third case, `again`: the outer one sees the operations of the inner one's hooks, not the hooks.
 
 Nothing here belongs to one library: programs and modes are given the module to use, so
 `tools/composition.py --torch` runs the same table on torch.
@@ -40,6 +41,7 @@ class Formula:
 
     back: float = 1.0
     ahead: float = 1.0
+    again: float = 1.0
 
     def value(self, x: np.ndarray) -> np.ndarray:
         """f(x); also of a batch of x."""
@@ -94,6 +96,7 @@ class Mode:
 
     ways: dict[str, Callable]  # (torch, f, data) -> figures
     expected: Callable  # (formula, data) -> figures
+    nested: tuple[str, ...] = ()  # ways that send gradients back by two transformations
     backward: bool = True  # whether gradients are sent backward
 
 
@@ -149,11 +152,23 @@ def by_grad_of_grad(torch: Any, f: Callable, d: Data) -> list:
     return [g(d.x), torch.func.grad(weighted(g, d.v))(d.x)]
 
 
+def by_backward_of_grad(torch: Any, f: Callable, d: Data) -> list:
+    x = leaf(d.x)
+    g = torch.func.grad(weighted(f, d.w))(x)
+    g.backward(d.v)
+    return [g.detach(), x.grad]
+
+
 def by_dual_tensors(torch: Any, f: Callable, d: Data) -> list:
     forward = torch.autograd.forward_ad
     with forward.dual_level():
         out = forward.unpack_dual(f(forward.make_dual(d.x, d.v)))
         return [out.primal, out.tangent]
+
+
+def by_linearize(torch: Any, f: Callable, d: Data) -> list:
+    y, push = torch.func.linearize(f, d.x)
+    return [y, push(d.v)]
 
 
 def by_jvp(torch: Any, f: Callable, d: Data) -> list:
@@ -220,7 +235,8 @@ def by_jacrev(torch: Any, f: Callable, d: Data) -> list:
 
 def by_batched_grads(torch: Any, f: Callable, d: Data) -> list:
     x, rows = leaf(d.x), torch.eye(3, dtype=d.x.dtype)
-    return list(torch.autograd.grad(f(x), x, rows, is_grads_batched=True))
+    (found,) = torch.autograd.grad(f(x), x, rows, is_grads_batched=True)
+    return [found.conj()]  # the rows of a complex Jacobian come conjugated
 
 
 def by_jacobian(torch: Any, f: Callable, d: Data) -> list:
@@ -251,14 +267,14 @@ def all_seconds(formula: Formula, d: Data) -> list:
     return [np.stack([formula.second(d.x, e, formula.ahead) for e in np.eye(3)])]
 
 
-def twice_back(o: Formula, d: Data) -> list:
-    second = o.second(d.x, d.w.conj(), o.back)
+def twice_back(o: Formula, d: Data, again: float | None = None) -> list:
+    second = o.second(d.x, d.w.conj(), o.back if again is None else again)
     return [o.pulled(d.x, d.w), (second.T @ d.v).conj()]
 
 
 def forward_over_reverse(o: Formula, d: Data) -> list:
     second = o.second(d.x, d.w.conj(), o.ahead)
-    return [o.pulled(d.x, d.w), (second @ d.v.conj().conj()).conj()]
+    return [o.pulled(d.x, d.w), (second @ d.v).conj()]
 
 
 def reverse_over_forward(o: Formula, d: Data) -> list:
@@ -267,7 +283,7 @@ def reverse_over_forward(o: Formula, d: Data) -> list:
 
 
 MODES: dict[str, Mode] = {
-    "reverse": Mode(
+    "reverse": Mode(  # the way of torch's own tape first
         {"backward": by_backward, "autograd.grad": by_autograd_grad, "func.vjp": by_vjp},
         lambda o, d: [o.value(d.x), o.pulled(d.x, d.w)],
     ),
@@ -276,11 +292,13 @@ MODES: dict[str, Mode] = {
             "autograd.grad twice": by_two_grads,
             "backward of a gradient": by_backward_twice,
             "func.grad of func.grad": by_grad_of_grad,
+            "backward of func.grad": by_backward_of_grad,
         },
         twice_back,
+        nested=("func.grad of func.grad", "backward of func.grad"),
     ),
     "forward": Mode(
-        {"forward_ad": by_dual_tensors, "func.jvp": by_jvp},
+        {"forward_ad": by_dual_tensors, "func.jvp": by_jvp, "func.linearize": by_linearize},
         lambda o, d: [o.value(d.x), o.pushed(d.x, d.v)],
         backward=False,
     ),
@@ -510,12 +528,27 @@ def complex_inside(torch: Any, note: Callable) -> Callable:
 
 
 def custom_rule(torch: Any, note: Callable) -> Callable:
-    scaled_sine = RULES["scaled sine"](torch, note)
+    def pulled(g: Any, x: Any, s: Any) -> tuple:
+        note()
+        return g * np.sin(s), g * x * np.cos(s)
+
+    @torch.autograd.rule(vjp=pulled)
+    def scaled_sine(x, s, /):
+        return x * np.sin(s)
+
     return lambda x: x * scaled_sine(x, matrix(torch, x) @ x)
 
 
-RULES: dict[str, Callable] = {}
-TWICE, CUT = Formula(back=2.0), Formula(back=0.0)
+def formula_alone(torch: Any, note: Callable) -> Callable:
+    @torch.autograd.rule
+    def scaled_sine(x, s, /):
+        return x * np.sin(s)
+
+    return lambda x: x * scaled_sine(x, matrix(torch, x) @ x)
+
+
+TWICE, CUT = Formula(back=2.0), Formula(back=0.0, again=0.0)
+APART = Formula(back=0.0, ahead=0.0, again=0.0)
 
 PROGRAMS: dict[str, Program] = {
     "plain": Program("nothing but operators", plain),
@@ -533,10 +566,12 @@ PROGRAMS: dict[str, Program] = {
     "custom backward": Program(
         "autograd.Function with forward(ctx) and backward alone", custom_backward, notes=True
     ),
+    "custom rule": Program("autograd.rule: a formula and its vjp", custom_rule, notes=True),
+    "formula": Program("autograd.rule: a formula alone", formula_alone),
     "in-place": Program("operators that overwrite intermediate values", in_place),
     "views": Program("views, and writing through them", views),
     "no_grad": Program("a region that records nothing", no_grad, CUT),
-    "detach": Program("a value cut off from everything", detached, Formula(0.0, 0.0)),
+    "detach": Program("a value cut off from everything", detached, APART),
     "saved-tensor hooks": Program(
         "saved_tensors_hooks that pack and unpack", saved_tensor_hooks, notes=True
     ),
@@ -575,6 +610,15 @@ def figures(torch: Any, mode: str, program: str, way: str) -> list[np.ndarray]:
     return [np.asarray(t.detach().resolve_conj().numpy()) for t in found]
 
 
+def known(mode: str, program: str, way: str) -> list[np.ndarray]:
+    """What the formula says one way through a cell must give."""
+    column, row = PROGRAMS[program], MODES[mode]
+    data = arrays(column.is_complex)
+    if way in row.nested:
+        return twice_back(column.formula, data, column.formula.again)
+    return row.expected(column.formula, data)
+
+
 def complaint(torch: Any, mode: str, program: str, way: str) -> str | None:
     """What is wrong with one way through a cell, or None."""
     column = PROGRAMS[program]
@@ -588,7 +632,7 @@ def complaint(torch: Any, mode: str, program: str, way: str) -> str | None:
         return f"raised {type(e).__name__}: {e}"
     if refused:
         return "torch forbids this, and here it gives figures"
-    expected = MODES[mode].expected(column.formula, arrays(column.is_complex))
+    expected = known(mode, program, way)
     for g, e in zip(got, expected, strict=True):
         if g.shape != e.shape or not np.allclose(g, e, rtol=1e-10, atol=1e-12):
             return f"gives {g.tolist()}, and the formula {e.tolist()}"

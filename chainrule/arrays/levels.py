@@ -7,8 +7,10 @@ built inside a transformation can still be differentiated after it has ended.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
+from collections.abc import Callable
 from typing import Any
 
 _numbers = itertools.count(1).__next__
@@ -43,11 +45,37 @@ class Transform(Level):
     transforms = True
 
 
+class Gradient(Transform):
+    """One call of grad or vjp: what hooks that are registered inside belong to."""
+
+
 class _Stack(threading.local):
     """The transformations that run in this thread, the outermost first."""
 
     def __init__(self) -> None:
         self.levels: list[Level] = []
+        self.passing: int | None = None  # whose backward pass runs, if it is a `Gradient`'s
 
 
 stack = _Stack()
+
+
+def of_this_level(hook: Callable) -> Callable:
+    """A hook on gradients, called in backward passes of the grad or vjp that runs now only: those
+    of the transformations around it see the operations of the hook, not the hook.
+    """
+    level = _gradient()
+    if not level:
+        return hook
+
+    @functools.wraps(hook)
+    def called_at_its_level(*grads: Any) -> Any:
+        passing = _gradient() if stack.passing is None else stack.passing
+        return hook(*grads) if passing == level else None
+
+    return called_at_its_level
+
+
+def _gradient() -> int:
+    """The number of the innermost grad or vjp that runs in this thread; 0 if there is none."""
+    return next((v.number for v in reversed(stack.levels) if isinstance(v, Gradient)), 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.levels import Transform
+from ..arrays.levels import Gradient, stack
 from ..autograd.modes import enable_grad
 from ..autograd.reverse import grad as tape_grad
 from ..autograd.reverse import zeros_like
@@ -31,13 +31,13 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
     def both(*args: Any, **kwargs: Any) -> Any:
         with enable_grad():
             variables, given = _variables(args, argnums)
-            with Transform():
+            with Gradient() as level:
                 out = func(*given, **kwargs)
             if has_aux:
                 out, aux = parts_of(out, head)
             _check_scalar(out, head)
             outer = has_history([out], variables)
-            found = iter(_gradients([out], None, variables, outer, retain=outer))
+            found = iter(_gradients([out], None, variables, outer, outer, level.number))
             grads = mapped(lambda _: next(found), chosen(args, argnums))
         value = out if outer else cut(out)
         return (grads, (value, _settled(aux, outer))) if has_aux else (grads, value)
@@ -66,7 +66,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     head = "vjp(f, *primals): "
     with enable_grad():
         variables, given = _variables(primals, tuple(range(len(primals))))
-        with Transform():
+        with Gradient() as level:
             out = func(*given)
         if has_aux:
             out, aux = parts_of(out, head)
@@ -85,7 +85,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         weights = leaves(given)
         create = outer or any(w.requires_grad for w in weights)
         with enable_grad():
-            found = iter(_gradients(outs, weights, variables, create, retain=True))
+            found = iter(_gradients(outs, weights, variables, create, True, level.number))
         grads = tuple(mapped(lambda _: next(found), p) for p in primals)
         return grads if len(grads) != 1 else (grads[0],)
 
@@ -224,24 +224,30 @@ def _variable(t: Any) -> Any:
 
 
 def _gradients(
-    outs: list, weights: list | None, variables: list, create: bool, retain: bool
+    outs: list, weights: list | None, variables: list, create: bool, retain: bool, level: int
 ) -> list:
-    """The gradients in the variables, zeros where there is no dependence."""
+    """The gradients in the variables, zeros where there is no dependence, by a backward pass of the
+    transformation of that level.
+    """
     pairs = [
         (o, None if weights is None else weights[i]) for i, o in enumerate(outs) if o.requires_grad
     ]
     if not pairs:
         return [zeros_like(v) for v in variables]
-    return list(
-        tape_grad(
-            [o for o, _ in pairs],
-            variables,
-            [w for _, w in pairs],
-            retain_graph=retain,
-            create_graph=create,
-            materialize_grads=True,
+    around, stack.passing = stack.passing, level
+    try:
+        return list(
+            tape_grad(
+                [o for o, _ in pairs],
+                variables,
+                [w for _, w in pairs],
+                retain_graph=retain,
+                create_graph=create,
+                materialize_grads=True,
+            )
         )
-    )
+    finally:
+        stack.passing = around
 
 
 def cut(t: Any) -> Any:
