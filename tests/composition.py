@@ -585,17 +585,49 @@ PROGRAMS: dict[str, Program] = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """The error of a cell that torch forbids: its class, and a pattern for its leading words.
-
-    `ways` names those ways of the mode that are refused; the others give the figures.
-    """
+    """An error: its class, and a pattern for its leading words."""
 
     error: type[Exception]
     words: str
-    ways: tuple[str, ...] = ()
 
 
-FORBIDDEN: dict[tuple[str, str], Refusal] = {}
+NEEDS_CONTEXT = Refusal(
+    RuntimeError, r"In order to use an autograd.Function with functorch transforms \(vmap, grad,"
+)
+NEEDS_BACKWARD = Refusal(
+    RuntimeError, "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad()"
+)
+NEEDS_JVP = Refusal(
+    NotImplementedError, "You must implement the jvp function for custom autograd.Function to use"
+)
+REENTRANT: dict[str, Refusal] = {
+    **dict.fromkeys(("autograd.grad", "autograd.grad twice"), NEEDS_BACKWARD),
+    **dict.fromkeys(("backward of a gradient", "is_grads_batched"), NEEDS_BACKWARD),
+    **dict.fromkeys(("functional.jacobian",), NEEDS_BACKWARD),
+    **dict.fromkeys(("func.vjp", "func.grad of func.grad", "backward of func.grad"), NEEDS_CONTEXT),
+    **dict.fromkeys(("func.jvp", "func.linearize", "func.jvp of func.grad"), NEEDS_CONTEXT),
+    **dict.fromkeys(("func.grad of func.jvp", "backward through func.jvp"), NEEDS_CONTEXT),
+    **dict.fromkeys(("vmap of func.grad", "func.jacrev", "func.jacfwd"), NEEDS_CONTEXT),
+    **dict.fromkeys(("func.hessian", "func.hessian of each output"), NEEDS_CONTEXT),
+    **dict.fromkeys(("forward_ad", "autograd.grad of dual"), NEEDS_JVP),
+    **dict.fromkeys(("autograd.grad of a tangent", "functional.jacobian, forward"), NEEDS_JVP),
+}
+COMPLEX_INPUTS: dict[str, Refusal] = {
+    "func.jacrev": Refusal(RuntimeError, "jacrev: Expected all inputs to be real but received"),
+    "func.jacfwd": Refusal(RuntimeError, "jacfwd: Expected all inputs to be real but received"),
+    "func.hessian": Refusal(RuntimeError, "jacfwd: Expected all inputs to be real but received"),
+    "func.hessian of each output": Refusal(
+        RuntimeError, "jacfwd: Expected all inputs to be real but received"
+    ),
+    "functional.jacobian": Refusal(
+        RuntimeError, "grad can be implicitly created only for real scalar outputs but got"
+    ),
+}
+# What torch refuses, by program and way, and here is refused in the same words.
+FORBIDDEN: dict[str, dict[str, Refusal]] = {
+    "checkpoint, reentrant": REENTRANT,
+    "complex inputs": COMPLEX_INPUTS,
+}
 
 
 def figures(torch: Any, mode: str, program: str, way: str) -> list[np.ndarray]:
@@ -621,16 +653,14 @@ def known(mode: str, program: str, way: str) -> list[np.ndarray]:
 
 def complaint(torch: Any, mode: str, program: str, way: str) -> str | None:
     """What is wrong with one way through a cell, or None."""
-    column = PROGRAMS[program]
-    refusal = FORBIDDEN.get((mode, program))
-    refused = refusal is not None and way in (refusal.ways or MODES[mode].ways)
+    refusal = FORBIDDEN.get(program, {}).get(way)
     try:
         got = figures(torch, mode, program, way)
     except Exception as e:
-        if refusal is not None and refused and isinstance(e, refusal.error):
-            return None if re.match(refusal.words, str(e)) else f"other words: {e}"
+        if refusal is not None and isinstance(e, refusal.error) and re.match(refusal.words, str(e)):
+            return None
         return f"raised {type(e).__name__}: {e}"
-    if refused:
+    if refusal is not None:
         return "torch forbids this, and here it gives figures"
     expected = known(mode, program, way)
     for g, e in zip(got, expected, strict=True):

@@ -49,6 +49,12 @@ class Gradient(Transform):
     """One call of grad or vjp: what hooks that are registered inside belong to."""
 
 
+class Linear(Gradient):
+    """One call of linearize, which records what forward mode would carry: also under no_grad, and
+    nothing of hooks on gradients.
+    """
+
+
 class _Stack(threading.local):
     """The transformations that run in this thread, the outermost first."""
 
@@ -64,18 +70,27 @@ def of_this_level(hook: Callable) -> Callable:
     """A hook on gradients, called in backward passes of the grad or vjp that runs now only: those
     of the transformations around it see the operations of the hook, not the hook.
     """
-    level = _gradient()
-    if not level:
+    around = _gradient()
+    if around is None:
         return hook
+    level = 0 if isinstance(around, Linear) else around.number
 
     @functools.wraps(hook)
     def called_at_its_level(*grads: Any) -> Any:
-        passing = _gradient() if stack.passing is None else stack.passing
+        passing = stack.passing
+        if passing is None:
+            running = _gradient()
+            passing = None if running is None else running.number
         return hook(*grads) if passing == level else None
 
     return called_at_its_level
 
 
-def _gradient() -> int:
-    """The number of the innermost grad or vjp that runs in this thread; 0 if there is none."""
-    return next((v.number for v in reversed(stack.levels) if isinstance(v, Gradient)), 0)
+def linearizing() -> bool:
+    """Whether what runs now in this thread is recorded for linearize."""
+    return bool(stack.levels) and isinstance(_gradient(), Linear)
+
+
+def _gradient() -> Gradient | None:
+    """The innermost grad or vjp that runs in this thread."""
+    return next((v for v in reversed(stack.levels) if isinstance(v, Gradient)), None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.levels import Gradient, stack
+from ..arrays.levels import Gradient, Linear, stack
 from ..autograd.modes import enable_grad
 from ..autograd.reverse import grad as tape_grad
 from ..autograd.reverse import zeros_like
@@ -63,10 +63,20 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """(func(*primals), pullback[, aux]): `pullback(*cotangents)` is the tuple of the products of
     the cotangents, structured as the outputs, with the Jacobian in each primal.
     """
+    return _pulled(func, primals, has_aux, Gradient())
+
+
+def recorded(func: Callable, primals: tuple) -> tuple:
+    """(func(*primals), pullback) for linearize: the transposed Jacobian that forward mode has."""
+    return _pulled(func, primals, False, Linear())
+
+
+def _pulled(func: Callable, primals: tuple, has_aux: bool, level: Gradient) -> tuple:
+    """What `vjp` returns, by a transformation of that level."""
     head = "vjp(f, *primals): "
     with enable_grad():
         variables, given = _variables(primals, tuple(range(len(primals))))
-        with Gradient() as level:
+        with level:
             out = func(*given)
         if has_aux:
             out, aux = parts_of(out, head)

@@ -13,7 +13,7 @@ from ..autograd.reverse import zeros_like
 from ..ops import define
 from .arguments import chosen, parts_of, replaced
 from .batching import vmap
-from .pullback import basis, cut, refuse_complex
+from .pullback import basis, cut, recorded, refuse_complex, vjp
 from .trees import leaves, mapped, rebuild, shape_of
 
 HEAD = "jvp(f, primals, tangents)"
@@ -119,9 +119,7 @@ def linearize(func: Callable, *primals: Any) -> tuple:
     """(func(*primals), its derivative there as a linear function of tangents), for many tangents at
     one point: the function is evaluated once, the linear map replays the tape.
     """
-    from .pullback import vjp
-
-    out, pullback = vjp(func, *primals)
+    out, pullback = recorded(func, primals)
     zeros = mapped(lambda t: zeros_like(t), out)
 
     def pushed(*tangents: Any) -> Any:

@@ -395,6 +395,16 @@ def detach_variable(inputs: tuple) -> tuple:
     )
 
 
+INSTEAD = (
+    " (checkpoint with use_reentrant=True has none; with use_reentrant=False it works in every"
+    " mode.)"
+)
+NO_TRANSFORMS = (
+    "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...),"
+    f" it must override the setup_context staticmethod.{INSTEAD}"
+)
+
+
 class CheckpointFunction(Function):
     """A function run without recording; its backward runs it again and goes back through it."""
 
@@ -411,6 +421,8 @@ class CheckpointFunction(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         """Run the function again, recorded, and send the gradients back through that."""
+        if stack.passing is not None:
+            raise RuntimeError(NO_TRANSFORMS)
         if not is_checkpoint_valid():
             raise RuntimeError(
                 "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or"
@@ -434,6 +446,16 @@ class CheckpointFunction(Function):
             )
         run_backward([out for out, _ in found], [g for _, g in found])
         return (None, None, *[x.grad if isinstance(x, Tensor) else None for x in inputs])
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        """Raise: what is not recorded cannot be pushed forward."""
+        if any(level.transforms for level in stack.levels):
+            raise RuntimeError(NO_TRANSFORMS)
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with"
+            f" forward mode AD.{INSTEAD}"
+        )
 
 
 # -- for users -------------------------------------------------------------------------------------
