@@ -605,11 +605,11 @@ REENTRANT: dict[str, Refusal] = {
     **dict.fromkeys(("backward of a gradient", "is_grads_batched"), NEEDS_BACKWARD),
     **dict.fromkeys(("functional.jacobian",), NEEDS_BACKWARD),
     **dict.fromkeys(("func.vjp", "func.grad of func.grad", "backward of func.grad"), NEEDS_CONTEXT),
-    **dict.fromkeys(("func.jvp", "func.linearize", "func.jvp of func.grad"), NEEDS_CONTEXT),
+    **dict.fromkeys(("func.jvp", "func.jvp of func.grad"), NEEDS_CONTEXT),
     **dict.fromkeys(("func.grad of func.jvp", "backward through func.jvp"), NEEDS_CONTEXT),
     **dict.fromkeys(("vmap of func.grad", "func.jacrev", "func.jacfwd"), NEEDS_CONTEXT),
     **dict.fromkeys(("func.hessian", "func.hessian of each output"), NEEDS_CONTEXT),
-    **dict.fromkeys(("forward_ad", "autograd.grad of dual"), NEEDS_JVP),
+    **dict.fromkeys(("forward_ad", "func.linearize", "autograd.grad of dual"), NEEDS_JVP),
     **dict.fromkeys(("autograd.grad of a tangent", "functional.jacobian, forward"), NEEDS_JVP),
 }
 COMPLEX_INPUTS: dict[str, Refusal] = {
@@ -628,6 +628,32 @@ FORBIDDEN: dict[str, dict[str, Refusal]] = {
     "checkpoint, reentrant": REENTRANT,
     "complex inputs": COMPLEX_INPUTS,
 }
+BY_GRADIENT = ("func.vjp", "func.grad of func.grad", "backward of func.grad", "func.jacrev")
+BY_GRADIENT += ("func.jvp of func.grad", "func.grad of func.jvp", "vmap of func.grad")
+BY_GRADIENT += ("func.hessian", "func.hessian of each output")
+UNSEEN = ("func.grad of func.jvp", "backward through func.jvp", "backward through vmap")
+BY_FORWARD = ("forward_ad", "func.jvp", "func.linearize", "func.jacfwd")
+BY_FORWARD += ("functional.jacobian, forward", "autograd.grad of dual")
+BY_FORWARD += ("autograd.grad of a tangent",)
+# The ways in which torch raises, leaves the feature out, or gives other figures; here they work.
+BEYOND: dict[str, tuple[str, ...]] = {
+    "hooks": UNSEEN,
+    "node hooks": UNSEEN,
+    "checkpoint": (*BY_GRADIENT, "backward through func.jvp", "backward through vmap"),
+    "checkpoint, reentrant": ("vmap", "vmap along dim 1", "backward through vmap"),
+    "custom backward": (
+        *BY_GRADIENT,
+        *BY_FORWARD,
+        "backward through func.jvp",
+        "backward through vmap",
+        "vmap",
+        "vmap along dim 1",
+    ),
+    "views": ("func.linearize",),
+    "saved-tensor hooks": BY_GRADIENT,
+    "complex": ("functional.jacobian, forward",),
+}
+OWN = ("custom rule", "formula")  # programs for what only this library has
 
 
 def figures(torch: Any, mode: str, program: str, way: str) -> list[np.ndarray]:

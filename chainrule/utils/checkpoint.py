@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from ..arrays.levels import RUNNING, stack
+from ..arrays.levels import RUNNING, linearizing, stack
 from ..autograd import saved
 from ..autograd.function import Function
 from ..autograd.graph import saved_tensors_hooks
@@ -404,6 +404,11 @@ NO_TRANSFORMS = (
     f" it must override the setup_context staticmethod.{INSTEAD}"
 )
 
+NO_JVP = (
+    "You must implement the jvp function for custom autograd.Function to use it with forward mode"
+    f" AD.{INSTEAD}"
+)
+
 
 class CheckpointFunction(Function):
     """A function run without recording; its backward runs it again and goes back through it."""
@@ -411,6 +416,8 @@ class CheckpointFunction(Function):
     @staticmethod
     def forward(ctx: Any, run_function: Callable, preserve_rng_state: bool, *args: Any) -> Any:
         """Run the function and keep its arguments."""
+        if linearizing():
+            raise NotImplementedError(NO_JVP)
         check_backward_validity(args)
         ctx.run_function = run_function
         ctx.others = [None if isinstance(a, Tensor) else a for a in args]
@@ -452,10 +459,7 @@ class CheckpointFunction(Function):
         """Raise: what is not recorded cannot be pushed forward."""
         if any(level.transforms for level in stack.levels):
             raise RuntimeError(NO_TRANSFORMS)
-        raise NotImplementedError(
-            "You must implement the jvp function for custom autograd.Function to use it with"
-            f" forward mode AD.{INSTEAD}"
-        )
+        raise NotImplementedError(NO_JVP)
 
 
 # -- for users -------------------------------------------------------------------------------------
