@@ -191,7 +191,7 @@ class Tensor(metaclass=_TensorMeta):
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return _address(define.storage_array(self)) if self._data.size else 0
+        return _address(_exposed(self)) if self._data.size else 0
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is float16, bfloat16, float32 or float64."""
@@ -429,7 +429,7 @@ class Tensor(metaclass=_TensorMeta):
                 " instead."
             )
         cut("numpy(force=True)", self)
-        return define.storage_array(self)
+        return _exposed(self)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
@@ -443,7 +443,7 @@ class Tensor(metaclass=_TensorMeta):
         """A DLPack capsule of the same memory."""
         if self.requires_grad:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-        return define.storage_array(self).__dlpack__(**kwargs)
+        return _exposed(self).__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple:
         return (1, 0)
@@ -617,6 +617,14 @@ class UntypedStorage:
         return self._array.nbytes
 
     size = __len__ = nbytes
+
+
+def _exposed(tensor: Tensor) -> np.ndarray:
+    """The array that a tensor lies in; raises RuntimeError where it stands for examples of a batch,
+    or for a value and its tangent.
+    """
+    array = define.storage_array(tensor)
+    return array.exposed() if isinstance(array, Duck) else array
 
 
 def _address(array: np.ndarray) -> int:

@@ -44,7 +44,20 @@ class BatchArray(Duck):
         inside = self.array
         return BatchArray(inside.constant(), self.level) if isinstance(inside, Duck) else self
 
+    def check(self) -> None:
+        """Raise if the vmap has ended, unless a backward pass goes through it."""
+        if self.level not in RUNNING and state.mode[0] is not operator.call:
+            raise RuntimeError(
+                "a tensor that stands for one example of a vmap was used after that vmap had"
+                " ended; return it from the function instead of keeping it"
+            )
+
+    def exposed(self) -> Any:
+        self.check()
+        return super().exposed()
+
     def __bool__(self) -> bool:
+        self.check()
         raise NoRule(
             "vmap: It looks like you're attempting to use a Tensor in some data-dependent control"
             " flow. We don't support that yet, please file an issue at"
@@ -53,6 +66,7 @@ class BatchArray(Duck):
         )
 
     def item(self) -> Any:
+        self.check()
         raise NoRule(
             "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over"
             " calling .item() on a Tensor, please try to rewrite what you're doing with other"
@@ -98,11 +112,8 @@ class BatchArray(Duck):
 
     def call(self, name: str, args: tuple, kwargs: dict) -> Any:
         level = self.level
-        if level not in RUNNING and state.mode[0] is not operator.call:
-            raise RuntimeError(
-                "a tensor that stands for one example of a vmap was used after that vmap had"
-                " ended; return it from the function instead of keeping it"
-            )
+        if level not in RUNNING:
+            self.check()
         rule = RULES.get(name)
         if rule is not None:
             return rule(level, *args, **kwargs)

@@ -19,7 +19,7 @@ from ..ops import define
 from ..tape import state
 from .duck import Duck, NoRule, memory
 from .grad import CONSTANT, primitive_rule
-from .levels import RUNNING
+from .levels import RUNNING, stack
 from .waist import waist
 
 TRANSPOSITION: list[Callable] = []  # autograd/transposition.py puts it here
@@ -59,6 +59,11 @@ class DualArray(Duck):
 
     def memory(self) -> Any:
         return memory(self.value)
+
+    def exposed(self) -> Any:
+        if any(v.number == self.level and v.transforms for v in stack.levels):
+            return super().exposed()
+        return self.value.exposed() if isinstance(self.value, Duck) else self.value
 
     def repr_with(self, show: Callable) -> str:
         value = show(self.value)

@@ -114,6 +114,14 @@ class Duck:
         """What needs the numbers themselves."""
         raise NoRule(f"{self.words} has no numbers, or memory, of its own that this could take")
 
+    def exposed(self) -> Any:
+        """The ndarray that a user may see through NumPy; raises RuntimeError if there is none."""
+        raise RuntimeError(
+            "Cannot access data pointer of Tensor that doesn't have storage:"
+            f" {self.words} has no memory of its own. Compute with tensors here, or take the"
+            " numbers of what the transformation returns."
+        )
+
     __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = refused
 
     base = flags = fill = nonzero = tobytes = take = put = sort = searchsorted = property(refused)
