@@ -479,6 +479,18 @@ def in_place(torch: Any, note: Callable) -> Callable:
     return f
 
 
+def buffers(torch: Any, note: Callable) -> Callable:
+    def f(x: Any) -> Any:
+        s, y = torch.zeros_like(x), torch.zeros_like(x)
+        s += matrix(torch, x) @ x
+        y[1:] = x[1:]  # a part, then through a view, then all of it
+        y[:1].add_(x[:1])
+        y *= x
+        return y.mul_(s.sin_())
+
+    return f
+
+
 def views(torch: Any, note: Callable) -> Callable:
     def f(x: Any) -> Any:
         both = torch.cat([x, matrix(torch, x) @ x]).view(2, 3)
@@ -569,6 +581,7 @@ PROGRAMS: dict[str, Program] = {
     "custom rule": Program("autograd.rule: a formula and its vjp", custom_rule, notes=True),
     "formula": Program("autograd.rule: a formula alone", formula_alone),
     "in-place": Program("operators that overwrite intermediate values", in_place),
+    "buffers": Program("zeros that are filled in place, by parts", buffers),
     "views": Program("views, and writing through them", views),
     "no_grad": Program("a region that records nothing", no_grad, CUT),
     "detach": Program("a value cut off from everything", detached, APART),

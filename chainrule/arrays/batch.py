@@ -18,7 +18,7 @@ import numpy as np
 
 from ..ops import define
 from ..tape import state
-from .duck import Duck, NoRule, memory
+from .duck import Duck, NoRule, memory, seen, zeros_for
 from .levels import RUNNING
 from .waist import waist
 
@@ -89,6 +89,15 @@ class BatchArray(Duck):
     def settle(self) -> None:
         if isinstance(self.array, Duck):
             self.array.settle()
+
+    def zeros(self, zeros: Any) -> Any:
+        examples = np.zeros((len(self.array), *zeros.shape), zeros.dtype)
+        return BatchArray(zeros_for(self.array, examples), self.level)
+
+    def seen(self, start: int, shape: Any, strides: Any) -> Any:
+        count = len(self.array)
+        size = math.prod(self.array.shape[1:])
+        return BatchArray(seen(self.array, start, (count, *shape), (size, *strides)), self.level)
 
     def lay(self, x: Any) -> None:
         raise RuntimeError(

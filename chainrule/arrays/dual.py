@@ -17,7 +17,7 @@ import numpy as np
 
 from ..ops import define
 from ..tape import state
-from .duck import Duck, NoRule, memory
+from .duck import Duck, NoRule, memory, seen, zeros_for
 from .grad import CONSTANT, primitive_rule
 from .levels import RUNNING, stack
 from .waist import waist
@@ -82,13 +82,23 @@ class DualArray(Duck):
 
     def lay(self, x: Any) -> None:
         base = x if x._base is None else x._base
+        place = None if base is x else define.geometry(define.storage_array(base), x._data)[2:]
+        if isinstance(self.value, Duck) and getattr(x._data, "level", 0) < self.value.level:
+            self.value.lay(x)
         data = define.storage_array(base)
-        zeros = np.zeros(data.shape, data.dtype)
-        if base is not x:
-            shape, strides, start = define.geometry(data, x._data)[2:]
-            tangent = define.seen_by(zeros.reshape(-1)[start:], shape, strides)
-            x._data = DualArray(x._data, tangent, self.level)
+        zeros = zeros_for(self.tangent, np.zeros(data.shape, data.dtype))
+        if place is not None:
+            shape, strides, start = place
+            x._data = DualArray(x._data, seen(zeros, start, shape, strides), self.level)
         base._data = DualArray(data, zeros, self.level)
+
+    def zeros(self, zeros: Any) -> Any:
+        tangent = zeros_for(self.tangent, np.zeros(zeros.shape, zeros.dtype))
+        return DualArray(zeros_for(self.value, zeros), tangent, self.level)
+
+    def seen(self, start: int, shape: Any, strides: Any) -> Any:
+        value = seen(self.value, start, shape, strides)
+        return DualArray(value, seen(self.tangent, start, shape, strides), self.level)
 
     @classmethod
     def fallback(cls, f: Callable, on_tensors: Callable, args: tuple, extra: bool = False) -> Any:

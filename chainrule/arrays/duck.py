@@ -92,6 +92,16 @@ class Duck:
         """
         raise NoRule(f"a {type(self).__name__} cannot be written into another array")
 
+    def zeros(self, zeros: Any) -> Any:
+        """The ndarray of zeros `zeros` as an array of this kind, into which such as this one can be
+        written.
+        """
+        raise NoRule(f"a {type(self).__name__} cannot be written into another array")
+
+    def seen(self, start: int, shape: Any, strides: Any) -> Any:
+        """This array's memory looked at from an offset on, with a shape and strides in elements."""
+        raise NoRule(f"a {type(self).__name__} has no memory of its own")
+
     def memory(self) -> Any:
         """An ndarray that lies in memory as one example, or value, of this array does."""
         raise NoRule(f"a {type(self).__name__} has no memory of its own")
@@ -236,6 +246,19 @@ def somewhere(condition: Any) -> bool:
     while isinstance(condition, Duck):
         condition = condition.parts()[0]
     return bool(np.logical_or.reduce(condition, axis=None))
+
+
+def zeros_for(written: Any, zeros: Any) -> Any:
+    """The ndarray `zeros`, or one of the kind of `written`, into which that can be written."""
+    return written.zeros(zeros) if isinstance(written, Duck) else zeros
+
+
+def seen(array: Any, start: int, shape: Any, strides: Any) -> Any:
+    """Memory looked at from an offset on, with a shape and strides (in elements)."""
+    if isinstance(array, Duck):
+        return array.seen(start, shape, strides)
+    steps = [s * array.itemsize for s in strides]
+    return np.lib.stride_tricks.as_strided(array.reshape(-1)[start:], shape, steps)
 
 
 def memory(a: Any) -> Any:

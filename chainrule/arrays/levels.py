@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 _numbers = itertools.count(1).__next__
@@ -45,7 +45,17 @@ class Transform(Level):
     transforms = True
 
 
-class Gradient(Transform):
+class Captor(Transform):
+    """One call of grad, vjp or jvp on `function`, whose tensor arguments are `given`."""
+
+    captured: dict | None = None  # the tensors that the function captured, once they are asked for
+
+    def __init__(self, function: Callable | None = None, given: Sequence = ()) -> None:
+        super().__init__()
+        self.function, self.given = function, given
+
+
+class Gradient(Captor):
     """One call of grad or vjp: what hooks that are registered inside belong to."""
 
 

@@ -31,7 +31,7 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
     def both(*args: Any, **kwargs: Any) -> Any:
         with enable_grad():
             variables, given = _variables(args, argnums)
-            with Gradient() as level:
+            with Gradient(func, leaves((given, kwargs))) as level:
                 out = func(*given, **kwargs)
             if has_aux:
                 out, aux = parts_of(out, head)
@@ -63,12 +63,12 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """(func(*primals), pullback[, aux]): `pullback(*cotangents)` is the tuple of the products of
     the cotangents, structured as the outputs, with the Jacobian in each primal.
     """
-    return _pulled(func, primals, has_aux, Gradient())
+    return _pulled(func, primals, has_aux, Gradient(func))
 
 
 def recorded(func: Callable, primals: tuple) -> tuple:
     """(func(*primals), pullback) for linearize: the transposed Jacobian that forward mode has."""
-    return _pulled(func, primals, False, Linear())
+    return _pulled(func, primals, False, Linear(func))
 
 
 def _pulled(func: Callable, primals: tuple, has_aux: bool, level: Gradient) -> tuple:
@@ -76,6 +76,7 @@ def _pulled(func: Callable, primals: tuple, has_aux: bool, level: Gradient) -> t
     head = "vjp(f, *primals): "
     with enable_grad():
         variables, given = _variables(primals, tuple(range(len(primals))))
+        level.given = leaves(given)
         with level:
             out = func(*given)
         if has_aux:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..arrays.boundary import tangent_part, value_part
-from ..arrays.levels import Transform
+from ..arrays.levels import Captor
 from ..autograd.forward_ad import dual, is_dual
 from ..autograd.reverse import zeros_like
 from ..ops import define
@@ -41,9 +41,10 @@ def jvp(
     flat, directions = leaves(primals), leaves(tangents)
     _check_tensors(flat, "primals")
     _check_tensors(directions, "tangents")
-    with Transform() as level:
+    with Captor(func) as level:
         number = level.number
         duals = [dual(p, t, number) for p, t in zip(flat, directions, strict=True)]
+        level.given = duals
         out = func(*rebuild(primals, iter(duals)))
         if has_aux:
             out, aux = parts_of(out, f"{HEAD}: ")

@@ -29,6 +29,8 @@ from numpy._core._exceptions import UFuncTypeError
 
 from .. import dtypes
 from ..arrays.duck import Duck, NoRule, highest, memory
+from ..arrays.levels import RUNNING
+from ..captures import refuse_captured
 from ..cuts import cut_by
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import LeafInPlaceError, bad_dim, not_a_tensor
@@ -1229,6 +1231,8 @@ def check_inplace(x: Any, others: Sequence = (), expanded: bool = False) -> None
     if not isinstance(x, Tensor):
         raise not_a_tensor("in-place operation", "self", 1, x)
     check_writable(x)
+    if RUNNING:
+        refuse_captured(x)
     if state.grad:
         base = x._base
         if base is None:
