@@ -186,7 +186,7 @@ USES: dict[str, Callable] = {
     "item": lambda t: t.sum().item(),
     "tolist": lambda t: t.tolist(),
     "numpy": lambda t: t.detach().numpy(),
-    "bool": lambda t: bool(t),
+    "bool": lambda t: bool(t.sum() > 0),
     "another vmap": lambda t: vmap(lambda u: u + t)(X),
     "write": lambda t: t.add_(1),
 }

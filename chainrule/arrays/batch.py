@@ -94,6 +94,12 @@ class BatchArray(Duck):
         examples = np.zeros((len(self.array), *zeros.shape), zeros.dtype)
         return BatchArray(zeros_for(self.array, examples), self.level)
 
+    def by_example(self, new: Any) -> Any:
+        examples = np.broadcast_to(new, (len(self.array), *new.shape)).copy()
+        if isinstance(self.array, Duck):
+            examples = self.array.by_example(examples)
+        return BatchArray(examples, self.level)
+
     def seen(self, start: int, shape: Any, strides: Any) -> Any:
         count = len(self.array)
         size = math.prod(self.array.shape[1:])

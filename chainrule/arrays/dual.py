@@ -96,6 +96,9 @@ class DualArray(Duck):
         tangent = zeros_for(self.tangent, np.zeros(zeros.shape, zeros.dtype))
         return DualArray(zeros_for(self.value, zeros), tangent, self.level)
 
+    def by_example(self, new: Any) -> Any:
+        return self.value.by_example(new) if isinstance(self.value, Duck) else new
+
     def seen(self, start: int, shape: Any, strides: Any) -> Any:
         value = seen(self.value, start, shape, strides)
         return DualArray(value, seen(self.tangent, start, shape, strides), self.level)

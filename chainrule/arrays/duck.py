@@ -98,6 +98,10 @@ class Duck:
         """
         raise NoRule(f"a {type(self).__name__} cannot be written into another array")
 
+    def by_example(self, new: Any) -> Any:
+        """The ndarray `new`; of a batch, one for each example, so that examples can be written."""
+        return new
+
     def seen(self, start: int, shape: Any, strides: Any) -> Any:
         """This array's memory looked at from an offset on, with a shape and strides in elements."""
         raise NoRule(f"a {type(self).__name__} has no memory of its own")
