@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import chainrule
+from tools import composition as page
 
 from . import composition
 from .composition import FORBIDDEN, MODES, PROGRAMS, Formula
@@ -43,3 +44,14 @@ def test_the_formula_is_the_derivative_of_its_value():
             (o.jacobian(x + e, 1).T @ w - o.jacobian(x - e, 1).T @ w) / (2 * h) for e in steps
         ]
         assert np.allclose(o.second(x, w, 1), np.stack(columns, 1), atol=1e-8)
+
+
+def test_the_page_is_up_to_date():
+    """The matrix of programs as it comes out now; of the operators, that each has its line."""
+    text = page.TARGET.read_text()
+    assert text.startswith(page.program_part())
+    listed = {line.split(" | ")[0][2:] for line in text.splitlines() if line.count(" | ") == 8}
+    names = {name for rows in page.families().values() for name in rows}
+    assert names <= listed
+    assert listed - names == {"operator", "operators", *page.WORST}
+    assert not [line for line in text.splitlines() if page.FAILS in line[2:].strip("* ")]

@@ -181,6 +181,44 @@ def test_buffers_that_become_dual():
     same(tangent, torch.stack([v[1], 2 * x[0] * v[0], 2 * x[1] * v[1]]))
 
 
+TOTAL = torch.zeros(3, dtype=torch.float64)
+
+
+def test_what_a_transform_captured_is_not_written():
+    total = torch.zeros(3, dtype=torch.float64)
+
+    def by_closure(u):
+        total.add_(u)
+        return u.sum()
+
+    def by_a_view(u):
+        total[1:].copy_(u[1:])
+        return u.sum()
+
+    def by_module(u):
+        TOTAL[0] = u[1]
+        return u.sum()
+
+    def innocent(u):
+        own = torch.zeros(3, dtype=torch.float64)
+        own.add_(u)
+        own[0] = u[1]
+        return own.sum()
+
+    for function in (by_closure, by_a_view, by_module):
+        for transform in (
+            lambda h: grad(h)(x),
+            lambda h: vjp(h, x),
+            lambda h: jvp(h, (x,), (v,)),
+            lambda h: vmap(grad(h))(X),
+        ):
+            with pytest.raises(RuntimeError, match="mutate a captured Tensor"):
+                transform(function)
+            assert not total.any() and not TOTAL.any() and total.grad_fn is None
+    same(grad(innocent)(x), torch.tensor([0.0, 2.0, 1.0], dtype=torch.float64))
+    same(vmap(lambda u: total.add_(1) * u)(X)[0], total * X[0])
+
+
 def test_random_numbers_inside_vmap():
     with pytest.raises(RuntimeError, match="randomness error mode"):
         vmap(lambda u: u + torch.rand(3))(X)

@@ -115,7 +115,9 @@ class BatchArray(Duck):
         )
 
     @classmethod
-    def fallback(cls, f: Callable, on_tensors: Callable, args: tuple, extra: bool = False) -> Any:
+    def fallback(
+        cls, f: Callable, on_tensors: Callable, args: tuple, extra: bool = False, op: Any = None
+    ) -> Any:
         """f on one example after the other."""
         level = max(a.level for a in _flat(args) if isinstance(a, BatchArray))
         size = batch_size(args, level)

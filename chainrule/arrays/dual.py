@@ -29,7 +29,7 @@ class DualArray(Duck):
     """`value` + epsilon * `tangent`; the tangent broadcasts to the value's shape."""
 
     __slots__ = ("adjoint", "level", "tangent", "value")
-    in_memory = True
+    in_memory = is_dual = True
     words = "a tensor in forward mode"
 
     def __init__(self, value: Any, tangent: Any, level: int, adjoint: bool = False) -> None:
@@ -104,9 +104,14 @@ class DualArray(Duck):
         return DualArray(value, seen(self.tangent, start, shape, strides), self.level)
 
     @classmethod
-    def fallback(cls, f: Callable, on_tensors: Callable, args: tuple, extra: bool = False) -> Any:
+    def fallback(
+        cls, f: Callable, on_tensors: Callable, args: tuple, extra: bool = False, op: Any = None
+    ) -> Any:
         """f on the values; the tangents by transposing the reverse mode twice."""
         level = max(a.level for a in _flat(args) if isinstance(a, DualArray))
+        if op is not None and op.rules and not _complex_among(args):
+            with np.errstate(all="ignore"):
+                return _by_elements(op)(level, *args, f=f)
         return TRANSPOSITION[0](level, f, on_tensors, args, extra)
 
     def __bool__(self) -> bool:
@@ -194,43 +199,63 @@ def _elementwise(name: str) -> Callable:
     if o is None or not o.rules or not o.plain:
         raise NoRule(f"forward mode has no rule for {name!r}")
 
-    known = {**{p: i for i, p in enumerate(o.params)}, "out": -1}
-    rules = [(r, [known[n] for n in names]) for r, names in zip(o.rules, o.names, strict=True)]
+    by_elements = _by_elements(o)
 
     def rule(level: int, *args: Any) -> Any:
+        if name in NOT_HOLOMORPHIC and _complex_among(args):
+            raise NoRule(f"{name} of complex numbers is no product with a derivative")
+        return by_elements(level, *args, f=f)
+
+    return rule
+
+
+@functools.cache
+def _by_elements(o: Any) -> Callable:
+    """Forward mode of an elementwise operator: its vjp rules, for they are their own transposes."""
+    known = {
+        **{p: i for i, p in enumerate(o.params)},
+        **{f"{p}_shape": p for p in o.params},
+        "out": -1,
+    }
+    rules = [(r, [known[n] for n in names]) for r, names in zip(o.rules, o.names, strict=True)]
+
+    def rule(level: int, *args: Any, f: Callable) -> Any:
         values, tangents = [], []
         for a in args:
             dual = type(a) is DualArray and a.level == level
             values.append(a.value if dual else a)
             tangents.append(a.tangent if dual else None)
         out = f(*values)
-        if (out.dtype.kind != "c" or name in NOT_HOLOMORPHIC) and any(
-            [t is not None and t.dtype.kind == "c" for t in tangents]
-        ):
-            raise NoRule(f"{name} of complex numbers is no product with a derivative")
+        if out.dtype.kind != "c" and _complex_among(args):
+            raise NoRule(f"{o.name} of complex numbers is no product with a derivative")
         values.append(out)
         total = None
         for (r, places), t in zip(rules, tangents, strict=False):
-            if t is not None:
-                part = r(t, *[values[i] for i in places])
+            if t is not None and r is not None:
+                part = r(t, *[_saved(values, o, p) for p in places])
                 total = part if total is None else total + part
         return out if total is None else DualArray(out, total, level)
 
     return rule
 
 
+def _saved(values: list, o: Any, place: Any) -> Any:
+    """What a rule asks for: a value by its place, or the shape of the tensor of a name."""
+    if isinstance(place, str):
+        return getattr(values[o.params.index(place)], "shape", ())
+    return values[place]
+
+
+def _complex_among(args: tuple) -> bool:
+    return any([isinstance(a, DualArray) and a.dtype.kind == "c" for a in args])
+
+
 NOT_HOLOMORPHIC = ("sgn", "sign")
+METHODS = ("reshape", "transpose", "astype", "copy", "real", "imag", "getitem", "restride")
 LINEAR: dict[str, Callable] = {
+    **{name: waist(name) for name in METHODS},
     "add.reduce": np.add.reduce,
     "add.accumulate": np.add.accumulate,
-    "reshape": lambda x, shape: x.reshape(shape),
-    "transpose": lambda x, axes: x.transpose(axes),
-    "astype": lambda x, dtype: x.astype(dtype),
-    "copy": lambda x: x.copy(),
-    "real": lambda x: x.real,
-    "imag": lambda x: x.imag,
-    "getitem": lambda x, index: x[index],
-    "restride": lambda x, shape, strides: waist("restride")(x, shape, strides),
     "broadcast_to": np.broadcast_to,
     "take_along_axis": np.take_along_axis,
     "put_add": lambda x, index, shape: define.put_add(x, index, shape),
@@ -330,6 +355,10 @@ def _reduction(ufunc: Any, name: str) -> Callable:
 def _product(
     level: int, x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False
 ) -> Any:
+    if isinstance(axis, tuple) and len(axis) == 1:
+        axis = axis[0]
+    if isinstance(axis, tuple):
+        raise NoRule("the product along several axes")
     if axis is not None:
         return _reduction(np.multiply, "prod")(level, x, axis, keepdims=keepdims)
     flat = _reduction(np.multiply, "prod")(level, x.reshape(-1), 0)

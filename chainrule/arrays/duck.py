@@ -52,15 +52,19 @@ class Duck:
     """Base of the array types; `level` orders nested transformations, the highest answers."""
 
     __slots__ = ()
+    is_dual = False  # whether it carries a tangent
     in_memory = False  # whether `memory` says where it lies
     level: Any = 0
     shape: tuple
     dtype: np.dtype
 
     @classmethod
-    def fallback(cls, f: Any, on_tensors: Any, args: tuple, extra: bool = False) -> Any:
+    def fallback(
+        cls, f: Any, on_tensors: Any, args: tuple, extra: bool = False, op: Any = None
+    ) -> Any:
         """f(*args), for a function of arrays that has no rule; `on_tensors` is the same function
-        of tensors. With `extra`, f returns (result, what the derivative needs besides).
+        of tensors. With `extra`, f returns (result, what the derivative needs besides). `op` is the
+        elementwise operator that f is, if it is one.
         """
         raise NoRule(f"{cls.__name__} cannot run {getattr(f, '__name__', f)}")
 
@@ -243,6 +247,13 @@ def levels_in(a: Any) -> set:
         return set()
     own = {a.level} if a.level != float("inf") else set()
     return own.union(*[levels_in(p) for p in a.parts()])
+
+
+def has_tangent(a: Any) -> bool:
+    """Whether an array, or one in a list or tuple, carries a tangent, at any level."""
+    if isinstance(a, (list, tuple)):
+        return any([has_tangent(e) for e in a])
+    return isinstance(a, Duck) and (a.is_dual or any([has_tangent(p) for p in a.parts()]))
 
 
 def somewhere(condition: Any) -> bool:

@@ -37,7 +37,9 @@ class GradArray(Duck):
         return (self.tensor._data,)
 
     @classmethod
-    def fallback(cls, f: Callable, on_tensors: Any, args: tuple, extra: bool = False) -> Any:
+    def fallback(
+        cls, f: Callable, on_tensors: Any, args: tuple, extra: bool = False, op: Any = None
+    ) -> Any:
         """f on one example after the other, recorded; an error where there are no examples."""
         return BY_EXAMPLE[0](f, args)
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.dual import DualArray
-from ..arrays.duck import Duck, NoRule
+from ..arrays.duck import Duck
 from ..arrays.grad import GradArray, lift, lower
 from ..ops import define
 from ..ops.define import HALF, SAME, Op
@@ -60,11 +59,11 @@ def rule(
     if vjp is None:
         return _as_written(formula)
     o = Op(
-        _guarded(formula),
+        formula,
         name=name or formula.__name__,
         promote=SAME if elementwise else HALF,
-        source=formula,
         plain=elementwise,
+        by_rule=True,
         namespace="user",
         method=False,
         node=_node_name(name or formula.__name__),
@@ -119,24 +118,6 @@ def _as_written(formula: Callable) -> Callable:
         return lower(formula(*given, **kwargs))
 
     return call
-
-
-def _guarded(formula: Callable) -> Callable:
-    """The formula, which is not run on dual numbers: their tangents follow from the rule."""
-
-    @functools.wraps(formula)
-    def kernel(*args: Any, **kwargs: Any) -> Any:
-        if any(_holds_dual(a) for a in args):
-            raise NoRule(f"{formula.__name__} has a rule of its own")
-        return formula(*args, **kwargs)
-
-    return kernel
-
-
-def _holds_dual(a: Any) -> bool:
-    if isinstance(a, DualArray):
-        return True
-    return isinstance(a, Duck) and any(_holds_dual(p) for p in a.parts())
 
 
 # -- the rules -------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..tensor import Tensor
+
 
 def chosen(args: tuple, argnums: Any) -> Any:
     """The argument `argnums`, or the tuple of them; raises RuntimeError if there are none such."""
@@ -43,3 +45,17 @@ def parts_of(out: Any, head: str) -> tuple:
             f"{head}output of function f should be a tuple: (output, aux) if has_aux is True"
         )
     return out
+
+
+def check_outputs(head: str, outs: list, out: Any) -> None:
+    """Raise RuntimeError unless a function returned tensors, at least one."""
+    if not outs:
+        raise RuntimeError(
+            f"{head}: Expected f to be a function that has non-empty output (got output = {out})"
+        )
+    for o in outs:
+        if not isinstance(o, Tensor):
+            raise RuntimeError(
+                f"{head}: expected f(*primals) to return only tensors, got unsupported type"
+                f" {type(o)}"
+            )

@@ -14,7 +14,7 @@ from ..autograd.reverse import grad as tape_grad
 from ..autograd.reverse import zeros_like
 from ..ops import define
 from ..tape import AccumulateGrad
-from .arguments import chosen, parts_of, replaced
+from .arguments import check_outputs, chosen, parts_of, replaced
 from .batching import vmap
 from .trees import leaves, mapped, rebuild, shape_of
 
@@ -290,17 +290,8 @@ def _check_scalar(out: Any, head: str) -> None:
 
 
 def _check_outputs(outs: list, out: Any) -> None:
-    head = "vjp(f, *primals)"
-    if not outs:
-        raise RuntimeError(
-            f"{head}: Expected f to be a function that has non-empty output (got output = {out})"
-        )
+    check_outputs("vjp(f, *primals)", outs, out)
     for o in outs:
-        if not isinstance(o, define.Tensor):
-            raise RuntimeError(
-                f"{head}: expected f(*primals) to return only tensors, got unsupported type"
-                f" {type(o)}"
-            )
         if not (o.is_floating_point() or o.is_complex()):
             raise RuntimeError(
                 "vjp(f, ...): All outputs of f must be floating-point or complex Tensors, got"

@@ -11,7 +11,7 @@ from ..arrays.levels import Captor
 from ..autograd.forward_ad import dual, is_dual
 from ..autograd.reverse import zeros_like
 from ..ops import define
-from .arguments import chosen, parts_of, replaced
+from .arguments import check_outputs, chosen, parts_of, replaced
 from .batching import vmap
 from .pullback import basis, cut, recorded, refuse_complex, vjp
 from .trees import leaves, mapped, rebuild, shape_of
@@ -50,7 +50,7 @@ def jvp(
             out, aux = parts_of(out, f"{HEAD}: ")
             aux = mapped(lambda t: _value(t, number), aux)
         outs = leaves(out)
-        _check_outputs(outs, out)
+        check_outputs(HEAD, outs, out)
         values = [_value(o, number) for o in outs]
         slopes = [_tangent(o, number, strict) for o in outs]
     found = rebuild(out, iter(values)), rebuild(out, iter(slopes))
@@ -149,16 +149,3 @@ def _check_tensors(found: list, name: str) -> None:
     for t in found:
         if not isinstance(t, define.Tensor):
             raise RuntimeError(f"{HEAD}: Expected {name} to only contain Tensors, got {type(t)}")
-
-
-def _check_outputs(outs: list, out: Any) -> None:
-    if not outs:
-        raise RuntimeError(
-            f"{HEAD}: Expected f to be a function that has non-empty output (got output = {out})"
-        )
-    for o in outs:
-        if not isinstance(o, define.Tensor):
-            raise RuntimeError(
-                f"{HEAD}: expected f(*primals) to return only tensors, got unsupported type"
-                f" {type(o)}"
-            )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ops import define
+from ..storage import tick
 from ..tape import state
 from ..tensor import Tensor
 
@@ -65,7 +66,7 @@ class BackwardWatch:
         args, node, self.places = self._through(args)
         self.tensors = {i: a._data for i, a in enumerate(args) if isinstance(a, Tensor)}
         if node is not None:
-            node.notes("pre_hooks")[define.tick()] = self._on_inputs
+            node.notes("pre_hooks")[tick()] = self._on_inputs
         return args
 
     def outputs(self, result: Any) -> Any:
@@ -76,7 +77,7 @@ class BackwardWatch:
         passed, node, self.out_places = self._through(outs)
         self.out_tensors = {i: o._data for i, o in enumerate(outs) if isinstance(o, Tensor)}
         if node is not None:
-            node.notes("pre_hooks")[define.tick()] = self._on_outputs
+            node.notes("pre_hooks")[tick()] = self._on_outputs
         if not isinstance(result, tuple):
             return passed[0]
         return type(result)(*passed) if hasattr(result, "_fields") else passed
@@ -90,7 +91,7 @@ class BackwardWatch:
                 else found[0]
             )
         if found.grad_fn is not None:
-            found.grad_fn.notes("post_hooks")[define.tick()] = self._on_last
+            found.grad_fn.notes("post_hooks")[tick()] = self._on_last
         return result
 
     def _on_last(self, grad_input: tuple, grad_output: tuple) -> Any:

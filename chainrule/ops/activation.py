@@ -68,7 +68,7 @@ def relu(input: Any, inplace: bool = False) -> Any:
     return run(_relu, input, True) if inplace else _relu(input)
 
 
-@op(name="leaky_relu", takes="f", **PRIVATE)
+@op(name="leaky_relu", pointwise=True, takes="f", **PRIVATE)
 def _leaky_relu(x: Any, /, negative_slope: float) -> Any:
     if 0 <= negative_slope <= 1:
         return np.maximum(x, x * negative_slope)
@@ -123,7 +123,7 @@ def _drawn_slopes(x: Any, lower: float, upper: float) -> np.ndarray:
     return slopes
 
 
-@op(name="prelu_kernel", takes="f", **PRIVATE)
+@op(name="prelu_kernel", pointwise=True, takes="f", **PRIVATE)
 def _prelu(x: Any, y: Any, /) -> Any:
     return blend(x > 0, x, x * y)
 
@@ -159,7 +159,7 @@ def prelu(input: Any, weight: Any) -> Any:
     return _prelu(input, weight.reshape([-1 if i == 1 else 1 for i in range(input.dim())]))
 
 
-@op(name="threshold", takes="if", **PRIVATE)
+@op(name="threshold", pointwise=True, takes="if", **PRIVATE)
 def _threshold(x: Any, /, threshold: float, value: float) -> Any:
     return blend(x <= threshold, x.dtype.type(value), x)
 
@@ -173,7 +173,13 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
     return run(_threshold, input, inplace, threshold, value)
 
 
-@op(name="hardtanh", takes="if", refusal="Bool inputs not supported for hardtanh", **PRIVATE)
+@op(
+    name="hardtanh",
+    pointwise=True,
+    takes="if",
+    refusal="Bool inputs not supported for hardtanh",
+    **PRIVATE,
+)
 def _hardtanh(x: Any, /, min_val: float, max_val: float) -> Any:
     low, high = (int(min_val), int(max_val)) if x.dtype.kind in "iu" else (min_val, max_val)
     return np.minimum(np.maximum(x, low), high)
@@ -259,7 +265,7 @@ def hardswish(input: Any, inplace: bool = False) -> Any:
 # -- exponential units -----------------------------------------------------------------------------
 
 
-@op(name="elu", takes="f", **PRIVATE)
+@op(name="elu", pointwise=True, takes="f", **PRIVATE)
 def _elu(x: Any, /, alpha: float, scale: float) -> Any:
     return np.maximum(x, 0) * scale + np.expm1(np.minimum(x, 0)) * (alpha * scale)
 
@@ -281,7 +287,7 @@ def selu(input: Any, inplace: bool = False) -> Any:
     return run(_elu, input, inplace, SELU_ALPHA, SELU_SCALE)
 
 
-@op(name="celu", takes="f", **PRIVATE)
+@op(name="celu", pointwise=True, takes="f", **PRIVATE)
 def _celu(x: Any, /, alpha: float) -> Any:
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")

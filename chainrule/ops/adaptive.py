@@ -136,6 +136,7 @@ def _adaptive_ops(dims: int) -> tuple:
     largest = op(
         adaptive_largest,
         name=f"adaptive_largest{dims}d",
+        by_rule=True,
         namespace="primitive",
         method=False,
         extra=True,

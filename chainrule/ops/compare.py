@@ -102,6 +102,7 @@ def clamp_max(x: Any, max: Any, /) -> Any:
     inplace=True,
     node="ClampBackward0",
     scalar_nodes="ClampBackward1",
+    pointwise=True,
     takes="bif",
     refusal=NO_COMPLEX_CLAMP,
     numbers="right",

@@ -28,7 +28,7 @@ from numpy import float32, ndarray
 from numpy._core._exceptions import UFuncTypeError
 
 from .. import dtypes
-from ..arrays.duck import Duck, NoRule, highest, memory
+from ..arrays.duck import Duck, NoRule, has_tangent, highest, memory
 from ..arrays.levels import RUNNING
 from ..captures import refuse_captured
 from ..cuts import cut_by
@@ -141,6 +141,9 @@ class Op:
             "keeps", False
         )  # whether a parameter that the rules read is an index tensor or mask
         elementwise_op: bool = facets.pop("plain", False)
+        self.pointwise: bool = facets.pop("pointwise", elementwise_op)  # perhaps with parameters
+        # forward mode is by the rule, not through the kernel, which has another one at kinks
+        self.by_rule: bool = facets.pop("by_rule", self.pointwise and self.ufunc is None)
         assert not facets, facets
         self.joint = False
         self._read_signature(PUBLIC | public)
@@ -281,6 +284,8 @@ class Op:
 
     def run(self, arrays: Sequence, params: tuple) -> Any:
         """The kernel on arrays, its errors put in torch's words."""
+        if self.by_rule and self.rules and has_tangent((arrays, params)):
+            return self.by_fallback(arrays, params)
         try:
             if self.variadic:
                 return state.run(self.kernel, arrays, *params)
@@ -309,7 +314,8 @@ class Op:
 
         again.__name__ = self.name
         top = highest((arrays, params))
-        return top.fallback(again, on_tensors, (*given, *params), self.extra)
+        op = self if self.pointwise else None
+        return top.fallback(again, on_tensors, (*given, *params), self.extra, op)
 
     def arrays(self, inputs: Sequence) -> list:
         """The arrays of the tensors among `inputs`; numbers and None stay."""
@@ -780,7 +786,7 @@ def constant(number: Any, dtype: np.dtype, known: dict) -> Any:
 def unary(op: Op) -> Callable:
     """The public function of an operator whose only argument is one tensor."""
     kernel, plain = FAST.get(op.kernel, op.kernel), op.plain
-    fast = op.promote in (SAME, FLOAT, HALF)
+    fast, by_rule = op.promote in (SAME, FLOAT, HALF), op.by_rule
 
     def entry(input: Any, *, out: Any = None) -> Any:
         try:
@@ -790,6 +796,8 @@ def unary(op: Op) -> Callable:
             raise not_a_tensor(op.name, "input", 1, input) from None
         if not fast or (dtype is not F32 and dtype is not F64) or out is not None:
             return write_out(out, op.call((input,), ()), input)
+        if by_rule and isinstance(x, Duck):
+            return op.call((input,), ())
         run, grad = state.mode
         try:
             y = run(kernel, x)  # type: ignore[arg-type]
@@ -832,7 +840,7 @@ def binary(op: Op, dunder: bool = False) -> Callable:
     side.
     """
     kernel = FAST.get(op.kernel, op.kernel)
-    fast = op.promote in (SAME, FLOAT, HALF)
+    fast, by_rule = op.promote in (SAME, FLOAT, HALF), op.by_rule
     numbers = op.numbers
     constants = isinstance(op.kernel, np.ufunc)
 
@@ -855,7 +863,8 @@ def binary(op: Op, dunder: bool = False) -> Callable:
             if dunder and not dtypes.is_number(other):
                 return NotImplemented
             ok = False
-        if not ok or not fast or out is not None:
+        ducks = by_rule and (isinstance(x, Duck) or isinstance(y, Duck))
+        if not ok or not fast or out is not None or ducks:
             return write_out(out, op.call((input, other), ()), input, other)
         run, grad = state.mode
         try:
@@ -970,6 +979,7 @@ def parametric(op: Op) -> Callable:
     arrays.
     """
     kernel, total, star, extra = op.kernel, op.total, op.star, op.extra
+    by_rule = op.by_rule
     anything, floats, result = op.promote is MOVE, "f" in (op.takes or "f"), op.result
 
     def entry(*args: Any, **kwargs: Any) -> Any:
@@ -985,6 +995,7 @@ def parametric(op: Op) -> Callable:
             raise not_a_tensor(op.name, op.public[0], 1, input) from None
         if (
             out is not None
+            or (by_rule and isinstance(x, Duck))
             or not (anything or (floats and (dtype is F32 or dtype is F64)))
             or not PLAIN.issuperset(map(type, params))
         ):
@@ -1032,7 +1043,7 @@ def several(op: Op) -> Callable:
     arguments, with one result.
     """
     kernel, n, total = op.kernel, op.n, op.total
-    fast = op.promote in (SAME, FLOAT, HALF) and "f" in (op.takes or "f")
+    fast, by_rule = op.promote in (SAME, FLOAT, HALF) and "f" in (op.takes or "f"), op.by_rule
 
     def entry(*args: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", None) if kwargs else None
@@ -1041,7 +1052,7 @@ def several(op: Op) -> Callable:
         )
         numbers = op.numbers is True or (op.numbers and isinstance(inputs[0], Tensor))
         arrays = alike(inputs, numbers) if fast and out is None else None
-        if arrays is None:
+        if arrays is None or (by_rule and highest(arrays) is not None):
             return write_out(out, op.call(inputs, params), *inputs)
         if not PLAIN.issuperset(map(type, params)):
             params = tuple([p._data if isinstance(p, Tensor) else p for p in params])

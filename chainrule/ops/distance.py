@@ -60,7 +60,7 @@ def pull_norm(g: Any, x: Any, out: Any, p: float, axes: tuple | None) -> Any:
         steep = np.where(size == 0, 0, size ** (p - 1)) * direction(x, size)
     else:
         steep = x.conj() * size ** (p - 2)
-    return steep * np.where(out == 0, 0, g * out ** (1 - p))
+    return steep * np.where(out == 0, 0, g * np.where(out == 0, 1, out) ** (1 - p))
 
 
 def size_of(x: Any, p: float, axes: tuple) -> Any:
@@ -81,7 +81,7 @@ def direction(x: Any, size: Any) -> Any:
 # -- norms -----------------------------------------------------------------------------------------
 
 
-@op(name="linalg_vector_norm", namespace="primitive")
+@op(name="linalg_vector_norm", namespace="primitive", by_rule=True)
 def length(x: Any, /, ord: float = 2, dim: Dims = None, keepdim: bool = False) -> Any:
     """The vector norm along `dim`."""
     axes = axes_of(dim, x.ndim)
@@ -218,7 +218,7 @@ def check_renorm(x: Any, p: float, maxnorm: float) -> None:
 # -- distances -------------------------------------------------------------------------------------
 
 
-@op(promote=SAME, numbers=False)
+@op(promote=SAME, numbers=False, by_rule=True)
 def dist(x: Any, y: Any, /, p: float = 2) -> Any:
     """The p-norm of input - other."""
     refuse_integers(DIST_OF_INTEGERS, x)
@@ -236,6 +236,7 @@ def _(g, x, y, out, p):
 @op(
     promote=SAME,
     numbers=False,
+    by_rule=True,
     alias="nn.functional.pairwise_distance",
     method=False,
     node="NormBackward1",
@@ -267,7 +268,7 @@ MODES = (
 FEW = 25
 
 
-@op(name="cdist", promote=MOVE, namespace="primitive")
+@op(name="cdist", promote=MOVE, namespace="primitive", by_rule=True)
 def all_distances(x1: Any, x2: Any, /, p: float, by_products: bool) -> Any:
     """The p-norm of the difference of each row of `x1` and each row of `x2`."""
     if not x1.shape[-1]:
@@ -330,7 +331,7 @@ def check_rows(x: Any, y: Any, p: float) -> None:
         raise RuntimeError(f"expected scalar type {kinds[0]} but found {kinds[1]}")
 
 
-@op(alias="nn.functional.pdist", method=False)
+@op(alias="nn.functional.pdist", method=False, by_rule=True)
 def pdist(x: Any, /, p: float = 2.0) -> Any:
     """The p-norm of the difference of each two rows (i < j) of a 2-d tensor, in one row."""
     if x.ndim != 2:

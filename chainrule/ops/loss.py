@@ -278,7 +278,7 @@ def soft_margin_loss(
 # -- two classes -----------------------------------------------------------------------------------
 
 
-@op(promote=SAME, name="binary_cross_entropy", namespace="primitive", method=False)
+@op(promote=SAME, name="binary_cross_entropy", namespace="primitive", method=False, by_rule=True)
 def cross_entropy_of_two(x: Any, y: Any, /, weight: Any, reduction: str) -> Any:
     """-(y log x + (1 - y) log(1 - x)) times weight, the logarithms not below -100."""
     no = np.maximum(np.log1p(-x), x.dtype.type(-100))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import Duck
 from ..dtypes import FROM_NUMPY
 from .conv import Sizes, frozen, kind_of
 from .define import function, op, put, put_add, scalar_name, state, write_out
@@ -238,6 +239,7 @@ def _largest_op(dims: int) -> Callable:
     entry = op(
         largest,
         name=f"max_pool{dims}d_with_indices",
+        by_rule=True,
         namespace="primitive",
         method=False,
         extra=True,
@@ -282,7 +284,8 @@ def _max_pool(
     """A maximum over windows; `name` says over how many dimensions."""
     geometry = _geometry(name, input, kernel_size, stride, padding, dilation, ceil_mode)
     refuse(input, name, "bc")
-    if not return_indices and not (state.grad and input.requires_grad):
+    plain = not (state.grad and input.requires_grad) and not isinstance(input._data, Duck)
+    if not return_indices and plain:
         return VALUES(input, *geometry)
     values, places = _apply(LARGEST, input, geometry)
     return (values, places) if return_indices else values

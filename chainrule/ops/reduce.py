@@ -355,7 +355,7 @@ def pull_variance(g: Any, x: Any, dim: Dims, correction: float, keepdim: bool) -
 
 def pull_root(g: Any, out: Any) -> Any:
     """The cotangent of `out * out` from that of `out`; 0 where `out` is 0."""
-    return np.where(out == 0, 0, g / (2 * out))
+    return np.where(out == 0, 0, g / np.where(out == 0, 1, 2 * out))
 
 
 @op(name="var", method=False)
@@ -364,7 +364,7 @@ def variance(x: Any, /, dim: Dims = None, correction: float = 1, keepdim: bool =
     return spread_of_values("var", x, dim, correction, keepdim)[0]
 
 
-@op(name="std", method=False)
+@op(name="std", method=False, by_rule=True)
 def deviation(x: Any, /, dim: Dims = None, correction: float = 1, keepdim: bool = False) -> Any:
     """Square root of the variance."""
     return np.sqrt(spread_of_values("std", x, dim, correction, keepdim)[0])
@@ -378,7 +378,7 @@ def variance_and_mean(
     return spread_of_values("var_mean", x, dim, correction, keepdim)
 
 
-@op(name="std_mean", method=False, outputs=0)
+@op(name="std_mean", method=False, outputs=0, by_rule=True)
 def deviation_and_mean(
     x: Any, /, dim: Dims = None, correction: float = 1, keepdim: bool = False
 ) -> Any:

@@ -119,7 +119,7 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None, out: Any = None) -> Any:
     return in_dtype(running_product, input, dtype, out, dim)
 
 
-@op
+@op(by_rule=True)
 def logcumsumexp(x: Any, /, dim: int) -> Any:
     """Logarithm of the sum of the exponentials up to and including each, along `dim`."""
     axis = dim_of(dim, x.ndim)

@@ -105,19 +105,23 @@ EXTREMES: dict[str, tuple] = {
 }
 
 
-@op(name="max", extra=True, result=return_types.max, node="MaxBackward0", method=False)
+@op(
+    name="max", extra=True, by_rule=True, result=return_types.max, node="MaxBackward0", method=False
+)
 def max_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
     """Largest element along `dim` and its place."""
     return extreme_along("max", x, dim, keepdim)
 
 
-@op(name="min", extra=True, result=return_types.min, node="MinBackward0", method=False)
+@op(
+    name="min", extra=True, by_rule=True, result=return_types.min, node="MinBackward0", method=False
+)
 def min_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
     """Smallest element along `dim` and its place."""
     return extreme_along("min", x, dim, keepdim)
 
 
-@op(name="max_all", node="MaxBackward1", namespace="primitive")
+@op(name="max_all", by_rule=True, node="MaxBackward1", namespace="primitive")
 def max_all(x: Any, /) -> Any:
     """Largest element of all."""
     refuse_complex("max_all", x)
@@ -125,7 +129,7 @@ def max_all(x: Any, /) -> Any:
     return np.maximum.reduce(x, axis=None)
 
 
-@op(name="min_all", node="MinBackward1", namespace="primitive")
+@op(name="min_all", by_rule=True, node="MinBackward1", namespace="primitive")
 def min_all(x: Any, /) -> Any:
     """Smallest element of all."""
     refuse_complex("min_all", x)

@@ -53,7 +53,7 @@ def away_from_zero(x: Any) -> Any:
 # -- log-odds --------------------------------------------------------------------------------------
 
 
-@op(promote=FLOAT, alias="special.logit", inplace=True, takes="bif")
+@op(promote=FLOAT, alias="special.logit", inplace=True, takes="bif", pointwise=True)
 def logit(x: Any, /, eps: float | None = None) -> Any:
     """log(input / (1 - input)), the inverse of sigmoid.
 
