@@ -1456,3 +1456,11 @@ def test_inference_mode_is_the_threads_own():
     outside.set()
     thread.join()
     assert made["inside"].is_inference() and not x.is_inference()
+
+
+def test_a_rule_without_a_derivative_leaves_none():
+    x = leaf([1.0, 2.0])
+    x.norm(0).backward()
+    assert x.grad is None
+    (x.norm(0) + x.sum()).backward()
+    assert x.grad.tolist() == [1, 1]

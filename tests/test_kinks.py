@@ -87,6 +87,16 @@ def test_second_derivative(name: str):
     assert gradient(f, points, 2) == pytest.approx(expected, rel=1e-4, abs=1e-12)
 
 
+@pytest.mark.parametrize("p", [-2, 0, 0.5, 1, 1.5, 2, 3, inf])
+def test_norms_at_zero_in_forward_mode(p: float):
+    v = to([1, -0.5, 0.25])
+    for norm in (torch.linalg.vector_norm, lambda x, p: torch.dist(x, to([0, 0, 0]), p)):
+        value, slope = torch.func.jvp(lambda x, norm=norm: norm(x, p), (to([0, 0, 0]),), (v,))
+        assert (float(value), float(slope)) == (0, 0)
+        value, slope = torch.func.jvp(lambda x, norm=norm: norm(x, p), (to([3, 0, -4]),), (v,))
+        assert math.isfinite(float(value)) and math.isfinite(float(slope))
+
+
 def test_masked_gradients_carry_neither_nan_nor_minus_zero():
     x = torch.tensor([-1.0, 1.0], requires_grad=True)
     F.relu(x).backward(torch.tensor([nan, -1.0]))

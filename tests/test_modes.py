@@ -19,21 +19,22 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 LOOKS = "data-dependent control flow|calling .item"
 RANDOM = "called random operation while in randomness error mode"
+UNEQUAL = "expects each tensor to be equal size"
+DYNAMIC = "operators that can output dynamic shape"
 MEMORY = "no numbers, or memory, of its own"
 # What vmap cannot do, as in torch, and what it says then.
 FORBIDDEN = {
     "allclose": LOOKS,
     "equal": LOOKS,
     "is_nonzero": LOOKS,
-    "histogram": LOOKS,
     "histogramdd": LOOKS,
     "histc": LOOKS,
-    "nn.functional.one_hot": LOOKS,
-    "repeat_interleave": MEMORY,
-    "bincount": LOOKS + "|same size|all the input array dimensions",
-    "argwhere": MEMORY,
-    "nonzero": MEMORY,
-    "Tensor.nonzero": MEMORY,
+    "nn.functional.one_hot": "explicit positive num_classes",
+    "repeat_interleave": UNEQUAL,
+    "bincount": LOOKS + "|" + UNEQUAL,
+    "argwhere": UNEQUAL,
+    "nonzero": DYNAMIC,
+    "Tensor.nonzero": DYNAMIC,
     "Tensor.is_set_to": MEMORY,
     "Tensor.resize_": MEMORY,
     "resize_as_": MEMORY,

@@ -219,6 +219,18 @@ def test_what_a_transform_captured_is_not_written():
     same(vmap(lambda u: total.add_(1) * u)(X)[0], total * X[0])
 
 
+def test_writing_into_numbers_in_forward_mode():
+    def rewritten(u):
+        a, b = u.clone(), u * u
+        a.mul_(3)
+        b.zero_()
+        return a * u + b
+
+    value, tangent = jvp(rewritten, (x[0],), (v[0],))
+    same(value, 3 * x[0] * x[0])
+    same(tangent, 6 * x[0] * v[0])
+
+
 def test_random_numbers_inside_vmap():
     with pytest.raises(RuntimeError, match="randomness error mode"):
         vmap(lambda u: u + torch.rand(3))(X)
@@ -240,6 +252,84 @@ def test_random_numbers_inside_vmap():
         lambda u: vmap(lambda w: torch.rand(2), randomness="different")(u), randomness="different"
     )(X)
     assert nested.shape == (2, 3, 2) and len(set(nested.reshape(-1).tolist())) == 12
+
+
+X2 = torch.tensor([[1.0, 0, 2], [0, 3, 4]], dtype=torch.float64)
+TIMES = torch.tensor([[1, 2, 1], [2, 1, 1]])
+PLACES = torch.tensor([[0, 2, 1], [1, 0, 2]])
+
+
+def unpooled(u, i):
+    return torch.nn.functional.max_unpool1d(u[None] ** 2, i[None] * 2, 2)[0]
+
+
+BY_EXAMPLE = {  # functions that look at the numbers of what is batched
+    "argwhere": (lambda u, _: torch.argwhere(u), X2, TIMES),
+    "repeat_interleave": (lambda u, r: torch.repeat_interleave(u * u, r), X2, TIMES),
+    "repeat_interleave of counts": (lambda _, r: torch.repeat_interleave(r), X2, TIMES),
+    "histogram": (lambda u, _: torch.histogram(u, 3), X2, TIMES),
+    "linspace": (lambda u, r: torch.linspace(u[0], r[0], 3), X2, TIMES),
+    "logspace": (lambda u, r: torch.logspace(u[0], r[0], 3, 2.0), X2, TIMES),
+    "one_hot": (lambda _, r: torch.nn.functional.one_hot(r, 4), X2, TIMES),
+    "masked_scatter": (lambda u, _: u.masked_scatter(u > 1, u * u), X2, TIMES),
+    "put": (lambda u, i: u.put(i, u * u), X2, PLACES),
+    "max_unpool1d": (unpooled, X2, PLACES),
+    "unravel_index": (lambda _, r: torch.unravel_index(r, (2, 3)), X2, TIMES),
+    "embedding_bag": (
+        lambda u, i: torch.nn.functional.embedding_bag(i[None], u[:, None] ** 2),
+        X2,
+        PLACES,
+    ),
+    "ctc_loss": (
+        lambda u, i: torch.nn.functional.ctc_loss(
+            (u * u).expand(4, 1, 3).log_softmax(-1), i[None, :1] % 2 + 1, [4], [1]
+        ),
+        X2,
+        PLACES,
+    ),
+}
+
+
+SMOOTH = {"repeat_interleave", "masked_scatter", "put", "max_unpool1d", "embedding_bag", "ctc_loss"}
+
+
+def looped(f, us, others):
+    return [f(u, o) for u, o in zip(us, others, strict=True)]
+
+
+@pytest.mark.parametrize("name", BY_EXAMPLE)
+def test_examples_that_differ_in_their_numbers(name):
+    f, us, others = BY_EXAMPLE[name]
+    loop = looped(f, us, others)
+    found = vmap(f)(us, others)
+    if isinstance(found, tuple):
+        found, loop = found[0], [r[0] for r in loop]
+    same(found.double(), torch.stack(loop).double())
+    if name not in SMOOTH:
+        return
+    slope = grad(lambda u, o: f(u, o).pow(2).sum())
+    same(vmap(slope)(us, others), torch.stack(looped(slope, us, others)))
+
+    def forward(u, o):
+        return jvp(lambda w: f(w, o), (u,), (u + 1,))[1]
+
+    same(vmap(forward)(us, others), torch.stack(looped(forward, us, others)))
+
+
+def test_examples_whose_results_do_not_stack():
+    ragged = torch.tensor([[1, 2], [2, 2]])
+    for call, words in (
+        (
+            lambda: vmap(torch.repeat_interleave)(ragged),
+            r"got \[3\] at entry 0 and \[4\] at entry 1",
+        ),
+        (lambda: vmap(torch.bincount)(torch.tensor([[1, 2], [2, 5]])), "equal size"),
+        (lambda: vmap(torch.nonzero)(X), "dynamic shape"),
+        (lambda: vmap(torch.argwhere)(X[:0]), "dims of size 0"),
+        (lambda: vmap(torch.nn.functional.one_hot)(ragged), "explicit positive num_classes"),
+    ):
+        with pytest.raises(RuntimeError, match=words):
+            call()
 
 
 def test_what_transforms_refuse():
@@ -351,3 +441,40 @@ def test_an_ensemble():
         stack_module_state([])
     with pytest.raises(RuntimeError, match="same class"):
         stack_module_state([models[0], torch.nn.ReLU()])
+
+
+def test_large_batches_agree_with_single_examples():
+    """Where sums and products of a batch take ways of their own: over 4096, over 131072 numbers."""
+    draws = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(*s, generator=draws, dtype=torch.float64) for s in ((8, 10), (8, 1)))
+    weights = torch.randn(240, generator=draws, dtype=torch.float64)
+    directions = torch.randn(800, 240, generator=draws, dtype=torch.float64)
+
+    def error(w):
+        hidden = torch.tanh(x @ w[:200].reshape(10, 20) + w[200:220])
+        return ((hidden @ w[220:].reshape(20, 1) - y) ** 2).mean()
+
+    def product(v):
+        return func.jvp(func.grad(error), (weights,), (v,))[1]
+
+    together = func.vmap(product)(directions)
+    for i in (0, 101, 102, 799):
+        torch.testing.assert_close(together[i], product(directions[i]))
+    torch.testing.assert_close(together, directions @ func.hessian(error)(weights))
+
+
+def test_outer_products_of_a_batch_hold_no_negative_zero():
+    x, y = torch.tensor([[0.0, -1.0], [2.0, 0.0]]), torch.tensor([[-3.0, 0.0], [0.0, -1.0]])
+    found = func.vmap(lambda a, b: a[:, None] @ b[None])(x, y)
+    torch.testing.assert_close(found, x[:, :, None] * y[:, None, :])
+    assert not torch.signbit(found[found == 0]).any()
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (1, 1, 1)])
+def test_the_jacobian_of_one_number_has_its_shape_in_front(shape):
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    found = func.jacrev(lambda x: (x * x).sum().reshape(shape))(x)
+    assert found.shape == (*shape, 2, 2)
+    torch.testing.assert_close(found.reshape(2, 2), 2 * x)
+    twice = func.jacrev(func.jacrev(lambda x: (x**3).sum().reshape(shape)))(x)
+    torch.testing.assert_close(twice.reshape(4, 4), torch.diag(6 * x.reshape(4)))

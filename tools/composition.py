@@ -15,6 +15,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +158,7 @@ def mode_mark(column: str, row: Row, dtype: str) -> str:
 
 def gradient(row: Row, sample: tuple, dtype: str, second: bool) -> str | None:
     """What finite differences say about the first, or also the second, derivatives."""
-    f = test_ops.function_of(row)
-    function = test_ops.as_function(f, sample, dtype)
-    inputs = [a for a in test_ops.arrays_in(sample) if test_ops.differentiable(a, dtype)]
-    tolerance = row.tolerance.get("gradient", 2e-6)
-    return test_ops.differences.check(function, inputs, tolerance, second)
+    return test_ops.checked(row if second else replace(row, gradgrad=False), sample, dtype)
 
 
 def families() -> dict[str, dict[str, list[tuple[str, Row]]]]:

@@ -3,10 +3,10 @@
 python tools/parity.py [--limit N] [--write docs/parity.md] [name ...]
 
 For every entry and dtype, torch's sample inputs are given to both: results (values, dtypes,
-shapes), gradients, second gradients, results for inputs with gaps in memory, the method, in-place
-and operator forms, and the class of the errors for bad input. Entries that differ need a reason in
-tools/parity_reasons.txt; names that programs use most are listed in tools/required_names.txt and
-must exist. Otherwise the exit code is 1.
+shapes), gradients, second gradients, forward mode, forward over reverse, vmap, results for inputs
+with gaps in memory, the method, in-place and operator forms, and the class of the errors for bad
+input. Entries that differ need a reason in tools/parity_reasons.txt; names that programs use most
+are listed in tools/required_names.txt and must exist. Otherwise the exit code is 1.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
+from parity_modes import check_modes
 from parity_modules import MODULES, OPTIMIZERS, check_module, check_optimizer
 from parity_names import entries_of, exists, required_names
 from parity_operators import MISSING, OPERATORS, check_operator
@@ -31,11 +33,17 @@ from parity_report import Outcome, page, reasons, told
 warnings.simplefilter("ignore")
 
 
+def check_entry(outcome: Outcome, info: Any, limit: int) -> None:
+    """Run an operator, plainly and under the transformations."""
+    check_operator(outcome, info, limit)
+    check_modes(outcome, info, limit)
+
+
 def entries() -> dict[str, Callable[[Outcome, int], None]]:
     """Every entry of torch's databases that chainrule has: what checks it, by label."""
     found: dict[str, Callable] = {}
     for check, infos in (
-        (check_operator, OPERATORS),
+        (check_entry, OPERATORS),
         (check_module, MODULES),
         (check_optimizer, OPTIMIZERS),
     ):

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 from parity_report import Outcome, told
-from parity_values import array_of, compare, compare_tensors, find, flat, function_of, to_ours
+from parity_values import (
+    TOLERANCE,
+    array_of,
+    compare,
+    compare_tensors,
+    find,
+    flat,
+    function_of,
+    to_ours,
+)
 from torch.testing._internal.common_methods_invocations import op_db
 
 import chainrule
@@ -253,24 +262,25 @@ class Pair:
     def differentiate(
         self, outcome: Outcome, where: str, kind: str, leaves: list, outs: list
     ) -> None:
-        """Gradients of weighted outputs, and, in double precision, of their gradients again."""
+        """Gradients of weighted outputs; in double precision, of these again (by weights too)."""
         first = kind == "gradient"
         create = first and self.dtype in ("float64", "complex128")
         generator = torch.Generator().manual_seed(0 if first else 1)
         weights = [torch.randn(t.shape, dtype=t.dtype, generator=generator) for _, t in outs]
+        our_weights = to_ours([w.requires_grad_(create) for w in weights])
         inputs = [t for _, t in leaves]
         theirs, refused = call(
             torch.autograd.grad, ([t for _, t in outs], inputs, weights), options(create)
         )
         if refused is not None:
             return
-        connected = [(m, w) for (m, _), w in zip(outs, weights, strict=True) if m.requires_grad]
+        connected = [(m, w) for (m, _), w in zip(outs, our_weights, strict=True) if m.requires_grad]
         mine, error = [None] * len(leaves), None
         if connected:
             args = (
                 [m for m, _ in connected],
                 [m for m, _ in leaves],
-                [to_ours(w) for _, w in connected],
+                [w for _, w in connected],
             )
             mine, error = call(chainrule.autograd.grad, args, options(create))
         text = (
@@ -288,6 +298,7 @@ class Pair:
                 if t is not None and t.requires_grad and m is not None
             ]
             if again:
+                leaves = [*leaves, *zip(our_weights, weights, strict=True)]
                 self.differentiate(outcome, where, "second gradient", leaves, again)
 
     def nearer(self, mine: Any, theirs: Any, weights: list) -> bool:
@@ -326,7 +337,8 @@ def compare_gradients(mine: Any, theirs: Any, dtype: str, slack: float) -> str |
     for m, t in zip(mine, theirs, strict=True):
         if m is None or t is None:
             other = t if m is None else m
-            if other is not None and array_of(other).any():
+            near = slack * TOLERANCE[dtype]
+            if other is not None and not (np.abs(array_of(other)) <= near).all():
                 return "None instead of a value" if m is None else "a value instead of None"
         else:
             complaint = compare_tensors(m, t, dtype, slack=slack)

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import torch
 
-KINDS = ("value", "gradient", "second gradient", "strided", "form", "error")
+KINDS = {
+    "value": "values",
+    "gradient": "gradients",
+    "second gradient": "gradgrad",
+    "forward": "forward",
+    "forward over reverse": "forward over reverse",
+    "vmap": "vmap",
+    "strided": "strided",
+    "form": "forms",
+    "error": "errors",
+}  # of checks, and the heads of their columns
 REASONS = Path(__file__).resolve().parent / "parity_reasons.txt"
 PAGE = """# Parity with torch
 
@@ -15,14 +25,16 @@ chainrule beside torch {version} (CPU) over torch's own databases of operators, 
 optimizers; written by `make parity` (`python tools/parity.py --write docs/parity.md`).
 
 - {good} of {entries} entries agree in all their samples ({samples:,} altogether): values, dtypes
-  and shapes in every dtype, gradients, second gradients, inputs with gaps in memory, method,
-  in-place and operator forms, and the classes of errors. {explained} differ for the reason given.
+  and shapes in every dtype, gradients, second gradients (in the inputs and the weights), tangents
+  of results and of gradients in float64 and complex128 (forward mode, forward over reverse), vmap
+  (a batch of every tensor, and of the first alone), inputs with gaps in memory, method, in-place
+  and operator forms, and the classes of errors. {explained} differ for the reason given.
+- Entries that agree in all checks of a column, of those that have any (torch refuses the others, or
+  has no samples): {columns}.
 - {existing} of the {names} names that PyTorch programs use most (tools/required_names.txt) exist;
   {checked} of them have entries here, and of these {agreeing} agree in all{but}.
 - Not here: {missing}.
 
-| entry | samples | values | gradients | second gradients | strided | forms | errors | |
-|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -65,7 +77,9 @@ def page(
     wrong = {o.label for o in outcomes if o.problems}
     checked = {n: labels for n, labels in names.items() if labels}
     rest = [n for n, labels in checked.items() if wrong & set(labels)]
+    columns = [f"{head} {share(outcomes, kind)}" for kind, head in KINDS.items()]
     facts |= {
+        "columns": ", ".join(columns),
         "version": torch.__version__.partition("+")[0],
         "good": len(outcomes) - len(wrong),
         "entries": len(outcomes),
@@ -77,7 +91,15 @@ def page(
         "but": f" (not: {', '.join(rest)})" if rest else "",
     }
     table = [row(o, why.get(o.label, "") if o.problems else "") for o in outcomes]
-    return PAGE.format(**facts) + "".join(table)
+    heads = ("entry", "samples", *KINDS.values(), "")
+    top = f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}\n"
+    return PAGE.format(**facts) + top + "".join(table)
+
+
+def share(outcomes: list[Outcome], kind: str) -> str:
+    """How many entries have checks of a kind, and in how many of these all agree."""
+    cells = [c for c in (o.cell(kind) for o in outcomes) if c]
+    return f"{cells.count('equal')} of {len(cells)}"
 
 
 def row(o: Outcome, reason: str) -> str:

@@ -22,6 +22,8 @@ from .duck import Duck, NoRule, memory, seen, zeros_for
 from .levels import RUNNING
 from .waist import waist
 
+FLOATS = (np.dtype("f4"), np.dtype("f8"))  # what BLAS multiplies
+
 
 class BatchArray(Duck):
     """`array` seen as one of the examples along its axis 0."""
@@ -175,6 +177,12 @@ def _stacked(results: list, level: int, size: int) -> Any:
     if not isinstance(first, (np.ndarray, np.generic, Duck)):
         return first
     rows = [np.asarray(r) if isinstance(r, np.generic) else r for r in results]
+    other = next((i for i, r in enumerate(rows) if r.shape != first.shape), None)
+    if other is not None:
+        raise RuntimeError(
+            f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0"
+            f" and {list(rows[other].shape)} at entry {other}"
+        )
     return BatchArray(np.concatenate([r[None] for r in rows])[:size], level)
 
 
@@ -251,6 +259,30 @@ def _reduction(ufunc: Any) -> Callable:
     return rule
 
 
+def _sum(
+    level: int, x: Any, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False
+) -> Any:
+    """Sums over axes; of many short columns as one product with a row of ones, which is several
+    times faster.
+    """
+    a = x.array
+    n = a.ndim - 1
+    axes = range(n) if axis is None else (axis,) if isinstance(axis, int) else axis
+    shifted = tuple([i % n + 1 for i in axes]) if n else ()
+    if (
+        n == 2
+        and shifted == (1,)
+        and type(a) is np.ndarray
+        and a.dtype in FLOATS
+        and dtype in (None, a.dtype)
+        and a.flags.c_contiguous
+        and a.size > 4096
+    ):
+        total = np.ones((1, a.shape[1]), a.dtype) @ a
+        return BatchArray(total if keepdims else total[:, 0], level)
+    return BatchArray(np.add.reduce(a, axis=shifted, dtype=dtype, keepdims=keepdims), level)
+
+
 def _accumulate(ufunc: Any) -> Callable:
     return lambda level, x, axis=0, **kwargs: BatchArray(
         ufunc.accumulate(x.array, axis=axis % x.ndim + 1, **kwargs), level
@@ -275,7 +307,7 @@ def _along(f: Callable) -> Callable:
 
 def _reshape(level: int, x: Any, shape: tuple) -> Any:
     if -1 in shape:
-        known = int(np.prod([n for n in shape if n != -1], dtype=int))
+        known = math.prod([n for n in shape if n != -1])
         shape = tuple(x.size // max(known, 1) if n == -1 else n for n in shape)
     return BatchArray(x.array.reshape((x.array.shape[0], *shape)), level)
 
@@ -380,15 +412,24 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
         return _matmul(level, x[None], y)[..., 0, :]
     rank = max(x.ndim, y.ndim)
     a, b = aligned(x, rank, level), aligned(y, rank, level)
-    if a.shape[-1] == 1 and isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        out = np.multiply(a, b)
-        return BatchArray(
-            np.add(out, out.dtype.type(0), out=out), level
-        )  # -0 becomes 0, as in any sum
+    if a.shape[-1] == 1 and type(a) is np.ndarray and type(b) is np.ndarray:
+        return BatchArray(_outer(a[..., 0], b[..., 0, :]), level)
     if b.ndim == 2 and isinstance(a, np.ndarray) and a.flags.c_contiguous:
         rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) @ b
         return BatchArray(rows.reshape(*a.shape[:-1], b.shape[1]), level)
     return BatchArray(np.matmul(a, b), level)
+
+
+OUTER = {(1, 1): "i,j->ij", (2, 2): "bi,bj->bij", (2, 1): "bi,j->bij", (1, 2): "i,bj->bij"}
+
+
+def _outer(a: Any, b: Any) -> Any:
+    """The products of each element along the last axis of one array with each of another's, twice
+    as fast as by broadcasting, and never -0, as in any sum.
+    """
+    if (a.ndim, b.ndim) in OUTER:
+        return np.einsum(OUTER[a.ndim, b.ndim], a, b)
+    return np.einsum("...i,...j->...ij", a, b)
 
 
 def _concatenate(level: int, arrays: Any, axis: int = 0) -> Any:
@@ -482,7 +523,7 @@ def _partition(f: Callable) -> Callable:
 RULES: dict[str, Callable] = {
     "setitem": _setitem,
     "restride": _restride,
-    "add.reduce": _reduction(np.add),
+    "add.reduce": _sum,
     "multiply.reduce": _reduction(np.multiply),
     "maximum.reduce": _reduction(np.maximum),
     "minimum.reduce": _reduction(np.minimum),

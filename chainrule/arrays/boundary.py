@@ -161,18 +161,33 @@ def outside(g: Any, level: int) -> Any:
 
 def combined(a: Any, b: Any) -> Any:
     """The sum of two cotangents of one value. Where one of them comes from inside a transformation
-    and the other does not, the value is outside of it.
+    and the other does not, the value is outside of it; unless that other is just a zero, which a
+    rule may have made without a look at its cotangent.
     """
+    if type(a) is type(b) is np.ndarray:
+        return a + b
     inside_a, inside_b = levels_in(a), levels_in(b)
+    if inside_a != inside_b:
+        for zero, other in ((a, b), (b, a)):
+            if _is_zero(zero):
+                return other
     for level in sorted(inside_a ^ inside_b, reverse=True):
         a, b = (outside(g, level) for g in (a, b))
     return a + b
+
+
+def _is_zero(g: Any) -> bool:
+    if isinstance(g, GradArray):
+        return False  # its derivative may be another
+    return all(_is_zero(p) for p in g.parts()) if isinstance(g, Duck) else not np.any(g)
 
 
 def settled(g: Any, at: Any = None) -> Any:
     """A cotangent for a value of array `at`: what stems from transformations that have ended is
     summed up, or taken apart; those that `at` belongs to are its own.
     """
+    if not isinstance(g, Duck):
+        return g
     for level in sorted(levels_in(g) - levels_in(at), reverse=True):
         g = outside(g, level)
     return g

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..ops import define
 from ..tape import state
+from .batch import BatchArray, is_batched
 from .duck import Duck, NoRule, memory, seen, zeros_for
 from .grad import CONSTANT, primitive_rule
 from .levels import RUNNING, stack
@@ -44,7 +45,9 @@ class DualArray(Duck):
         if level not in RUNNING and state.mode[0] is not operator.call:
             ended = [value_of(a, level) for a in args]
             return waist(name)(*ended, **kwargs)
-        rule = RULES.get(name) or _linear(name) or _elementwise(name)
+        rule = RULES.get(name)
+        if rule is None:
+            rule = RULES[name] = _linear(name) or _elementwise(name)
         out = rule(level, *args, **kwargs)
         if self.adjoint or _adjoint_among(args, level):
             _mark(out)
@@ -73,6 +76,8 @@ class DualArray(Duck):
         return f"{value[:-1]},\n       tangent={show(tangent)})"
 
     def settle(self) -> None:
+        if isinstance(self.value, np.generic):
+            self.value = np.array(self.value)
         tangent = np.broadcast_to(self.tangent, self.shape)  # it may be another tensor's as well
         lies = memory(self.value)
         self.tangent = tangent.copy() if isinstance(tangent, Duck) else _laid_out(tangent, lies)
@@ -195,7 +200,7 @@ def _elementwise(name: str) -> Callable:
     if f in CONSTANT:
         return lambda level, *args: f(*[split(a, level)[0] for a in args])
     if o is not None and hasattr(f, "op") and not (o.rules and o.plain):
-        return lambda level, *args: DualArray.fallback(f, primitive_rule(o.entry), args)
+        return lambda level, *args: DualArray.fallback(f, primitive_rule(o.entry), args, o.extra)
     if o is None or not o.rules or not o.plain:
         raise NoRule(f"forward mode has no rule for {name!r}")
 
@@ -280,11 +285,83 @@ def _linear(name: str) -> Callable | None:
     return rule
 
 
-def _matmul(level: int, x: Any, y: Any) -> Any:
+PIECE = 1 << 17  # bytes: a fraction of the cache
+
+
+def added(x: Any, times: Callable, a: Any, b: Any) -> Any:
+    """x + times(a, b) for a fresh `x`, which nobody else holds: in its memory, if the product is
+    like it; that of a large batch piece by piece, so that it stays in the cache.
+    """
+    if type(x) is BatchArray and type(x.array) is np.ndarray and x.array.nbytes > 4 * PIECE:
+        step = max(1, PIECE * len(x.array) // x.array.nbytes)
+        for start in range(0, len(x.array), step):
+            part = slice(start, start + step)
+            into = BatchArray(x.array[part], x.level)
+            more = times(_examples(a, part, x.level), _examples(b, part, x.level))
+            if not _alike(into, more):  # so are all pieces or none
+                return x + times(a, b)
+            np.add(into.array, more.array, out=into.array)
+        return x
+    y = times(a, b)
+    if not _alike(x, y):
+        return x + y
+    p, q = (x.array, y.array) if type(x) is BatchArray else (x, y)
+    np.add(p, q, out=p)
+    return x
+
+
+def _examples(a: Any, part: slice, level: int) -> Any:
+    """Some of the examples of a batch; what is no batch of `level` is the same for all."""
+    return BatchArray(a.array[part], level) if is_batched(a, level) else a
+
+
+def _alike(x: Any, y: Any) -> bool:
+    """Whether two arrays, or two batches of them, agree in kind, shape and dtype."""
+    if type(x) is type(y) is BatchArray and x.level == y.level:
+        x, y = x.array, y.array
+    return type(x) is type(y) is np.ndarray and x.shape == y.shape and x.dtype is y.dtype
+
+
+def _product_rule(times: Callable) -> Callable:
+    """The rule of a product, which is linear in each of its two factors."""
+
+    def rule(level: int, x: Any, y: Any) -> Any:
+        (a, da), (b, db) = split(x, level), split(y, level)
+        value = times(a, b)
+        if da is None:
+            return DualArray(value, times(a, db), level)
+        if db is None:
+            return DualArray(value, times(da, b), level)
+        return DualArray(value, added(times(da, b), times, a, db), level)
+
+    return rule
+
+
+def _add(level: int, x: Any, y: Any) -> Any:
     (a, da), (b, db) = split(x, level), split(y, level)
+    return DualArray(a + b, db if da is None else da if db is None else da + db, level)
+
+
+def _subtract(level: int, x: Any, y: Any) -> Any:
+    (a, da), (b, db) = split(x, level), split(y, level)
+    return DualArray(a - b, -db if da is None else da if db is None else da - db, level)
+
+
+def _tanh_back(level: int, x: Any, y: Any) -> Any:
+    (a, da), (b, db) = split(x, level), split(y, level)
+    back = define.PRIMITIVES["tanh_back"]
+    value = back(a, b)
+    if db is None:
+        return DualArray(value, back(da, b), level)
+    slope = a * b * -2
     if da is None:
-        return DualArray(a @ b, a @ db, level)
-    return DualArray(a @ b, da @ b if db is None else da @ b + a @ db, level)
+        return DualArray(value, db * slope, level)
+    return DualArray(value, added(back(da, b), operator.mul, slope, db), level)
+
+
+def _tanh(level: int, x: Any) -> Any:
+    out = np.tanh(x.value)  # the slope by itself: it may be smaller than the tangent
+    return DualArray(out, x.tangent * (1 - out * out), level)
 
 
 def _view(level: int, x: Any, dtype: Any) -> Any:
@@ -312,7 +389,12 @@ def _where(level: int, c: Any, x: Any, y: Any) -> Any:
 def _concatenate(level: int, arrays: Any, axis: int = 0) -> Any:
     pairs = [split(a, level) for a in arrays]
     tangents = [
-        np.zeros(v.shape, v.dtype) if t is None else np.broadcast_to(t, v.shape) for v, t in pairs
+        np.zeros(v.shape, v.dtype)
+        if t is None
+        else t
+        if t.shape == v.shape
+        else np.broadcast_to(t, v.shape)
+        for v, t in pairs
     ]
     return DualArray(
         np.concatenate([v for v, _ in pairs], axis=axis), np.concatenate(tangents, axis=axis), level
@@ -440,8 +522,13 @@ RULES: dict[str, Callable] = {
     "view": _view,
     "put": _put,
     **{name: _convolution(name) for name in ("convolve", "convolve_back", "convolve_kernel")},
-    "matmul": _matmul,
-    "dot": _matmul,
+    "add": _add,
+    "subtract": _subtract,
+    "multiply": _product_rule(operator.mul),
+    "tanh": _tanh,
+    "tanh_back": _tanh_back,
+    "matmul": _product_rule(operator.matmul),
+    "dot": _product_rule(operator.matmul),
     "where": _where,
     "concatenate": _concatenate,
     "maximum.reduce": _reduction(np.maximum, "amax"),

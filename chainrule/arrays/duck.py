@@ -9,6 +9,7 @@ the arguments, which looks the name up in its table. Names are the ufunc's (`exp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -192,7 +193,7 @@ class Duck:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=int))
+        return math.prod(self.shape)
 
     @property
     def T(self) -> Any:

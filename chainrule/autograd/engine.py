@@ -46,15 +46,16 @@ def run(
     create: bool,
     targets: Targets | None = None,
     accumulate: bool = True,
+    closed: bool = False,
 ) -> None:
     """Send the cotangents `roots` ([(node, index, g)]) backward; fill `targets`, or else the
-    leaves' `.grad`.
+    leaves' `.grad`. `closed`: it is known that the targets are all the leaves there are.
     """
     walk = Walk(retain, create, targets, accumulate)
     buffer: dict[Node, Any] = {}
     for node, index, g in roots:
         arrive(buffer, node, index, g)
-    if targets is not None:
+    if targets is not None and not closed:
         walk.needed = reaching(buffer, {node for node, _ in targets})
     _quietly(walk, buffer, create)
 
@@ -154,7 +155,7 @@ class Walk:
     def start(self, buffer: dict) -> None:
         """Run all nodes that receive something, the youngest first, then the leaves."""
         ready, leaves = self.queues(buffer)
-        special, retain = self.create or self.targets is not None, self.retain
+        special, retain = self.create or self.needed is not None, self.retain
         add = combined if EVER else operator.add
         following: Any = None  # the node that is next if none in `ready` is younger, and ...
         held: Any = None  # ... its cotangent
@@ -196,8 +197,8 @@ class Walk:
                 except NoRule:
                     gi = pull_by(rules[k], g, a)
                 number = type(gi) is float32 and e.dtype is F32  # it broadcasts to any shape
-                if not number and (gi.shape != e.shape or gi.dtype is not e.dtype):
-                    if e.op.outputs != 1:
+                if not number and (gi is None or gi.shape != e.shape or gi.dtype is not e.dtype):
+                    if gi is None or e.op.outputs != 1:
                         self.deliver((gi,), (e,), (node.index[k],), buffer, ready, leaves)
                         continue
                     gi = fit(gi, e.shape, e.dtype)
@@ -211,7 +212,7 @@ class Walk:
                     self.enqueue(e, ready, leaves)
                     buffer[e] = gi
         gi = held = g = None  # accumulate_grad counts who holds an array
-        self.finish(leaves, buffer, special)
+        self.finish(leaves, buffer, special or self.targets is not None)
 
     def queues(self, buffer: dict) -> tuple[list, list]:
         """The nodes to start from: those with an operator (a heap), and leaves."""
@@ -260,11 +261,12 @@ class Walk:
         """
         if node.op.rules and not node.op.picks:
             node.op.read_rules()
-        if self.targets is not None and node not in self.needed:  # type: ignore[operator]
+        needed = self.needed
+        if needed is not None and node not in needed:
             return (None,) * len(node.edges)
         g = whole(node, g)
-        ends = self.targets is not None and not any(e in self.needed for e in node.edges)  # type: ignore[operator]
-        if self.targets is not None and not ends:
+        ends = needed is not None and not any([e in needed for e in node.edges])
+        if needed is not None and not ends:
             self.note_targets(node, g)
         if node.more is not None and "hooks" in node.more:
             g = run_hooks(node, g)

@@ -106,19 +106,34 @@ def grad(
             "materialize_grads cannot be used when the given input is a GradientEdge"
         )
     weights = _as_tuple(grad_outputs) if grad_outputs is not None else (None,) * len(outs)
-    roots = _roots(outs, weights, create_graph)
-    targets = _targets(wanted)
-    engine.run(
-        roots,
-        create_graph if retain_graph is None else retain_graph,
-        create_graph,
-        targets,
-        accumulate=False,
-    )
+    retain = create_graph if retain_graph is None else retain_graph
+    found = cotangents(outs, wanted, weights, retain, create_graph)
     return tuple(
-        _result(i, x, targets[_edge(x)], bool(allow_unused), materialize_grads)
-        for i, x in enumerate(wanted)
+        [
+            _result(i, x, g, bool(allow_unused), materialize_grads)
+            for i, (x, g) in enumerate(zip(wanted, found, strict=True))
+        ]
     )
+
+
+def cotangents(
+    outs: tuple, wanted: tuple, weights: tuple, retain: bool, create: bool, closed: bool = False
+) -> list:
+    """The cotangents of `wanted`, from those of `outs`; None for what they do not depend on.
+    `closed`: it is known that `wanted` are all the leaves there are.
+    """
+    roots = _roots(outs, weights, create)
+    targets = _targets(wanted)
+    engine.run(roots, retain, create, targets, accumulate=False, closed=closed)
+    return [targets[_edge(x)] for x in wanted]
+
+
+def gradients(
+    outs: tuple, wanted: tuple, weights: tuple, retain: bool, create: bool, closed: bool
+) -> list:
+    """The gradients of `outs` in `wanted` as tensors, zeros where there are none."""
+    found = cotangents(outs, wanted, weights, retain, create, closed)
+    return [_result(0, x, g, True, True) for x, g in zip(wanted, found, strict=True)]
 
 
 def _grad_of_rows(

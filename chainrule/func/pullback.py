@@ -10,8 +10,7 @@ import numpy as np
 
 from ..arrays.levels import Gradient, Linear, stack
 from ..autograd.modes import enable_grad
-from ..autograd.reverse import grad as tape_grad
-from ..autograd.reverse import zeros_like
+from ..autograd.reverse import gradients, zeros_like
 from ..ops import define
 from ..tape import AccumulateGrad
 from .arguments import check_outputs, chosen, parts_of, replaced
@@ -37,7 +36,7 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
                 out, aux = parts_of(out, head)
             _check_scalar(out, head)
             outer = has_history([out], variables)
-            found = iter(_gradients([out], None, variables, outer, outer, level.number))
+            found = iter(_gradients([out], None, variables, outer, outer, outer, level.number))
             grads = mapped(lambda _: next(found), chosen(args, argnums))
         value = out if outer else cut(out)
         return (grads, (value, _settled(aux, outer))) if has_aux else (grads, value)
@@ -96,12 +95,15 @@ def _pulled(func: Callable, primals: tuple, has_aux: bool, level: Gradient) -> t
         weights = leaves(given)
         create = outer or any(w.requires_grad for w in weights)
         with enable_grad():
-            found = iter(_gradients(outs, weights, variables, create, True, level.number))
+            found = iter(_gradients(outs, weights, variables, outer, create, True, level.number))
         grads = tuple(mapped(lambda _: next(found), p) for p in primals)
         return grads if len(grads) != 1 else (grads[0],)
 
     value = mapped(lambda t: t if outer else cut(t), out)
     return (value, pullback, _settled(aux, outer)) if has_aux else (value, pullback)
+
+
+SINGLE = ((), (1,), (1, 1))  # shapes of one element
 
 
 def jacrev(
@@ -130,9 +132,13 @@ def jacrev(
         out, pullback, *aux = vjp(of_chosen, *inputs, has_aux=has_aux)
         outs = leaves(out)
         refuse_complex("jacrev", outs, "outputs")
-        rows = vmap(lambda *row: pullback(rebuild(out, iter(row))), chunk_size=chunk_size)(
-            *basis(outs)
-        )
+        if len(outs) == 1 and outs[0]._data.shape in SINGLE:  # its only row needs no vmap
+            unit = define.wrap(np.ones(outs[0]._data.shape, outs[0]._data.dtype))
+            rows = pullback(rebuild(out, iter([unit])))
+        else:
+            rows = vmap(lambda *row: pullback(rebuild(out, iter(row))), chunk_size=chunk_size)(
+                *basis(outs)
+            )
         flat = _by_output(rows, outs)
         result = rebuild(
             out, iter([part[0] if isinstance(argnums, int) else part for part in flat])
@@ -143,7 +149,18 @@ def jacrev(
 
 
 def _by_output(rows: tuple, outs: list) -> list[tuple]:
-    """Rows of Jacobians, of all outputs together, cut into one for each output, in its shape."""
+    """Rows of Jacobians, of all outputs together, cut into one for each output, in its shape (the
+    row of a single number has no dimension to count rows).
+    """
+    if len(outs) == 1:
+        shape = outs[0]._data.shape
+        first = 0 if shape in SINGLE else 1
+
+        def shaped(r: Any) -> Any:
+            whole = (*shape, *r._data.shape[first:])
+            return r if whole == r._data.shape else r.reshape(whole)
+
+        return [tuple([mapped(shaped, row) for row in rows])]
     found, start = [], 0
     for out in outs:
         n = out.numel()
@@ -235,28 +252,25 @@ def _variable(t: Any) -> Any:
 
 
 def _gradients(
-    outs: list, weights: list | None, variables: list, create: bool, retain: bool, level: int
+    outs: list,
+    weights: list | None,
+    variables: list,
+    outer: bool,
+    create: bool,
+    retain: bool,
+    level: int,
 ) -> list:
-    """The gradients in the variables, zeros where there is no dependence, by a backward pass of the
-    transformation of that level.
+    """The gradients in the variables, zeros where there is no dependence; `outer`: whether the
+    outputs depend on anything else that requires grad. `level` is the transformation's number.
     """
-    pairs = [
-        (o, None if weights is None else weights[i]) for i, o in enumerate(outs) if o.requires_grad
-    ]
+    given = weights or [None] * len(outs)
+    pairs = [(o, w) for o, w in zip(outs, given, strict=True) if o.requires_grad]
     if not pairs:
         return [zeros_like(v) for v in variables]
+    roots, seeds = zip(*pairs, strict=True)
     around, stack.passing = stack.passing, level
     try:
-        return list(
-            tape_grad(
-                [o for o, _ in pairs],
-                variables,
-                [w for _, w in pairs],
-                retain_graph=retain,
-                create_graph=create,
-                materialize_grads=True,
-            )
-        )
+        return gradients(roots, tuple(variables), seeds, retain, create, closed=not outer)
     finally:
         stack.passing = around
 

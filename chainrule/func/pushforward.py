@@ -109,8 +109,9 @@ def _by_input(columns: Any, flat: list, inputs: tuple, argnums: Any) -> Any:
     found, start = [], 0
     moved = columns.movedim(0, -1)
     for t in flat:
-        n = t.numel()
-        found.append(moved.narrow(-1, start, n).reshape(*columns.shape[1:], *t.shape))
+        n, whole = t.numel(), (*columns._data.shape[1:], *t._data.shape)
+        part = moved if len(flat) == 1 else moved.narrow(-1, start, n)
+        found.append(part if part._data.shape == whole else part.reshape(whole))
         start += n
     cut = rebuild(inputs, iter(found))
     return cut[0] if isinstance(argnums, int) else cut

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..arrays.duck import Duck
+from ..arrays.duck import Duck, somewhere
 from ..arrays.levels import RUNNING
 from ..dtypes import BOOL_NP, F32, F64, FROM_NUMPY, HALVES, I64
 from ..errors import not_a_tensor
@@ -92,15 +92,30 @@ MASKED_FILL_TENSOR = writer(
 )
 
 
+def _order(mask: Any) -> Any:
+    """For each True of a mask how many are before it, in a flat array."""
+    return np.maximum(np.add.accumulate(mask.reshape(-1).astype(np.int64), axis=0) - 1, 0)
+
+
+def _masked_scatter(x: Any, y: Any, /, mask: Any) -> Any:
+    if isinstance(mask, Duck) and y.size:  # its examples need not have equally many places
+        return np.where(mask, y.reshape(-1)[_order(mask)].reshape(mask.shape), x)
+    return put(x, y.reshape(-1)[: np.count_nonzero(mask)], mask)
+
+
 def _masked_source_rule(g: Any, mask: Any, y_shape: tuple) -> Any:
+    count = math.prod(y_shape)
+    if isinstance(mask, Duck) and count:
+        taken = np.where(mask, g, g.dtype.type(0)).reshape(-1)
+        return put_add(taken, _order(mask), (count,)).reshape(y_shape)
     taken = g[mask]
-    return put_add(taken, slice(taken.shape[0]), (math.prod(y_shape),)).reshape(y_shape)
+    return put_add(taken, slice(taken.shape[0]), (count,)).reshape(y_shape)
 
 
 MASKED_SCATTER = writer(
     "masked_scatter",
     "MaskedScatterBackward0",
-    lambda x, y, /, mask: put(x, y.reshape(-1)[: np.count_nonzero(mask)], mask),
+    _masked_scatter,
     lambda out, y, mask: overwrite(out, y.reshape(-1)[: np.count_nonzero(mask)], mask),
     lambda g, mask: cleared(g, mask),
     _masked_source_rule,
@@ -327,7 +342,7 @@ def masked_scatter(do: Callable, input: Any, mask: Any, source: Any) -> Any:
     elif x.shape != shape:
         input = input.expand(shape)
     m = np.broadcast_to(m, shape)
-    if np.count_nonzero(m) > y.size:
+    if somewhere(np.add.reduce(m, axis=None) > y.size):
         raise RuntimeError("Number of elements of source < number of ones in mask")
     return do(MASKED_SCATTER, input, source, m)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..dtypes import FROM_NUMPY
 from .define import MOVE, Tensor, function, op, primitive, scalar_name, wrap
+from .examples import by_example, vmapped
 from .loss import finished
 
 NEVER = -np.inf
@@ -227,6 +228,9 @@ def ctc_loss(
     `targets` are (n, S), or all one after the other; 'mean' divides each loss by its target's
     length. Impossible targets cost inf, or nothing with `zero_infinity`.
     """
+    if level := vmapped(targets, input_lengths, target_lengths):
+        given = (input_lengths, target_lengths, blank, reduction, zero_infinity)
+        return by_example(ctc_loss, level, log_probs, targets, *given)
     reduction = ("none", "mean", "sum")[reduction] if isinstance(reduction, int) else reduction
     rows = log_probs if log_probs.ndim != 2 else log_probs.unsqueeze(1)
     batch = rows.shape[1] if rows.ndim > 1 else 1

@@ -833,6 +833,11 @@ def unary(op: Op) -> Callable:
     return entry
 
 
+def either_is_duck(x: Any, y: Any) -> bool:
+    """Whether one of two arrays is of another type."""
+    return isinstance(x, Duck) or isinstance(y, Duck)
+
+
 def binary(op: Op, dunder: bool = False) -> Callable:
     """The public function of an operator of two tensors, or (elementwise) a tensor and a number.
 
@@ -863,8 +868,7 @@ def binary(op: Op, dunder: bool = False) -> Callable:
             if dunder and not dtypes.is_number(other):
                 return NotImplemented
             ok = False
-        ducks = by_rule and (isinstance(x, Duck) or isinstance(y, Duck))
-        if not ok or not fast or out is not None or ducks:
+        if not ok or not fast or out is not None or (by_rule and either_is_duck(x, y)):
             return write_out(out, op.call((input, other), ()), input, other)
         run, grad = state.mode
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import Duck
 from ..dtypes import COMPLEX, F32, F64, FLOATING, FROM_NUMPY, default, promote_types
 from .define import FUNCTIONS, MOVE, SAME, function, op, put_add, scalar_name, write_out
 from .index import dim_of, tensor_data
@@ -26,6 +27,14 @@ DIST_OF_INTEGERS = "norm(): input dtype should be either floating point or compl
 
 def norm_of(x: Any, p: float, axes: tuple, keepdim: bool) -> Any:
     """The p-norm along `axes`; p = 0 counts what is not zero, p = inf and -inf are the extremes."""
+    if isinstance(x, Duck) and p not in (0, 1, INF, -INF):  # forward mode at a kink
+        size = size_of(x, p, axes)
+        kept = [n for i, n in enumerate(x.shape) if i not in axes]
+        return size if keepdim else size.reshape(kept)
+    return _norm_of(x, p, axes, keepdim)
+
+
+def _norm_of(x: Any, p: float, axes: tuple, keepdim: bool) -> Any:
     given = {"axis": axes, "keepdims": keepdim}
     if p == 0:
         return np.add.reduce(x != 0, dtype=x.real.dtype, **given)
@@ -36,7 +45,11 @@ def norm_of(x: Any, p: float, axes: tuple, keepdim: bool) -> Any:
         return (np.maximum if p > 0 else np.minimum).reduce(size, **given)
     if p == 1:
         return np.add.reduce(size, **given)
-    return np.add.reduce(size**p, **given) ** (1 / p)
+    powers = size**p
+    if p < 1 and isinstance(size, Duck):  # steep at zero; the derivative there is to be zero
+        zero = size == 0
+        powers = np.where(zero, 0 if p > 0 else INF, np.where(zero, 1, size) ** p)
+    return np.add.reduce(powers, **given) ** (1 / p)
 
 
 def pull_norm(g: Any, x: Any, out: Any, p: float, axes: tuple | None) -> Any:
@@ -67,7 +80,7 @@ def size_of(x: Any, p: float, axes: tuple) -> Any:
     """The norm as size 1 along `axes`, with derivative 0 where all is zero: for rules."""
     nothing = np.logical_and.reduce(x == 0, axis=axes, keepdims=True)
     safe = np.where(nothing, x.dtype.type(1), x)
-    return np.where(nothing, 0, norm_of(safe, p, axes, True)).astype(x.real.dtype)
+    return np.where(nothing, 0, _norm_of(safe, p, axes, True)).astype(x.real.dtype)
 
 
 def direction(x: Any, size: Any) -> Any:

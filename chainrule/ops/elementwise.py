@@ -731,10 +731,43 @@ cosh = elementwise(
     vjp=lambda g, x: g * np.sinh(x),
     doc="Hyperbolic cosine of each element.",
 )
+
+
+@primitive(
+    define=elementwise,
+    promote=MOVE,
+    namespace="primitive",
+    method=False,
+    inplace=False,
+    node="TanhBackwardBackward0",
+)
+def tanh_back(x: Any, y: Any, /) -> Any:
+    """x (1 - y^2): the cotangent of a tanh that is y, from its own, x; one step, which transforms
+    differentiate in fewer than its parts.
+    """
+    return x * (1 - y * y)
+
+
+@tanh_back.vjp
+def _(g, y):
+    return tanh_back(g, y)
+
+
+@tanh_back.vjp
+def _(g, x, y):
+    return g * (x * y * -2)
+
+
+def _of_tanh(g: Any, out: Any) -> Any:
+    if isinstance(g, Duck) or isinstance(out, Duck):
+        return tanh_back(g, out)
+    return g - g * out * out
+
+
 tanh = elementwise(
     np.tanh,
     promote=FLOAT,
-    vjp=lambda g, out: g - g * out * out,
+    vjp=_of_tanh,
     alias="nn.functional.tanh",
     doc="Hyperbolic tangent of each element.",
 )

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import somewhere
 from ..dtypes import FROM_NUMPY, I64
 from .define import MOVE, function, op, put_add, scalar_name, storage_array, wrap
+from .examples import by_example, vmapped
 from .index import out_of_range, tensor_data
 from .write import fresh
 
@@ -94,14 +96,18 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     classes = tensor_data("one_hot", tensor)
     if classes.dtype is not I64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if num_classes == -1 and vmapped(tensor):
+        raise RuntimeError(
+            "When vmap-ing torch.nn.functional.one_hot, please provide an explicit positive "
+            "num_classes argument."
+        )
     if not classes.size and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    if classes.size and np.minimum.reduce(classes, axis=None) < 0:
+    if somewhere(classes < 0):
         raise RuntimeError("Class values must be non-negative.")
-    top = int(np.maximum.reduce(classes, axis=None)) + 1 if classes.size else 0
     if num_classes == -1:
-        num_classes = top
-    if num_classes < top:
+        num_classes = int(np.maximum.reduce(classes, axis=None)) + 1
+    if somewhere(classes >= num_classes):
         raise RuntimeError("Class values must be smaller than num_classes.")
     return wrap((classes[..., None] == np.arange(num_classes)).astype(np.int64))
 
@@ -190,6 +196,10 @@ def embedding_bag(
     A 2-d `input` has a bag in each row; a 1-d one has bags that begin at `offsets`. Indices equal
     to `padding_idx` are left out. `per_sample_weights` multiply the rows of a sum.
     """
+    if level := vmapped(input, offsets, weight if max_norm is not None else None):
+        given = (max_norm, norm_type, scale_grad_by_freq, mode, sparse)
+        rest = (per_sample_weights, include_last_offset, padding_idx)
+        return by_example(embedding_bag, level, input, weight, offsets, *given, *rest)
     index, table = (
         tensor_data("embedding_bag", input),
         tensor_data("embedding_bag", weight, "weight", 2),

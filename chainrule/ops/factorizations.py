@@ -239,7 +239,7 @@ def lu_unpack(
         raise RuntimeError(
             "torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype."
         )
-    if unpack_pivots and pivots.size and not (pivots.min() >= 1 and pivots.max() <= m):
+    if unpack_pivots and somewhere((pivots < 1) | (pivots > m)):
         raise RuntimeError(
             "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive.Did you "
             "properly pass the result of lu_factor?"

@@ -39,6 +39,7 @@ from .define import (
     wrap,
     write_out,
 )
+from .examples import by_example, vmapped
 
 FULL = slice(None)
 CPP_NAMES = {
@@ -746,6 +747,11 @@ def nonzero(input: Any, *, out: Any = None, as_tuple: bool = False) -> Any:
     dimension.
     """
     x = tensor_data("nonzero", input)
+    if vmapped(input):
+        raise RuntimeError(
+            "vmap: We do not support batching operators that can output dynamic shape. Attempted to"
+            " vmap over aten::nonzero."
+        )
     found = places(x)
     if as_tuple:
         return tuple([wrap(i) for i in found])
@@ -760,6 +766,8 @@ def nonzero(input: Any, *, out: Any = None, as_tuple: bool = False) -> Any:
 @function
 def argwhere(input: Any) -> Any:
     """The indices of the elements that are not zero, one row each."""
+    if level := vmapped(input):
+        return by_example(argwhere, level, input)
     return nonzero(input)
 
 
@@ -770,10 +778,15 @@ def unravel_index(indices: Any, shape: Any) -> tuple:
     if i.dtype.kind not in "iu":
         raise ValueError(f"expected 'indices' to be an integer dtype, but got {indices.dtype}")
     shape = (shape,) if isinstance(shape, int) else tuple([int(n) for n in shape])
-    out, rest = [], i.astype(np.int64)
+    return tuple([wrap(c) for c in coordinates(i.astype(np.int64), shape)])
+
+
+def coordinates(i: Any, shape: tuple) -> tuple:
+    """The coordinates, in an array of `shape`, of positions in its flattened form."""
+    out = []
     for n in reversed(shape):
-        out.append(wrap(rest % n))
-        rest = rest // n
+        out.append(i % max(n, 1))
+        i = i // max(n, 1)
     return tuple(reversed(out))
 
 

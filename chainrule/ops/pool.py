@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.duck import Duck
+from ..arrays.duck import Duck, somewhere
 from ..dtypes import FROM_NUMPY
 from .conv import Sizes, frozen, kind_of
 from .define import function, op, put, put_add, scalar_name, state, write_out
+from .index import out_of_range
 from .windows import framed, margins, overlap, refuse, slices
 
 WORDS = {1: "one int", 2: "two ints", 3: "three ints"}
@@ -620,11 +621,12 @@ def _check_places(name: str, input: Any, indices: Any, size: Sizes) -> None:
                 f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
                 f"{shape} with dimension {i} being empty."
             )
-    places = indices._data
-    bad = places[(places < 0) | (places >= math.prod(size))] if places.size else places
-    if bad.size:
+    places, count = indices._data, math.prod(size)
+    if somewhere((places < 0) | (places >= count)):
+        bad = out_of_range(places, count, 0)  # None for one of the examples of a vmap
+        which = "" if bad is None else f": {bad}"
         raise RuntimeError(
-            f"Found an invalid max index: {int(bad.reshape(-1)[0])} (output volumes are of size "
+            f"Found an invalid max index{which} (output volumes are of size "
             f"{'x'.join(map(str, size))})"
         )
 

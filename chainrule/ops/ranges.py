@@ -22,6 +22,7 @@ from ..tape import state
 from .convert import check_dtype, check_fits, converted
 from .create import bad_allocation, check_options, finished, is_size, written
 from .define import Tensor, function, scalar_name
+from .examples import by_example, vmapped
 
 WIDER = {F32: F64, F64: np.dtype(np.longdouble), dtypes.complex64.numpy: dtypes.complex128.numpy}
 
@@ -274,6 +275,8 @@ def linspace(
 ) -> Any:
     """`steps` evenly spaced numbers from start to end, both included."""
     check_options(layout, device, pin_memory)
+    if out is None and (level := vmapped(start, end)):
+        return by_example(linspace, level, start, end, steps, dtype=dtype)
     low, high, count, d = _ends("linspace", start, end, steps, out, dtype)
     a = state.run(lambda: rounded(line(low, high, count, d), d))
     return finished(a, requires_grad) if out is None else written(out, a, dtype and d)
@@ -295,6 +298,8 @@ def logspace(
 ) -> Any:
     """base to the power of `steps` evenly spaced exponents from start to end."""
     check_options(layout, device, pin_memory)
+    if out is None and (level := vmapped(start, end)):
+        return by_example(logspace, level, start, end, steps, base, dtype=dtype)
     low, high, count, d = _ends("logspace", start, end, steps, out, dtype)
 
     def powers() -> np.ndarray:

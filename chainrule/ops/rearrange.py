@@ -16,6 +16,7 @@ from .. import dtypes
 from .convert import arranged, contiguous_format, copied
 from .create import bad_allocation, is_size
 from .define import MOVE, Tensor, function, op, scalar_name, wrap
+from .examples import by_example, vmapped
 from .join import cat, stack, tensors_of
 from .shape import expand, flatten, place, reshape, sizes, unsqueeze
 
@@ -75,6 +76,8 @@ def repeat_interleave(
 
     `repeat_interleave(repeats)` alone gives each place as often as its number says.
     """
+    if level := vmapped(input if repeats is None else repeats):
+        return by_example(repeat_interleave, level, input, repeats, dim, output_size=output_size)
     if repeats is None:
         return wrap(np.repeat(np.arange(input._data.size), counts(input, output_size)))
     if not is_size(repeats) and not isinstance(repeats, Tensor):

@@ -15,6 +15,7 @@ from .index import (
     along,
     check_along,
     check_flat,
+    coordinates,
     dim_of,
     grid,
     look,
@@ -528,7 +529,7 @@ def put_flat(do: Callable, input: Any, index: Any, source: Any, accumulate: bool
     if not x.ndim and i.size != 1:
         done = put_flat.by(do, input.reshape(1), index, source, accumulate)
         return input if do is in_place else done.reshape(())
-    place = np.unravel_index(i % max(x.size, 1), x.shape) if x.ndim else ()
+    place = coordinates(i % max(x.size, 1), x.shape)
     shape = i.shape if x.ndim else ()
     source = source if y.shape == shape else source.reshape(shape)
     return do(FLAT_ADD if accumulate else FLAT_PUT, input, source, place)

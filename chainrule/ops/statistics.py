@@ -13,6 +13,7 @@ from .. import return_types
 from ..arrays.duck import NoRule, highest, somewhere
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, I64
 from .define import MOVE, OPS, Tensor, function, op, scalar_name, wrap, write_out
+from .examples import by_example, vmapped
 from .index import dim_of, tensor_data
 from .sort import order_of, put_along
 
@@ -295,6 +296,9 @@ def histogram(
     out: Any = None,
 ) -> Any:
     """Counts (or weights, or densities) in bins, and the bins' edges: given, or that many equal."""
+    if out is None and (level := vmapped(input, bins, weight)):
+        given = {"range": range, "weight": weight, "density": density}
+        return by_example(histogram, level, input, bins, **given)
     points = tensor_data("histogram", input).reshape(-1, 1)
     edges = edges_of(points, bins, range, 0)
     hist = counts_in_bins(input, (edges,), weight, density)
