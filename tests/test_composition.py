@@ -46,6 +46,7 @@ def test_the_formula_is_the_derivative_of_its_value():
         assert np.allclose(o.second(x, w, 1), np.stack(columns, 1), atol=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_page_is_up_to_date():
     """The matrix of programs as it comes out now; of the operators, that each has its line."""
     text = page.TARGET.read_text()
