@@ -51,6 +51,7 @@ lint: $(VENV)/dev
 
 docs: $(VENV)/dev
 	$(BIN)/python tools/docs.py
+	$(BIN)/python tools/composition.py
 
 wheel: $(VENV)/dev
 	$(BIN)/python -m build --wheel

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from .arrays.duck import NoRule, highest
+from .arrays.levels import of_this_level
 from .errors import FreedGraphError, OverwrittenError
 from .storage import INSIDE, LOCK, OUTSIDE, Storage, describe_line, outside, overwritten, tick
 
@@ -190,11 +191,11 @@ class Node:
         """Call `hook(grad_inputs, grad_outputs)` after this node has run; a tuple it returns
         replaces grad_inputs.
         """
-        return RemovableHandle(self.notes("post_hooks"), hook)
+        return RemovableHandle(self.notes("post_hooks"), of_this_level(hook))
 
     def register_prehook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(grad_outputs)` before this node runs; a tuple it returns replaces them."""
-        return RemovableHandle(self.notes("pre_hooks"), hook)
+        return RemovableHandle(self.notes("pre_hooks"), of_this_level(hook))
 
     @property
     def line(self) -> str:

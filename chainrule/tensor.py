@@ -19,6 +19,7 @@ import numpy as np
 
 from . import devices, display, dtypes, errors
 from .arrays.duck import Duck
+from .arrays.levels import of_this_level
 from .autograd import reverse
 from .cuts import cut
 from .ops import define
@@ -190,7 +191,7 @@ class Tensor(metaclass=_TensorMeta):
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return _address(define.storage_array(self)) if self._data.size else 0
+        return _address(_exposed(self)) if self._data.size else 0
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is float16, bfloat16, float32 or float64."""
@@ -371,7 +372,7 @@ class Tensor(metaclass=_TensorMeta):
             if t is not None:
                 t._grad = g.clone() if t._grad is None else t._grad + g
 
-        _hooks_of(self).setdefault(float("inf"), keep)
+        _hooks_of(self).setdefault(float("inf"), of_this_level(keep))
 
     @property
     def retains_grad(self) -> bool:
@@ -384,7 +385,7 @@ class Tensor(metaclass=_TensorMeta):
         """
         if self._history() is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        return RemovableHandle(_hooks_of(self), hook)
+        return RemovableHandle(_hooks_of(self), of_this_level(hook))
 
     def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(tensor)` after `.grad` of this leaf has been accumulated."""
@@ -428,7 +429,7 @@ class Tensor(metaclass=_TensorMeta):
                 " instead."
             )
         cut("numpy(force=True)", self)
-        return define.storage_array(self)
+        return _exposed(self)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
@@ -442,7 +443,7 @@ class Tensor(metaclass=_TensorMeta):
         """A DLPack capsule of the same memory."""
         if self.requires_grad:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-        return define.storage_array(self).__dlpack__(**kwargs)
+        return _exposed(self).__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple:
         return (1, 0)
@@ -616,6 +617,14 @@ class UntypedStorage:
         return self._array.nbytes
 
     size = __len__ = nbytes
+
+
+def _exposed(tensor: Tensor) -> np.ndarray:
+    """The array that a tensor lies in; raises RuntimeError where it stands for examples of a batch,
+    or for a value and its tangent.
+    """
+    array = define.storage_array(tensor)
+    return array.exposed() if isinstance(array, Duck) else array
 
 
 def _address(array: np.ndarray) -> int:

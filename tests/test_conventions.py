@@ -39,7 +39,7 @@ LAYERS = (
     ("dtypes", "storage", "devices"),
     ("arrays.duck", "arrays.levels"),
     ("tape",),
-    ("cuts",),
+    ("cuts", "captures"),
     ("ops.define",),
     ("arrays.",),
     ("autograd.",),

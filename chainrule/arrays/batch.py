@@ -18,7 +18,7 @@ import numpy as np
 
 from ..ops import define
 from ..tape import state
-from .duck import Duck, NoRule, memory
+from .duck import Duck, NoRule, memory, seen, zeros_for
 from .levels import RUNNING
 from .waist import waist
 
@@ -46,7 +46,20 @@ class BatchArray(Duck):
         inside = self.array
         return BatchArray(inside.constant(), self.level) if isinstance(inside, Duck) else self
 
+    def check(self) -> None:
+        """Raise if the vmap has ended, unless a backward pass goes through it."""
+        if self.level not in RUNNING and state.mode[0] is not operator.call:
+            raise RuntimeError(
+                "a tensor that stands for one example of a vmap was used after that vmap had"
+                " ended; return it from the function instead of keeping it"
+            )
+
+    def exposed(self) -> Any:
+        self.check()
+        return super().exposed()
+
     def __bool__(self) -> bool:
+        self.check()
         raise NoRule(
             "vmap: It looks like you're attempting to use a Tensor in some data-dependent control"
             " flow. We don't support that yet, please file an issue at"
@@ -55,6 +68,7 @@ class BatchArray(Duck):
         )
 
     def item(self) -> Any:
+        self.check()
         raise NoRule(
             "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over"
             " calling .item() on a Tensor, please try to rewrite what you're doing with other"
@@ -77,6 +91,21 @@ class BatchArray(Duck):
     def settle(self) -> None:
         if isinstance(self.array, Duck):
             self.array.settle()
+
+    def zeros(self, zeros: Any) -> Any:
+        examples = np.zeros((len(self.array), *zeros.shape), zeros.dtype)
+        return BatchArray(zeros_for(self.array, examples), self.level)
+
+    def by_example(self, new: Any) -> Any:
+        examples = np.broadcast_to(new, (len(self.array), *new.shape)).copy()
+        if isinstance(self.array, Duck):
+            examples = self.array.by_example(examples)
+        return BatchArray(examples, self.level)
+
+    def seen(self, start: int, shape: Any, strides: Any) -> Any:
+        count = len(self.array)
+        size = math.prod(self.array.shape[1:])
+        return BatchArray(seen(self.array, start, (count, *shape), (size, *strides)), self.level)
 
     def lay(self, x: Any) -> None:
         raise RuntimeError(
@@ -102,11 +131,8 @@ class BatchArray(Duck):
 
     def call(self, name: str, args: tuple, kwargs: dict) -> Any:
         level = self.level
-        if level not in RUNNING and state.mode[0] is not operator.call:
-            raise RuntimeError(
-                "a tensor that stands for one example of a vmap was used after that vmap had"
-                " ended; return it from the function instead of keeping it"
-            )
+        if level not in RUNNING:
+            self.check()
         rule = RULES.get(name)
         if rule is not None:
             return rule(level, *args, **kwargs)

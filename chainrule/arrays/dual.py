@@ -18,9 +18,9 @@ import numpy as np
 from ..ops import define
 from ..tape import state
 from .batch import BatchArray, is_batched
-from .duck import Duck, NoRule, memory
+from .duck import Duck, NoRule, memory, seen, zeros_for
 from .grad import CONSTANT, primitive_rule
-from .levels import RUNNING
+from .levels import RUNNING, stack
 from .waist import waist
 
 TRANSPOSITION: list[Callable] = []  # autograd/transposition.py puts it here
@@ -63,6 +63,11 @@ class DualArray(Duck):
     def memory(self) -> Any:
         return memory(self.value)
 
+    def exposed(self) -> Any:
+        if any(v.number == self.level and v.transforms for v in stack.levels):
+            return super().exposed()
+        return self.value.exposed() if isinstance(self.value, Duck) else self.value
+
     def repr_with(self, show: Callable) -> str:
         value = show(self.value)
         if self.level not in RUNNING:
@@ -82,13 +87,26 @@ class DualArray(Duck):
 
     def lay(self, x: Any) -> None:
         base = x if x._base is None else x._base
+        place = None if base is x else define.geometry(define.storage_array(base), x._data)[2:]
+        if isinstance(self.value, Duck) and getattr(x._data, "level", 0) < self.value.level:
+            self.value.lay(x)
         data = define.storage_array(base)
-        zeros = np.zeros(data.shape, data.dtype)
-        if base is not x:
-            shape, strides, start = define.geometry(data, x._data)[2:]
-            tangent = define.seen_by(zeros.reshape(-1)[start:], shape, strides)
-            x._data = DualArray(x._data, tangent, self.level)
+        zeros = zeros_for(self.tangent, np.zeros(data.shape, data.dtype))
+        if place is not None:
+            shape, strides, start = place
+            x._data = DualArray(x._data, seen(zeros, start, shape, strides), self.level)
         base._data = DualArray(data, zeros, self.level)
+
+    def zeros(self, zeros: Any) -> Any:
+        tangent = zeros_for(self.tangent, np.zeros(zeros.shape, zeros.dtype))
+        return DualArray(zeros_for(self.value, zeros), tangent, self.level)
+
+    def by_example(self, new: Any) -> Any:
+        return self.value.by_example(new) if isinstance(self.value, Duck) else new
+
+    def seen(self, start: int, shape: Any, strides: Any) -> Any:
+        value = seen(self.value, start, shape, strides)
+        return DualArray(value, seen(self.tangent, start, shape, strides), self.level)
 
     @classmethod
     def fallback(

@@ -97,6 +97,20 @@ class Duck:
         """
         raise NoRule(f"a {type(self).__name__} cannot be written into another array")
 
+    def zeros(self, zeros: Any) -> Any:
+        """The ndarray of zeros `zeros` as an array of this kind, into which such as this one can be
+        written.
+        """
+        raise NoRule(f"a {type(self).__name__} cannot be written into another array")
+
+    def by_example(self, new: Any) -> Any:
+        """The ndarray `new`; of a batch, one for each example, so that examples can be written."""
+        return new
+
+    def seen(self, start: int, shape: Any, strides: Any) -> Any:
+        """This array's memory looked at from an offset on, with a shape and strides in elements."""
+        raise NoRule(f"a {type(self).__name__} has no memory of its own")
+
     def memory(self) -> Any:
         """An ndarray that lies in memory as one example, or value, of this array does."""
         raise NoRule(f"a {type(self).__name__} has no memory of its own")
@@ -118,6 +132,14 @@ class Duck:
     def refused(self, *args: Any, **kwargs: Any) -> Any:
         """What needs the numbers themselves."""
         raise NoRule(f"{self.words} has no numbers, or memory, of its own that this could take")
+
+    def exposed(self) -> Any:
+        """The ndarray that a user may see through NumPy; raises RuntimeError if there is none."""
+        raise RuntimeError(
+            "Cannot access data pointer of Tensor that doesn't have storage:"
+            f" {self.words} has no memory of its own. Compute with tensors here, or take the"
+            " numbers of what the transformation returns."
+        )
 
     __bool__ = __float__ = __int__ = __index__ = __complex__ = __array__ = item = tolist = refused
 
@@ -240,6 +262,19 @@ def somewhere(condition: Any) -> bool:
     while isinstance(condition, Duck):
         condition = condition.parts()[0]
     return bool(np.logical_or.reduce(condition, axis=None))
+
+
+def zeros_for(written: Any, zeros: Any) -> Any:
+    """The ndarray `zeros`, or one of the kind of `written`, into which that can be written."""
+    return written.zeros(zeros) if isinstance(written, Duck) else zeros
+
+
+def seen(array: Any, start: int, shape: Any, strides: Any) -> Any:
+    """Memory looked at from an offset on, with a shape and strides (in elements)."""
+    if isinstance(array, Duck):
+        return array.seen(start, shape, strides)
+    steps = [s * array.itemsize for s in strides]
+    return np.lib.stride_tricks.as_strided(array.reshape(-1)[start:], shape, steps)
 
 
 def memory(a: Any) -> Any:

@@ -7,13 +7,12 @@ built inside a transformation can still be differentiated after it has ended.
 
 from __future__ import annotations
 
+import functools
 import itertools
-import sys
 import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
-PACKAGE = __file__.rsplit("arrays", 1)[0]
-TRANSFORMS = ("func/pullback.py", "func/pushforward.py")
 _numbers = itertools.count(1).__next__
 EVER: list[bool] = []  # not empty once there has been a transformation
 RUNNING: set[int] = set()  # the numbers of all transformations that run now, in any thread
@@ -22,7 +21,6 @@ RUNNING: set[int] = set()  # the numbers of all transformations that run now, in
 class Level:
     """One call of a transformation, from `with` to the end of its block."""
 
-    differentiates = False
     transforms = False  # whether it is that of a `Transform`
     randomness = ""  # what drawing random numbers does: of vmap, "error", "different" or "same"
 
@@ -45,27 +43,26 @@ class Transform(Level):
     """One call of a transform of a function, inside of which backward() is an error."""
 
     transforms = True
-    differentiates = True  # what is written inside takes on a derivative
 
 
-def captured(x: Any) -> bool:
-    """Whether the function that is being differentiated has `x` from outside: in a variable of its
-    closure, or in one of its module's.
+class Captor(Transform):
+    """One call of grad, vjp or jvp on `function`, whose tensor arguments are `given`."""
+
+    captured: dict | None = None  # the tensors that the function captured, once they are asked for
+
+    def __init__(self, function: Callable | None = None, given: Sequence = ()) -> None:
+        super().__init__()
+        self.function, self.given = function, given
+
+
+class Gradient(Captor):
+    """One call of grad or vjp: what hooks that are registered inside belong to."""
+
+
+class Linear(Gradient):
+    """One call of linearize, which records what forward mode would carry: also under no_grad, and
+    nothing of hooks on gradients.
     """
-    if not any(level.differentiates for level in stack.levels):
-        return False
-    frame: Any = sys._getframe(1)
-    inside = []
-    while frame is not None and not frame.f_code.co_filename.endswith(TRANSFORMS):
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            inside.append(frame)
-        frame = frame.f_back
-    if frame is None or not inside:
-        return False
-    variables = inside[-1].f_locals
-    closure = [variables.get(name) for name in inside[-1].f_code.co_freevars]
-    modules = {id(f.f_globals): f.f_globals for f in inside}.values()
-    return any(v is x for v in closure) or any(v is x for g in modules for v in list(g.values()))
 
 
 class _Stack(threading.local):
@@ -73,6 +70,37 @@ class _Stack(threading.local):
 
     def __init__(self) -> None:
         self.levels: list[Level] = []
+        self.passing: int | None = None  # whose backward pass runs, if it is a `Gradient`'s
 
 
 stack = _Stack()
+
+
+def of_this_level(hook: Callable) -> Callable:
+    """A hook on gradients, called in backward passes of the grad or vjp that runs now only: those
+    of the transformations around it see the operations of the hook, not the hook.
+    """
+    around = _gradient()
+    if around is None:
+        return hook
+    level = 0 if isinstance(around, Linear) else around.number
+
+    @functools.wraps(hook)
+    def called_at_its_level(*grads: Any) -> Any:
+        passing = stack.passing
+        if passing is None:
+            running = _gradient()
+            passing = None if running is None else running.number
+        return hook(*grads) if passing == level else None
+
+    return called_at_its_level
+
+
+def linearizing() -> bool:
+    """Whether what runs now in this thread is recorded for linearize."""
+    return bool(stack.levels) and isinstance(_gradient(), Linear)
+
+
+def _gradient() -> Gradient | None:
+    """The innermost grad or vjp that runs in this thread."""
+    return next((v for v in reversed(stack.levels) if isinstance(v, Gradient)), None)

@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Generator
 from typing import Any
 
+from ..arrays.levels import linearizing
 from ..cuts import block
 from ..ops import define
 from ..tape import state
@@ -48,9 +49,11 @@ class _Recording(_Mode):
 
     def __enter__(self) -> None:
         self.before = state.mode
-        state.mode = (state.run, self.recording)
         if not self.recording:
+            if linearizing():
+                return
             block("no_grad()")
+        state.mode = (state.run, self.recording)
 
     def __exit__(self, *_: object) -> None:
         state.mode = self.before

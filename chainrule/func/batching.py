@@ -19,8 +19,6 @@ RANDOMNESS = ("error", "different", "same")
 class Batch(Transform):
     """One call of vmap: `size` examples; `randomness` says what drawing random numbers does."""
 
-    differentiates = False
-
     def __init__(self, size: int, randomness: str) -> None:
         super().__init__()
         self.size, self.randomness = size, randomness

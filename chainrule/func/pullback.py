@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.levels import Transform
+from ..arrays.levels import Gradient, Linear, stack
 from ..autograd.modes import enable_grad
 from ..autograd.reverse import gradients, zeros_like
 from ..ops import define
@@ -30,13 +30,13 @@ def grad_and_value(func: Callable, argnums: Any = 0, has_aux: bool = False) -> C
     def both(*args: Any, **kwargs: Any) -> Any:
         with enable_grad():
             variables, given = _variables(args, argnums)
-            with Transform():
+            with Gradient(func, leaves((given, kwargs))) as level:
                 out = func(*given, **kwargs)
             if has_aux:
                 out, aux = parts_of(out, head)
             _check_scalar(out, head)
             outer = has_history([out], variables)
-            found = iter(_gradients([out], None, variables, outer, outer, retain=outer))
+            found = iter(_gradients([out], None, variables, outer, outer, outer, level.number))
             grads = mapped(lambda _: next(found), chosen(args, argnums))
         value = out if outer else cut(out)
         return (grads, (value, _settled(aux, outer))) if has_aux else (grads, value)
@@ -62,10 +62,21 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """(func(*primals), pullback[, aux]): `pullback(*cotangents)` is the tuple of the products of
     the cotangents, structured as the outputs, with the Jacobian in each primal.
     """
+    return _pulled(func, primals, has_aux, Gradient(func))
+
+
+def recorded(func: Callable, primals: tuple) -> tuple:
+    """(func(*primals), pullback) for linearize: the transposed Jacobian that forward mode has."""
+    return _pulled(func, primals, False, Linear(func))
+
+
+def _pulled(func: Callable, primals: tuple, has_aux: bool, level: Gradient) -> tuple:
+    """What `vjp` returns, by a transformation of that level."""
     head = "vjp(f, *primals): "
     with enable_grad():
         variables, given = _variables(primals, tuple(range(len(primals))))
-        with Transform():
+        level.given = leaves(given)
+        with level:
             out = func(*given)
         if has_aux:
             out, aux = parts_of(out, head)
@@ -84,7 +95,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         weights = leaves(given)
         create = outer or any(w.requires_grad for w in weights)
         with enable_grad():
-            found = iter(_gradients(outs, weights, variables, outer, create, retain=True))
+            found = iter(_gradients(outs, weights, variables, outer, create, True, level.number))
         grads = tuple(mapped(lambda _: next(found), p) for p in primals)
         return grads if len(grads) != 1 else (grads[0],)
 
@@ -241,17 +252,27 @@ def _variable(t: Any) -> Any:
 
 
 def _gradients(
-    outs: list, weights: list | None, variables: list, outer: bool, create: bool, retain: bool
+    outs: list,
+    weights: list | None,
+    variables: list,
+    outer: bool,
+    create: bool,
+    retain: bool,
+    level: int,
 ) -> list:
     """The gradients in the variables, zeros where there is no dependence; `outer`: whether the
-    outputs depend on anything else that requires grad.
+    outputs depend on anything else that requires grad. `level` is the transformation's number.
     """
     given = weights or [None] * len(outs)
     pairs = [(o, w) for o, w in zip(outs, given, strict=True) if o.requires_grad]
     if not pairs:
         return [zeros_like(v) for v in variables]
     roots, seeds = zip(*pairs, strict=True)
-    return gradients(roots, tuple(variables), seeds, retain, create, closed=not outer)
+    around, stack.passing = stack.passing, level
+    try:
+        return gradients(roots, tuple(variables), seeds, retain, create, closed=not outer)
+    finally:
+        stack.passing = around
 
 
 def cut(t: Any) -> Any:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..arrays.boundary import tangent_part, value_part
-from ..arrays.levels import Transform
+from ..arrays.levels import Captor
 from ..autograd.forward_ad import dual, is_dual
 from ..autograd.reverse import zeros_like
 from ..ops import define
 from .arguments import check_outputs, chosen, parts_of, replaced
 from .batching import vmap
-from .pullback import basis, cut, refuse_complex
+from .pullback import basis, cut, recorded, refuse_complex, vjp
 from .trees import leaves, mapped, rebuild, shape_of
 
 HEAD = "jvp(f, primals, tangents)"
@@ -41,9 +41,10 @@ def jvp(
     flat, directions = leaves(primals), leaves(tangents)
     _check_tensors(flat, "primals")
     _check_tensors(directions, "tangents")
-    with Transform() as level:
+    with Captor(func) as level:
         number = level.number
         duals = [dual(p, t, number) for p, t in zip(flat, directions, strict=True)]
+        level.given = duals
         out = func(*rebuild(primals, iter(duals)))
         if has_aux:
             out, aux = parts_of(out, f"{HEAD}: ")
@@ -120,9 +121,7 @@ def linearize(func: Callable, *primals: Any) -> tuple:
     """(func(*primals), its derivative there as a linear function of tangents), for many tangents at
     one point: the function is evaluated once, the linear map replays the tape.
     """
-    from .pullback import vjp
-
-    out, pullback = vjp(func, *primals)
+    out, pullback = recorded(func, primals)
     zeros = mapped(lambda t: zeros_like(t), out)
 
     def pushed(*tangents: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import dtypes
 from ..arrays.duck import Duck, somewhere
+from ..arrays.levels import RUNNING
 from ..dtypes import BOOL_NP, F32, F64, FROM_NUMPY, HALVES, I64
 from ..errors import not_a_tensor
 from ..tape import state, storage_of
@@ -131,7 +132,7 @@ def setitem(self: Any, index: Any, value: Any) -> None:
         check_inplace(value)
         self._storage.bump()
         return
-    source = None if place is None or WATCHERS else _plain_source(self, data, value)
+    source = None if place is None or WATCHERS or RUNNING else _plain_source(self, data, value)
     if source is not None:
         try:
             data[place] = source

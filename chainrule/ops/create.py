@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes
+from ..arrays.duck import Duck
 from ..dtypes import FLOATING, FROM_NUMPY
 from ..errors import OutOfMemoryError, not_a_tensor
 from ..namespace import layout as layout_type
@@ -318,7 +319,8 @@ def _like(name: str, value: Any, doc: str) -> Callable:
         a = like(name, input, dtype, layout, device, pin_memory, memory_format)
         if value is not None:
             a.fill(value)
-        return finished(a, requires_grad)
+        x = input._data
+        return finished(x.by_example(a) if isinstance(x, Duck) else a, requires_grad)
 
     entry.__name__ = entry.__qualname__ = name
     entry.__doc__ = doc
@@ -351,14 +353,23 @@ def full_like(
     a = like("full_like", input, dtype, layout, device, pin_memory, memory_format)
     value, d = fill_dtype(fill_value, FROM_NUMPY[a.dtype], "full_like")
     a[...] = converted(np.array(value), d.numpy)
-    return finished(a, requires_grad)
+    x = input._data
+    return finished(x.by_example(a) if isinstance(x, Duck) else a, requires_grad)
+
+
+def _by_example(new: Any, source: Any) -> Any:
+    """The new tensor, one for each example where `source` stands for the examples of a vmap."""
+    if isinstance(source._data, Duck):
+        new._data = source._data.by_example(new._data)
+    return new
 
 
 def _new(make: Callable, name: str, doc: str) -> Callable:
     def entry(self: Any, *sizes: Any, dtype: Any = None, **options: Any) -> Any:
         if not sizes and "size" not in options:
             raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
-        return make(*sizes, dtype=dtypes.of(self._data) if dtype is None else dtype, **options)
+        dtype = dtypes.of(self._data) if dtype is None else dtype
+        return _by_example(make(*sizes, dtype=dtype, **options), self)
 
     entry.__name__ = entry.__qualname__ = name
     entry.__doc__ = doc
@@ -385,9 +396,8 @@ def new_full(self: Any, size: Any, fill_value: Any, *, dtype: Any = None, **opti
             "new_full(): argument 'size' (position 1) must be tuple of ints, not "
             f"{type(size).__name__}"
         )
-    return full(
-        size, fill_value, dtype=dtypes.of(self._data) if dtype is None else dtype, **options
-    )
+    dtype = dtypes.of(self._data) if dtype is None else dtype
+    return _by_example(full(size, fill_value, dtype=dtype, **options), self)
 
 
 @function(namespace="Tensor")

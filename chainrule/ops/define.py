@@ -29,7 +29,8 @@ from numpy._core._exceptions import UFuncTypeError
 
 from .. import dtypes
 from ..arrays.duck import Duck, NoRule, has_tangent, highest, memory
-from ..arrays.levels import captured, stack
+from ..arrays.levels import RUNNING
+from ..captures import refuse_captured
 from ..cuts import cut_by
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import LeafInPlaceError, bad_dim, not_a_tensor
@@ -1245,6 +1246,8 @@ def check_inplace(x: Any, others: Sequence = (), expanded: bool = False) -> None
     if not isinstance(x, Tensor):
         raise not_a_tensor("in-place operation", "self", 1, x)
     check_writable(x)
+    if RUNNING:
+        refuse_captured(x)
     if state.grad:
         base = x._base
         if base is None:
@@ -1424,8 +1427,6 @@ def assign(self: Any, result: Any, name: str) -> Any:
     if node is not None:
         _save_copy(node, self._data)
     before = edges_of((self,))
-    if stack.levels:
-        refuse_captured(self, node is not None and before[0][0] is None)
     data = store(self, result._data)
     storage_of(self).bump()
     if node is not None:
@@ -1435,25 +1436,11 @@ def assign(self: Any, result: Any, name: str) -> Any:
     return self
 
 
-def refuse_captured(x: Any, tracked: bool = True) -> None:
-    """Raise torch's error if a tensor that takes on a derivative (`tracked`) is from outside of the
-    transform that runs.
-    """
-    if tracked and captured(x if x._base is None else x._base):
-        raise RuntimeError(
-            "During a grad (vjp, jvp, grad, etc) transform, the function provided attempted to call"
-            " in-place operation that would mutate a captured Tensor. This is not supported; please"
-            " rewrite the function being transformed to explicitly accept the mutated Tensor(s) as"
-            " inputs."
-        )
-
-
 def store(x: Any, array: Any) -> Any:
     """Write an array into the memory of a tensor; returns the tensor's array."""
     data = storage_array(x)
     top = highest((data, array))
     if top is not None and getattr(data, "level", 0) < top.level:
-        refuse_captured(x)
         top.lay(x)
         data = x._data
     data[...] = array

@@ -22,7 +22,6 @@ import numpy as np
 
 from .. import dtypes
 from ..arrays.duck import NoRule, highest
-from ..arrays.levels import stack
 from ..dtypes import COMPLEX, F32, F64, FROM_NUMPY, HALVES
 from ..storage import LOCK
 from ..tape import state
@@ -39,7 +38,6 @@ from .define import (
     primitive,
     put,
     rebase,
-    refuse_captured,
     scalar_name,
     storage_array,
     wrap,
@@ -206,8 +204,6 @@ def in_place(o: Op, x: Any, *rest: Any) -> Any:
     if o.into is None or highest((data, *[getattr(y, "_data", y) for y in rest])) is not None:
         return assign(x, fresh(o, x, *rest), o.name)
     others, params = rest[: o.n - 1], rest[o.n - 1 :]
-    if stack.levels:
-        refuse_captured(x, not recorded(x) and any(recorded(y) for y in others))
     arrays = [data, *[y._data for y in others]]
     state.run(o.into, *arrays, *params)
     x._storage.bump()

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from ..arrays.levels import RUNNING, stack
+from ..arrays.levels import RUNNING, linearizing, stack
 from ..autograd import saved
 from ..autograd.function import Function
 from ..autograd.graph import saved_tensors_hooks
@@ -395,12 +395,29 @@ def detach_variable(inputs: tuple) -> tuple:
     )
 
 
+INSTEAD = (
+    " (checkpoint with use_reentrant=True has none; with use_reentrant=False it works in every"
+    " mode.)"
+)
+NO_TRANSFORMS = (
+    "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...),"
+    f" it must override the setup_context staticmethod.{INSTEAD}"
+)
+
+NO_JVP = (
+    "You must implement the jvp function for custom autograd.Function to use it with forward mode"
+    f" AD.{INSTEAD}"
+)
+
+
 class CheckpointFunction(Function):
     """A function run without recording; its backward runs it again and goes back through it."""
 
     @staticmethod
     def forward(ctx: Any, run_function: Callable, preserve_rng_state: bool, *args: Any) -> Any:
         """Run the function and keep its arguments."""
+        if linearizing():
+            raise NotImplementedError(NO_JVP)
         check_backward_validity(args)
         ctx.run_function = run_function
         ctx.others = [None if isinstance(a, Tensor) else a for a in args]
@@ -411,6 +428,8 @@ class CheckpointFunction(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         """Run the function again, recorded, and send the gradients back through that."""
+        if stack.passing is not None:
+            raise RuntimeError(NO_TRANSFORMS)
         if not is_checkpoint_valid():
             raise RuntimeError(
                 "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or"
@@ -434,6 +453,13 @@ class CheckpointFunction(Function):
             )
         run_backward([out for out, _ in found], [g for _, g in found])
         return (None, None, *[x.grad if isinstance(x, Tensor) else None for x in inputs])
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        """Raise: what is not recorded cannot be pushed forward."""
+        if any(level.transforms for level in stack.levels):
+            raise RuntimeError(NO_TRANSFORMS)
+        raise NotImplementedError(NO_JVP)
 
 
 # -- for users -------------------------------------------------------------------------------------

@@ -1,0 +1,83 @@
+"""What a transformed function captured: tensors it reaches without their being arguments.
+
+A transformation of a function (grad, vjp, jvp) must leave such tensors as they were: to write them
+would leave values, and history, of the inside of the transformation in the world around it.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from .arrays.levels import Captor, stack
+
+LIMIT = 5000  # objects that are looked at; beyond, nothing is claimed
+
+
+def refuse_captured(x: Any) -> None:
+    """Raise torch's error if tensor `x`, about to be written, was captured by a function that a
+    transformation runs now.
+    """
+    for level in stack.levels:
+        if isinstance(level, Captor) and level.function is not None:
+            if level.captured is None:
+                level.captured = captured(level.function, level.given)
+            if id(x) in level.captured or id(x._base) in level.captured:
+                raise RuntimeError(
+                    "During a grad (vjp, jvp, grad, etc) transform, the function provided"
+                    " attempted to call in-place operation that would mutate a captured Tensor."
+                    " This is not supported; please rewrite the function being transformed to"
+                    " explicitly accept the mutated Tensor(s) as inputs."
+                )
+
+
+def captured(function: Callable, given: Sequence) -> dict[int, Any]:
+    """The tensors that `function` reaches, but those in `given`, by id."""
+    known = {id(t) for t in given}
+    found: dict[int, Any] = {}
+    seen: set[int] = set()
+    waiting = [function]
+    while waiting and len(seen) < LIMIT:
+        x = waiting.pop()
+        if id(x) in seen or id(x) in known:
+            continue
+        seen.add(id(x))
+        if hasattr(type(x), "requires_grad"):
+            found[id(x)] = x
+        else:
+            waiting.extend(inside(x))
+    return found
+
+
+def inside(x: Any) -> Iterator[Any]:
+    """The objects that a function, method, container or object leads to."""
+    if isinstance(x, types.FunctionType):
+        if x.__module__ is None or not x.__module__.startswith("chainrule."):
+            names = set(names_in(x.__code__))
+            yield from (x.__globals__[n] for n in names if n in x.__globals__)
+        for cell in x.__closure__ or ():
+            try:
+                yield cell.cell_contents
+            except ValueError:  # a name that has no value yet
+                continue
+        yield from x.__defaults__ or ()
+    elif isinstance(x, types.MethodType):
+        yield from (x.__self__, x.__func__)
+    elif isinstance(x, functools.partial):
+        yield from (x.func, *x.args, *x.keywords.values())
+    elif isinstance(x, dict):
+        yield from x.values()
+    elif isinstance(x, (list, tuple, set)):
+        yield from x
+    elif not isinstance(x, (type, types.ModuleType)) and hasattr(x, "__dict__"):
+        yield from vars(x).values()
+
+
+def names_in(code: types.CodeType) -> Iterator[str]:
+    """The global names in a function's code, and in the code of the functions inside it."""
+    yield from code.co_names
+    for c in code.co_consts:
+        if isinstance(c, types.CodeType):
+            yield from names_in(c)
