@@ -38,7 +38,7 @@ FORBIDDEN = {
     "Tensor.is_set_to": MEMORY,
     "Tensor.resize_": MEMORY,
     "resize_as_": MEMORY,
-    "from_dlpack": MEMORY,
+    "from_dlpack": "doesn't have storage",
     "nn.functional.rrelu": RANDOM,
     "nn.functional.rrelu_": RANDOM,
     "pca_lowrank": RANDOM,
