@@ -40,7 +40,7 @@ LAYERS = (
     ("arrays.duck", "arrays.levels"),
     ("tape",),
     ("cuts", "captures"),
-    ("ops.define",),
+    ("ops.define", "ops.inplace", "ops.places"),
     ("arrays.",),
     ("autograd.",),
     ("display", "namespace", "return_types"),

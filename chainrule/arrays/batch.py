@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import define
+from ..ops.places import put, put_add
 from ..tape import state
 from .duck import Duck, NoRule, memory, seen, zeros_for
 from .levels import RUNNING
@@ -384,7 +385,7 @@ def _put_add(level: int, x: Any, index: Any, shape: tuple) -> Any:
     size = batch_size((x, index), level)
     places, order = located(level, index, len(shape), size)
     y = _ordered(_spread(physical(x, size, level), index, shape), order)
-    return BatchArray(define.put_add(y, places, (size, *shape)), level)
+    return BatchArray(put_add(y, places, (size, *shape)), level)
 
 
 def _spread(y: Any, index: Any, shape: tuple) -> Any:
@@ -397,7 +398,7 @@ def _put(level: int, x: Any, y: Any, index: Any) -> Any:
     size = batch_size((x, y, index), level)
     places, order = located(level, index, x.ndim, size)
     y = _ordered(_spread(physical(y, size, level), index, x.shape), order)
-    return BatchArray(define.put(physical(x, size, level), y, places), level)
+    return BatchArray(put(physical(x, size, level), y, places), level)
 
 
 def _matmul(level: int, x: Any, y: Any) -> Any:

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import define
+from ..ops import define, inplace
+from ..ops.places import put, put_add
 from ..tape import state
 from .batch import BatchArray, is_batched
 from .duck import Duck, NoRule, memory, seen, zeros_for
@@ -87,7 +88,7 @@ class DualArray(Duck):
 
     def lay(self, x: Any) -> None:
         base = x if x._base is None else x._base
-        place = None if base is x else define.geometry(define.storage_array(base), x._data)[2:]
+        place = None if base is x else inplace.geometry(define.storage_array(base), x._data)[2:]
         if isinstance(self.value, Duck) and getattr(x._data, "level", 0) < self.value.level:
             self.value.lay(x)
         data = define.storage_array(base)
@@ -263,7 +264,7 @@ LINEAR: dict[str, Callable] = {
     "add.accumulate": np.add.accumulate,
     "broadcast_to": np.broadcast_to,
     "take_along_axis": np.take_along_axis,
-    "put_add": lambda x, index, shape: define.put_add(x, index, shape),
+    "put_add": lambda x, index, shape: put_add(x, index, shape),
     "put_along": lambda *args: define.PRIMITIVES["put_along"](*args),
     "windows": lambda *args: define.PRIMITIVES["windows"](*args),
     "overlap": lambda *args: define.PRIMITIVES["overlap"](*args),
@@ -494,7 +495,7 @@ def _put(level: int, x: Any, y: Any, index: Any) -> Any:
     (a, da), (b, db) = split(x, level), split(y, level)
     da = np.zeros(a.shape, a.dtype) if da is None else np.broadcast_to(da, a.shape)
     db = np.zeros((), b.dtype) if db is None else db
-    return DualArray(define.put(a, b, index), define.put(da, db, index), level)
+    return DualArray(put(a, b, index), put(da, db, index), level)
 
 
 def _convolution(name: str) -> Callable:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import LeafInPlaceError, OverwrittenError
-from ..ops import define
+from ..ops import define, inplace
 from ..storage import LOCK, overwritten
 from ..tape import PACKING, AccumulateGrad, Node, record, state, storage_of
 from . import engine, saved
@@ -436,7 +436,7 @@ def _attach(
 def _join(o: Any, node: Node, index: int, several: bool, dirty: bool) -> None:
     """Make output `index` of `node` the history of tensor `o`."""
     if dirty and o._base is not None:
-        define.rebase(o, node, index, define.edges_of((o,)))
+        inplace.rebase(o, node, index, define.edges_of((o,)))
         return
     o._node, o._index = node, index
     if o._base is not None:  # a view that backward stands for must not be written in place

@@ -16,19 +16,10 @@ import numpy as np
 
 from ..dtypes import F32, FROM_NUMPY
 from ..rng import default_generator, draw_uniform
-from .define import (
-    HALF,
-    assign,
-    check_inplace,
-    elementwise,
-    function,
-    op,
-    primitive,
-    scalar_name,
-    wrap,
-)
+from .define import HALF, elementwise, function, op, primitive, scalar_name, wrap
 from .draws import drawn
 from .elementwise import absolute, blend, in_blocks, keep, sigmoid, tanh
+from .inplace import assign, check_inplace
 from .reduce import axes_of
 from .special import erf
 

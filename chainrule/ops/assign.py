@@ -15,17 +15,7 @@ from ..dtypes import BOOL_NP, F32, F64, FROM_NUMPY, HALVES, I64
 from ..errors import not_a_tensor
 from ..tape import state, storage_of
 from ..tensor import Tensor
-from .define import (
-    WATCHERS,
-    Op,
-    check_inplace,
-    function,
-    put,
-    put_add,
-    same_memory,
-    scalar_name,
-    wrap,
-)
+from .define import WATCHERS, Op, function, scalar_name, wrap
 from .index import (
     CPP_NAMES,
     FULL,
@@ -37,6 +27,8 @@ from .index import (
     tensor_data,
     type_name,
 )
+from .inplace import check_inplace, same_memory
+from .places import put, put_add
 from .write import (
     COPY,
     FILL,

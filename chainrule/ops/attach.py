@@ -12,7 +12,8 @@ from typing import Any
 from ..dtypes import INTEGER, is_number
 from ..tensor import Tensor
 from . import compare, complexes, elementwise, products
-from .define import FUNCTIONS, OPS, Op, assign, binary, check_inplace, inplace
+from .define import FUNCTIONS, OPS, Op, binary
+from .inplace import assign, check_inplace, inplace
 
 BINARY_OPERATORS = {
     "__add__": "add",

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..arrays.duck import Duck
-from .define import MOVE, OPS, function, op, put, put_add, storage_array, write_out
+from .define import MOVE, OPS, function, op, storage_array, write_out
 from .define import wrap as as_tensor
 from .index import SLICE, dim_of, look, tensor_data
+from .places import put, put_add
 from .write import FILL_INTO, fitting, in_place
 
 

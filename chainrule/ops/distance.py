@@ -14,8 +14,9 @@ import numpy as np
 
 from ..arrays.duck import Duck
 from ..dtypes import COMPLEX, F32, F64, FLOATING, FROM_NUMPY, default, promote_types
-from .define import FUNCTIONS, MOVE, SAME, function, op, put_add, scalar_name, write_out
+from .define import FUNCTIONS, MOVE, SAME, function, op, scalar_name, write_out
 from .index import dim_of, tensor_data
+from .places import put_add
 from .reduce import Dims, axes_of, refuse_integers, spread
 
 INF = math.inf

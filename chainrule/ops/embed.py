@@ -8,9 +8,10 @@ import numpy as np
 
 from ..arrays.duck import somewhere
 from ..dtypes import FROM_NUMPY, I64
-from .define import MOVE, function, op, put_add, scalar_name, storage_array, wrap
+from .define import MOVE, function, op, scalar_name, storage_array, wrap
 from .examples import by_example, vmapped
 from .index import out_of_range, tensor_data
+from .places import put_add
 from .write import fresh
 
 F = "nn.functional"

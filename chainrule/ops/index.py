@@ -31,7 +31,6 @@ from .define import (
     be_view,
     function,
     op,
-    put_add,
     refresh,
     remember_how,
     scalar_name,
@@ -40,6 +39,7 @@ from .define import (
     write_out,
 )
 from .examples import by_example, vmapped
+from .places import put_add
 
 FULL = slice(None)
 CPP_NAMES = {

@@ -13,10 +13,11 @@ import numpy as np
 from ..dtypes import FROM_NUMPY
 from .activation import logsigmoid
 from .compare import where
-from .define import function, op, put_add, scalar_name, state
+from .define import function, op, scalar_name, state
 from .distance import pairwise_distance
 from .index import grid
 from .loss import constant, finished, floating, how, reduced, shared
+from .places import put_add
 
 EPSILON = 1e-12
 

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import FROM_NUMPY
-from .define import MOVE, function, op, put, put_add, scalar_name
+from .define import MOVE, function, op, scalar_name
+from .places import put, put_add
 
 Pads = Sequence[int]
 

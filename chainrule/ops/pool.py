@@ -16,8 +16,9 @@ import numpy as np
 from ..arrays.duck import Duck, somewhere
 from ..dtypes import FROM_NUMPY
 from .conv import Sizes, frozen, kind_of
-from .define import function, op, put, put_add, scalar_name, state, write_out
+from .define import function, op, scalar_name, state, write_out
 from .index import out_of_range
+from .places import put, put_add
 from .windows import framed, margins, overlap, refuse, slices
 
 WORDS = {1: "one int", 2: "two ints", 3: "three ints"}

@@ -17,8 +17,9 @@ from ..arrays.duck import Duck, somewhere
 from ..rng import Generator, default_generator
 from ..tape import state, storage_of
 from . import define
-from .define import MOVE, check_inplace, function, op, storage_array, store, wrap, write_out
+from .define import MOVE, function, op, storage_array, wrap, write_out
 from .draws import check_target, drawn
+from .inplace import check_inplace, store
 from .write import forget
 
 

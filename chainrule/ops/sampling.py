@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import FROM_NUMPY, HALVES
-from .define import HALF, function, op, put_add, scalar_name
+from .define import HALF, function, op, scalar_name
+from .places import put_add
 from .resample import cubic_weights
 
 Axis = list[tuple[Any, Any, Any]]  # taps: numbers, weights, slopes

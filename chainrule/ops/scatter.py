@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dtypes import F32, FROM_NUMPY, HALVES, I64
 from ..tensor import Tensor
-from .define import Op, function, primitive, put, scalar_name, wrap, write_out
+from .define import Op, function, primitive, scalar_name, wrap, write_out
 from .index import (
     SLICE,
     along,
@@ -22,6 +22,7 @@ from .index import (
     out_of_range,
     tensor_data,
 )
+from .places import put
 from .write import (
     add_at,
     adder,

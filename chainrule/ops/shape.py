@@ -23,23 +23,9 @@ from ..errors import bad_dim, not_a_tensor
 from ..tape import state, storage_of
 from .convert import arranged, contiguous_format, copied, in_format, preserve_format
 from .create import allocate, bad_allocation, is_size, sizes_of
-from .define import (
-    MOVE,
-    OPS,
-    Op,
-    Tensor,
-    be_view,
-    check_inplace,
-    function,
-    geometry,
-    op,
-    put_add,
-    scalar_name,
-    seen_by,
-    storage_array,
-    view_places,
-    wrap,
-)
+from .define import MOVE, OPS, Op, Tensor, be_view, function, op, scalar_name, storage_array, wrap
+from .inplace import check_inplace, geometry, seen_by, view_places
+from .places import put_add
 
 
 def place(dim: Any, ndim: int) -> int:

@@ -29,21 +29,18 @@ from .define import (
     MOVE,
     OPS,
     Op,
-    add_places,
-    assign,
-    check_inplace,
     edges_of,
     function,
     op,
     primitive,
-    put,
-    rebase,
     scalar_name,
     storage_array,
     wrap,
     write_out,
 )
 from .index import tensor_data
+from .inplace import assign, check_inplace, rebase
+from .places import add_places, put
 
 
 @primitive
