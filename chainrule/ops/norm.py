@@ -421,7 +421,7 @@ def instance_norm(
     out = _batch_norm(rows, weight, bias, means, variances, use_input_stats, momentum, eps)
     for running, each in ((running_mean, means), (running_var, variances)):
         if running is not None and use_input_stats:
-            running.copy_(wrap(np.add.reduce(each._data.reshape(n, channels), axis=0) / n))
+            _follow(running, np.add.reduce(each._data.reshape(n, channels), axis=0) / n, 1)
     return out.view(shape)
 
 
