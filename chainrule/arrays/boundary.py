@@ -29,24 +29,19 @@ from .grad import BY_EXAMPLE, GradArray
 from .levels import RUNNING
 
 
-def _crossing(**facets: Any) -> Any:
+def _crossing(kernel: Any) -> Any:
     """Decorator: an operator that array types above the level it crosses have a row for."""
-
-    def make(kernel: Any) -> Any:
-        entry = op(kernel, promote=MOVE, namespace="primitive", method=False, **facets)
-        kernel.op = entry.op
-        kernel.vjp = entry.vjp
-        define.PRIMITIVES[kernel.__name__] = kernel
-        return kernel
-
-    return make
+    entry = op(kernel, promote=MOVE, namespace="primitive", method=False)
+    kernel.op, kernel.vjp = entry.op, entry.vjp
+    define.PRIMITIVES[kernel.__name__] = kernel
+    return kernel
 
 
 def _above(x: Any, level: int) -> bool:
     return isinstance(x, Duck) and x.level > level
 
 
-@_crossing()
+@_crossing
 def enter_batch(x: Any, /, level: int, dim: int) -> Any:
     """The slices of `x` along `dim`, as the examples of vmap `level`."""
     if _above(x, level):
@@ -59,7 +54,7 @@ def _(g, level, dim, x_shape):
     return leave_batch(g, level, dim, x_shape[dim])
 
 
-@_crossing()
+@_crossing
 def leave_batch(x: Any, /, level: int, dim: int, size: int) -> Any:
     """The examples of vmap `level` along a new dimension `dim`; the same `size` times, if `x` is
     none of them.
@@ -78,7 +73,7 @@ def _(g, level, dim):
     return enter_batch(g, level, dim)
 
 
-@_crossing()
+@_crossing
 def enter_dual(x: Any, y: Any, /, level: int, adjoint: bool = False) -> Any:
     """The dual number with value `x` and tangent `y`."""
     top = highest((x, y))
@@ -102,7 +97,7 @@ def _(g, level):
     return np.zeros(g.shape, g.dtype)
 
 
-@_crossing()
+@_crossing
 def value_part(x: Any, /, level: int) -> Any:
     """The value of a dual number of `level`."""
     if _above(x, level):
@@ -115,7 +110,7 @@ def _(g, level):
     return enter_dual(np.zeros(g.shape, g.dtype), g, level, True)
 
 
-@_crossing()
+@_crossing
 def tangent_part(x: Any, /, level: int) -> Any:
     """The tangent of a dual number of `level`."""
     if _above(x, level):

@@ -3,10 +3,9 @@
 from . import forward_ad as forward_ad
 from . import functional as functional
 from . import graph as graph
+from . import transposition as transposition  # forward mode falls back on it
 from .anomaly import detect_anomaly as detect_anomaly
 from .anomaly import set_detect_anomaly as set_detect_anomaly
-from .consistency import RuleReport as RuleReport
-from .consistency import check_rules as check_rules
 from .function import Function as Function
 from .function import NestedIOFunction as NestedIOFunction
 from .gradcheck import (
@@ -20,4 +19,11 @@ from .modes import set_grad_enabled as set_grad_enabled
 from .reverse import backward as backward
 from .reverse import grad as grad
 from .rules import rule as rule
-from .transposition import by_transposition as by_transposition
+
+
+def __getattr__(name: str) -> object:
+    if name in ("check_rules", "RuleReport"):  # a tool for those who write rules
+        from . import consistency
+
+        return getattr(consistency, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,9 +9,9 @@ from numpy import float32
 
 from ..arrays.boundary import enter_batch, leave_batch
 from ..arrays.grad import GradArray
-from ..arrays.levels import Level, stack
+from ..arrays.levels import RUNNING, Level, stack
 from ..ops import define
-from ..tape import AccumulateGrad, state
+from ..tape import state
 from . import engine
 from .graph import GradientEdge
 
@@ -30,7 +30,7 @@ def backward(
     A scalar needs no weight. `inputs` limits the accumulation to those tensors. Raises RuntimeError
     for a tensor without graph, a missing or misshapen weight, and a graph that was freed.
     """
-    if stack.levels and any(level.transforms for level in stack.levels):
+    if RUNNING and any(level.transforms for level in stack.levels):
         raise RuntimeError(
             "backward() called inside a functorch transform. This is not supported, please use"
             " functorch.grad or functorch.vjp instead or call backward() outside of functorch"
@@ -270,8 +270,3 @@ def is_checkpoint_valid() -> bool:
     """
     walk = state.walk and state.walk()
     return walk is None or walk.targets is None
-
-
-def leaf_node(tensor: Any) -> AccumulateGrad:
-    """The node that collects the gradient of a leaf."""
-    return AccumulateGrad(tensor)

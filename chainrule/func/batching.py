@@ -11,7 +11,7 @@ from ..arrays.boundary import enter_batch, leave_batch
 from ..arrays.duck import NoRule
 from ..arrays.levels import Transform
 from ..ops import define
-from .trees import broadcast, leaves, mapped, rebuild, shape_of
+from .trees import broadcast, leaves, rebuild, shape_of
 
 RANDOMNESS = ("error", "different", "same")
 
@@ -224,8 +224,3 @@ def _flat_out_dims(func: Callable, out_dims: Any, out: Any) -> list:
             f" {shape_of(out_dims)} but outputs has structure {shape_of(out)}."
         )
     return dims
-
-
-def examples_of(tree: Any, level: int) -> Any:
-    """A structure of tensors with dimension 0 as the examples of vmap `level`."""
-    return mapped(lambda t: _enter(t, 0, level), tree)

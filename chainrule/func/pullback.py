@@ -84,7 +84,7 @@ def _pulled(func: Callable, primals: tuple, has_aux: bool, level: Gradient) -> t
     _check_outputs(outs, out)
     outer = has_history(outs, variables)
 
-    def pullback(*cotangents: Any, retain_graph: bool = True, create_graph: Any = None) -> Any:
+    def pullback(*cotangents: Any) -> tuple:
         given = cotangents[0] if len(cotangents) == 1 and not _same(cotangents, out) else cotangents
         if not _same(given, out):
             raise RuntimeError(
@@ -96,8 +96,7 @@ def _pulled(func: Callable, primals: tuple, has_aux: bool, level: Gradient) -> t
         create = outer or any(w.requires_grad for w in weights)
         with enable_grad():
             found = iter(_gradients(outs, weights, variables, outer, create, True, level.number))
-        grads = tuple(mapped(lambda _: next(found), p) for p in primals)
-        return grads if len(grads) != 1 else (grads[0],)
+        return tuple(mapped(lambda _: next(found), p) for p in primals)
 
     value = mapped(lambda t: t if outer else cut(t), out)
     return (value, pullback, _settled(aux, outer)) if has_aux else (value, pullback)
@@ -206,15 +205,15 @@ def has_history(outs: list, variables: list) -> bool:
     own = {id(v._node) for v in variables}
     first = min((v._node.seq for v in variables), default=0)
     seen: set[int] = set()
-    stack = [t._node for t in outs if isinstance(t, define.Tensor)]
-    while stack:
-        node = stack.pop()
+    waiting = [t._node for t in outs if isinstance(t, define.Tensor)]
+    while waiting:
+        node = waiting.pop()
         if node is None or id(node) in seen or id(node) in own:
             continue
         if node.seq < first or type(node) is AccumulateGrad:
             return True
         seen.add(id(node))
-        stack.extend(node.edges)
+        waiting.extend(node.edges)
     return False
 
 

@@ -122,7 +122,7 @@ def linearize(func: Callable, *primals: Any) -> tuple:
     one point: the function is evaluated once, the linear map replays the tape.
     """
     out, pullback = recorded(func, primals)
-    zeros = mapped(lambda t: zeros_like(t), out)
+    zeros = mapped(zeros_like, out)
 
     def pushed(*tangents: Any) -> Any:
         if shape_of(tangents) != shape_of(primals):

@@ -542,13 +542,6 @@ def steps(n: int, behind: int) -> Any:
     return out
 
 
-def add_along(g: Any, index: Any, axis: int, shape: tuple) -> Any:
-    """Zeros of `shape` with `g` added along `axis` at `index`: the transpose of
-    `np.take_along_axis`.
-    """
-    return put_add(g, grid(index, axis % index.ndim), shape)
-
-
 def copied_to(out: Any, result: Any, *sources: Any) -> Any:
     """`result`, or `out` holding it; `out` may not look at the memory that is read."""
     if out is None:
