@@ -50,6 +50,7 @@ class State(threading.local):
     listeners: tuple = ()  # called with each node made while there are hooks
     hooks_disabled: str | None = None  # the error for those who set hooks
     mutable = False  # whether saved values may be overwritten
+    capture: Any = None  # the `compiler.capture.Capture` that runs in this thread
     walk: Any = None  # weak reference to the backward pass that runs hooks or user code now
 
     def __init__(self) -> None:

@@ -55,6 +55,7 @@ class Duck:
     __slots__ = ()
     is_dual = False  # whether it carries a tangent
     in_memory = False  # whether `memory` says where it lies
+    ground = False  # whether it stands for one plain array, to be written in place as that is
     level: Any = 0
     shape: tuple
     dtype: np.dtype

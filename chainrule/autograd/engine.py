@@ -402,10 +402,14 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad, holders: int = 3) -
                 or not g.flags.c_contiguous
             ):
                 g = full_copy(g, node.shape)
+        elif isinstance(g, Duck):
+            g = expand(g, node.shape)
+            if g.ground:
+                g = g.copy()
         elif g.shape != node.shape:
-            g = expand(g, node.shape) if isinstance(g, Duck) else full_copy(g, node.shape)
+            g = full_copy(g, node.shape)
         leaf._grad = define.wrap(g)
-    elif old._node is not None or isinstance(g, Duck):
+    elif old._node is not None or (isinstance(g, Duck) and not g.ground):
         leaf._grad = define.OPS["add"].entry(old, define.wrap(expand(g, node.shape)))
     else:
         add_to(old, g)
