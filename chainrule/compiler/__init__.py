@@ -1,0 +1,1 @@
+"""`compile`: what a function did once, as a program, made into one native call."""
