@@ -1,0 +1,249 @@
+"""Matrix products as kernels: LLVM IR around the BLAS that SciPy exports, and how to reach it.
+
+`cr.gemm.<t>`: C[m, n] = alpha op(A)[m, k] op(B)[k, n] + beta C, all in C order, t in f32 f64 c64 c128.
+
+    slots   A, B, C
+    params  m n k, lda ldb ldc, opa opb, alpha beta (two words each: the bits of a float64, real and imaginary),
+            offsets of A B C, how the extent splits (ROWS of C, COLUMNS of C, BATCH), strides of A B C in a batch;
+            all in elements. op: 0 as it is, 1 transposed, 2 transposed and conjugated. See `gemm_params`.
+
+`cr.gemv.<t>`: y = alpha op(A) x + beta y with A[m, n] in C order.
+
+    slots   A, x, y
+    params  m n, lda, incx incy, op, alpha beta, offsets of A x y. The extent is y's length: m, or n if transposed.
+            See `gemv_params`.
+
+BLAS counts columns first, so the kernels ask it for C^T = op(B)^T op(A)^T. It gets its addresses from the runtime's
+table: nothing of this process is in the code, which can therefore be kept on disk.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+ROWS, COLUMNS, BATCH = 0, 1, 2
+TYPES = {  # kernel's suffix: (BLAS's letter, element in LLVM, one part of it, parts)
+    "f32": ("s", "float", 1),
+    "f64": ("d", "double", 1),
+    "c64": ("c", "float", 2),
+    "c128": ("z", "double", 2),
+}
+ROUTINES = tuple(
+    f"{letter}{routine}" for letter, *_ in TYPES.values() for routine in ("gemm", "gemv")
+)
+
+
+def gemm_params(
+    m: int,
+    n: int,
+    k: int,
+    *,
+    lda: int,
+    ldb: int,
+    ldc: int,
+    opa: int = 0,
+    opb: int = 0,
+    alpha: complex = 1.0,
+    beta: complex = 0.0,
+    offsets: tuple[int, int, int] = (0, 0, 0),
+    split: int = ROWS,
+    strides: tuple[int, int, int] = (0, 0, 0),
+) -> list[int]:
+    """The params of a `cr.gemm` record; its extent is m, n or the batch, as `split` says."""
+    scale = [*bits(alpha), *bits(beta)]
+    return [m, n, k, lda, ldb, ldc, opa, opb, *scale, *offsets, split, *strides]
+
+
+def gemv_params(
+    m: int,
+    n: int,
+    *,
+    lda: int,
+    incx: int = 1,
+    incy: int = 1,
+    op: int = 0,
+    alpha: complex = 1.0,
+    beta: complex = 0.0,
+    offsets: tuple[int, int, int] = (0, 0, 0),
+) -> list[int]:
+    """The params of a `cr.gemv` record; its extent is m, or n if transposed."""
+    return [m, n, lda, incx, incy, op, *bits(alpha), *bits(beta), *offsets]
+
+
+def bits(value: complex) -> tuple[int, int]:
+    """The bits of a number's two parts, as signed integers."""
+    value = complex(value)
+    return struct.unpack("2q", struct.pack("2d", value.real, value.imag))
+
+
+class Body:
+    """Lines of one LLVM function, with names for values that nobody has to think of."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.count = 0
+
+    def __call__(self, code: str) -> str:
+        """A line that computes a value, whose name is returned."""
+        self.count += 1
+        self.lines.append(f"  %v{self.count} = {code}")
+        return f"%v{self.count}"
+
+    def do(self, *lines: str) -> None:
+        """Lines without a value."""
+        self.lines += [f"{'' if line.endswith(':') else '  '}{line}" for line in lines]
+
+    def param(self, i: int) -> str:
+        """params[i]."""
+        return self(f"load i64, ptr {self(f'getelementptr i64, ptr %params, i64 {i}')}")
+
+    def buffer(self, i: int) -> str:
+        """buffers[slots[i]]."""
+        slot = self(f"load i32, ptr {self(f'getelementptr i32, ptr %slots, i64 {i}')}")
+        return self(f"load ptr, ptr {self(f'getelementptr ptr, ptr %buffers, i32 {slot}')}")
+
+    def cell(self, kind: str, value: str) -> str:
+        """A place on the stack that holds a value: BLAS takes all by address."""
+        place = self(f"alloca {kind}")
+        self.do(f"store {kind} {value}, ptr {place}")
+        return place
+
+    def integer(self, value: str) -> str:
+        """The place of a BLAS integer."""
+        return self.cell("i32", self(f"trunc i64 {value} to i32"))
+
+    def letter(self, op: str) -> str:
+        """The place of N, T or C for op 0, 1, 2."""
+        other = self(f"select i1 {self(f'icmp eq i64 {op}, 1')}, i8 84, i8 67")
+        return self.cell("i8", self(f"select i1 {self(f'icmp eq i64 {op}, 0')}, i8 78, i8 {other}"))
+
+    def scale(self, kind: str, parts: int, first: int) -> str:
+        """The place of alpha or beta, whose bits are params[first] and the one after."""
+        place = self(f"alloca [{parts} x {kind}]")
+        for i in range(parts):
+            value = self(f"bitcast i64 {self.param(first + i)} to double")
+            if kind == "float":
+                value = self(f"fptrunc double {value} to float")
+            part = self(f"getelementptr {kind}, ptr {place}, i64 {i}")
+            self.do(f"store {kind} {value}, ptr {part}")
+        return place
+
+    def at(self, kind: str, place: str, start: str, index: str, step: str) -> str:
+        """The address of element start + index * step."""
+        offset = self(f"add i64 {start}, {self(f'mul i64 {index}, {step}')}")
+        return self(f"getelementptr {kind}, ptr {place}, i64 {offset}")
+
+    def choose(self, test: str, yes: str, no: str) -> str:
+        """One of two i64."""
+        return self(f"select i1 {test}, i64 {yes}, i64 {no}")
+
+
+KERNEL = "(ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end)"
+
+
+def gemm_text(suffix: str, address: str) -> str:
+    """The kernel `cr.gemm.<suffix>`; `address` is the global that holds BLAS's entry point."""
+    _, kind, parts = TYPES[suffix]
+    f = Body()
+    m, n, k, lda, ldb, ldc, opa, opb = (f.param(i) for i in range(8))
+    alpha, beta = f.scale(kind, parts, 8), f.scale(kind, parts, 10)
+    starts = [f.param(12 + i) for i in range(3)]
+    split = f.param(15)
+    strides = [f.param(16 + i) for i in range(3)]
+    buffers = [f.buffer(i) for i in range(3)]
+    rows, columns = f(f"icmp eq i64 {split}, {ROWS}"), f(f"icmp eq i64 {split}, {COLUMNS}")
+    batch = f(f"icmp eq i64 {split}, {BATCH}")
+    length = f("sub i64 %end, %begin")
+    plain_a, plain_b = f(f"icmp eq i64 {opa}, 0"), f(f"icmp eq i64 {opb}, 0")
+    steps = [  # from one unit of the extent to the next, in A, B, C
+        f.choose(rows, f.choose(plain_a, lda, "1"), f.choose(batch, strides[0], "0")),
+        f.choose(columns, f.choose(plain_b, "1", ldb), f.choose(batch, strides[1], "0")),
+        f.choose(rows, ldc, f.choose(batch, strides[2], "1")),
+    ]
+    places = [f.letter(opb), f.letter(opa)]
+    places += [f.integer(f.choose(columns, length, n)), f.integer(f.choose(rows, length, m))]
+    places += [f.integer(k), alpha]
+    leads = [f.integer(lead) for lead in (lda, ldb, ldc)]
+    call = f(f"load ptr, ptr {address}")
+    times, step = f.choose(batch, "%end", f("add i64 %begin, 1")), "1"
+    f.do("br label %loop", "loop:")
+    i = f(f"phi i64 [ %begin, %0 ], [ %next, %body ]")
+    more = f(f"icmp slt i64 {i}, {times}")
+    f.do(f"br i1 {more}, label %body, label %done", "body:")
+    element = f"[{parts} x {kind}]"
+    a, b, c = (f.at(element, buffers[j], starts[j], i, steps[j]) for j in range(3))
+    places += [b, leads[1], a, leads[0], beta, c, leads[2]]
+    f.do(f"call void {call}({', '.join(f'ptr {p}' for p in places)})")
+    f.do(f"%next = add i64 {i}, {step}", "br label %loop", "done:", "ret void")
+    return "\n".join([f"define void @cr.gemm.{suffix}{KERNEL} nounwind {{", *f.lines, "}"])
+
+
+def gemv_text(suffix: str, address: str) -> str:
+    """The kernel `cr.gemv.<suffix>`."""
+    _, kind, parts = TYPES[suffix]
+    f = Body()
+    m, n, lda, incx, incy, op = (f.param(i) for i in range(6))
+    alpha, beta = f.scale(kind, parts, 6), f.scale(kind, parts, 8)
+    starts = [f.param(10 + i) for i in range(3)]
+    plain = f(f"icmp eq i64 {op}, 0")
+    length = f("sub i64 %end, %begin")
+    steps = [f.choose(plain, lda, "1"), "0", incy]
+    element = f"[{parts} x {kind}]"
+    a, x, y = (f.at(element, f.buffer(j), starts[j], "%begin", steps[j]) for j in range(3))
+    other = f(f"sub i64 1, {op}")  # 0 -> transposed for BLAS, 1 -> plain
+    letter = f.letter(other)
+    first = f.integer(f.choose(plain, n, length))
+    second = f.integer(f.choose(plain, length, m))
+    places = [
+        letter,
+        first,
+        second,
+        alpha,
+        a,
+        f.integer(lda),
+        x,
+        f.integer(incx),
+        beta,
+        y,
+        f.integer(incy),
+    ]
+    call = f(f"load ptr, ptr {address}")
+    f.do(f"call void {call}({', '.join(f'ptr {p}' for p in places)})", "ret void")
+    return "\n".join([f"define void @cr.gemv.{suffix}{KERNEL} nounwind {{", *f.lines, "}"])
+
+
+def addresses() -> dict[str, int]:
+    """Where the routines are: {"sgemm": address, ...}."""
+    import ctypes
+
+    capsules = _cython_blas().__pyx_capi__
+    api = ctypes.pythonapi
+    name, pointer = api.PyCapsule_GetName, api.PyCapsule_GetPointer
+    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return {r: pointer(capsules[r], name(capsules[r])) for r in ROUTINES}
+
+
+def _cython_blas() -> Any:
+    """`scipy.linalg.cython_blas` without the rest of scipy.linalg, which takes ten times as long."""
+    import importlib.machinery
+    import importlib.util
+    import sys
+    from pathlib import Path
+
+    name = "scipy.linalg.cython_blas"
+    if name not in sys.modules:
+        import scipy
+
+        finder = importlib.machinery.FileFinder(
+            str(Path(scipy.__file__).parent / "linalg"),
+            (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+        )
+        spec = finder.find_spec(name)
+        if spec is None:
+            return importlib.import_module(name)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
