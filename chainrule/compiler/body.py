@@ -1,0 +1,245 @@
+"""Straight-line LLVM IR written like mathematics: `x * y + 1.0` emits the instructions.
+
+A `Body` collects the instructions of one function. Its values are `Value`s: an SSA name (or a
+constant) with its LLVM type and the operators. A Python number beside a Value becomes a constant
+of its type. There are no branches: `select` chooses between two values that both are computed,
+which is what lets LLVM turn a loop over the function into vector code. Nothing here carries
+fast-math flags.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Format:
+    """A floating point format: LLVM's names, and the numbers its bit tricks need."""
+
+    kind: str
+    name: str
+    bits: str
+    width: int
+    mantissa: int  # explicit bits of the fraction
+    bias: int
+
+    @property
+    def smallest_normal(self) -> float:
+        """The smallest number that is not subnormal."""
+        return 2.0 ** (1 - self.bias)
+
+    @property
+    def magic(self) -> float:
+        """Added to |x| < 2^(mantissa-2), rounds it to an integer that stands in the low bits."""
+        return 1.5 * 2.0**self.mantissa
+
+
+FORMATS = {
+    "f32": Format("f32", "float", "i32", 32, 23, 127),
+    "f64": Format("f64", "double", "i64", 64, 52, 1023),
+}
+FLOATS = {"float": "f32", "double": "f64"}
+Number = int | float
+
+
+def constant(number: Number, type: str) -> str:
+    """A constant as LLVM writes it; a float as the hex of the double it equals."""
+    if type not in FLOATS:
+        return str(int(number))
+    if type == "float":
+        number = struct.unpack("<f", struct.pack("<f", number))[0]
+    return f"0x{struct.unpack('<Q', struct.pack('<d', number))[0]:016X}"
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """An SSA value: its name in the text, its LLVM type, and the body it belongs to."""
+
+    body: Body
+    name: str
+    type: str
+
+    def _binary(self, other: Value | Number, float_name: str, int_name: str) -> Value:
+        name = float_name if self.type in FLOATS else int_name
+        other = self.body.like(other, self)
+        return self.body.emit(f"{name} {self.type} {self.name}, {other.name}", self.type)
+
+    def __add__(self, other: Value | Number) -> Value:
+        return self._binary(other, "fadd", "add")
+
+    def __sub__(self, other: Value | Number) -> Value:
+        return self._binary(other, "fsub", "sub")
+
+    def __rsub__(self, other: Number) -> Value:
+        return self.body.like(other, self) - self
+
+    def __mul__(self, other: Value | Number) -> Value:
+        return self._binary(other, "fmul", "mul")
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Value | Number) -> Value:
+        return self._binary(other, "fdiv", "sdiv")
+
+    def __rtruediv__(self, other: Number) -> Value:
+        return self.body.like(other, self) / self
+
+    def __mod__(self, other: Value | Number) -> Value:
+        return self._binary(other, "frem", "srem")
+
+    def __neg__(self) -> Value:
+        if self.type in FLOATS:
+            return self.body.emit(f"fneg {self.type} {self.name}", self.type)
+        return 0 - self
+
+    def __and__(self, other: Value | int) -> Value:
+        return self._binary(other, "and", "and")
+
+    def __or__(self, other: Value | int) -> Value:
+        return self._binary(other, "or", "or")
+
+    def __xor__(self, other: Value | int) -> Value:
+        return self._binary(other, "xor", "xor")
+
+    def __invert__(self) -> Value:
+        return self ^ (1 if self.type == "i1" else -1)
+
+    def __lshift__(self, other: Value | int) -> Value:
+        return self._binary(other, "shl", "shl")
+
+    def __rshift__(self, other: Value | int) -> Value:
+        """Arithmetic: the sign comes in from the left."""
+        return self._binary(other, "ashr", "ashr")
+
+    def shifted_down(self, other: Value | int) -> Value:
+        """Logical right shift: zeros come in from the left."""
+        return self._binary(other, "lshr", "lshr")
+
+    def _compare(self, other: Value | Number, float_test: str, int_test: str) -> Value:
+        test = f"fcmp {float_test}" if self.type in FLOATS else f"icmp {int_test}"
+        other = self.body.like(other, self)
+        return self.body.emit(f"{test} {self.type} {self.name}, {other.name}", "i1")
+
+    def __lt__(self, other: Value | Number) -> Value:
+        return self._compare(other, "olt", "slt")
+
+    def __le__(self, other: Value | Number) -> Value:
+        return self._compare(other, "ole", "sle")
+
+    def __gt__(self, other: Value | Number) -> Value:
+        return self._compare(other, "ogt", "sgt")
+
+    def __ge__(self, other: Value | Number) -> Value:
+        return self._compare(other, "oge", "sge")
+
+    def equals(self, other: Value | Number) -> Value:
+        """Equality (false for nan)."""
+        return self._compare(other, "oeq", "eq")
+
+    def differs(self, other: Value | Number) -> Value:
+        """Inequality (true for nan)."""
+        return self._compare(other, "une", "ne")
+
+
+@dataclass
+class Body:
+    """The instructions of one function of `arguments` numbers of one floating point format."""
+
+    format: Format
+    arguments: int = 1
+    lines: list[str] = field(default_factory=list)
+    intrinsics: set[str] = field(default_factory=set)
+    known: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The function's arguments."""
+        names = ("%x", "%y", "%z")[: self.arguments]
+        return [Value(self, name, self.format.name) for name in names]
+
+    def emit(self, instruction: str, type: str) -> Value:
+        """A new value; one that was computed before is used again."""
+        if instruction not in self.known:
+            name = f"%v{len(self.lines)}"
+            self.lines.append(f"  {name} = {instruction}")
+            self.known[instruction] = Value(self, name, type)
+        return self.known[instruction]
+
+    def like(self, number: Value | Number, model: Value) -> Value:
+        """The number as a constant of the model's type."""
+        if isinstance(number, Value):
+            assert number.type == model.type, (number.type, model.type)
+            return number
+        return Value(self, constant(number, model.type), model.type)
+
+    def number(self, value: Number) -> Value:
+        """A constant of the function's format."""
+        return Value(self, constant(value, self.format.name), self.format.name)
+
+    def convert(self, x: Value, operation: str, type: str) -> Value:
+        """A conversion instruction: bitcast, sitofp, fptosi, fpext, fptrunc, zext, trunc ..."""
+        return self.emit(f"{operation} {x.type} {x.name} to {type}", type)
+
+    def bits(self, x: Value) -> Value:
+        """The bit pattern of a float as an integer."""
+        return self.convert(x, "bitcast", FORMATS[FLOATS[x.type]].bits)
+
+    def real(self, i: Value) -> Value:
+        """The float with this bit pattern."""
+        return self.convert(i, "bitcast", "float" if i.type == "i32" else "double")
+
+    def intrinsic(self, name: str, *operands: Value, type: str = "") -> Value:
+        """A call of llvm.NAME on operands of one type."""
+        kind = FLOATS.get(operands[0].type, operands[0].type)
+        types = ", ".join(operand.type for operand in operands)
+        type = type or operands[0].type
+        self.intrinsics.add(f"declare {type} @llvm.{name}.{kind}({types})")
+        values = ", ".join(f"{operand.type} {operand.name}" for operand in operands)
+        return self.emit(f"call {type} @llvm.{name}.{kind}({values})", type)
+
+    def fma(self, x: Value, y: Value | Number, z: Value | Number) -> Value:
+        """x * y + z, rounded once: where the formula's exactness rests on it."""
+        return self.intrinsic("fma", x, self.like(y, x), self.like(z, x))
+
+    def mul_add(self, x: Value, y: Value | Number, z: Value | Number) -> Value:
+        """x * y + z, rounded once or twice, whichever the machine does faster."""
+        return self.intrinsic("fmuladd", x, self.like(y, x), self.like(z, x))
+
+    def horner(self, x: Value, coefficients: Sequence[float]) -> Value:
+        """The polynomial with these coefficients, lowest first."""
+        total = self.like(coefficients[-1], x)
+        for c in coefficients[-2::-1]:
+            total = self.mul_add(total, x, c)
+        return total
+
+    def select(self, condition: Value, x: Value | Number, y: Value | Number) -> Value:
+        """x where the condition holds, y elsewhere; both are computed."""
+        if not isinstance(x, Value):
+            x = self.like(x, y) if isinstance(y, Value) else self.number(x)
+        y = self.like(y, x)
+        return self.emit(
+            f"select i1 {condition.name}, {x.type} {x.name}, {y.type} {y.name}", x.type
+        )
+
+    def abs(self, x: Value) -> Value:
+        """|x|, the sign bit cleared."""
+        return self.intrinsic("fabs", x)
+
+    def copysign(self, x: Value, sign: Value) -> Value:
+        """|x| with the sign bit of `sign`."""
+        return self.intrinsic("copysign", x, sign)
+
+    def sqrt(self, x: Value) -> Value:
+        """The square root, correctly rounded."""
+        return self.intrinsic("sqrt", x)
+
+    def below(self, x: Value, limit: Number) -> Value:
+        """The smaller of x and a constant; nan stays nan."""
+        return self.select(x > limit, limit, x)
+
+    def above(self, x: Value, limit: Number) -> Value:
+        """The larger of x and a constant; nan stays nan."""
+        return self.select(x < limit, limit, x)

@@ -1,0 +1,224 @@
+"""Write chainrule/compiler/coefficients.py: the polynomials of vecmath, by Remez' exchange.
+
+    python tools/minimax.py [NAME ...]
+
+Every polynomial minimises the largest relative error of the whole function over an interval. The
+coefficients are rounded to the format from the lowest up, the higher ones making up for each
+rounding. Needs mpmath. With names, fits only these and prints them; without, fits all and writes
+the file.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpmath import mp, mpf
+
+mp.dps = 45
+OUT = Path(__file__).parent.parent / "chainrule" / "compiler" / "coefficients.py"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """`target(x)` by a polynomial in x over [low, high], its error measured times `weight(x)`."""
+
+    target: Callable[[mpf], mpf]
+    low: float
+    high: float
+    degree: dict[str, int]
+    weight: Callable[[mpf], mpf]
+    what: str
+
+
+def rounded(value: mpf, kind: str) -> float:
+    """The nearest number of the format."""
+    value = float(value)
+    return struct.unpack("f", struct.pack("f", value))[0] if kind == "f32" else value
+
+
+def exchange(degree: int, grid: list, values: list) -> list[mpf]:
+    """The coefficients with the smallest largest error (Remez)."""
+    count, last = degree + 1, len(grid) - 1
+    picks = [round(last * i / count) for i in range(count + 1)]  # the grid itself is Chebyshev's
+    coefficients: list[mpf] = []
+    for _ in range(12):
+        matrix, right = mp.matrix(count + 1, count + 1), mp.matrix(count + 1, 1)
+        for row, i in enumerate(picks):
+            f, w = values[i]
+            for j in range(count):
+                matrix[row, j] = grid[i] ** j * w
+            matrix[row, count] = mpf(-1) ** row
+            right[row] = f * w
+        solution = mp.lu_solve(matrix, right)
+        coefficients, level = [solution[j] for j in range(count)], abs(solution[count])
+        errors = [
+            (mp.polyval(coefficients[::-1], x) - f) * w
+            for x, (f, w) in zip(grid, values, strict=True)
+        ]
+        picks, peak = extrema(errors, count + 1, picks)
+        if peak <= level * mpf("1.02"):
+            break
+    return coefficients
+
+
+def round_all(coefficients: list[mpf], kind: str, grid: list, values: list) -> list[float]:
+    """Rounded from the lowest up; the higher ones take over what is lost (least squares)."""
+    count = len(coefficients)
+    moments = [mpf(0)] * (2 * count)
+    for x, (_, w) in zip(grid, values, strict=True):
+        power = w * w
+        for k in range(2 * count):
+            moments[k] += power
+            power *= x
+    found: list[float] = []
+    for i in range(count):
+        found.append(rounded(coefficients[i], kind))
+        lost, rest = coefficients[i] - mpf(found[i]), range(i + 1, count)
+        if rest:
+            gram = mp.matrix([[moments[j + k] for k in rest] for j in rest])
+            shift = mp.lu_solve(gram, mp.matrix([moments[i + j] * lost for j in rest]))
+            for n, j in enumerate(rest):
+                coefficients[j] += shift[n]
+    return found
+
+
+def extrema(errors: list, count: int, before: list[int]) -> tuple[list[int], mpf]:
+    """Where the error is largest between its sign changes; `count` neighbours with the largest."""
+    runs: list[list[int]] = [[0]]
+    for i in range(1, len(errors)):
+        if (errors[i] > 0) == (errors[i - 1] > 0):
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    peaks = [max(run, key=lambda i: abs(errors[i])) for run in runs]
+    peak = max(abs(errors[i]) for i in peaks)
+    if len(peaks) < count:
+        return before, peak
+    while len(peaks) > count:
+        drop_first = abs(errors[peaks[0]]) < abs(errors[peaks[-1]])
+        peaks = peaks[1:] if drop_first else peaks[:-1]
+    return peaks, peak
+
+
+def solve(fit: Fit, kind: str) -> tuple[list[float], float]:
+    """The rounded coefficients, lowest first, and the largest weighted error."""
+    degree = fit.degree[kind]
+    points = 24 * (degree + 2)
+    middle, half = (mpf(fit.low) + fit.high) / 2, (mpf(fit.high) - fit.low) / 2
+    grid = [middle - half * mp.cos(mp.pi * (i + mpf("0.37")) / points) for i in range(points)]
+    weights = [abs(fit.weight(x)) for x in grid]
+    floor = max(weights) / 50  # a weight of zero would leave the exchange without a foothold
+    values = [(fit.target(x), max(w, floor)) for x, w in zip(grid, weights, strict=True)]
+    fixed = round_all(exchange(degree, grid, values), kind, grid, values)
+    worst = max(
+        abs((mp.polyval([mpf(c) for c in fixed[::-1]], x) - f) * w)
+        for x, (f, w) in zip(grid, values, strict=True)
+    )
+    return fixed, float(worst)
+
+
+def erfc_scaled(u: mpf) -> mpf:
+    """(1 + 2x) exp(x^2) erfc(x) at x = 4 (1 + u) / (1 - u): smooth over all x >= 0."""
+    if u >= 1:
+        return 2 / mp.sqrt(mp.pi)
+    x = 4 * (1 + u) / (1 - u)
+    if x > 20:
+        series = mp.nsum(lambda n: (-1) ** int(n) * mp.fac2(2 * n - 1) / (2 * x * x) ** n, [0, 12])
+        return (1 + 2 * x) * series / (x * mp.sqrt(mp.pi))
+    return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
+
+
+LN2, QUARTER = mp.ln2, mp.pi / 4
+FITS = {
+    "exp": Fit(
+        lambda r: (mp.exp(r) - 1 - r) / r**2,
+        -LN2 / 2,
+        LN2 / 2,
+        {"f32": 4, "f64": 9},
+        lambda r: r**2 / mp.exp(r),
+        "exp(r) = 1 + r + r^2 P(r), |r| <= ln 2 / 2",
+    ),
+    "log": Fit(
+        lambda f: (mp.log1p(f) - f) / f**2,
+        mpf(-1) / 3,
+        mpf(1) / 3,
+        {"f32": 8, "f64": 19},
+        lambda f: f**2 / mp.log1p(f),
+        "log(1 + f) = f + f^2 P(f), |f| <= 1/3",
+    ),
+    "sin": Fit(
+        lambda s: (mp.sin(mp.sqrt(s)) / mp.sqrt(s) - 1) / s,
+        0,
+        QUARTER**2,
+        {"f32": 2, "f64": 5},
+        lambda s: s / (mp.sin(mp.sqrt(s)) / mp.sqrt(s)),
+        "sin(r) = r + r^3 P(r^2), |r| <= pi/4",
+    ),
+    "cos": Fit(
+        lambda s: (mp.cos(mp.sqrt(s)) - 1 + s / 2) / s**2,
+        0,
+        QUARTER**2,
+        {"f32": 2, "f64": 5},
+        lambda s: s**2 / mp.cos(mp.sqrt(s)),
+        "cos(r) = 1 - r^2/2 + r^4 P(r^2), |r| <= pi/4",
+    ),
+    "erf": Fit(
+        lambda s: mp.erf(mp.sqrt(s)) / mp.sqrt(s) - 1,
+        0,
+        1,
+        {"f32": 6, "f64": 12},
+        lambda s: 1 / (mp.erf(mp.sqrt(s)) / mp.sqrt(s)),
+        "erf(x) = x + x P(x^2), |x| <= 1",
+    ),
+    "erf_tail": Fit(
+        lambda x: (mp.log(mp.erfc(x)) + x) / x,
+        0.9,
+        4,
+        {"f32": 7, "f64": 7},
+        lambda x: x * mp.erfc(x) / mp.erf(x),
+        "log(erfc(x)) = -x + x P(x), 0.9 <= x <= 4",
+    ),
+    "erfc": Fit(
+        erfc_scaled,
+        -1,
+        1,
+        {"f32": 12, "f64": 24},
+        lambda u: 1 / erfc_scaled(u),
+        "(1 + 2x) exp(x^2) erfc(x) = P(u), u = (x - 4) / (x + 4), x >= 0",
+    ),
+}
+KINDS = {"erf_tail": ["f32"]}
+
+
+def text(fits: dict[str, Fit]) -> str:
+    """The module's source."""
+    lines = ['"""Polynomials of vecmath, lowest coefficient first: written by tools/minimax.py."""']
+    lines += ["", "# fmt: off", "COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {"]
+    for name, fit in fits.items():
+        lines.append(f'    "{name}": {{  # {fit.what}')
+        for kind in KINDS.get(name, ["f32", "f64"]):
+            coefficients, worst = solve(fit, kind)
+            print(f"{name} {kind}: largest error {worst:.2e}", file=sys.stderr)
+            lines.append(f'        "{kind}": (  # error {worst:.1e}')
+            lines += [f"            {shortest(c, kind)}," for c in coefficients]
+            lines.append("        ),")
+        lines.append("    },")
+    return "\n".join([*lines, "}", ""])
+
+
+def shortest(value: float, kind: str) -> str:
+    """The shortest decimal that reads back as this number of the format."""
+    digits = range(6, 18)
+    return next(s for s in (f"{value:.{d}g}" for d in digits) if rounded(mpf(s), kind) == value)
+
+
+if __name__ == "__main__":
+    chosen = {name: FITS[name] for name in sys.argv[1:]} or FITS
+    if chosen is FITS:
+        OUT.write_text(text(FITS))
+    else:
+        print(text(chosen))
