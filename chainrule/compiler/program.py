@@ -202,6 +202,10 @@ def execute(i: Instruction, value: Callable) -> list:
     args, kwargs = replaced(i.args, value), replaced(i.kwargs, value)
     if i.name == "store":
         return [stored(*args)]
+    if i.name == "iota":
+        shape, axis = args
+        line = np.arange(shape[axis]).reshape([-1 if k == axis else 1 for k in range(len(shape))])
+        return [np.broadcast_to(line, shape)]
     if i.name == "python":
         f, _, *rest = args
         from ..arrays.trace import flattened
