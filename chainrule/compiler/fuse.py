@@ -65,8 +65,9 @@ class Fusion:
         self.above: list[int] = []  # for each group the set of groups it depends on, as bits
         self.needed: dict[Value, None] = {}  # values that must be in memory
         self.readers: dict[Value, list[Nest]] = {}
+        self.pending: set[Value] = set()  # elementwise results that need no group: put where used
         for i in program.instructions:
-            if is_basic(i) and place(i.output, layouts) is not None:
+            if is_basic(i) and self.is_view(i):
                 continue
             if is_lowered(i):
                 self.place(i)
@@ -81,12 +82,47 @@ class Fusion:
 
     # -- values -----------------------------------------------------------------------------------
 
-    def need(self, v: Value) -> Place:
-        """Have a value in memory; returns where."""
+    def is_view(self, i: Instruction) -> bool:
+        """Whether the result of a view function is one; if it would have to be a copy, it becomes a
+        view of a copy.
+        """
+        if place(i.output, self.layouts) is not None:
+            return True
+        x = i.args[0]
+        if place(x, self.layouts) is None:
+            return False
+        copy = Instruction("positive", (x,), {}, [])
+        v = self.program.new(x.shape, x.dtype)
+        v.producer = copy
+        copy.outputs.append(v)
+        if not is_lowered(copy):
+            return False
+        self.place(copy)
+        i.args = (v, *i.args[1:])
+        return place(i.output, self.layouts) is not None
+
+    def place_of(self, v: Value) -> Place:
+        """Where a value is, once it is in memory."""
         found = place(v, self.layouts)
         assert found is not None, v
+        return found
+
+    def need(self, v: Value) -> Place:
+        """Have a value in memory; returns where."""
+        found = self.place_of(v)
+        if found.root in self.pending:
+            self.apart(found.root)
         self.needed[found.root] = None
         return found
+
+    def apart(self, v: Value) -> None:
+        """Give a pending instruction a nest of its own."""
+        i = v.producer
+        assert i is not None
+        nest = Nest(len(self.groups), tuple(n for n in v.shape if n != 1))
+        self.enter(nest)
+        joined = self.join(nest, i, True)
+        assert joined, i
 
     def source(self, v: Value) -> tuple[Value, list[Instruction]]:
         """The computed value that a view looks at, and the views on the way, innermost first."""
@@ -119,12 +155,12 @@ class Fusion:
 
     def call(self, i: Instruction) -> None:
         """A group of its own for an instruction that is not a loop."""
+        for v in i.operands():
+            self.need(v)
         g = Call(len(self.groups))
         self.enter(g)
         g.members.append(i)
         self.depend(g, i)
-        for v in i.operands():
-            self.need(v)
         for v in i.outputs:
             if v is not None:
                 self.home[v] = g
@@ -152,6 +188,9 @@ class Fusion:
         """Put an elementwise instruction or reduction into the best nest for it."""
         operands = list(dict.fromkeys(i.operands()))
         makers = self.producers(i)
+        if not makers and i.name not in REDUCTIONS:
+            self.pending.add(i.output)
+            return
         for nest in [*makers, *self.siblings(operands)]:
             if isinstance(nest, Nest) and self.may_join(nest, makers) and self.join(nest, i):
                 return
@@ -214,18 +253,40 @@ class Fusion:
         return True
 
     def adopt(self, nest: Nest, i: Instruction, axes: Map, places: dict, over: Any) -> None:
-        """The member's marks in the tables."""
+        """The member's marks in the tables; pending operands become members before it."""
+        self.pending.discard(i.output)
+        for v, found in places.items():
+            if found.root in self.pending and self.embed(nest, i, v, axes):
+                continue
+            self.need(v)
+            nest.reads[v] = found
+            self.readers.setdefault(found.root, []).append(nest)
         nest.members.append(i)
         self.depend(nest, i)
-        for v, found in places.items():
-            nest.reads[v] = found
-            self.needed[found.root] = None
-            self.readers.setdefault(found.root, []).append(nest)
         for v in i.outputs:
             nest.maps[v] = axes
             self.home[v] = nest
             if over is not None:
                 nest.over[v] = over
+
+    def embed(self, nest: Nest, i: Instruction, v: Value, axes: Map) -> bool:
+        """Make a pending operand a member, if it varies along all dimensions and is no view."""
+        p = v.producer
+        if v not in self.pending or p is None or len(nest.members) >= LARGEST:
+            return False
+        if i.name in REDUCTIONS:
+            given = aligned(v.shape, nest.dims)
+        else:
+            given = tuple(
+                None if n == 1 else d
+                for n, d in zip(v.shape, axes[len(axes) - len(v.shape) :], strict=True)
+            )
+        if given is None or sorted(d for d in given if d is not None) != list(range(len(nest.dims))):
+            return False
+        if nest.inner is not None and any(u in nest.maps for u in p.operands()):
+            return False
+        self.adopt(nest, p, given, {u: self.place_of(u) for u in dict.fromkeys(p.operands())}, None)
+        return True
 
     def may_use(self, nest: Nest, over: frozenset) -> bool:
         """Whether a reduction over these dimensions may be used in its own nest."""
@@ -254,7 +315,7 @@ class Fusion:
             axes = aligned(x.shape, nest.dims)
             if axes is None:
                 return None
-            places[x] = self.need(x)
+            places[x] = self.place_of(x)
         if any(d is None and n != 1 for d, n in zip(axes, x.shape, strict=True)):
             return None
         found = frozenset(d for d in axes if d is not None)
@@ -300,7 +361,7 @@ class Fusion:
         known = [d for d in axes if d is not None]
         if known != sorted(known) and not inside:
             return None
-        places = {v: self.need(v) for v in outside}
+        places = {v: self.place_of(v) for v in outside}
         return tuple(axes), places, None
 
     # -- order ------------------------------------------------------------------------------------
