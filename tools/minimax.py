@@ -132,6 +132,12 @@ def erfc_scaled(u: mpf) -> mpf:
     return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
 
 
+def inverse_by_log(w: mpf) -> mpf:
+    """erfinv(x) / x for w = -log(1 - x^2)."""
+    x = mp.sqrt(-mp.expm1(-w))
+    return mp.erfinv(x) / x if w > mpf("1e-25") else mp.sqrt(mp.pi) / 2
+
+
 LN2, QUARTER = mp.ln2, mp.pi / 4
 FITS = {
     "exp": Fit(
@@ -178,7 +184,7 @@ FITS = {
         lambda x: (mp.log(mp.erfc(x)) + x) / x,
         0.9,
         4,
-        {"f32": 7, "f64": 7},
+        {"f32": 7},
         lambda x: x * mp.erfc(x) / mp.erf(x),
         "log(erfc(x)) = -x + x P(x), 0.9 <= x <= 4",
     ),
@@ -190,8 +196,79 @@ FITS = {
         lambda u: 1 / erfc_scaled(u),
         "(1 + 2x) exp(x^2) erfc(x) = P(u), u = (x - 4) / (x + 4), x >= 0",
     ),
+    "exp2": Fit(
+        lambda r: (mp.mpf(2) ** r - 1) / r,
+        -0.5,
+        0.5,
+        {"f32": 5, "f64": 10},
+        lambda r: r / mp.mpf(2) ** r,
+        "2^r = 1 + r P(r), |r| <= 1/2",
+    ),
+    "exp2_pow": Fit(
+        lambda r: mp.mpf(2) ** r,
+        -0.5,
+        0.5,
+        {"f64": 7},
+        lambda r: 1 / mp.mpf(2) ** r,
+        "2^r = P(r), |r| <= 1/2, for a power in float32 by way of float64",
+    ),
+    "log2_pow": Fit(
+        lambda f: mp.log1p(f) / LN2 / f,
+        mpf(-1) / 3,
+        mpf(1) / 3,
+        {"f64": 11},
+        lambda f: f / mp.log1p(f),
+        "log2(1 + f) = f P(f), |f| <= 1/3, for a power in float32 by way of float64",
+    ),
+    "log_pow": Fit(
+        lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2 - 2 * z / 3) / z**2,
+        0,
+        mpf("0.0401"),
+        {"f64": 6},
+        lambda z: z**2,
+        "log((1 + s) / (1 - s)) = 2 s + 2/3 s^3 + s^5 P(s^2), |s| <= 1/5",
+    ),
+    "arctan": Fit(
+        lambda s: (mp.atan(mp.sqrt(s)) / mp.sqrt(s) - 1) / s,
+        0,
+        1,
+        {"f32": 8, "f64": 19},
+        lambda s: s / (mp.atan(mp.sqrt(s)) / mp.sqrt(s)),
+        "arctan(z) = z + z^3 P(z^2), |z| <= 1",
+    ),
+    "arcsin": Fit(
+        lambda s: (mp.asin(mp.sqrt(s)) / mp.sqrt(s) - 1) / s,
+        0,
+        0.25,
+        {"f32": 4, "f64": 11},
+        lambda s: s / (mp.asin(mp.sqrt(s)) / mp.sqrt(s)),
+        "arcsin(z) = z + z^3 P(z^2), |z| <= 1/2",
+    ),
+    "cbrt": Fit(
+        lambda f: (1 + f) ** (-mpf(1) / 3),
+        mpf(-1) / 3,
+        mpf(1) / 3,
+        {"f32": 4, "f64": 8},
+        lambda f: (1 + f) ** (mpf(1) / 3),
+        "(1 + f)^(-1/3) = P(f), |f| <= 1/3: where Newton starts",
+    ),
+    "erfinv": Fit(
+        lambda v: inverse_by_log(v + 2.5),
+        -2.5,
+        2.5,
+        {"f32": 8, "f64": 22},
+        lambda v: 1 / inverse_by_log(v + 2.5),
+        "erfinv(x) / x = P(w - 5/2), w = -log(1 - x^2) <= 5 (as Giles, GPU Gems 4, 10)",
+    ),
+    "erfinv_tail": Fit(
+        lambda v: inverse_by_log((v + 4) ** 2),
+        mp.sqrt(5) - 4,
+        2.1,
+        {"f32": 8, "f64": 20},
+        lambda v: 1 / inverse_by_log((v + 4) ** 2),
+        "erfinv(x) / x = P(sqrt(w) - 4), w >= 5",
+    ),
 }
-KINDS = {"erf_tail": ["f32"]}
 
 
 def text(fits: dict[str, Fit]) -> str:
@@ -200,7 +277,7 @@ def text(fits: dict[str, Fit]) -> str:
     lines += ["", "# fmt: off", "COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {"]
     for name, fit in fits.items():
         lines.append(f'    "{name}": {{  # {fit.what}')
-        for kind in KINDS.get(name, ["f32", "f64"]):
+        for kind in fit.degree:
             coefficients, worst = solve(fit, kind)
             print(f"{name} {kind}: largest error {worst:.2e}", file=sys.stderr)
             lines.append(f'        "{kind}": (  # error {worst:.1e}')

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,10 @@ class Body:
         """The function's arguments."""
         names = ("%x", "%y", "%z")[: self.arguments]
         return [Value(self, name, self.format.name) for name in names]
+
+    def wide(self) -> Body:
+        """The same body, its constants and polynomials those of float64."""
+        return replace(self, format=FORMATS["f64"])
 
     def emit(self, instruction: str, type: str) -> Value:
         """A new value; one that was computed before is used again."""

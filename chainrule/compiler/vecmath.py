@@ -81,7 +81,7 @@ def by_format(b: Body, f32: float, f64: float) -> float:
 
 # -- exponentials ----------------------------------------------------------------------------------
 
-LOG2_E = 1.4426950408889634
+LOG2_E, LN2 = 1.4426950408889634, 0.6931471805599453
 # ln 2 in two parts; the first has so few bits that its product with an exponent is exact
 LN2_HIGH = {"f32": 0.693145751953125, "f64": 0.693147180369123816490}
 LN2_LOW = {"f32": 1.428606765330187045e-6, "f64": 1.90821492927058770002e-10}
@@ -133,6 +133,33 @@ def exp_negative(b: Body, x: Value) -> Value:
 
 
 @function()
+def exp2(b: Body, x: Value) -> Value:
+    """2^x = 2^k 2^r, where x - k is exact."""
+    x = b.above(b.below(x, by_format(b, 129.0, 1025.0)), by_format(b, -151.0, -1076.0))
+    shifted = x + b.format.magic
+    r = x - (shifted - b.format.magic)
+    power = b.mul_add(r, b.horner(r, coefficients(b, "exp2")), 1.0)
+    return scaled(b, power, b.bits(shifted), x < 0)
+
+
+def half_expm1(b: Body, x: Value) -> Value:
+    """expm1(x) / 2 up to where it overflows."""
+    k, r = reduce_exp(b, x)
+    small = b.mul_add(r * r, b.horner(r, coefficients(b, "exp")), r)
+    quarter = power_of_two(b, k - 2)
+    half = b.fma(quarter, small, quarter - 0.25)
+    return half + half
+
+
+@function()
+def expm1(b: Body, x: Value) -> Value:
+    """2^k (expm1(r) + 1) - 1; x itself where it is so small that halves lose bits."""
+    y = b.above(b.below(x, by_format(b, 89.0, 710.0)), -40.0)
+    half = half_expm1(b, y)
+    return b.select(b.abs(x) < 4 * b.format.smallest_normal, x, half + half)
+
+
+@function()
 def sigmoid(b: Body, x: Value) -> Value:
     """1 / (1 + e^-x), from e^-|x|, which cannot overflow."""
     e = exp(b, -b.abs(x))
@@ -140,29 +167,50 @@ def sigmoid(b: Body, x: Value) -> Value:
 
 
 @function()
+def sinh(b: Body, x: Value) -> Value:
+    """(E + E / (E + 1)) / 2 with E = expm1(|x|), with x's sign."""
+    size = b.below(b.abs(x), by_format(b, 89.5, 711.0))
+    half = half_expm1(b, size)
+    result = half + half / (half + half + 1.0)
+    tiny = size < 4 * b.format.smallest_normal
+    return b.copysign(b.select(tiny, size, result), x)
+
+
+@function()
+def cosh(b: Body, x: Value) -> Value:
+    """H + 1 / (4 H) with H = e^|x| / 2."""
+    k, r = reduce_exp(b, b.below(b.abs(x), by_format(b, 89.5, 711.0)))
+    half = exp_small(b, r) * power_of_two(b, k - 2)
+    half = half + half
+    return half + 0.25 / half
+
+
+@function()
 def tanh(b: Body, x: Value) -> Value:
     """expm1(2|x|) / (expm1(2|x|) + 2), with x's sign."""
     y = b.below(b.abs(x), by_format(b, 10.0, 20.0))
     k, r = reduce_exp(b, y + y)
-    r_expm1 = b.mul_add(r * r, b.horner(r, coefficients(b, "exp")), r)
+    small = b.mul_add(r * r, b.horner(r, coefficients(b, "exp")), r)
     power = power_of_two(b, k)
-    e = b.fma(power, r_expm1, power - 1.0)
+    e = b.fma(power, small, power - 1.0)
     return b.copysign(e / (e + 2.0), x)
 
 
 # -- logarithms ------------------------------------------------------------------------------------
 
 
+def split_log(b: Body, bits: Value) -> tuple[Value, Value]:
+    """The normal number u > 0 with these bits as 2^k (1 + f), 2/3 <= 1 + f < 4/3: k and f."""
+    two_thirds = 0x3F2AAAAB if b.format.kind == "f32" else 0x3FE5555555555555
+    exponent = (bits - two_thirds) >> b.format.mantissa
+    return exponent, b.real(bits - (exponent << b.format.mantissa)) - 1.0
+
+
 def reduce_log(b: Body, x: Value) -> tuple[Value, Value]:
-    """x = 2^k (1 + f), 2/3 <= 1 + f < 4/3, for positive x: k as a float, and f."""
-    form = b.format
-    tiny = x < form.smallest_normal
-    lifted = b.bits(b.select(tiny, x * 2.0 ** (form.mantissa + 1), x))
-    low = by_format(b, 0x3F2AAAAB, 0x3FE5555555555555)  # 2/3
-    exponent = (lifted - int(low)) >> form.mantissa
-    f = b.real(lifted - (exponent << form.mantissa)) - 1.0
-    k = to_float(b, exponent) - b.select(tiny, form.mantissa + 1.0, 0.0)
-    return k, f
+    """Any positive x as 2^k (1 + f): k as a float, and f."""
+    tiny, lift = x < b.format.smallest_normal, b.format.mantissa + 1
+    exponent, f = split_log(b, b.bits(b.select(tiny, x * 2.0**lift, x)))
+    return to_float(b, exponent) - b.select(tiny, float(lift), 0.0), f
 
 
 def to_float(b: Body, i: Value) -> Value:
@@ -189,6 +237,239 @@ def log(b: Body, x: Value) -> Value:
     k, f = reduce_log(b, x)
     small = b.mul_add(k, LN2_LOW[b.format.kind], log1p_small(b, f))
     return log_special(b, x, b.fma(k, LN2_HIGH[b.format.kind], f + small))
+
+
+@function()
+def log1p(b: Body, x: Value) -> Value:
+    """log(u) for u = 1 + x, with what that sum lost brought in again."""
+    result = log1p_positive(b, x)
+    result = b.select(x < inf, result, x)
+    result = b.select(x > -1, result, b.select(x.equals(-1), -inf, nan))
+    return b.select(b.abs(x) < b.format.smallest_normal, x, result)
+
+
+def log1p_positive(b: Body, x: Value) -> Value:
+    """log(1 + x) for finite x > -1 (a zero may lose its sign)."""
+    u = x + 1.0
+    exponent, f = split_log(b, b.bits(u))
+    lost = x - (u - 1.0)
+    scale = b.real((b.format.bias << b.format.mantissa) - (exponent << b.format.mantissa))
+    lost = b.select(u < 2.0**60, lost * scale, 0.0)
+    high = f + lost
+    low = lost - (high - f)
+    k = to_float(b, exponent)
+    low = b.mul_add(k, LN2_LOW[b.format.kind], log1p_small(b, high) + low)
+    return b.fma(k, LN2_HIGH[b.format.kind], high + low)
+
+
+# what 1 / ln 2 rounded to the format lacks; 1 / ln 10 with the same; log10(2), its first part
+# with so few bits that the product with an exponent is exact
+LOG2_E_LOW = {"f32": 1.925963033500011e-8, "f64": 2.0355273740931033e-17}
+LOG10_E = {
+    "f32": (0.4342944920063019, -1.0103049952192578e-8),
+    "f64": (0.4342944819032518, 1.098319650216765e-17),
+}
+LOG10_2 = {
+    "f32": (0.301025390625, 4.605039066518657e-6),
+    "f64": (0.301029995663157, 8.241712586023572e-13),
+}
+
+
+@function()
+def log2(b: Body, x: Value) -> Value:
+    """k + log2(1 + f), exact at powers of two."""
+    k, f = reduce_log(b, x)
+    small = log1p_small(b, f) * LOG2_E
+    small = b.mul_add(f, LOG2_E_LOW[b.format.kind], small)
+    return log_special(b, x, k + b.fma(f, LOG2_E, small))
+
+
+@function()
+def log10(b: Body, x: Value) -> Value:
+    """k log10(2) + log10(1 + f)."""
+    k, f = reduce_log(b, x)
+    (high, low), (two_high, two_low) = LOG10_E[b.format.kind], LOG10_2[b.format.kind]
+    small = b.mul_add(f, low, log1p_small(b, f) * high)
+    small = b.mul_add(k, two_low, small)
+    return log_special(b, x, b.fma(k, two_high, b.fma(f, high, small)))
+
+
+@function()
+def softplus(b: Body, x: Value) -> Value:
+    """log(1 + e^x) = max(x, 0) + log1p(e^-|x|)."""
+    return b.select(x < 0, 0.0, x) + log1p_positive(b, exp(b, -b.abs(x)))
+
+
+@function()
+def log_sigmoid(b: Body, x: Value) -> Value:
+    """log(1 / (1 + e^-x)) = min(x, 0) - log1p(e^-|x|)."""
+    return b.select(x > 0, 0.0, x) - log1p_positive(b, exp(b, -b.abs(x)))
+
+
+@function(2)
+def logaddexp(b: Body, x: Value, y: Value) -> Value:
+    """log(e^x + e^y) = max + log1p(e^(min - max))."""
+    gap = b.select(x.equals(y), 0.0, -b.abs(x - y))
+    return fmax_numbers(b, x, y) + log1p_positive(b, exp(b, gap))
+
+
+@function(2)
+def logaddexp2(b: Body, x: Value, y: Value) -> Value:
+    """log2(2^x + 2^y)."""
+    gap = b.select(x.equals(y), 0.0, -b.abs(x - y))
+    return fmax_numbers(b, x, y) + log1p_positive(b, exp2(b, gap)) * LOG2_E
+
+
+def fmax_numbers(b: Body, x: Value, y: Value) -> Value:
+    """The larger of two numbers (where one is nan, the other summand will be)."""
+    return b.select(x > y, x, y)
+
+
+@function()
+def arcsinh(b: Body, x: Value) -> Value:
+    """log1p(|x| + x^2 / (1 + sqrt(1 + x^2))), log(2 |x|) where x^2 might overflow."""
+    size = b.abs(x)
+    big = size > by_format(b, 1e9, 1e18)
+    square = size * size
+    near = size + square / (b.sqrt(square + 1.0) + 1.0)
+    result = log1p_positive(b, b.select(big, size, near)) + b.select(big, LN2, 0.0)
+    plain = (size < b.format.smallest_normal) | ~(size < inf)
+    return b.copysign(b.select(plain, size, result), x)
+
+
+@function()
+def arccosh(b: Body, x: Value) -> Value:
+    """log1p(t + sqrt(t (t + 2))) with t = x - 1."""
+    big = x > by_format(b, 1e9, 1e18)
+    t = x - 1.0
+    near = t + b.sqrt(b.mul_add(t, t, t + t))
+    result = log1p_positive(b, b.select(big, x, near)) + b.select(big, LN2, 0.0)
+    result = b.select(x < inf, result, x)
+    return b.select(x < 1, nan, result)
+
+
+@function()
+def arctanh(b: Body, x: Value) -> Value:
+    """log1p(2 |x| / (1 - |x|)) / 2, with x's sign."""
+    size = b.abs(x)
+    result = log1p_positive(b, (size + size) / (1.0 - size)) * 0.5
+    result = b.select(size < 1, result, b.select(size.equals(1), inf, nan))
+    return b.copysign(b.select(size < 4 * b.format.smallest_normal, size, result), x)
+
+
+# -- powers and roots ------------------------------------------------------------------------------
+
+
+@function(2)
+def power(b: Body, x: Value, y: Value) -> Value:
+    """|x|^y with the sign and the special cases of C's pow."""
+    size = b.abs(x)
+    result = power_single(b, size, y) if b.format.kind == "f32" else power_double(b, size, y)
+    whole = b.intrinsic("trunc", y).equals(y)
+    half = y * 0.5
+    odd = whole & b.intrinsic("trunc", half).differs(half)
+    negative = b.bits(x) < 0
+    result = b.select(negative & odd, -result, result)
+    result = b.select((x < 0) & (x > -inf) & ~whole, nan, result)
+    one = y.equals(0) | x.equals(1) | (x.equals(-1) & b.abs(y).equals(inf))
+    return b.select(one, 1.0, result)
+
+
+FUNCTIONS["float_power"] = FUNCTIONS["power"]
+
+
+def power_single(b: Body, x: Value, y: Value) -> Value:
+    """x^y for x >= 0 in float64: 2^(y log2 x)."""
+    wide = b.wide()
+    base, y = (b.convert(v, "fpext", "double") for v in (x, y))
+    exponent, f = split_log(wide, wide.bits(base))
+    log = wide.mul_add(f, wide.horner(f, coefficients(wide, "log2_pow")), to_float(wide, exponent))
+    log = wide.select(base < inf, log, base)  # nan and inf
+    log = wide.select(base.equals(0), -inf, log)
+    t = wide.above(wide.below(y * log, 200.0), -200.0)
+    shifted = t + wide.format.magic
+    r = t - (shifted - wide.format.magic)
+    result = wide.horner(r, coefficients(wide, "exp2_pow")) * power_of_two(wide, wide.bits(shifted))
+    return b.convert(result, "fptrunc", "float")
+
+
+def power_double(b: Body, x: Value, y: Value) -> Value:
+    """x^y for x >= 0, the logarithm to about 68 bits: 2 s + 2/3 s^3 + s^5 P(s^2), s = f / (2 + f)."""
+    k, f = reduce_log(b, x)
+    d = f + 2.0
+    inverse = 1.0 / d
+    s = f * inverse
+    s_low = (b.fma(-s, d, f) - s * (f - (d - 2.0))) * inverse
+    z = s * s
+    z_low = b.mul_add(s + s, s_low, b.fma(s, s, -z))
+    tail = z * b.horner(z, coefficients(b, "log_pow"))
+    third = tail + 0.6666666666666666
+    third_low = tail - (third - 0.6666666666666666) + 3.700743415417188e-17
+    cube = s * z
+    cube_low = b.mul_add(s_low, z, b.mul_add(s, z_low, b.fma(s, z, -cube)))
+    term = cube * third
+    term_low = b.mul_add(cube_low, third, b.mul_add(cube, third_low, b.fma(cube, third, -term)))
+    whole = k * LN2_HIGH["f64"]
+    first = whole + (s + s)
+    low = (s + s) - (first - whole) + (s_low + s_low)
+    high = first + term
+    low = low + (term - (high - first)) + b.mul_add(k, LN2_LOW["f64"], term_low)
+    edge = x.equals(0) | ~(x < inf)
+    high = b.select(edge, b.select(x.equals(0), -inf, x), high)
+    t = y * high
+    t_low = b.mul_add(y, low, b.fma(y, high, -t))
+    t_low = b.select((b.abs(t) < 800.0) & ~edge, t_low, 0.0)
+    t = b.above(b.below(t, 710.0), -746.0)
+    exponent, r = reduce_exp(b, t)
+    return scaled(b, exp_small(b, r + t_low), exponent, t < 0)
+
+
+@function()
+def cbrt(b: Body, x: Value) -> Value:
+    """2^q y^(1/3), k = 3 q + j: y^(-1/3) by a polynomial and Newton, then one step on y itself."""
+    size = b.abs(x)
+    k, f = reduce_log(b, size)
+    q = b.intrinsic("floor", b.mul_add(k, 1 / 3, 1 / 8))
+    j = k - q * 3.0
+    y = (f + 1.0) * b.select(j < 1, 1.0, b.select(j < 2, 2.0, 4.0))
+    start = b.select(j < 1, 1.0, b.select(j < 2, 2.0 ** (-1 / 3), 2.0 ** (-2 / 3)))
+    r = b.horner(f, coefficients(b, "cbrt")) * start
+    r = b.mul_add(r * (1 / 3), 1.0 - y * r * r * r, r)
+    root = y * r * r
+    error = b.fma(root * root, -root, y)
+    square = root * root
+    error = error - root * b.fma(root, root, -square)
+    root = b.fma(error * (r * r), 1 / 3, root)
+    result = root * power_of_two(b, b.bits(q + b.format.magic))
+    plain = size.equals(0) | ~(size < inf)
+    return b.copysign(b.select(plain, size, result), x)
+
+
+@function(2)
+def hypot(b: Body, x: Value, y: Value) -> Value:
+    """sqrt(x^2 + y^2), scaled where squares leave the range; inf beside nan is inf."""
+    x, y = b.abs(x), b.abs(y)
+    large = b.select(x > y, x, y)
+    reach = by_format(b, 60, 500)
+    up, down = by_format(b, 90, 700), by_format(b, 90, 700)
+    huge, tiny = large > 2.0**reach, large < 2.0**-reach
+    scale = b.select(huge, 2.0**-down, b.select(tiny, 2.0**up, 1.0))
+    back = b.select(huge, 2.0**down, b.select(tiny, 2.0**-up, 1.0))
+    u, v = x * scale, y * scale
+    result = b.sqrt(b.mul_add(u, u, v * v)) * back
+    return b.select(x.equals(inf) | y.equals(inf), inf, result)
+
+
+@function()
+def reciprocal(b: Body, x: Value) -> Value:
+    """1 / x."""
+    return 1.0 / x
+
+
+@function()
+def rsqrt(b: Body, x: Value) -> Value:
+    """1 / sqrt(x)."""
+    return 1.0 / b.sqrt(x)
 
 
 # -- sine and cosine -------------------------------------------------------------------------------
@@ -237,6 +518,86 @@ def cos(b: Body, x: Value) -> Value:
     return b.real(b.bits(size) ^ (((k + 1) & 2) << (b.format.width - 2)))
 
 
+@function()
+def tan(b: Body, x: Value) -> Value:
+    """sin / cos, or -cos / sin in odd quarters."""
+    k, r = reduce_quarter(b, b.abs(x))
+    sine, cosine = sin_cos_small(b, r)
+    even = (k & 1).equals(0)
+    result = b.select(even, sine, -cosine) / b.select(even, cosine, sine)
+    return b.real(b.bits(result) ^ sign_bit(b, x))
+
+
+def sign_bit(b: Body, x: Value) -> Value:
+    """The bit pattern of x with all but the sign cleared."""
+    return b.bits(x) & -(1 << (b.format.width - 1))
+
+
+# -- inverse trigonometric functions ---------------------------------------------------------------
+
+PI_HIGH = {"f32": 3.1415927410125732, "f64": 3.141592653589793}
+PI_LOW = {"f32": -8.742277657347586e-08, "f64": 1.2246467991473532e-16}
+
+
+def odd_series(b: Body, z: Value, name: str) -> Value:
+    """z + z^3 P(z^2)."""
+    square = z * z
+    return b.mul_add(z * square, b.horner(square, coefficients(b, name)), z)
+
+
+@function()
+def arctan(b: Body, x: Value) -> Value:
+    """Of |x| up to 1, above it pi/2 minus that of 1 / |x|."""
+    size = b.abs(x)
+    steep = size > 1
+    angle = odd_series(b, b.select(steep, 1.0 / size, size), "arctan")
+    high, low = HALF_PI[b.format.kind][:2]
+    angle = b.select(steep, high - (angle - low), angle)
+    return b.copysign(angle, x)
+
+
+@function(2)
+def arctan2(b: Body, y: Value, x: Value) -> Value:
+    """The angle of the point (x, y), in (-pi, pi]; a negative zero x lies on the left."""
+    across, up = b.abs(x), b.abs(y)
+    steep = up > across
+    large, small = b.select(steep, up, across), b.select(steep, across, up)
+    small = b.select(small.equals(large), 1.0, small)
+    large = b.select(small.equals(1) & up.equals(across), 1.0, large)
+    slope = b.select(up.equals(0) & across.equals(0), 0.0, small / large)
+    angle = odd_series(b, slope, "arctan")
+    high, low = HALF_PI[b.format.kind][:2]
+    angle = b.select(steep, high - (angle - low), angle)
+    high, low = PI_HIGH[b.format.kind], PI_LOW[b.format.kind]
+    angle = b.select(b.bits(x) < 0, high - (angle - low), angle)
+    return b.copysign(b.select(x.differs(x), x, angle), y)
+
+
+@function()
+def arcsin(b: Body, x: Value) -> Value:
+    """Of |x| up to 1/2; above it pi/2 - 2 arcsin(sqrt((1 - |x|) / 2))."""
+    size = b.abs(x)
+    far = size > 0.5
+    z = b.select(far, b.sqrt(b.fma(size, -0.5, 0.5)), size)
+    angle = odd_series(b, z, "arcsin")
+    high, low = HALF_PI[b.format.kind][:2]
+    return b.copysign(b.select(far, high - (angle + angle - low), angle), x)
+
+
+@function()
+def arccos(b: Body, x: Value) -> Value:
+    """pi/2 - arcsin(x); beyond 1/2 from 2 arcsin(sqrt((1 - |x|) / 2))."""
+    size = b.abs(x)
+    far = size > 0.5
+    z = b.select(far, b.sqrt(b.fma(size, -0.5, 0.5)), size)
+    angle = odd_series(b, z, "arcsin")
+    high, low = HALF_PI[b.format.kind][:2]
+    middle = high - (b.copysign(angle, x) - low)
+    twice = angle + angle
+    left = PI_HIGH[b.format.kind] - (twice - PI_LOW[b.format.kind])
+    return b.select(far, b.select(x < 0, left, twice), middle)
+
+
 # -- error function --------------------------------------------------------------------------------
 
 
@@ -258,3 +619,73 @@ def erfc_positive(b: Body, x: Value) -> Value:
     """erfc(x) = exp(-x^2) P(u) / (1 + 2x) for x >= 0, u = (x - 4) / (x + 4)."""
     u = (x - 4.0) / (x + 4.0)
     return exp_negative(b, -(x * x)) * b.horner(u, coefficients(b, "erfc")) / (x + x + 1.0)
+
+
+@function()
+def erfc(b: Body, x: Value) -> Value:
+    """1 - erf(x) up to 1/2, then exp(-x^2) P(u) / (1 + 2 x), with the rounding of x^2 put right."""
+    size = b.abs(x)
+    square = b.below(size * size, 1.0)
+    near = b.mul_add(x, b.horner(square, coefficients(b, "erf")), x)
+    y = b.below(size, by_format(b, 11.0, 28.0))
+    u = (y - 4.0) / (y + 4.0)
+    square = y * y
+    lost = b.fma(y, y, -square)
+    k, r = reduce_exp(b, -square)
+    small = exp_small(b, r - lost)
+    smooth = b.horner(u, coefficients(b, "erfc")) / (y + y + 1.0)
+    far = scaled(b, small * smooth, k, y > -1)
+    far = b.select(x < 0, 2.0 - far, far)
+    return b.select(size > 0.5, far, 1.0 - near)
+
+
+# -- division, signs, extremes ---------------------------------------------------------------------
+
+
+@function()
+def sign(b: Body, x: Value) -> Value:
+    """-1, 0 or 1; nan for nan."""
+    return b.select(x > 0, 1.0, b.select(x < 0, -1.0, b.select(x.equals(0), 0.0, x)))
+
+
+@function(2)
+def maximum(b: Body, x: Value, y: Value) -> Value:
+    """The larger; nan if one is nan."""
+    return b.select((x >= y) | x.differs(x), x, y)
+
+
+@function(2)
+def minimum(b: Body, x: Value, y: Value) -> Value:
+    """The smaller; nan if one is nan."""
+    return b.select((x <= y) | x.differs(x), x, y)
+
+
+@function(2)
+def fmax(b: Body, x: Value, y: Value) -> Value:
+    """The larger; a number rather than nan."""
+    return b.select((x >= y) | y.differs(y), x, y)
+
+
+@function(2)
+def fmin(b: Body, x: Value, y: Value) -> Value:
+    """The smaller; a number rather than nan."""
+    return b.select((x <= y) | y.differs(y), x, y)
+
+
+@function(2)
+def copysign(b: Body, x: Value, y: Value) -> Value:
+    """|x| with the sign of y."""
+    return b.copysign(x, y)
+
+
+def intrinsic_function(name: str) -> Formula:
+    """The formula that is LLVM's intrinsic of this name."""
+
+    def formula(b: Body, x: Value) -> Value:
+        return b.intrinsic(name, x)
+
+    return formula
+
+
+for _name in ("sqrt", "floor", "ceil", "trunc", "rint", "fabs"):
+    FUNCTIONS[_name] = Function(intrinsic_function(_name), 1)
