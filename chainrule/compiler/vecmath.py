@@ -17,7 +17,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, nan
 
-from .body import FORMATS, Body, Value
+from .body import (
+    FORMATS,
+    INLINED,
+    OUTSIDE,
+    WIDTHS,
+    Body,
+    Format,
+    Value,
+    constant,
+    rescue_symbols,
+)
 from .coefficients import COEFFICIENTS
 
 Formula = Callable[..., Value]
@@ -31,7 +41,17 @@ class Function:
     arguments: int
 
 
+@dataclass(frozen=True)
+class Rescue:
+    """Beyond which measure a quick formula does not reach, and the slow one that does."""
+
+    limit: dict[str, float]
+    formula: Formula
+    arguments: int
+
+
 FUNCTIONS: dict[str, Function] = {}
+RESCUES: dict[str, Rescue] = {}
 
 
 def function(arguments: int = 1, name: str = "") -> Callable[[Formula], Formula]:
@@ -56,17 +76,91 @@ def call(name: str, dtype: str) -> str:
 
 def define(names: set[tuple[str, str]]) -> str:
     """The IR text that defines exactly these (name, dtype) pairs, and declares what they need."""
-    bodies, intrinsics = [], set()
+    texts: list[str] = []
+    intrinsics: set[str] = set()
+    rescues: set[tuple[str, str]] = set()
     for name, dtype in sorted(names):
-        row, form = FUNCTIONS[name], FORMATS[dtype]
-        body = Body(form, row.arguments)
-        result = row.formula(body, *body.inputs)
+        row, body = FUNCTIONS[name], Body(FORMATS[dtype], FUNCTIONS[name].arguments)
+        texts.append(body.define(call(name, dtype), row.formula(body, *body.inputs), INLINED))
         intrinsics |= body.intrinsics
-        arguments = ", ".join(f"{x.type} {x.name}" for x in body.inputs)
-        head = f"define internal {form.name} {call(name, dtype)}({arguments})"
-        lines = [f"{head} alwaysinline nounwind willreturn memory(none) {{", *body.lines]
-        bodies.append("\n".join([*lines, f"  ret {result.type} {result.name}", "}", ""]))
-    return "\n".join([*sorted(intrinsics), "", *bodies])
+        rescues |= body.rescues
+    for name, dtype in sorted(rescues):
+        texts.append(rescue_text(name, FORMATS[dtype], intrinsics))
+    if rescues:
+        symbols = [s for r in sorted(rescues) for s in rescue_symbols(*r)]
+        used = ", ".join(f"ptr {symbol}" for symbol in symbols)
+        texts.append(
+            f"@llvm.compiler.used = appending global [{len(symbols)} x ptr] [{used}], "
+            'section "llvm.metadata"\n'
+        )
+    return "\n".join([*sorted(intrinsics), "", *texts])
+
+
+def rescue_text(name: str, form: Format, intrinsics: set[str]) -> str:
+    """A rescue's scalar function, and those for vectors: a glance at all lanes, seldom more."""
+    row, (symbol, *vectors) = RESCUES[name], rescue_symbols(name, form.kind)
+    body = Body(form, row.arguments)
+    texts = [body.define(f"{symbol}.slow", row.formula(body, *body.inputs), OUTSIDE)]
+    intrinsics |= body.intrinsics
+    names = [x.name for x in body.inputs]
+    shared = {
+        "scalar": symbol,
+        "type": form.name,
+        "limit": constant(row.limit[form.kind], form.name),
+        "attributes": OUTSIDE,
+        "ones": ", ".join(f"{form.name} {n}" for n in names),
+        "picked": ", ".join(f"{form.name} {n}.lane" for n in names),
+    }
+    texts.append(RESCUE_SCALAR.format(**shared))
+    for width, vector in zip(WIDTHS[form.kind], vectors, strict=True):
+        type = f"<{width} x {form.name}>"
+        lanes = [f"  {n}.lane = extractelement {type} {n}, i32 %i" for n in ["%measure", *names]]
+        texts.append(
+            RESCUE_VECTOR.format(
+                **shared,
+                symbol=vector,
+                width=width,
+                vector=type,
+                many=", ".join(f"{type} {n}" for n in names),
+                lanes="\n".join(lanes),
+            )
+        )
+    return "\n".join(texts)
+
+
+RESCUE_SCALAR = """\
+define internal {type} {scalar}({type} %quick, {type} %measure, {ones}) {attributes} {{
+  %needed = fcmp ogt {type} %measure, {limit}
+  br i1 %needed, label %slow, label %end
+slow:
+  %result = call {type} {scalar}.slow({ones})
+  ret {type} %result
+end:
+  ret {type} %quick
+}}
+"""
+RESCUE_VECTOR = """\
+define internal {vector} {symbol}({vector} %quick, {vector} %measure, {many}) {attributes} {{
+entry:
+  %needed = fcmp ogt {vector} %measure, splat ({type} {limit})
+  %mask = bitcast <{width} x i1> %needed to i{width}
+  %none = icmp eq i{width} %mask, 0
+  br i1 %none, label %end, label %loop
+loop:
+  %i = phi i32 [ 0, %entry ], [ %next, %loop ]
+  %so_far = phi {vector} [ %quick, %entry ], [ %result, %loop ]
+  %quick.lane = extractelement {vector} %so_far, i32 %i
+{lanes}
+  %one = call {type} {scalar}({type} %quick.lane, {type} %measure.lane, {picked})
+  %result = insertelement {vector} %so_far, {type} %one, i32 %i
+  %next = add i32 %i, 1
+  %done = icmp eq i32 %next, {width}
+  br i1 %done, label %end, label %loop
+end:
+  %out = phi {vector} [ %quick, %entry ], [ %result, %loop ]
+  ret {vector} %out
+}}
+"""
 
 
 def coefficients(b: Body, name: str) -> tuple[float, ...]:
@@ -169,9 +263,10 @@ def sigmoid(b: Body, x: Value) -> Value:
 @function()
 def sinh(b: Body, x: Value) -> Value:
     """(E + E / (E + 1)) / 2 with E = expm1(|x|), with x's sign."""
-    size = b.below(b.abs(x), by_format(b, 89.5, 711.0))
+    size = b.below(b.abs(x), by_format(b, 89.5, 710.5))
     half = half_expm1(b, size)
-    result = half + half / (half + half + 1.0)
+    whole = half + half
+    result = half + b.select(whole < inf, half / (whole + 1.0), 0.5)
     tiny = size < 4 * b.format.smallest_normal
     return b.copysign(b.select(tiny, size, result), x)
 
@@ -179,7 +274,7 @@ def sinh(b: Body, x: Value) -> Value:
 @function()
 def cosh(b: Body, x: Value) -> Value:
     """H + 1 / (4 H) with H = e^|x| / 2."""
-    k, r = reduce_exp(b, b.below(b.abs(x), by_format(b, 89.5, 711.0)))
+    k, r = reduce_exp(b, b.below(b.abs(x), by_format(b, 89.5, 710.5)))
     half = exp_small(b, r) * power_of_two(b, k - 2)
     half = half + half
     return half + 0.25 / half
@@ -254,7 +349,7 @@ def log1p_positive(b: Body, x: Value) -> Value:
     exponent, f = split_log(b, b.bits(u))
     lost = x - (u - 1.0)
     scale = b.real((b.format.bias << b.format.mantissa) - (exponent << b.format.mantissa))
-    lost = b.select(u < 2.0**60, lost * scale, 0.0)
+    lost = b.select(u >= 2.0**60, 0.0, lost * scale)
     high = f + lost
     low = lost - (high - f)
     k = to_float(b, exponent)
@@ -499,29 +594,22 @@ def sin_cos_small(b: Body, r: Value) -> tuple[Value, Value]:
     return sine, b.mul_add(s, tail, 1.0)
 
 
-@function()
-def sin(b: Body, x: Value) -> Value:
-    """By quarter turns, on |x| so that -0 keeps its sign."""
-    k, r = reduce_quarter(b, b.abs(x))
+def sin_turned(b: Body, x: Value, k: Value, r: Value) -> Value:
+    """sin(x) for |x| = k pi/2 + r; x gives the sign, so that -0 keeps its own."""
     sine, cosine = sin_cos_small(b, r)
     size = b.select((k & 1).equals(0), sine, cosine)
-    turn = ((k & 2) << (b.format.width - 2)) ^ (b.bits(x) & -(1 << (b.format.width - 1)))
-    return b.real(b.bits(size) ^ turn)
+    return b.real(b.bits(size) ^ ((k & 2) << (b.format.width - 2)) ^ sign_bit(b, x))
 
 
-@function()
-def cos(b: Body, x: Value) -> Value:
-    """By quarter turns."""
-    k, r = reduce_quarter(b, b.abs(x))
+def cos_turned(b: Body, x: Value, k: Value, r: Value) -> Value:
+    """cos(x) for |x| = k pi/2 + r."""
     sine, cosine = sin_cos_small(b, r)
     size = b.select((k & 1).equals(0), cosine, sine)
     return b.real(b.bits(size) ^ (((k + 1) & 2) << (b.format.width - 2)))
 
 
-@function()
-def tan(b: Body, x: Value) -> Value:
-    """sin / cos, or -cos / sin in odd quarters."""
-    k, r = reduce_quarter(b, b.abs(x))
+def tan_turned(b: Body, x: Value, k: Value, r: Value) -> Value:
+    """tan(x) for |x| = k pi/2 + r: sin / cos, or -cos / sin in odd quarters."""
     sine, cosine = sin_cos_small(b, r)
     even = (k & 1).equals(0)
     result = b.select(even, sine, -cosine) / b.select(even, cosine, sine)
@@ -531,6 +619,78 @@ def tan(b: Body, x: Value) -> Value:
 def sign_bit(b: Body, x: Value) -> Value:
     """The bit pattern of x with all but the sign cleared."""
     return b.bits(x) & -(1 << (b.format.width - 1))
+
+
+TURNED = {"sin": sin_turned, "cos": cos_turned, "tan": tan_turned}
+
+
+def trigonometric(name: str) -> Formula:
+    """sin, cos or tan: by the quick reduction, and where |x| is too large for it by the slow one."""
+
+    def formula(b: Body, x: Value) -> Value:
+        size = b.abs(x)
+        return b.rescue(name, TURNED[name](b, x, *reduce_quarter(b, size)), size, x)
+
+    return formula
+
+
+# as far as the parts of pi/2 in `reduce_quarter` reach
+QUARTERS = {"f32": 1e5, "f64": 1e12}
+
+
+def huge_angle(name: str) -> Formula:
+    """sin, cos or tan of one finite number of any size (Payne and Hanek, SIGNUM 18(1), 1983)."""
+
+    def formula(b: Body, x: Value) -> Value:
+        wide = b.wide()
+        y = b.convert(x, "fpext", "double") if x.type == "float" else x
+        result = TURNED[name](wide, y, *reduce_huge(wide, wide.abs(y)))
+        result = b.convert(result, "fptrunc", "float") if x.type == "float" else result
+        return b.select(b.abs(x) < inf, result, nan)
+
+    return formula
+
+
+TWO_OVER_PI_BITS = 1169
+TWO_OVER_PI = int(  # floor(2/pi 2^1169): as many bits as the largest float64 asks for
+    "145f306dc9c882a53f84eafa3ea69bb81b6c52b3278872083fca2c757bd778ac36e48dc74849ba5c"
+    "00c925dd413a32439fc3bd63962534e7dd1046bea5d768909d338e04d68befc827323ac7306a673e"
+    "93908bf177bf250763ff12fffbc0b301fde5e2316b414da3eda6cfd9e4f96136e9e8c7ecd3cbfd45"
+    "aea4f758fd7cbe2f67a0e73ef14a525d4d7f6bf623f1aba10ac06",
+    16,
+)
+
+
+def reduce_huge(b: Body, x: Value) -> tuple[Value, Value]:
+    """x = k pi/2 + r for x > 1: the bits of 2/pi that matter to the quarter, in integers."""
+    bits = b.bits(x)
+    exponent = bits.shifted_down(52) - 1075
+    whole = b.convert((bits & ((1 << 52) - 1)) | (1 << 52), "zext", "i192")
+    shift = TWO_OVER_PI_BITS - 190 - exponent
+    b.intrinsics.add(f"@cr.two_over_pi = internal constant i1312 {TWO_OVER_PI}")
+    place = b.emit(f"getelementptr i8, ptr @cr.two_over_pi, i64 {(shift >> 3).name}", "ptr")
+    window = b.emit(f"load i256, ptr {place.name}, align 1", "i256")
+    window = window.shifted_down(b.convert(shift & 7, "zext", "i256"))
+    turns = whole * b.convert(window, "trunc", "i192")  # quarters, 190 bits after the point, mod 4
+    k = b.convert((turns + (1 << 189)).shifted_down(190), "trunc", "i64")
+    pieces = [
+        b.convert((turns << 2).shifted_down(192 - 32 * (i + 1)), "trunc", "i32") for i in range(4)
+    ]
+    parts = [
+        b.convert(piece, "uitofp" if i else "sitofp", "double") * 2.0 ** (-32 * (i + 1))
+        for i, piece in enumerate(pieces)
+    ]
+    total = parts[0] + parts[1]
+    rest = parts[1] - (total - parts[0]) + (parts[2] + parts[3])
+    high = total + rest
+    low = rest - (high - total)
+    half_pi = HALF_PI["f64"]
+    return k, b.fma(high, half_pi[0], high * half_pi[1] + low * half_pi[0])
+
+
+for _name in TURNED:
+    FUNCTIONS[_name] = Function(trigonometric(_name), 1)
+    RESCUES[_name] = Rescue(QUARTERS, huge_angle(_name), 1)
 
 
 # -- inverse trigonometric functions ---------------------------------------------------------------
@@ -651,25 +811,25 @@ def sign(b: Body, x: Value) -> Value:
 @function(2)
 def maximum(b: Body, x: Value, y: Value) -> Value:
     """The larger; nan if one is nan."""
-    return b.select((x >= y) | x.differs(x), x, y)
+    return b.select((x > y) | x.differs(x), x, y)
 
 
 @function(2)
 def minimum(b: Body, x: Value, y: Value) -> Value:
     """The smaller; nan if one is nan."""
-    return b.select((x <= y) | x.differs(x), x, y)
+    return b.select((x < y) | x.differs(x), x, y)
 
 
 @function(2)
 def fmax(b: Body, x: Value, y: Value) -> Value:
     """The larger; a number rather than nan."""
-    return b.select((x >= y) | y.differs(y), x, y)
+    return b.select((x > y) | y.differs(y), x, y)
 
 
 @function(2)
 def fmin(b: Body, x: Value, y: Value) -> Value:
     """The smaller; a number rather than nan."""
-    return b.select((x <= y) | y.differs(y), x, y)
+    return b.select((x < y) | y.differs(y), x, y)
 
 
 @function(2)
