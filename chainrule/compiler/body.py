@@ -44,6 +44,7 @@ FLOATS = {"float": "f32", "double": "f64"}
 Number = int | float
 INLINED = "alwaysinline nounwind willreturn memory(none)"
 OUTSIDE = "noinline nounwind willreturn memory(none)"
+SLOW = "noinline optnone nounwind willreturn memory(none)"  # quickly compiled
 WIDTHS = {"f32": (4, 8, 16), "f64": (2, 4, 8)}  # lanes that a rescue exists for
 
 

@@ -21,6 +21,7 @@ from .body import (
     FORMATS,
     INLINED,
     OUTSIDE,
+    SLOW,
     WIDTHS,
     Body,
     Format,
@@ -100,65 +101,83 @@ def rescue_text(name: str, form: Format, intrinsics: set[str]) -> str:
     """A rescue's scalar function, and those for vectors: a glance at all lanes, seldom more."""
     row, (symbol, *vectors) = RESCUES[name], rescue_symbols(name, form.kind)
     body = Body(form, row.arguments)
-    texts = [body.define(f"{symbol}.slow", row.formula(body, *body.inputs), OUTSIDE)]
+    texts = [body.define(f"{symbol}.slow", row.formula(body, *body.inputs), SLOW)]
     intrinsics |= body.intrinsics
     names = [x.name for x in body.inputs]
     shared = {
         "scalar": symbol,
         "type": form.name,
         "limit": constant(row.limit[form.kind], form.name),
+        "numbers": ", ".join(f"{form.name} {n}" for n in names),
+        "pointers": ", ".join(f"ptr {n}" for n in names),
+        "loads": "\n".join(
+            f"  {n}.at = getelementptr {form.name}, ptr {n}, i32 %i\n"
+            f"  {n}.one = load {form.name}, ptr {n}.at"
+            for n in names
+        ),
+        "picked": ", ".join(f"{form.name} {n}.one" for n in names),
+        "spills": "\n".join(SPILL.format(n) for n in names),
+        "spilled": ", ".join(f"ptr {n}.memory" for n in names),
         "attributes": OUTSIDE,
-        "ones": ", ".join(f"{form.name} {n}" for n in names),
-        "picked": ", ".join(f"{form.name} {n}.lane" for n in names),
     }
     texts.append(RESCUE_SCALAR.format(**shared))
     for width, vector in zip(WIDTHS[form.kind], vectors, strict=True):
         type = f"<{width} x {form.name}>"
-        lanes = [f"  {n}.lane = extractelement {type} {n}, i32 %i" for n in ["%measure", *names]]
+        vectors_in = ", ".join(f"{type} {n}" for n in names)
+        text = RESCUE_VECTOR.replace("{spills}", shared["spills"])
         texts.append(
-            RESCUE_VECTOR.format(
-                **shared,
-                symbol=vector,
-                width=width,
-                vector=type,
-                many=", ".join(f"{type} {n}" for n in names),
-                lanes="\n".join(lanes),
-            )
+            text.format(**shared, symbol=vector, width=width, vector=type, vectors=vectors_in)
         )
     return "\n".join(texts)
 
 
 RESCUE_SCALAR = """\
-define internal {type} {scalar}({type} %quick, {type} %measure, {ones}) {attributes} {{
+define internal {type} {scalar}({type} %quick, {type} %measure, {numbers}) {attributes} {{
   %needed = fcmp ogt {type} %measure, {limit}
   br i1 %needed, label %slow, label %end
 slow:
-  %result = call {type} {scalar}.slow({ones})
+  %result = call {type} {scalar}.slow({numbers})
   ret {type} %result
 end:
   ret {type} %quick
 }}
-"""
-RESCUE_VECTOR = """\
-define internal {vector} {symbol}({vector} %quick, {vector} %measure, {many}) {attributes} {{
+define internal void {scalar}.lanes(i32 %n, ptr %quick, ptr %measure, {pointers}) noinline cold {{
 entry:
+  br label %loop
+loop:
+  %i = phi i32 [ 0, %entry ], [ %next, %loop ]
+  %at = getelementptr {type}, ptr %quick, i32 %i
+  %old = load {type}, ptr %at
+  %measure.at = getelementptr {type}, ptr %measure, i32 %i
+  %measure.one = load {type}, ptr %measure.at
+{loads}
+  %new = call {type} {scalar}({type} %old, {type} %measure.one, {picked})
+  store {type} %new, ptr %at
+  %next = add i32 %i, 1
+  %done = icmp eq i32 %next, %n
+  br i1 %done, label %end, label %loop
+end:
+  ret void
+}}
+"""
+SPILL = "  {0}.memory = alloca {{vector}}\n  store {{vector}} {0}, ptr {0}.memory"
+RESCUE_VECTOR = """\
+define internal {vector} {symbol}({vector} %quick, {vector} %measure, {vectors}) {attributes} {{
   %needed = fcmp ogt {vector} %measure, splat ({type} {limit})
   %mask = bitcast <{width} x i1> %needed to i{width}
   %none = icmp eq i{width} %mask, 0
-  br i1 %none, label %end, label %loop
-loop:
-  %i = phi i32 [ 0, %entry ], [ %next, %loop ]
-  %so_far = phi {vector} [ %quick, %entry ], [ %result, %loop ]
-  %quick.lane = extractelement {vector} %so_far, i32 %i
-{lanes}
-  %one = call {type} {scalar}({type} %quick.lane, {type} %measure.lane, {picked})
-  %result = insertelement {vector} %so_far, {type} %one, i32 %i
-  %next = add i32 %i, 1
-  %done = icmp eq i32 %next, {width}
-  br i1 %done, label %end, label %loop
+  br i1 %none, label %end, label %slow
+slow:
+  %memory = alloca {vector}
+  store {vector} %quick, ptr %memory
+  %measure.memory = alloca {vector}
+  store {vector} %measure, ptr %measure.memory
+{spills}
+  call void {scalar}.lanes(i32 {width}, ptr %memory, ptr %measure.memory, {spilled})
+  %result = load {vector}, ptr %memory
+  ret {vector} %result
 end:
-  %out = phi {vector} [ %quick, %entry ], [ %result, %loop ]
-  ret {vector} %out
+  ret {vector} %quick
 }}
 """
 
@@ -767,39 +786,129 @@ def erf(b: Body, x: Value) -> Value:
     size = b.abs(x)
     square = b.below(size * size, 1.0)
     near = b.mul_add(size, b.horner(square, coefficients(b, "erf")), size)
-    if b.format.kind == "f32":
-        y = b.below(size, 4.0)
-        far = 1.0 - exp_negative(b, b.mul_add(y, b.horner(y, coefficients(b, "erf_tail")), -y))
-    else:
-        far = 1.0 - erfc_positive(b, b.below(size, 6.5))
+    y = b.below(size, by_format(b, 4.0, 6.0))
+    far = 1.0 - exp_negative(b, b.mul_add(y, b.horner(y, coefficients(b, "erf_tail")), -y))
     return b.copysign(b.select(size > 1.0, far, near), x)
 
 
-def erfc_positive(b: Body, x: Value) -> Value:
-    """erfc(x) = exp(-x^2) P(u) / (1 + 2x) for x >= 0, u = (x - 4) / (x + 4)."""
-    u = (x - 4.0) / (x + 4.0)
-    return exp_negative(b, -(x * x)) * b.horner(u, coefficients(b, "erfc")) / (x + x + 1.0)
+def erfc_smooth(b: Body, x: Value) -> Value:
+    """exp(x^2) erfc(x) = P(u) / (1 + 2x) for x >= 0, u = (x - c) / (x + c).
+
+    After S. Laframboise and M. Shepherd, Mathematics of Computation 36 (1981), 249.
+    """
+    c = 3.86279296875
+    first, second = x + c, x + x + 1.0
+    if b.format.kind == "f32":
+        return b.horner((x - c) / first, coefficients(b, "erfc")) / second
+    inverse = 1.0 / (first * second)  # a division of float64 costs more than the roundings
+    return b.horner((x - c) * (second * inverse), coefficients(b, "erfc")) * (first * inverse)
 
 
 @function()
 def erfc(b: Body, x: Value) -> Value:
-    """1 - erf(x) up to 1/2, then exp(-x^2) P(u) / (1 + 2 x), with the rounding of x^2 put right."""
+    """1 - erf(x) up to 1/2, then exp(-x^2) P(u) / (1 + 2x), the rounding of x^2 put right."""
     size = b.abs(x)
     square = b.below(size * size, 1.0)
     near = b.mul_add(x, b.horner(square, coefficients(b, "erf")), x)
     y = b.below(size, by_format(b, 11.0, 28.0))
-    u = (y - 4.0) / (y + 4.0)
     square = y * y
     lost = b.fma(y, y, -square)
     k, r = reduce_exp(b, -square)
     small = exp_small(b, r - lost)
-    smooth = b.horner(u, coefficients(b, "erfc")) / (y + y + 1.0)
-    far = scaled(b, small * smooth, k, y > -1)
+    far = scaled(b, small * erfc_smooth(b, y), k, y > -1)
     far = b.select(x < 0, 2.0 - far, far)
     return b.select(size > 0.5, far, 1.0 - near)
 
 
+@function()
+def erfinv(b: Body, x: Value) -> Value:
+    """x P(w), w = -log(1 - x^2), piecewise (M. Giles, GPU Computing Gems, Jade edition, 10)."""
+    size = b.abs(x)
+    k, f = reduce_log(b, (1.0 - size) * (size + 1.0))
+    small = b.mul_add(k, LN2_LOW[b.format.kind], log1p_small(b, f))
+    w = -b.fma(k, LN2_HIGH[b.format.kind], f + small)
+    root = b.sqrt(b.above(w, 4.0))
+    result = b.horner(w - 2.5, coefficients(b, "erfinv"))
+    result = b.select(w > 5.0, b.horner(root - 3.0, coefficients(b, "erfinv_tail")), result)
+    if b.format.kind == "f64":
+        far = b.horner(root - 5.0, coefficients(b, "erfinv_far"))
+        result = b.select(w > 16.0, far, result)
+    result = b.select(size < 1, size * result, b.select(size.equals(1), inf, nan))
+    return b.copysign(result, x)
+
+
 # -- division, signs, extremes ---------------------------------------------------------------------
+
+
+@function(2)
+def fmod(b: Body, x: Value, y: Value) -> Value:
+    """x - n y with n = trunc(x / y): exact, and with x's sign."""
+    size, unit = b.abs(x), b.abs(y)
+    quotient = size / unit
+    rest = b.fma(-b.intrinsic("trunc", quotient), unit, size)
+    rest = b.select(rest < 0, rest + unit, rest)  # the quotient was rounded up to a whole number
+    rest = b.select(unit.equals(inf) & (size < inf), size, rest)
+    return b.copysign(b.rescue("fmod", rest, quotient, size, unit), x)
+
+
+def fmod_slow(b: Body, x: Value, y: Value) -> Value:
+    """x mod y for x >= 0, y > 0 with a large quotient: m 2^d modulo n on the integer fractions."""
+    b, kind, special = b.wide(), b.format.kind, ~((x < inf) & (y > 0))
+    if kind == "f32":
+        x, y = (b.convert(v, "fpext", "double") for v in (x, y))
+    (m, d), (n, e) = fraction(b, x), fraction(b, y)
+    inverse = 1.0 / b.convert(n, "sitofp", "double")
+    shift, power = d - e, b.like(1, m)
+    for bit in range(11, -1, -1):
+        power = product_modulo(b, power, power, n, inverse)
+        double = power + power
+        power = b.select((shift.shifted_down(bit) & 1).equals(0), power, b.select(double >= n, double - n, double))
+    rest = product_modulo(b, product_modulo(b, m, b.like(1, m), n, inverse), power, n, inverse)
+    result = b.convert(rest, "sitofp", "double") * 2.0**-52 * power_of_two(b, e - 1023)
+    result = b.select(special, nan, result)
+    return b.convert(result, "fptrunc", "float") if kind == "f32" else result
+
+
+def fraction(b: Body, x: Value) -> tuple[Value, Value]:
+    """x = m 2^(e - 1075), m an integer, for x >= 0."""
+    bits = b.bits(x)
+    exponent, m = bits.shifted_down(52), bits & ((1 << 52) - 1)
+    normal = exponent > 0
+    return b.select(normal, m | (1 << 52), m), b.select(normal, exponent, 1)
+
+
+def product_modulo(b: Body, x: Value, y: Value, n: Value, inverse: Value) -> Value:
+    """x y modulo n for integers below 2^53: the quotient from floats, the rest modulo 2^64."""
+    floats = b.convert(x, "sitofp", "double") * b.convert(y, "sitofp", "double") * inverse
+    rest = x * y - b.convert(floats, "fptosi", "i64") * n
+    for _ in range(2):
+        rest = b.select(rest < 0, rest + n, b.select(rest >= n, rest - n, rest))
+    return rest
+
+
+RESCUES["fmod"] = Rescue({"f32": 2.0**23, "f64": 2.0**52}, fmod_slow, 2)
+
+
+@function(2)
+def remainder(b: Body, x: Value, y: Value) -> Value:
+    """x - n y with n = floor(x / y), with y's sign (Python's %)."""
+    rest = fmod(b, x, y)
+    against = rest.differs(0) & ((b.bits(rest) ^ b.bits(y)) < 0)
+    return b.select(rest.equals(0), b.copysign(rest, y), b.select(against, rest + y, rest))
+
+
+@function(2)
+def floor_divide(b: Body, x: Value, y: Value) -> Value:
+    """floor(x / y) of the exact quotient (Python's //)."""
+    rest = fmod(b, x, y)
+    quotient = (x - rest) / y
+    against = rest.differs(0) & ((b.bits(rest) ^ b.bits(y)) < 0)
+    quotient = b.select(against, quotient - 1.0, quotient)
+    whole = b.intrinsic("floor", quotient)
+    whole = b.select(quotient - whole > 0.5, whole + 1.0, whole)
+    plain = x / y
+    whole = b.select(quotient.equals(0), b.copysign(quotient, plain), whole)
+    return b.select(y.equals(0), plain, whole)
 
 
 @function()
