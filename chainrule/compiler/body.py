@@ -45,6 +45,7 @@ Number = int | float
 INLINED = "alwaysinline nounwind willreturn memory(none)"
 OUTSIDE = "noinline nounwind willreturn memory(none)"
 SLOW = "noinline optnone nounwind willreturn memory(none)"  # quickly compiled
+LONG = 8  # a polynomial of this degree is split
 WIDTHS = {"f32": (4, 8, 16), "f64": (2, 4, 8)}  # lanes that a rescue exists for
 
 
@@ -250,7 +251,20 @@ class Body:
         return self.intrinsic("fmuladd", x, self.like(y, x), self.like(z, x))
 
     def horner(self, x: Value, coefficients: Sequence[float]) -> Value:
-        """The polynomial with these coefficients, lowest first."""
+        """The polynomial with these coefficients, lowest first.
+
+        A long one runs as two chains, of the even and the odd powers, so that the machine does not
+        wait for each step; the lowest coefficient still comes last, for its rounding alone counts.
+        """
+        first, *rest = coefficients
+        if len(rest) < LONG:
+            return self.mul_add(self.chain(x, rest), x, first)
+        square = x * x
+        even, odd = self.chain(square, rest[::2]), self.chain(square, rest[1::2])
+        return self.mul_add(self.mul_add(odd, x, even), x, first)
+
+    def chain(self, x: Value, coefficients: Sequence[float]) -> Value:
+        """Horner's rule."""
         total = self.like(coefficients[-1], x)
         for c in coefficients[-2::-1]:
             total = self.mul_add(total, x, c)
