@@ -19,6 +19,7 @@ from pathlib import Path
 from mpmath import mp, mpf
 
 mp.dps = 45
+LN2, QUARTER, ROOT_PI = mp.ln2, mp.pi / 4, mp.sqrt(mp.pi)
 OUT = Path(__file__).parent.parent / "chainrule" / "compiler" / "coefficients.py"
 
 
@@ -27,11 +28,12 @@ class Fit:
     """`target(x)` by a polynomial in x over [low, high], its error measured times `weight(x)`."""
 
     target: Callable[[mpf], mpf]
-    low: float
-    high: float
+    low: float | dict[str, float]
+    high: float | dict[str, float]
     degree: dict[str, int]
     weight: Callable[[mpf], mpf]
     what: str
+    floor: float = 0.02  # least weight: one of zero would leave the exchange without a foothold
 
 
 def rounded(value: mpf, kind: str) -> float:
@@ -108,10 +110,11 @@ def solve(fit: Fit, kind: str) -> tuple[list[float], float]:
     """The rounded coefficients, lowest first, and the largest weighted error."""
     degree = fit.degree[kind]
     points = 24 * (degree + 2)
-    middle, half = (mpf(fit.low) + fit.high) / 2, (mpf(fit.high) - fit.low) / 2
+    low, high = (mpf(v[kind] if isinstance(v, dict) else v) for v in (fit.low, fit.high))
+    middle, half = (low + high) / 2, (high - low) / 2
     grid = [middle - half * mp.cos(mp.pi * (i + mpf("0.37")) / points) for i in range(points)]
     weights = [abs(fit.weight(x)) for x in grid]
-    floor = max(weights) / 50  # a weight of zero would leave the exchange without a foothold
+    floor = max(weights) * fit.floor
     values = [(fit.target(x), max(w, floor)) for x, w in zip(grid, weights, strict=True)]
     fixed = round_all(exchange(degree, grid, values), kind, grid, values)
     worst = max(
@@ -122,17 +125,33 @@ def solve(fit: Fit, kind: str) -> tuple[list[float], float]:
 
 
 def erfc_scaled(u: mpf) -> mpf:
-    """(1 + 2x) exp(x^2) erfc(x) at x = 4 (1 + u) / (1 - u): smooth over all x >= 0."""
-    if u >= 1:
-        return 2 / mp.sqrt(mp.pi)
-    x = 4 * (1 + u) / (1 - u)
+    """(1 + 2x) exp(x^2) erfc(x) at u = (x - c) / (x + c): smooth and flat over all x >= 0.
+
+    At c = 3.862.. the value happens to lie next to a float32 and to a float64.
+    """
+    x = mpf("3.86279296875") * (1 + u) / (1 - u)
     if x > 20:
-        series = mp.nsum(lambda n: (-1) ** int(n) * mp.fac2(2 * n - 1) / (2 * x * x) ** n, [0, 12])
-        return (1 + 2 * x) * series / (x * mp.sqrt(mp.pi))
+        terms = [(-1) ** n * mp.fac2(2 * n - 1) / (2 * x * x) ** n for n in range(60)]
+        last = next((n for n in range(1, 59) if abs(terms[n + 1]) > abs(terms[n])), 59)
+        return (1 + 2 * x) * mp.fsum(terms[:last]) / (x * ROOT_PI)
     return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
 
 
-LN2, QUARTER = mp.ln2, mp.pi / 4
+def inverse_by_log(w: mpf) -> mpf:
+    """erfinv(x) / x for w = -log(1 - x^2)."""
+    if w < mpf("1e-25"):
+        return mp.sqrt(mp.pi) / 2
+    x = mp.sqrt(-mp.expm1(-w))
+    rest = mp.exp(-w) / (1 + x)  # 1 - x without cancellation
+    y = mp.sqrt(w) * mpf("0.9")
+    for _ in range(60):  # Newton on log(erfc(y)) = log(1 - x)
+        step = (mp.log(mp.erfc(y)) - mp.log(rest)) * mp.erfc(y) * mp.exp(y * y) * ROOT_PI / 2
+        y += step
+        if abs(step) < mpf(10) ** (-40):
+            break
+    return y / x
+
+
 FITS = {
     "exp": Fit(
         lambda r: (mp.exp(r) - 1 - r) / r**2,
@@ -176,22 +195,102 @@ FITS = {
     ),
     "erf_tail": Fit(
         lambda x: (mp.log(mp.erfc(x)) + x) / x,
-        0.9,
-        4,
-        {"f32": 7, "f64": 7},
+        0.95,
+        {"f32": 4, "f64": 6},
+        {"f32": 6, "f64": 19},
         lambda x: x * mp.erfc(x) / mp.erf(x),
-        "log(erfc(x)) = -x + x P(x), 0.9 <= x <= 4",
+        "log(erfc(x)) = -x + x P(x), from 1 to where erf(x) rounds to 1",
+        1e-9,
     ),
     "erfc": Fit(
         erfc_scaled,
         -1,
-        1,
-        {"f32": 12, "f64": 24},
+        {"f32": 0.49, "f64": 0.76},
+        {"f32": 11, "f64": 23},
         lambda u: 1 / erfc_scaled(u),
-        "(1 + 2x) exp(x^2) erfc(x) = P(u), u = (x - 4) / (x + 4), x >= 0",
+        "(1 + 2x) exp(x^2) erfc(x) = P(u), u = (x - c) / (x + c), where erfc(x) is not 0",
+    ),
+    "exp2": Fit(
+        lambda r: (mp.mpf(2) ** r - 1) / r,
+        -0.5,
+        0.5,
+        {"f32": 5, "f64": 10},
+        lambda r: r / mp.mpf(2) ** r,
+        "2^r = 1 + r P(r), |r| <= 1/2",
+    ),
+    "exp2_pow": Fit(
+        lambda r: mp.mpf(2) ** r,
+        -0.5,
+        0.5,
+        {"f64": 7},
+        lambda r: 1 / mp.mpf(2) ** r,
+        "2^r = P(r), |r| <= 1/2, for a power in float32 by way of float64",
+    ),
+    "log2_pow": Fit(
+        lambda f: mp.log1p(f) / LN2 / f,
+        mpf(-1) / 3,
+        mpf(1) / 3,
+        {"f64": 11},
+        lambda f: f / mp.log1p(f),
+        "log2(1 + f) = f P(f), |f| <= 1/3, for a power in float32 by way of float64",
+    ),
+    "log_pow": Fit(
+        lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2 - 2 * z / 3) / z**2,
+        0,
+        mpf("0.0401"),
+        {"f64": 6},
+        lambda z: z**2,
+        "log((1 + s) / (1 - s)) = 2 s + 2/3 s^3 + s^5 P(s^2), |s| <= 1/5",
+    ),
+    "arctan": Fit(
+        lambda s: (mp.atan(mp.sqrt(s)) / mp.sqrt(s) - 1) / s,
+        0,
+        1,
+        {"f32": 8, "f64": 19},
+        lambda s: s / (mp.atan(mp.sqrt(s)) / mp.sqrt(s)),
+        "arctan(z) = z + z^3 P(z^2), |z| <= 1",
+    ),
+    "arcsin": Fit(
+        lambda s: (mp.asin(mp.sqrt(s)) / mp.sqrt(s) - 1) / s,
+        0,
+        0.25,
+        {"f32": 4, "f64": 11},
+        lambda s: s / (mp.asin(mp.sqrt(s)) / mp.sqrt(s)),
+        "arcsin(z) = z + z^3 P(z^2), |z| <= 1/2",
+    ),
+    "cbrt": Fit(
+        lambda f: (1 + f) ** (-mpf(1) / 3),
+        mpf(-1) / 3,
+        mpf(1) / 3,
+        {"f32": 4, "f64": 8},
+        lambda f: (1 + f) ** (mpf(1) / 3),
+        "(1 + f)^(-1/3) = P(f), |f| <= 1/3: where Newton starts",
+    ),
+    "erfinv": Fit(
+        lambda v: inverse_by_log(v + 2.5),
+        -2.5,
+        2.5,
+        {"f32": 9, "f64": 22},
+        lambda v: 1 / inverse_by_log(v + 2.5),
+        "erfinv(x) / x = P(w - 5/2), w = -log(1 - x^2) <= 5 (as Giles, GPU Gems 4, 10)",
+    ),
+    "erfinv_tail": Fit(
+        lambda v: inverse_by_log((v + 3) ** 2),
+        mp.sqrt(5) - 3,
+        {"f32": 1.1, "f64": 1.01},
+        {"f32": 9, "f64": 21},
+        lambda v: 1 / inverse_by_log((v + 3) ** 2),
+        "erfinv(x) / x = P(sqrt(w) - 3), 5 <= w <= 16",
+    ),
+    "erfinv_far": Fit(
+        lambda v: inverse_by_log((v + 5) ** 2),
+        -1,
+        1.1,
+        {"f64": 18},
+        lambda v: 1 / inverse_by_log((v + 5) ** 2),
+        "erfinv(x) / x = P(sqrt(w) - 5), w >= 16",
     ),
 }
-KINDS = {"erf_tail": ["f32"]}
 
 
 def text(fits: dict[str, Fit]) -> str:
@@ -200,7 +299,7 @@ def text(fits: dict[str, Fit]) -> str:
     lines += ["", "# fmt: off", "COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {"]
     for name, fit in fits.items():
         lines.append(f'    "{name}": {{  # {fit.what}')
-        for kind in KINDS.get(name, ["f32", "f64"]):
+        for kind in fit.degree:
             coefficients, worst = solve(fit, kind)
             print(f"{name} {kind}: largest error {worst:.2e}", file=sys.stderr)
             lines.append(f'        "{kind}": (  # error {worst:.1e}')

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,17 @@ FORMATS = {
 }
 FLOATS = {"float": "f32", "double": "f64"}
 Number = int | float
+INLINED = "alwaysinline nounwind willreturn memory(none)"
+OUTSIDE = "noinline nounwind willreturn memory(none)"
+SLOW = "noinline optnone nounwind willreturn memory(none)"  # quickly compiled
+LONG = 8  # a polynomial of this degree is split
+WIDTHS = {"f32": (4, 8, 16), "f64": (2, 4, 8)}  # lanes that a rescue exists for
+
+
+def rescue_symbols(name: str, dtype: str) -> list[str]:
+    """The symbols of a rescue: the scalar one, then one for each vector width."""
+    base = f"@cr.rescue.{name}.{dtype}"
+    return [base, *(f"{base}.v{width}" for width in WIDTHS[dtype])]
 
 
 def constant(number: Number, type: str) -> str:
@@ -153,12 +164,43 @@ class Body:
     lines: list[str] = field(default_factory=list)
     intrinsics: set[str] = field(default_factory=set)
     known: dict[str, Value] = field(default_factory=dict)
+    rescues: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def inputs(self) -> list[Value]:
         """The function's arguments."""
         names = ("%x", "%y", "%z")[: self.arguments]
         return [Value(self, name, self.format.name) for name in names]
+
+    def define(self, symbol: str, result: Value, attributes: str) -> str:
+        """The text of the function that returns `result`."""
+        inputs = ", ".join(f"{x.type} {x.name}" for x in self.inputs)
+        head = f"define internal {result.type} {symbol}({inputs}) {attributes} {{"
+        return "\n".join([head, *self.lines, f"  ret {result.type} {result.name}", "}", ""])
+
+    def rescue(self, name: str, quick: Value, measure: Value, *operands: Value) -> Value:
+        """`quick`, but the rescue's slow formula of the operands where `measure` is too large.
+
+        A call that the vectoriser turns into one for a whole vector, which looks whether any lane
+        is in need before it does anything: a slow path without a branch in the loop.
+        """
+        kind = self.format.kind
+        self.rescues.add((name, kind))
+        scalar, *vectors = (symbol[1:] for symbol in rescue_symbols(name, kind))
+        letters = "v" * (2 + len(operands))
+        variants = ",".join(
+            f"_ZGV_LLVM_N{width}{letters}_{scalar}({vector})"
+            for width, vector in zip(WIDTHS[kind], vectors, strict=True)
+        )
+        values = ", ".join(f"{v.type} {v.name}" for v in (quick, measure, *operands))
+        return self.emit(
+            f'call {quick.type} @{scalar}({values}) "vector-function-abi-variant"="{variants}"',
+            quick.type,
+        )
+
+    def wide(self) -> Body:
+        """The same body, its constants and polynomials those of float64."""
+        return replace(self, format=FORMATS["f64"])
 
     def emit(self, instruction: str, type: str) -> Value:
         """A new value; one that was computed before is used again."""
@@ -209,7 +251,20 @@ class Body:
         return self.intrinsic("fmuladd", x, self.like(y, x), self.like(z, x))
 
     def horner(self, x: Value, coefficients: Sequence[float]) -> Value:
-        """The polynomial with these coefficients, lowest first."""
+        """The polynomial with these coefficients, lowest first.
+
+        A long one runs as two chains, of the even and the odd powers, so that the machine does not
+        wait for each step; the lowest coefficient still comes last, for its rounding alone counts.
+        """
+        first, *rest = coefficients
+        if len(rest) < LONG:
+            return self.mul_add(self.chain(x, rest), x, first)
+        square = x * x
+        even, odd = self.chain(square, rest[::2]), self.chain(square, rest[1::2])
+        return self.mul_add(self.mul_add(odd, x, even), x, first)
+
+    def chain(self, x: Value, coefficients: Sequence[float]) -> Value:
+        """Horner's rule."""
         total = self.like(coefficients[-1], x)
         for c in coefficients[-2::-1]:
             total = self.mul_add(total, x, c)
