@@ -33,7 +33,7 @@ class Cell:
 class TraceArray(Duck):
     """The array `value`, which the program computes: what its cell holds, seen by `steps`."""
 
-    __slots__ = ("cell", "node", "seen_at", "steps", "value")
+    __slots__ = ("array", "cell", "node", "seen_at", "steps", "tensor", "value")
     level = 0.5  # below all transformations: their arrays are made of these
     in_memory = ground = True
     words = "a tensor inside compile"

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import types
 import weakref
 from collections.abc import Callable, Iterator
+from operator import getitem, is_
 from typing import Any
 
 import numpy as np
 
 from ..arrays.duck import Duck, NoRule
 from ..arrays.trace import Cell, Trace, TraceArray
-from ..captures import inside
-from ..func.trees import leaves
+from ..captures import inside, names_in
+from ..func.trees import leaves, mapped
 from ..ops import define
 from ..storage import owner_of, user_line, describe_line
-from ..tape import state
+from ..tape import state, storage_of
 from ..tensor import Tensor
 from .program import Program, Value
 
@@ -41,6 +43,7 @@ class Memory:
 
     def __init__(self, owner: np.ndarray, cell: Cell, copy: np.ndarray) -> None:
         self.owner, self.cell, self.copy = owner, cell, copy
+        self.argument: int | None = None  # which of the arguments' leaves lies here
         self.given = cell.current
         self.tensors: list[Any] = []
 
@@ -71,7 +74,9 @@ class Capture:
         self.memories: dict[int, Memory] = {}
         self.guards: list[tuple[Value, Any]] = []
         self.settings: dict[Any, tuple[Setting, TraceArray]] = {}
-        self.arguments = [t for t in leaves((args, kwargs)) if isinstance(t, Tensor)]
+        given = leaves((args, kwargs))
+        self.arguments = {id(t): n for n, t in reversed(list(enumerate(given))) if isinstance(t, Tensor)}
+        self.given = given
         self.made: list[weakref.ref] = []
         self.function, self.args, self.kwargs = function, args, kwargs
         self.draws = 0
@@ -80,20 +85,20 @@ class Capture:
 
     def run(self) -> Any:
         """Run the function; returns what it returned, with traced tensors in it."""
-        reached, optimizers = reachable((self.function, self.args, self.kwargs))
+        roots = (self.function, self.args, self.kwargs)
+        _, optimizers, _ = reachable(roots)
         prepared = [(o, o.prepare()) for o in optimizers]
-        tensors = self.arguments + reached
-        for o in optimizers:
-            tensors += [t for t in leaves(list(o.state.values())) if isinstance(t, Tensor)]
+        reached, _, self.edges = reachable(roots)
+        self.edges.ignore(optimizers)
+        tensors = [t for t in self.given if isinstance(t, Tensor)] + reached
         unique = list({id(t): t for t in tensors}.values())
-        self.phantoms = [t for t in unique if t._node is not None and t.is_leaf and t._grad is None]
-        unique += [t._grad for t in unique if t._grad is not None]
-        unique = list({id(t): t for t in unique}.values())
+        grads = [t._grad for t in unique if t._grad is not None]
+        self.grad_ids = {id(g) for g in grads}
+        unique = list({id(t): t for t in [*unique, *grads]}.values())
         before = [(t, Slots(t)) for t in unique]
         self.tensors = unique
         try:
-            for t in unique:
-                t._data = self.lift(t)
+            self.lift_all(unique)
             with self.recording():
                 result = self.function(*self.args, **self.kwargs)
             self.finish(before)
@@ -121,46 +126,76 @@ class Capture:
         finally:
             define.blank, state.capture = blank, outer
 
-    def lift(self, t: Any) -> TraceArray:
-        """The array of a tensor as an input of the program."""
-        data = define.storage_array(t)
-        if isinstance(data, Duck):
-            raise CaptureError(
-                "compile was called inside of a transformation (vmap, jvp) with one of its"
-                " tensors captured; compile the function that holds the transformation instead"
-            )
-        owner = owner_of(data)
-        memory = self.memories.get(id(owner))
-        if memory is None:
-            if not (owner.flags.c_contiguous or data is owner):
-                owner = data
-            copy = owner.copy(order="K")
+    def lift_all(self, tensors: list) -> None:
+        """Make the arrays of tensors inputs of the program, those that share memory together."""
+        groups: dict[int, list] = {}
+        for t in tensors:
+            data = define.storage_array(t)
+            if isinstance(data, Duck):
+                raise CaptureError(
+                    "compile was called inside of a transformation (vmap, jvp) with one of its"
+                    " tensors captured; compile the function that holds the transformation instead"
+                )
+            groups.setdefault(id(owner_of(data)), []).append(t)
+        for key, group in groups.items():
+            first = group[0]._data
+            if all(same_memory(t._data, first) for t in group):
+                owner = first
+            else:
+                owner = owner_of(first)
+                if not owner.flags.c_contiguous:
+                    raise CaptureError(
+                        "compile: tensors look at one memory that is not row-major in different"
+                        " ways; give the step copies"
+                    )
             cell = Cell(self.trace, self.program.input(owner))
-            memory = self.memories[id(owner)] = Memory(owner, cell, copy)
-        memory.tensors.append(t)
-        return look(memory, data)
+            memory = self.memories[key] = Memory(owner, cell, owner.copy(order="K"))
+            memory.tensors = group
+            numbers = [self.arguments[id(t)] for t in group if id(t) in self.arguments]
+            if numbers and len(group) == 1:
+                memory.argument = numbers[0]
+            elif numbers:
+                self.shared_arguments = True
+            for t in group:
+                t._data = look(memory, t._data)
+
+    shared_arguments = False  # whether an argument lies in memory that others look at
 
     def finish(self, before: list) -> None:
-        """Note what was written and put everything back as the caller will enter it."""
+        """Note what was written, put everything back, and enter the results."""
         self.updates = [m for m in self.memories.values() if m.written]
         self.grads = []
+        reached, *_ = reachable((self.function, self.args, self.kwargs))
+        known = {id(t) for t, _ in before}
+        self.replayable = not self.shared_arguments and all(id(t) in known for t in reached)
         for t, slots in before:
-            grad = t._grad
-            if grad is not slots.grad:
-                self.grads.append((t, grad))
+            if t._grad is not slots.grad:
+                self.grads.append((t, t._grad))
         for t, slots in before:
             t._data = slots.data
         for m in self.updates:
             m.owner[...] = m.copy
-        self.settled()
-
-    def settled(self) -> None:
-        """Tensors made by the run that somebody keeps: those that are traced get their values."""
-        self.kept = []
+            for t in m.tensors:
+                storage_of(t).bump()
+        self.traced: dict[int, Any] = {}
         for ref in self.made:
             t = ref()
             if t is not None and isinstance(t._data, TraceArray):
-                self.kept.append((t, t._data))
+                traced = self.traced[id(t)] = t._data
+                traced.tensor = t
+                t._data = traced.array = np.array(traced.value)
+
+    def traced_of(self, leaf: Any) -> TraceArray | None:
+        """What the program has for a tensor of the result."""
+        return self.traced.get(id(leaf))
+
+    def returned(self, result: Any) -> Any:
+        """The result of the run, its tensors without history."""
+
+        def settled(leaf: Any) -> Any:
+            return define.wrap(leaf._data) if id(leaf) in self.traced else leaf
+
+        return mapped(settled, result)
 
     # -- what the run asks ------------------------------------------------------------------------
 
@@ -238,10 +273,7 @@ class Slots:
 def look(memory: Memory, data: np.ndarray) -> TraceArray:
     """The traced array of a tensor with array `data`, which lies in that memory."""
     owner, copy, cell = memory.owner, memory.copy, memory.cell
-    if data is owner or (
-        data.shape == owner.shape and data.strides == owner.strides and data.dtype is owner.dtype
-        and data.ctypes.data == owner.ctypes.data
-    ):
+    if same_memory(data, owner):
         return TraceArray(copy, cell)
     start = (data.__array_interface__["data"][0] - owner.__array_interface__["data"][0])
     if data.dtype is not owner.dtype or start % data.itemsize:
@@ -258,10 +290,53 @@ def look(memory: Memory, data: np.ndarray) -> TraceArray:
     return TraceArray(value, cell, steps)
 
 
-def reachable(roots: tuple) -> tuple[list, list]:
-    """The tensors and optimizers that a function and its arguments lead to."""
+class Edges:
+    """What led to tensors, and the settings beside them: all has to stay as it was."""
+
+    def __init__(self) -> None:
+        self.tables: list[Any] = []
+        self.keys: list[Any] = []
+        self.values: list[Any] = []
+
+    def note(self, table: Any, key: Any, value: Any) -> None:
+        """table[key] is value."""
+        self.tables.append(table)
+        self.keys.append(key)
+        self.values.append(value)
+
+    def ignore(self, optimizers: list) -> None:
+        """Learning rates are inputs of the program."""
+        rates = {id(g) for o in optimizers for g in o.param_groups}
+        kept = [
+            e
+            for e in zip(self.tables, self.keys, self.values, strict=True)
+            if not (id(e[0]) in rates and e[1] == "lr")
+        ]
+        self.tables, self.keys, self.values = (list(c) for c in zip(*kept, strict=True)) if kept else ([], [], [])
+
+    def hold(self) -> bool:
+        """Whether nothing has changed."""
+        try:
+            now = list(map(getitem, self.tables, self.keys))
+        except (KeyError, IndexError):
+            return False
+        if all(map(is_, now, self.values)):
+            return True
+        for old, new in zip(self.values, now, strict=True):
+            if old is not new and not (type(old) is type(new) and type(old) in NUMBERS and old == new):
+                return False
+        self.values = now
+        return True
+
+
+NUMBERS = (int, float, bool, str, complex, tuple)
+
+
+def reachable(roots: tuple) -> tuple[list, list, Edges]:
+    """The tensors and optimizers that a function and its arguments lead to, and the way to them."""
     tensors: list = []
     optimizers: list = []
+    edges = Edges()
     seen: dict[int, Any] = {}
     waiting = [*roots]
     while waiting and len(seen) < REACH:
@@ -274,7 +349,31 @@ def reachable(roots: tuple) -> tuple[list, list]:
             continue
         if hasattr(x, "prepare") and hasattr(x, "param_groups"):
             optimizers.append(x)
+        if isinstance(x, types.FunctionType) and x.__module__ is not None and not own(x):
+            for name in set(names_in(x.__code__)) & x.__globals__.keys():
+                if not isinstance(x.__globals__[name], (types.ModuleType, type)):
+                    edges.note(x.__globals__, name, x.__globals__[name])
+        own_table = x if isinstance(x, (dict, list)) else getattr(x, "__dict__", None)
+        if own_table and not isinstance(x, (types.FunctionType, types.ModuleType, type)):
+            pairs = enumerate(own_table) if isinstance(own_table, list) else own_table.items()
+            for key, value in pairs:
+                edges.note(own_table, key, value)
         waiting.extend(inside(x))
         if isinstance(x, dict):
             waiting.extend(k for k in x if isinstance(k, Tensor))
-    return tensors, optimizers
+    return tensors, optimizers, edges
+
+
+def own(f: Any) -> bool:
+    """Whether a function is of this package."""
+    return f.__module__.startswith("chainrule.")
+
+
+def same_memory(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays look at memory in the same way."""
+    return a is b or (
+        a.shape == b.shape
+        and a.strides == b.strides
+        and a.dtype is b.dtype
+        and a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
+    )
