@@ -19,7 +19,13 @@ table: nothing of this process is in the code, which can therefore be kept on di
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import importlib.machinery
+import importlib.util
 import struct
+import sys
+from pathlib import Path
 from typing import Any
 
 ROWS, COLUMNS, BATCH = 0, 1, 2
@@ -213,25 +219,42 @@ def gemv_text(suffix: str, address: str) -> str:
     return "\n".join([f"define void @cr.gemv.{suffix}{KERNEL} nounwind {{", *f.lines, "}"])
 
 
-def addresses() -> dict[str, int]:
-    """Where the routines are: {"sgemm": address, ...}."""
-    import ctypes
-
+def addresses() -> dict[str, int | None]:
+    """Where the routines are, and the two functions that govern OpenBLAS's threads (None for any
+    other BLAS): {"sgemm": address, ...}.
+    """
     capsules = _cython_blas().__pyx_capi__
     api = ctypes.pythonapi
     name, pointer = api.PyCapsule_GetName, api.PyCapsule_GetPointer
     name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    return {r: pointer(capsules[r], name(capsules[r])) for r in ROUTINES}
+    found: dict[str, int | None] = {r: pointer(capsules[r], name(capsules[r])) for r in ROUTINES}
+    get, set_ = _threads_of()
+    found["get_blas_threads"] = ctypes.cast(get, ctypes.c_void_p).value if get else None
+    found["set_blas_threads"] = ctypes.cast(set_, ctypes.c_void_p).value if set_ else None
+    return found
+
+
+def set_threads(count: int) -> None:
+    """Give OpenBLAS a number of threads."""
+    _threads_of()[1](count)
+
+
+@functools.cache
+def _threads_of() -> tuple[Any, Any]:
+    """OpenBLAS's functions to read and set its number of threads; names carry SciPy's prefix."""
+    library = ctypes.CDLL(_cython_blas().__file__)  # a look-up goes on to what it was linked with
+    for prefix in ("scipy_", ""):
+        for suffix in ("", "64_", "_64"):
+            names = (f"{prefix}openblas_{act}_num_threads{suffix}" for act in ("get", "set"))
+            found = [getattr(library, n, None) for n in names]
+            if all(found):
+                return found[0], found[1]
+    return None, None
 
 
 def _cython_blas() -> Any:
     """`scipy.linalg.cython_blas` without the rest of scipy.linalg, which takes ten times as long."""
-    import importlib.machinery
-    import importlib.util
-    import sys
-    from pathlib import Path
-
     name = "scipy.linalg.cython_blas"
     if name not in sys.modules:
         import scipy
