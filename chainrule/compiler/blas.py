@@ -174,7 +174,7 @@ def gemm_text(suffix: str, address: str) -> str:
     call = f(f"load ptr, ptr {address}")
     times, step = f.choose(batch, "%end", f("add i64 %begin, 1")), "1"
     f.do("br label %loop", "loop:")
-    i = f(f"phi i64 [ %begin, %0 ], [ %next, %body ]")
+    i = f("phi i64 [ %begin, %0 ], [ %next, %body ]")
     more = f(f"icmp slt i64 {i}, {times}")
     f.do(f"br i1 {more}, label %body, label %done", "body:")
     element = f"[{parts} x {kind}]"

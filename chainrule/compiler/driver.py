@@ -36,6 +36,8 @@ SYSTEM = (  # of the C library; without them there are no workers
     "pthread_cond_wait",
     "pthread_cond_broadcast",
     "sched_yield",
+    "sched_getcpu",  # null where there is none
+    "sched_setaffinity",
 )
 THREADS = ("get_blas_threads", "set_blas_threads")  # of BLAS; null where it has none of the sort
 OBJECTS = ("start_workers",)  # a Python function
@@ -52,11 +54,13 @@ WRONG_COUNT, IN_USE, INTERRUPTED = -1, -2, -3  # what entering or driving return
 # words of a pool, a cache line (8 words) for each that other threads write
 OWNER, WORKERS, SPINS = 0, 1, 2
 TICKET, STOP = 8, 9
-JOB_RECORD, JOB_BUFFERS, JOB_CHUNKS = 16, 17, 18
+JOB_RECORD, JOB_BUFFERS, JOB_CHUNKS, JOB_CPU = 16, 17, 18, 19
 DONE = 24
 SLEEPERS, WAKE = 32, 33
 MUTEX, CONDITION = 40, 48
-POOL_WORDS = 64
+CPUS = 64  # the set of CPUs this process may use, as sched_setaffinity takes it
+CPU_WORDS = 16
+POOL_WORDS = 80
 
 X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
 PAUSE = "call void @llvm.x86.sse2.pause()" if X86 else "call void @llvm.aarch64.hint(i32 1)"
@@ -91,6 +95,7 @@ def text(table: Table, data_offset: int) -> str:
             CHUNK,
             CLAIM,
             _wake(table),
+            _move(table),
             _work(table),
             _share(table),
             _drive(table),
@@ -181,6 +186,46 @@ define void @cr.wake(ptr %pool) nounwind {{
 """
 
 
+def _move(table: Table) -> str:
+    """Leave the CPU of the thread that is being helped, where the system put both on one: neither
+    would gain, and it may be milliseconds until the system sees it.
+    """
+    return f"""
+define internal void @move(ptr %pool) nounwind {{
+  %set = alloca [{CPU_WORDS} x i64]
+  %get_cpu = load ptr, ptr {table["sched_getcpu"]}
+  %known = icmp ne ptr %get_cpu, null
+  br i1 %known, label %compare, label %done
+compare:
+  {word("cpu_at", "%pool", JOB_CPU)}
+  %theirs = load atomic i64, ptr %cpu_at monotonic, align 8
+  %own = call i32 %get_cpu()
+  %mine = sext i32 %own to i64
+  %same = icmp eq i64 %theirs, %mine
+  %most = icmp ult i64 %mine, {CPU_WORDS * 64}
+  %both = and i1 %same, %most
+  br i1 %both, label %leave, label %done
+leave:
+  {word("all", "%pool", CPUS)}
+  call void @llvm.memcpy.p0.p0.i64(ptr %set, ptr %all, i64 {CPU_WORDS * 8}, i1 false)
+  %index = lshr i64 %mine, 6
+  %at = getelementptr i64, ptr %set, i64 %index
+  %bits = load i64, ptr %at
+  %shift = and i64 %mine, 63
+  %bit = shl i64 1, %shift
+  %flip = xor i64 %bit, -1
+  %rest = and i64 %bits, %flip
+  store i64 %rest, ptr %at
+  %assign = load ptr, ptr {table["sched_setaffinity"]}
+  call i32 %assign(i32 0, i64 {CPU_WORDS * 8}, ptr %set)
+  br label %done
+done:
+  ret void
+}}
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+"""
+
+
 def _work(table: Table) -> str:
     """What a worker does all its life; and `cr.spin`, by which its patience is measured."""
     return f"""
@@ -208,7 +253,7 @@ define ptr @cr.work(ptr %pool) nounwind {{
   %patience = load i64, ptr %spins_at
   br label %look
 look:
-  %spins = phi i64 [ 0, %0 ], [ 0, %did ], [ 0, %missed ], [ %more, %pause ], [ 0, %awake ]
+  %spins = phi i64 [ 0, %0 ], [ 0, %did ], [ 0, %missed ], [ %more, %again ], [ 0, %awake ]
   %stop = load atomic i64, ptr %stop_at acquire, align 8
   %stopping = icmp ne i64 %stop, 0
   br i1 %stopping, label %over, label %try
@@ -227,6 +272,13 @@ none:
 pause:
   {PAUSE}
   %more = add i64 %spins, 1
+  %low = and i64 %more, 255
+  %turn = icmp eq i64 %low, 0
+  br i1 %turn, label %shift, label %again
+shift:
+  call void @move(ptr %pool)
+  br label %again
+again:
   br label %look
 lie:
   %lock = load ptr, ptr {table["pthread_mutex_lock"]}
@@ -253,6 +305,7 @@ awake:
   atomicrmw sub ptr %sleepers_at, i64 1 seq_cst
   %unlock = load ptr, ptr {table["pthread_mutex_unlock"]}
   call i32 %unlock(ptr %mutex)
+  call void @move(ptr %pool)
   br label %look
 over:
   ret ptr null
@@ -300,6 +353,16 @@ publish:
   store atomic ptr %buffers, ptr %buffers_at monotonic, align 8
   {word("chunks_at", "%pool", JOB_CHUNKS)}
   store atomic i64 %chunks, ptr %chunks_at monotonic, align 8
+  %get_cpu = load ptr, ptr {table["sched_getcpu"]}
+  %known = icmp ne ptr %get_cpu, null
+  br i1 %known, label %place, label %offer
+place:
+  {word("cpu_at", "%pool", JOB_CPU)}
+  %cpu = call i32 %get_cpu()
+  %cpu64 = sext i32 %cpu to i64
+  store atomic i64 %cpu64, ptr %cpu_at monotonic, align 8
+  br label %offer
+offer:
   {word("ticket_at", "%pool", TICKET)}
   %old = load atomic i64, ptr %ticket_at monotonic, align 8
   %number = add i64 %old, 4294967296
@@ -313,7 +376,7 @@ wake:
   call void @cr.wake(ptr %pool)
   br label %join
 join:
-  %count = phi i64 [ 0, %publish ], [ 0, %wake ], [ %after, %joined ]
+  %count = phi i64 [ 0, %offer ], [ 0, %wake ], [ %after, %joined ]
   %did = call i64 @claim(ptr %pool)
   %none = icmp eq i64 %did, 0
   br i1 %none, label %barrier, label %joined

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .. import namespace
-from .driver import CONDITION, MUTEX, POOL_WORDS, SPINS, STOP, WORKERS
+from .driver import CONDITION, CPU_WORDS, CPUS, JOB_CPU, MUTEX, POOL_WORDS, SPINS, STOP, WORKERS
 
 PATIENCE = 50e-6  # seconds that a worker without work looks for it before it sleeps
 
@@ -68,6 +68,12 @@ class Workers:
             words = memory[first : first + 8 * POOL_WORDS].view(np.int64)
             base = words.ctypes.data
             words[SPINS] = PATIENCE / self._pause()
+            words[JOB_CPU] = -1
+            for cpu in os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ():
+                if cpu < 64 * CPU_WORDS:
+                    words[CPUS + cpu // 64 : CPUS + cpu // 64 + 1].view(np.uint64)[:] |= (
+                        1 << cpu % 64
+                    )
             if self.c is not None:
                 self.c.pthread_mutex_init(ctypes.c_void_p(base + 8 * MUTEX), None)
                 self.c.pthread_cond_init(ctypes.c_void_p(base + 8 * CONDITION), None)
