@@ -1,21 +1,23 @@
 """The native half of the runtime, as LLVM IR: the loop over a program's records, and the workers.
 
-A record is five words: kernel, slots, params, extent, grain. `drive` runs records in order, each in chunks of
-`grain` units; where a record has several and there are workers, they and the calling thread claim chunks from
-one counter.
+A record is five words: kernel, slots, params, extent, grain. `drive` runs records in order, each in
+chunks of `grain` units; where a record has several and there are workers, they and the calling
+thread claim chunks from one counter.
 
-The ticket is that counter: the number of the job in its upper half, the chunks not yet claimed in its lower. A
-thread reads the ticket, then what the job is, then claims by compare-and-exchange. That cannot succeed for
-another job, nor for one that is over: what the job is changes only while no chunks are left to claim, and the
-number of the job with every job. So nobody waits for a worker that sleeps or was set aside by the system, only
-for chunks begun; and a worker that comes late finds nothing to do.
+The ticket is that counter: the number of the job in its upper half, the chunks not yet claimed in
+its lower. A thread reads the ticket, then what the job is, then claims by compare-and-exchange.
+That cannot succeed for another job, nor for one that is over: what the job is changes only while no
+chunks are left to claim, and the number of the job with every job. So nobody waits for a worker
+that sleeps or was set aside by the system, only for chunks begun; and a worker that comes late
+finds nothing to do.
 
-A worker without work looks for it for a short while, then sleeps on a condition variable. It counts itself among the sleepers
-before it looks for the last time, and who publishes a job looks for sleepers after: one of them sees the other.
+A worker without work looks for it for a short while, then sleeps on a condition variable. It counts
+itself among the sleepers before it looks for the last time, and who publishes a job looks for
+sleepers after: one of them sees the other.
 
-One program at a time has the workers, per record; whoever finds them taken does all chunks alone. Nothing of
-this process is in the text: functions of the interpreter, of the C library and of BLAS are reached through a table,
-`cr.table`, that is filled in when the code is loaded.
+One program at a time has the workers, per record; whoever finds them taken does all chunks alone.
+Nothing of this process is in the text: functions of the interpreter, of the C library and of BLAS
+are reached through a table, `cr.table`, that is filled in when the code is loaded.
 """
 
 from __future__ import annotations
@@ -413,8 +415,8 @@ leave:
 
 def _drive(table: Table) -> str:
     """Run records from `start`: 0 at the end, i + 1 at a record i without kernel, INTERRUPTED with
-    an exception set and the interpreter lock held. `state` is where the thread's state is kept while the
-    lock is let go, null if it is held.
+    an exception set and the interpreter lock held. `state` is where the thread's state is kept
+    while the lock is let go, null if it is held.
     """
     return f"""
 define internal i64 @drive(ptr %program, i64 %start, ptr %state) nounwind {{
@@ -490,7 +492,9 @@ interrupted:
 
 
 def _continue(table: Table) -> str:
-    """Run a program from `start`, with the interpreter lock held at both ends: what to answer Python."""
+    """Run a program from `start`, with the interpreter lock held at both ends, and answer
+    Python.
+    """
     return f"""
 define internal void @blas_alone() nounwind {{
   %users = load i64, ptr @cr.blas_users
@@ -600,7 +604,9 @@ raise:
 
 
 def _enter(table: Table, data_offset: int) -> str:
-    """The builtins: enter(*arrays) and resume(start), whose `self` is the array of a program's words."""
+    """The builtins enter(*arrays) and resume(start); their `self` is the array of a program's
+    words.
+    """
     return f"""
 define ptr @cr.enter(ptr %self, ptr %arrays, i64 %count) nounwind {{
   %program_at = getelementptr i8, ptr %self, i64 {data_offset}

@@ -1,17 +1,19 @@
 """What runs a compiled program: a loop in native code over a table of kernel calls.
 
-A program is data, a `Plan`: records of kernel, slots, params, extent and grain, and a table of addresses
-(buffers) that slots index. A kernel is a function
+A program is data, a `Plan`: records of kernel, slots, params, extent and grain, and a table of
+addresses (buffers) that slots index. A kernel is a function
 
     void kernel(ptr buffers, ptr slots, ptr params, i64 begin, i64 end)
 
-that does the units [begin, end) of its extent, on buffers[slots[i]], with the integers in params. Records run in
-order, each in chunks of `grain` units. Chunks begin at multiples of grain whatever the number of threads, so
-that a reduction with one partial result per chunk (begin / grain) has the same bits on any machine.
+that does the units [begin, end) of its extent, on buffers[slots[i]], with the integers in params.
+Records run in order, each in chunks of `grain` units. Chunks begin at multiples of grain whatever
+the number of threads, so that a reduction with one partial result per chunk (begin / grain) has the
+same bits on any machine.
 
-`Plan.run(*arrays)` enters native code once: it puts the addresses of the arrays' elements into the table, lets go of the
-interpreter lock, and runs to the end, or to a record without kernel, where a Python function is called and
-the program resumed after. Entry is a builtin made of native code: 0.1 us, where ctypes takes 1.
+`Plan.run(*arrays)` enters native code once: it puts the addresses of the arrays' elements into the
+table, lets go of the interpreter lock, and runs to the end, or to a record without kernel, where a
+Python function is called and the program resumed after. Entry is a builtin made of native code: 0.1
+us, where ctypes takes 1.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ from .workers import Workers, library
 
 @functools.cache
 def data_offset() -> int:
-    """Where in an array's object the address of its elements stands (16 in NumPy's ABI, more without the GIL)."""
+    """Where in an array's object the address of its elements stands: at 16 in NumPy's ABI, further
+    on where Python's objects are larger.
+    """
     arrays = [np.empty(3), np.empty((2, 2), np.int8)]
     for offset in range(0, 64, 8):
         if all(ctypes.c_void_p.from_address(id(a) + offset).value == a.ctypes.data for a in arrays):
@@ -189,9 +193,11 @@ class Plan:
         slots: how many buffers there are.
         arguments: the slots whose addresses come with each call: those of run's arrays, in order.
         fixed: {slot: array} that stay the same; kept alive. Only their addresses count.
-        arena: bytes of memory between the kernels; `places` says {slot: offset into it}, multiples of 64.
+        arena: bytes of memory between the kernels.
+        places: {slot: offset into the arena}, multiples of 64.
         calls: {index of a record without function: Python function called there}.
-        release: let go of the interpreter lock while running; for all but programs of few microseconds.
+        release: let go of the interpreter lock while running; for all but programs of few
+            microseconds.
     """
 
     def __init__(

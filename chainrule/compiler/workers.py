@@ -1,9 +1,10 @@
 """The threads that share the chunks of a program's records with the thread that runs it.
 
-They are threads of the system that never touch Python: born of the C library, at the first program with chunks to
-share, in `cr.work` (see `driver`) until they are told to stop. Stopped they are when the number of threads
-changes, before a fork (parent and child hire anew when they need to) and at exit. That is safe at
-any time, since no program depends on them: what they leave undone, the thread that runs it does.
+They are threads of the system that never touch Python: born of the C library, at the first program
+with chunks to share, in `cr.work` (see `driver`) until they are told to stop. Stopped they are when
+the number of threads changes, before a fork (parent and child hire anew when they need to) and at
+exit. That is safe at any time, since no program depends on them: what they leave undone, the thread
+that runs it does.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class Workers:
             )
 
     def _start(self) -> None:
-        """Hire: one thread less than asked for, as the caller works too; fewer if the system has no more."""
+        """Hire: one thread less than asked for, as the caller works too; fewer if the system has
+        no more.
+        """
         with self.lock:
             if self.words is not None:
                 return
