@@ -24,6 +24,8 @@ from __future__ import annotations
 
 import platform
 
+from . import blas
+
 PYTHON = (  # functions of the interpreter
     "PyLong_FromSsize_t",
     "PyLong_AsSsize_t",
@@ -70,41 +72,13 @@ CLOCK = "@llvm.readcyclecounter()" if X86 else "@llvm.readsteadycounter()"
 TICKS = 1 << (28 if X86 else 24)  # about a tenth of a second between looks at signals
 
 
-class Table:
-    """Which word of `cr.table` holds which address."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-
-    def __getitem__(self, name: str) -> str:
-        """The place of an address, as a constant of LLVM."""
-        kind = f"[{len(self.names)} x ptr]"
-        return (
-            f"getelementptr inbounds ({kind}, ptr @cr.table, i64 0, i64 {self.names.index(name)})"
-        )
+NAMES = (*PYTHON, *SYSTEM, *THREADS, *OBJECTS, *blas.ROUTINES)  # what `cr.table` holds
 
 
-def text(table: Table, data_offset: int) -> str:
-    """The driver's functions; `data_offset` says where in an array's object its address stands."""
-    return "\n".join(
-        [
-            f"@cr.table = global [{len(table.names)} x ptr] zeroinitializer",
-            "@cr.pool = global ptr null",
-            "@cr.blas_users = global i64 0",
-            "@cr.blas_threads = global i64 0",
-            f"declare {PAUSE[5:]}".replace("i32 1", "i32"),
-            f"declare i64 {CLOCK}",
-            CHUNK,
-            CLAIM,
-            _wake(table),
-            _move(table),
-            _work(table),
-            _share(table),
-            _drive(table),
-            _continue(table),
-            _enter(table, data_offset),
-        ]
-    )
+def entry(name: str) -> str:
+    """The place in `cr.table` of an address, as a constant of LLVM."""
+    kind = f"[{len(NAMES)} x ptr]"
+    return f"getelementptr inbounds ({kind}, ptr @cr.table, i64 0, i64 {NAMES.index(name)})"
 
 
 def word(name: str, of: str, index: int) -> str:
@@ -133,7 +107,6 @@ define internal void @chunk(ptr %buffers, ptr %record, i64 %index) nounwind {{
   call void %kernel(ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end)
   ret void
 }}
-declare i64 @llvm.smin.i64(i64, i64)
 """
 
 # does one chunk of the pool's job: 1, 0 if there is none left, -1 if another was quicker
@@ -167,35 +140,32 @@ nothing:
 """
 
 
-def _wake(table: Table) -> str:
-    """Wake every sleeping worker."""
-    return f"""
+# Wake every sleeping worker.
+WAKE_ALL = f"""
 define void @cr.wake(ptr %pool) nounwind {{
   {word("mutex", "%pool", MUTEX)}
   {word("condition", "%pool", CONDITION)}
   {word("wake_at", "%pool", WAKE)}
-  %lock = load ptr, ptr {table["pthread_mutex_lock"]}
+  %lock = load ptr, ptr {entry("pthread_mutex_lock")}
   call i32 %lock(ptr %mutex)
   %old = load i64, ptr %wake_at
   %new = add i64 %old, 1
   store i64 %new, ptr %wake_at
-  %broadcast = load ptr, ptr {table["pthread_cond_broadcast"]}
+  %broadcast = load ptr, ptr {entry("pthread_cond_broadcast")}
   call i32 %broadcast(ptr %condition)
-  %unlock = load ptr, ptr {table["pthread_mutex_unlock"]}
+  %unlock = load ptr, ptr {entry("pthread_mutex_unlock")}
   call i32 %unlock(ptr %mutex)
   ret void
 }}
 """
 
 
-def _move(table: Table) -> str:
-    """Leave the CPU of the thread that is being helped, where the system put both on one: neither
-    would gain, and it may be milliseconds until the system sees it.
-    """
-    return f"""
+# Leave the CPU of the thread that is being helped, where the system put both on one: neither
+# would gain, and it may be milliseconds until the system sees it.
+MOVE = f"""
 define internal void @move(ptr %pool) nounwind {{
   %set = alloca [{CPU_WORDS} x i64]
-  %get_cpu = load ptr, ptr {table["sched_getcpu"]}
+  %get_cpu = load ptr, ptr {entry("sched_getcpu")}
   %known = icmp ne ptr %get_cpu, null
   br i1 %known, label %compare, label %done
 compare:
@@ -218,19 +188,17 @@ leave:
   %flip = xor i64 %bit, -1
   %rest = and i64 %bits, %flip
   store i64 %rest, ptr %at
-  %assign = load ptr, ptr {table["sched_setaffinity"]}
+  %assign = load ptr, ptr {entry("sched_setaffinity")}
   call i32 %assign(i32 0, i64 {CPU_WORDS * 8}, ptr %set)
   br label %done
 done:
   ret void
 }}
-declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 """
 
 
-def _work(table: Table) -> str:
-    """What a worker does all its life; and `cr.spin`, by which its patience is measured."""
-    return f"""
+# What a worker does all its life; and `cr.spin`, by which its patience is measured.
+WORK = f"""
 define void @cr.spin(i64 %times) nounwind {{
   br label %loop
 loop:
@@ -283,7 +251,7 @@ shift:
 again:
   br label %look
 lie:
-  %lock = load ptr, ptr {table["pthread_mutex_lock"]}
+  %lock = load ptr, ptr {entry("pthread_mutex_lock")}
   call i32 %lock(ptr %mutex)
   atomicrmw add ptr %sleepers_at, i64 1 seq_cst
   %seen = load i64, ptr %wake_at
@@ -300,12 +268,12 @@ check:
   %asleep = and i1 %quiet, %going
   br i1 %asleep, label %wait, label %awake
 wait:
-  %wait_for = load ptr, ptr {table["pthread_cond_wait"]}
+  %wait_for = load ptr, ptr {entry("pthread_cond_wait")}
   call i32 %wait_for(ptr %condition, ptr %mutex)
   br label %check
 awake:
   atomicrmw sub ptr %sleepers_at, i64 1 seq_cst
-  %unlock = load ptr, ptr {table["pthread_mutex_unlock"]}
+  %unlock = load ptr, ptr {entry("pthread_mutex_unlock")}
   call i32 %unlock(ptr %mutex)
   call void @move(ptr %pool)
   br label %look
@@ -315,9 +283,8 @@ over:
 """
 
 
-def _share(table: Table) -> str:
-    """Run a record of several chunks: with the workers if they can be had, else alone."""
-    return f"""
+# Run a record of several chunks: with the workers if they can be had, else alone.
+SHARE = f"""
 define internal void @alone(ptr %buffers, ptr %record, i64 %chunks) nounwind {{
   br label %loop
 loop:
@@ -355,7 +322,7 @@ publish:
   store atomic ptr %buffers, ptr %buffers_at monotonic, align 8
   {word("chunks_at", "%pool", JOB_CHUNKS)}
   store atomic i64 %chunks, ptr %chunks_at monotonic, align 8
-  %get_cpu = load ptr, ptr {table["sched_getcpu"]}
+  %get_cpu = load ptr, ptr {entry("sched_getcpu")}
   %known = icmp ne ptr %get_cpu, null
   br i1 %known, label %place, label %offer
 place:
@@ -403,7 +370,7 @@ pause:
   %next = add i64 %spins, 1
   br label %wait
 yield:
-  %give = load ptr, ptr {table["sched_yield"]}
+  %give = load ptr, ptr {entry("sched_yield")}
   call i32 %give()
   br label %wait
 leave:
@@ -413,12 +380,10 @@ leave:
 """
 
 
-def _drive(table: Table) -> str:
-    """Run records from `start`: 0 at the end, i + 1 at a record i without kernel, INTERRUPTED with
-    an exception set and the interpreter lock held. `state` is where the thread's state is kept
-    while the lock is let go, null if it is held.
-    """
-    return f"""
+# Run records from `start`: 0 at the end, i + 1 at a record i without kernel, INTERRUPTED with an
+# exception set and the interpreter lock held. `state` is where the thread's state is kept while
+# the lock is let go, null if it is held.
+DRIVE = f"""
 define internal i64 @drive(ptr %program, i64 %start, ptr %state) nounwind {{
   %records = load ptr, ptr %program
   {word("count_at", "%program", COUNT)}
@@ -464,18 +429,18 @@ signals:
   br i1 %free, label %take, label %ask
 take:
   %saved = load ptr, ptr %state
-  %restore = load ptr, ptr {table["PyEval_RestoreThread"]}
+  %restore = load ptr, ptr {entry("PyEval_RestoreThread")}
   call void %restore(ptr %saved)
   br label %ask
 ask:
-  %check = load ptr, ptr {table["PyErr_CheckSignals"]}
+  %check = load ptr, ptr {entry("PyErr_CheckSignals")}
   %raised = call i32 %check()
   %bad = icmp ne i32 %raised, 0
   br i1 %bad, label %interrupted, label %well
 well:
   br i1 %free, label %give, label %quiet
 give:
-  %save = load ptr, ptr {table["PyEval_SaveThread"]}
+  %save = load ptr, ptr {entry("PyEval_SaveThread")}
   %new = call ptr %save()
   store ptr %new, ptr %state
   br label %quiet
@@ -491,16 +456,13 @@ interrupted:
 """
 
 
-def _continue(table: Table) -> str:
-    """Run a program from `start`, with the interpreter lock held at both ends, and answer
-    Python.
-    """
-    return f"""
+# Run a program from `start`, with the interpreter lock held at both ends, and answer Python.
+CONTINUE = f"""
 define internal void @blas_alone() nounwind {{
   %users = load i64, ptr @cr.blas_users
   %more = add i64 %users, 1
   store i64 %more, ptr @cr.blas_users
-  %get = load ptr, ptr {table["get_blas_threads"]}
+  %get = load ptr, ptr {entry("get_blas_threads")}
   %first = icmp eq i64 %users, 0
   %known = icmp ne ptr %get, null
   %act = and i1 %first, %known
@@ -509,7 +471,7 @@ one:
   %threads = call i32 %get()
   %wide = sext i32 %threads to i64
   store i64 %wide, ptr @cr.blas_threads
-  %set = load ptr, ptr {table["set_blas_threads"]}
+  %set = load ptr, ptr {entry("set_blas_threads")}
   call void %set(i32 1)
   br label %done
 done:
@@ -520,7 +482,7 @@ define internal void @blas_as_before() nounwind {{
   %users = load i64, ptr @cr.blas_users
   %less = sub i64 %users, 1
   store i64 %less, ptr @cr.blas_users
-  %set = load ptr, ptr {table["set_blas_threads"]}
+  %set = load ptr, ptr {entry("set_blas_threads")}
   %last = icmp eq i64 %less, 0
   %known = icmp ne ptr %set, null
   %act = and i1 %last, %known
@@ -548,8 +510,8 @@ define internal ptr @continue(ptr %program, i64 %start) nounwind {{
   %hire = and i1 %parallel, %nobody
   br i1 %hire, label %start_workers, label %prepare
 start_workers:
-  %call = load ptr, ptr {table["PyObject_CallNoArgs"]}
-  %starter = load ptr, ptr {table["start_workers"]}
+  %call = load ptr, ptr {entry("PyObject_CallNoArgs")}
+  %starter = load ptr, ptr {entry("start_workers")}
   %none = call ptr %call(ptr %starter)
   %failed = icmp eq ptr %none, null
   br i1 %failed, label %raise, label %prepare
@@ -563,7 +525,7 @@ choose:
   %release = icmp ne i64 %release_bit, 0
   br i1 %release, label %freely, label %holding
 freely:
-  %save = load ptr, ptr {table["PyEval_SaveThread"]}
+  %save = load ptr, ptr {entry("PyEval_SaveThread")}
   %thread = call ptr %save()
   store ptr %thread, ptr %state
   %stop1 = call i64 @drive(ptr %program, i64 %start, ptr %state)
@@ -571,7 +533,7 @@ freely:
   br i1 %held, label %ran, label %take
 take:
   %back = load ptr, ptr %state
-  %restore = load ptr, ptr {table["PyEval_RestoreThread"]}
+  %restore = load ptr, ptr {entry("PyEval_RestoreThread")}
   call void %restore(ptr %back)
   br label %ran
 holding:
@@ -593,7 +555,7 @@ leave:
   store i64 0, ptr %busy_at
   br label %tell
 tell:
-  %make = load ptr, ptr {table["PyLong_FromSsize_t"]}
+  %make = load ptr, ptr {entry("PyLong_FromSsize_t")}
   %result = call ptr %make(i64 %stop)
   ret ptr %result
 raise:
@@ -603,13 +565,11 @@ raise:
 """
 
 
-def _enter(table: Table, data_offset: int) -> str:
-    """The builtins enter(*arrays) and resume(start); their `self` is the array of a program's
-    words.
-    """
-    return f"""
+# The builtins enter(*arrays) and resume(start); their `self` is the array of a program's words.
+ENTER = f"""
 define ptr @cr.enter(ptr %self, ptr %arrays, i64 %count) nounwind {{
-  %program_at = getelementptr i8, ptr %self, i64 {data_offset}
+  %offset = load i64, ptr @cr.data_offset
+  %program_at = getelementptr i8, ptr %self, i64 %offset
   %program = load ptr, ptr %program_at
   {word("wanted_at", "%program", ARGUMENT_COUNT)}
   %wanted = load i64, ptr %wanted_at
@@ -622,7 +582,7 @@ claim:
   br i1 %mine, label %bind, label %refuse
 refuse:
   %why = phi i64 [ {WRONG_COUNT}, %0 ], [ {IN_USE}, %claim ]
-  %box = load ptr, ptr {table["PyLong_FromSsize_t"]}
+  %box = load ptr, ptr {entry("PyLong_FromSsize_t")}
   %answer = call ptr %box(i64 %why)
   ret ptr %answer
 bind:
@@ -638,7 +598,7 @@ more:
 one:
   %array_at = getelementptr ptr, ptr %arrays, i64 %i
   %array = load ptr, ptr %array_at
-  %data_at = getelementptr i8, ptr %array, i64 {data_offset}
+  %data_at = getelementptr i8, ptr %array, i64 %offset
   %data = load ptr, ptr %data_at
   %slot_at = getelementptr i32, ptr %slots, i64 %i
   %slot = load i32, ptr %slot_at
@@ -652,11 +612,33 @@ go:
 }}
 
 define ptr @cr.resume(ptr %self, ptr %start) nounwind {{
-  %program_at = getelementptr i8, ptr %self, i64 {data_offset}
+  %offset = load i64, ptr @cr.data_offset
+  %program_at = getelementptr i8, ptr %self, i64 %offset
   %program = load ptr, ptr %program_at
-  %unbox = load ptr, ptr {table["PyLong_AsSsize_t"]}
+  %unbox = load ptr, ptr {entry("PyLong_AsSsize_t")}
   %i = call i64 %unbox(ptr %start)
   %result = call ptr @continue(ptr %program, i64 %i)
   ret ptr %result
 }}
 """
+
+GLOBALS = f"""
+@cr.table = global [{len(NAMES)} x ptr] zeroinitializer
+@cr.data_offset = global i64 0
+@cr.pool = global ptr null
+@cr.blas_users = global i64 0
+@cr.blas_threads = global i64 0
+declare {PAUSE[5:].replace("i32 1", "i32")}
+declare i64 {CLOCK}
+declare i64 @llvm.smin.i64(i64, i64)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+"""
+
+
+def text() -> str:
+    """The runtime's module: the driver and the products."""
+    parts = [GLOBALS, CHUNK, CLAIM, WAKE_ALL, MOVE, WORK, SHARE, DRIVE, CONTINUE, ENTER]
+    for suffix, (letter, *_) in blas.TYPES.items():
+        parts.append(blas.gemm_text(suffix, entry(f"{letter}gemm")))
+        parts.append(blas.gemv_text(suffix, entry(f"{letter}gemv")))
+    return "\n".join(parts)

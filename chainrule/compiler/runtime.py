@@ -60,19 +60,6 @@ def data_offset() -> int:
 
 # -- loaded ----------------------------------------------------------------------------------------
 
-TABLE = driver.Table(
-    (*driver.PYTHON, *driver.SYSTEM, *driver.THREADS, *driver.OBJECTS, *blas.ROUTINES)
-)
-
-
-def text() -> str:
-    """The runtime's module: the driver and the products."""
-    parts = [driver.text(TABLE, data_offset())]
-    for suffix, (letter, *_) in blas.TYPES.items():
-        parts.append(blas.gemm_text(suffix, TABLE[f"{letter}gemm"]))
-        parts.append(blas.gemv_text(suffix, TABLE[f"{letter}gemv"]))
-    return "\n\n".join(parts)
-
 
 class _Method(ctypes.Structure):
     """PyMethodDef."""
@@ -92,14 +79,16 @@ class Runtime:
     """The runtime's code in this process, bound to the interpreter, the C library and BLAS."""
 
     def __init__(self) -> None:
-        self.code = machine.native(text())
+        self.code = machine.native(driver.text())
         self.workers = Workers(self.code, self.after_fork)
         found = {n: _place(ctypes.pythonapi, n) for n in driver.PYTHON}
         found |= {n: _place(library(), n) for n in driver.SYSTEM}
         found |= blas.addresses()
         found["start_workers"] = id(self.workers.start)
-        table = (ctypes.c_void_p * len(TABLE.names)).from_address(self.code.address("cr.table"))
-        table[:] = [found[n] for n in TABLE.names]
+        table = (ctypes.c_void_p * len(driver.NAMES)).from_address(self.code.address("cr.table"))
+        offset = ctypes.c_int64.from_address(self.code.address("cr.data_offset"))
+        offset.value = data_offset()
+        table[:] = [found[n] for n in driver.NAMES]
         self.splits = found["set_blas_threads"] is not None
         self.products = {
             self.code.address(f"cr.{kind}.{t}") for kind in ("gemm", "gemv") for t in blas.TYPES
