@@ -46,6 +46,7 @@ class _Threads:
     """How many threads are asked for; NumPy's own libraries decide how many are used."""
 
     count = os.cpu_count() or 1
+    watchers: list[Callable[[], None]] = []  # called when the number changes
 
 
 def get_num_threads() -> int:
@@ -61,7 +62,10 @@ def set_num_threads(n: int) -> None:
         raise TypeError(f"set_num_threads expects an int, but got {type(n).__name__}")
     if n <= 0:
         raise RuntimeError("expected a positive number of threads")
-    _Threads.count = n
+    if n != _Threads.count:
+        _Threads.count = n
+        for watcher in _Threads.watchers:
+            watcher()
 
 
 class _Deterministic:

@@ -3,11 +3,13 @@
 An entry is one file, named by its key, which says everything that the code depends on (the caller's
 concern). It begins with a checksum of the rest: an entry that was cut short, damaged, or written by
 a version with another layout is not there, and the code is made and written anew. Files appear by
-renaming, so that readers see all of an entry or nothing, however many processes write at once. Nothing
-here raises for want of a folder: without one, each process compiles for itself, and is told so once.
+renaming, so that readers see all of an entry or nothing, however many processes write at once.
+Nothing here raises for want of a folder: without one, each process compiles for itself, and is told
+so once.
 
-`CHAINRULE_CACHE` names the folder ("" for none); `LIMIT` bounds its size, the entries unused for the
-longest going first. Code is run as it is found, so a folder that other users may write to is not used.
+`CHAINRULE_CACHE` names the folder ("" for none); `LIMIT` bounds its size, the entries unused for
+the longest going first. Code is run as it is found, so a folder that other users may write to is
+not used.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ STALE = 3600  # seconds after which a half-written file has been left behind
 
 
 def folder() -> Path | None:
-    """Where entries are kept: `CHAINRULE_CACHE`, else the platform's place for such; None if off."""
+    """Where entries are kept: `CHAINRULE_CACHE`, else the platform's place; None if off."""
     named = os.environ.get("CHAINRULE_CACHE")
     if named is not None:
         return Path(named) if named else None
@@ -128,7 +130,7 @@ def _bound(place: Path, added: int) -> None:
 
 
 def _entries(place: Path) -> list[tuple[float, int, str]]:
-    """(time of last use, bytes, path) of every entry; what a dead process left half-written goes."""
+    """(time of last use, bytes, path) of every entry; what dead processes half wrote goes."""
     found = []
     with os.scandir(place) as files:
         for file in files:

@@ -1,14 +1,13 @@
 """From LLVM IR text to code in memory: the one place that knows llvmlite.
 
     code = native("define void @f(...) ...")
-    code.address("f")                            # an integer to call through ctypes, or from other code
+    code.address("f")  # an integer, to call through ctypes or from other code
 
-A text is parsed, verified, optimised for this very CPU and linked into the process; the object file in
-between goes into the cache (`cache`), under a key that names the text, the CPU and every version that
-had a part in it. The address holds as long as the `Code` object lives.
-
-External functions resolve among those of the process (libc, libm). Texts that set no attributes of
-their own get VECTOR_WIDTH as preferred width. llvmlite is imported when first needed; without it `available()` is False.
+A text is parsed, verified, optimised for this very CPU and linked into the process; the object file
+in between goes into the cache (`cache`), under a key that names the text, the CPU and every version
+that had a part in it. The address holds as long as the `Code` object lives. External functions
+resolve among those of the process (libc, libm). llvmlite is imported when first needed; without it
+`available()` is False.
 """
 
 from __future__ import annotations
@@ -58,7 +57,8 @@ def native(text: str | Callable[[], str], key: str | None = None) -> Code:
     """Code for a module of LLVM IR, from the cache or compiled and put there.
 
     Args:
-        text: the module; or, with `key`, a function that writes it, called only where the cache has no entry.
+        text: the module; or, with `key`, a function that writes it, called only where the cache
+            has no entry.
         key: names the module instead of its text: equal keys must mean equal texts.
 
     Raises:
