@@ -281,7 +281,9 @@ class Fusion:
                 None if n == 1 else d
                 for n, d in zip(v.shape, axes[len(axes) - len(v.shape) :], strict=True)
             )
-        if given is None or sorted(d for d in given if d is not None) != list(range(len(nest.dims))):
+        if given is None or sorted(d for d in given if d is not None) != list(
+            range(len(nest.dims))
+        ):
             return False
         if nest.inner is not None and any(u in nest.maps for u in p.operands()):
             return False
@@ -347,7 +349,10 @@ class Fusion:
         if len(set(known)) != len(known):
             return None
         wide = [
-            a for a, n in enumerate(shape) if n != 1 and axes[a] is None
+            a
+            for a, n in enumerate(shape)
+            if n != 1
+            and axes[a] is None
             and (i.name == "iota" or any(extent(v, a, len(shape)) != 1 for v in outside))
         ]
         if wide:
