@@ -69,6 +69,8 @@ class Entry:
                 if not isinstance(a, Tensor):
                     return False
                 data = a._data
+                if type(data) is not np.ndarray:
+                    data = define.storage_array(a)
                 if (data.shape, data.dtype, data.strides) != kind[0] or (a._node is None) != kind[
                     1
                 ]:

@@ -97,6 +97,8 @@ class Capture:
         grads = [t._grad for t in unique if t._grad is not None]
         self.grad_ids = {id(g) for g in grads}
         unique = list({id(t): t for t in [*unique, *grads]}.values())
+        for t in unique:
+            define.storage_array(t)
         before = [(t, Slots(t)) for t in unique]
         self.tensors = unique
         try:
