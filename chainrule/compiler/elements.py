@@ -408,7 +408,7 @@ def is_lowered(i: Instruction) -> bool:
         return False
     if i.name in REDUCTIONS:
         return _is_reduction(i)
-    if i.name in ("pad", "gather"):
+    if i.name in ("pad", "gather", "inside"):
         return True
     if i.kwargs or not all(isinstance(a, (Array, int, float, bool, np.generic)) for a in i.args):
         return i.name in ("iota", "astype") and not i.kwargs
