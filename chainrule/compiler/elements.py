@@ -420,6 +420,8 @@ def _is_reduction(i: Instruction) -> bool:
     start = extra.pop("initial", None)
     if extra.pop("dtype", None) not in (None, i.output.dtype):
         return False
+    if i.args[0].size == i.output.size:
+        return False  # over nothing
     neutral = start is None or start == identity(i, i.output.dtype)
     kind = i.args[0].dtype.kind
     return not extra and neutral and len(i.args) == 1 and (kind != "f" or is_float(i.output.dtype))

@@ -151,6 +151,16 @@ def rule(*names: str) -> Callable:
 RULES: dict[str, Callable] = {}
 
 
+@rule("add.reduce", "multiply.reduce", "maximum.reduce", "minimum.reduce")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x, out = b.of(i.args[0]), i.output
+    if x.size != out.size or not out.size or set(i.kwargs) - {"axis", "keepdims"}:
+        return None
+    if x.dtype != out.dtype:
+        x = b.emit("astype", (x, out.dtype), x.shape, out.dtype)
+    return x if x.shape == out.shape else b.emit("reshape", (x, out.shape), out.shape, out.dtype)
+
+
 @rule("copy")
 def _(b: Builder, i: Instruction) -> Value | None:
     return b.of(i.args[0])
