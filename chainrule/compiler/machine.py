@@ -17,12 +17,16 @@ import hashlib
 import importlib.util
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ..version import __version__
-from . import cache
+from . import cache, loader
 
 LEVEL = 2  # of LLVM's pipeline: 3 makes the same code of loops, see the module's tests
+MODEL: dict[str, Any] = (  # what `loader` understands, else what LLVM's linker likes best
+    {"reloc": "pic", "codemodel": "small"} if loader.available() else {"jit": True}
+)
 _names = itertools.count()
 
 
@@ -32,25 +36,60 @@ def available() -> bool:
 
 
 class Code:
-    """Machine code in memory, unloaded when this object goes."""
+    """Machine code in memory, unloaded when this object goes.
+
+    Raises:
+        RuntimeError: the code calls a function that this process does not have.
+    """
 
     def __init__(self, image: bytes) -> None:
-        jit, llvm = _jit(), _llvm()
-        self.name = f"chainrule.{next(_names)}"
-        library = llvm.JITLibraryBuilder().add_object_img(image).add_current_process()
-        self._trackers = [library.link(jit, self.name)]  # the code goes with any of them
-        self._found: dict[str, int] = {}
+        self._loaded = _load(image)
 
     def address(self, name: str) -> int:
         """Where the function or global of that name is; KeyError if the text defines none."""
-        if name not in self._found:
-            try:
-                tracker = _jit().lookup(self.name, name)
-            except RuntimeError as error:
-                raise KeyError(f"no {name!r} in this code: {error}") from None
-            self._trackers.append(tracker)
-            self._found[name] = tracker[name]
-        return self._found[name]
+        try:
+            return self._loaded.addresses[name]
+        except KeyError:
+            raise KeyError(f"this code defines no {name!r}") from None
+
+
+def _load(image: bytes) -> Any:
+    """An object file in memory, by our own loader where it knows all that is in there."""
+    if loader.available():
+        try:
+            return loader.Loaded(image)
+        except ValueError:
+            return _Linked(image)
+    return _Linked(image)
+
+
+class _Linked:
+    """Code loaded by LLVM's own linker, where `loader` does not know the platform's objects."""
+
+    def __init__(self, image: bytes) -> None:
+        self.name = f"chainrule.{next(_names)}"
+        library = _llvm().JITLibraryBuilder().add_object_img(image).add_current_process()
+        self.tracker = library.link(_jit(), self.name)
+        self.addresses = _Addresses(self.name)
+
+
+class _Addresses(dict):
+    """The addresses of a library's symbols, each looked up once."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.trackers: list[Any] = []  # the code goes with any of them
+
+    def __missing__(self, name: str) -> int:
+        try:
+            tracker = _jit().lookup(self.name, name)
+        except RuntimeError as error:
+            if "Symbols not found" in str(error) and name in str(error):
+                raise KeyError(name) from None
+            raise
+        self.trackers.append(tracker)
+        self[name] = tracker[name]
+        return self[name]
 
 
 def native(text: str | Callable[[], str], key: str | None = None) -> Code:
@@ -76,7 +115,17 @@ def native(text: str | Callable[[], str], key: str | None = None) -> Code:
 
 def compiled(text: str) -> bytes:
     """The object file of a module of LLVM IR."""
-    llvm, target = _llvm(), _target()
+    return _target().emit_object(_optimised(text))
+
+
+def assembly(text: str) -> str:
+    """The assembly of a module of LLVM IR, to look at."""
+    return _target().emit_assembly(_optimised(text))
+
+
+def _optimised(text: str) -> Any:
+    """The module after LLVM's passes."""
+    llvm = _llvm()
     try:
         module = llvm.parse_assembly(text)
         module.verify()
@@ -84,20 +133,9 @@ def compiled(text: str) -> bytes:
         raise ValueError(f"invalid LLVM IR: {error}") from None
     options = llvm.create_pipeline_tuning_options(LEVEL)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
-    builder = llvm.create_pass_builder(target, options)
+    builder = llvm.create_pass_builder(_target(), options)
     builder.getModulePassManager().run(module, builder)
-    return target.emit_object(module)
-
-
-def assembly(text: str) -> str:
-    """The assembly of a module of LLVM IR, to look at."""
-    llvm, target = _llvm(), _target()
-    module = llvm.parse_assembly(text)
-    options = llvm.create_pipeline_tuning_options(LEVEL)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
-    builder = llvm.create_pass_builder(target, options)
-    builder.getModulePassManager().run(module, builder)
-    return target.emit_assembly(module)
+    return module
 
 
 @functools.cache
@@ -109,11 +147,27 @@ def features() -> str:
 
 @functools.cache
 def setting() -> str:
-    """All that code depends on besides its text."""
-    import llvmlite
+    """All that code depends on besides its text, found without importing llvmlite."""
+    home = importlib.util.find_spec("llvmlite")
+    assert home is not None and home.origin is not None
+    version = (Path(home.origin).parent / "_version.py").read_text()
+    return f"{__version__}\n{version}\nO{LEVEL} {MODEL}\n{_cpu()}"
 
-    version = ".".join(map(str, _llvm().llvm_version_info))
-    return f"{__version__} {llvmlite.__version__} {version} O{LEVEL} {features()}"
+
+def _cpu() -> str:
+    """What tells this CPU from others: the system's description of it, else LLVM's."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            one = file.read().partition("\n\n")[0]
+    except OSError:
+        return features()
+    wanted = ("vendor_id", "cpu family", "model", "stepping", "flags", "Features", "CPU ")
+    lines = [line for line in one.split("\n") if line.startswith(wanted)]
+    return (
+        "\n".join(lines)
+        if any(line.startswith(("flags", "Features")) for line in lines)
+        else features()
+    )
 
 
 @functools.cache
@@ -132,7 +186,7 @@ def _target() -> Any:
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),
         opt=LEVEL,
-        jit=True,
+        **MODEL,
     )
 
 
