@@ -155,7 +155,6 @@ def test_the_key_names_cpu_and_versions(folder: Path, monkeypatch: pytest.Monkey
     assert len(list(folder.iterdir())) == 3
     monkeypatch.undo()
     assert machine.__version__ in machine.setting()
-    assert f"O{machine.LEVEL}" in machine.setting()
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b[:-8] + bytes(8)])

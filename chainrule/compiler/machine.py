@@ -92,38 +92,40 @@ class _Addresses(dict):
         return self[name]
 
 
-def native(text: str | Callable[[], str], key: str | None = None) -> Code:
+def native(text: str | Callable[[], str], key: str | None = None, level: int = LEVEL) -> Code:
     """Code for a module of LLVM IR, from the cache or compiled and put there.
 
     Args:
         text: the module; or, with `key`, a function that writes it, called only where the cache
             has no entry.
         key: names the module instead of its text: equal keys must mean equal texts.
+        level: how hard LLVM tries: 2 for loops; 0 takes a tenth of the time, for code that is run
+            once or calls others.
 
     Raises:
         ValueError: the text is not valid IR; LLVM's message, with the line.
     """
     if key is None:
         assert isinstance(text, str), "without a key the text itself is needed"
-    name = hashlib.sha256(f"{setting()}\n{key or text}".encode()).hexdigest()
+    name = hashlib.sha256(f"{setting()}\nO{level}\n{key or text}".encode()).hexdigest()
     image = cache.load(name)
     if image is None:
-        image = compiled(text if isinstance(text, str) else text())
+        image = compiled(text if isinstance(text, str) else text(), level)
         cache.store(name, image)
     return Code(image)
 
 
-def compiled(text: str) -> bytes:
+def compiled(text: str, level: int = LEVEL) -> bytes:
     """The object file of a module of LLVM IR."""
-    return _target().emit_object(_optimised(text))
+    return _target(level).emit_object(_optimised(text, level))
 
 
-def assembly(text: str) -> str:
+def assembly(text: str, level: int = LEVEL) -> str:
     """The assembly of a module of LLVM IR, to look at."""
-    return _target().emit_assembly(_optimised(text))
+    return _target(level).emit_assembly(_optimised(text, level))
 
 
-def _optimised(text: str) -> Any:
+def _optimised(text: str, level: int) -> Any:
     """The module after LLVM's passes."""
     llvm = _llvm()
     try:
@@ -131,9 +133,9 @@ def _optimised(text: str) -> Any:
         module.verify()
     except RuntimeError as error:
         raise ValueError(f"invalid LLVM IR: {error}") from None
-    options = llvm.create_pipeline_tuning_options(LEVEL)
+    options = llvm.create_pipeline_tuning_options(level)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
-    builder = llvm.create_pass_builder(_target(), options)
+    builder = llvm.create_pass_builder(_target(level), options)
     builder.getModulePassManager().run(module, builder)
     return module
 
@@ -151,7 +153,7 @@ def setting() -> str:
     home = importlib.util.find_spec("llvmlite")
     assert home is not None and home.origin is not None
     version = (Path(home.origin).parent / "_version.py").read_text()
-    return f"{__version__}\n{version}\nO{LEVEL} {MODEL}\n{_cpu()}"
+    return f"{__version__}\n{version}\n{MODEL}\n{_cpu()}"
 
 
 def _cpu() -> str:
@@ -180,16 +182,16 @@ def _llvm() -> Any:
 
 
 @functools.cache
-def _target() -> Any:
+def _target(level: int) -> Any:
     llvm = _llvm()
     return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),
-        opt=LEVEL,
+        opt=level,
         **MODEL,
     )
 
 
 @functools.cache
 def _jit() -> Any:
-    return _llvm().create_lljit_compiler(_target())
+    return _llvm().create_lljit_compiler(_target(LEVEL))
