@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import chainrule
 from chainrule.compiler import cache, machine
 
 pytest.importorskip("llvmlite", reason="code is made by llvmlite, the `jit` extra")
@@ -223,9 +224,9 @@ print("llvmlite" in sys.modules)
 
 def test_both_linkers_agree(monkeypatch: pytest.MonkeyPatch):
     """Our own loader, and LLVM's, which serves where ours does not know the platform."""
-    image = machine.compiled(TABLE)
+    images = machine.compiled(TABLE)
     for _ in range(2):
-        code = machine.Code(image)
+        code = machine.Code(images)
         number = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64)(code.address("number"))
         assert [number(i) for i in range(4)] == [2, 3, 5, 7]
         with pytest.raises(KeyError):
@@ -241,3 +242,58 @@ def test_what_is_no_object_is_refused(image: bytes):
         pytest.skip("on this platform LLVM's linker loads code")
     with pytest.raises(ValueError, match="not an object file"):
         machine.loader.Loaded(image)
+
+
+def many(count: int, extra: str = "") -> str:
+    """A module of loops that share an internal function: fI writes x * x + I."""
+    pad = "; " + "x" * machine.parts.LEAST + "\n"
+    inner = (
+        "define internal float @square(float %a) alwaysinline {\n"
+        "  %b = fmul float %a, %a\n  ret float %b\n}\n"
+    )
+    sum_ = f"{pad}  %c = call float @square(float %a)\n  %b = fadd float %c, "
+    functions = [
+        SQUARES.partition("attributes")[0]
+        .replace("@squares", f"@f{i}")
+        .replace("%b = fmul float %a, %a", f"{sum_}{i}.0")
+        for i in range(count)
+    ]
+    return "\n".join([inner, *functions, extra, "attributes #0 = { nounwind }"])
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_modules_are_compiled_in_parts(count: int, threads: int):
+    before = chainrule.get_num_threads()
+    chainrule.set_num_threads(threads)
+    try:
+        assert len(machine.compiled(many(count))) == min(count, threads)
+        for _ in range(2):  # the second time from the cache
+            code = machine.native(many(count))
+            x, y = np.arange(5, dtype=np.float32), np.zeros(5, np.float32)
+            kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+            for i in range(count):
+                kind(code.address(f"f{i}"))(x.ctypes.data, y.ctypes.data, 5)
+                assert y.tolist() == [x * x + i for x in range(5)]
+            with pytest.raises(KeyError, match="square"):
+                code.address("square")
+    finally:
+        chainrule.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "@count = global i64 0",
+        "define void @g(ptr %x) {\n  call void @f0(ptr %x, ptr %x, i64 1)\n  ret void\n}",
+        "define internal void @g(ptr %x) {\n  call void @f0(ptr %x, ptr %x, i64 1)\n  ret void\n}",
+    ],
+)
+def test_modules_that_hang_together_stay_whole(extra: str):
+    assert len(machine.parts.cut(many(4), 4)) == 4
+    assert len(machine.parts.cut(many(4, "@ten = constant i64 10"), 4)) == 4
+    assert machine.parts.cut(many(4, extra), 4) == [many(4, extra)]
+
+
+def test_small_modules_stay_whole():
+    assert machine.parts.cut(ADD + SQUARES, 4) == [ADD + SQUARES]

@@ -12,16 +12,20 @@ resolve among those of the process (libc, libm). llvmlite is imported when first
 
 from __future__ import annotations
 
+import concurrent.futures
+import ctypes
 import functools
 import hashlib
 import importlib.util
 import itertools
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..namespace import get_num_threads
 from ..version import __version__
-from . import cache, loader
+from . import cache, loader, parts
 
 LEVEL = 2  # of LLVM's pipeline: 3 makes the same code of loops, see the module's tests
 MODEL: dict[str, Any] = (  # what `loader` understands, else what LLVM's linker likes best
@@ -42,15 +46,17 @@ class Code:
         RuntimeError: the code calls a function that this process does not have.
     """
 
-    def __init__(self, image: bytes) -> None:
-        self._loaded = _load(image)
+    def __init__(self, images: Sequence[bytes]) -> None:
+        self._loaded = [_load(image) for image in images]
 
     def address(self, name: str) -> int:
         """Where the function or global of that name is; KeyError if the text defines none."""
-        try:
-            return self._loaded.addresses[name]
-        except KeyError:
-            raise KeyError(f"this code defines no {name!r}") from None
+        for loaded in self._loaded:
+            try:
+                return loaded.addresses[name]
+            except KeyError:
+                continue
+        raise KeyError(f"this code defines no {name!r}")
 
 
 def _load(image: bytes) -> Any:
@@ -108,36 +114,82 @@ def native(text: str | Callable[[], str], key: str | None = None, level: int = L
     if key is None:
         assert isinstance(text, str), "without a key the text itself is needed"
     name = hashlib.sha256(f"{setting()}\nO{level}\n{key or text}".encode()).hexdigest()
-    image = cache.load(name)
-    if image is None:
-        image = compiled(text if isinstance(text, str) else text(), level)
-        cache.store(name, image)
-    return Code(image)
+    kept = cache.load(name)
+    if kept is not None:
+        return Code(_unpack(kept))
+    images = compiled(text if isinstance(text, str) else text(), level)
+    cache.store(name, _pack(images))
+    return Code(images)
 
 
-def compiled(text: str, level: int = LEVEL) -> bytes:
-    """The object file of a module of LLVM IR."""
-    return _target(level).emit_object(_optimised(text, level))
+def compiled(text: str, level: int = LEVEL) -> list[bytes]:
+    """The object files of a module of LLVM IR: one, or several compiled at the same time."""
+    texts = parts.cut(text, get_num_threads())
+    if len(texts) == 1:
+        return [_emitted(text, level)]
+    with concurrent.futures.ThreadPoolExecutor(len(texts)) as pool:
+        return list(pool.map(_emitted, texts, itertools.repeat(level)))
 
 
 def assembly(text: str, level: int = LEVEL) -> str:
     """The assembly of a module of LLVM IR, to look at."""
-    return _target(level).emit_assembly(_optimised(text, level))
+    target = _target(level)
+    return target.emit_assembly(_optimised(text, target, level))
 
 
-def _optimised(text: str, level: int) -> Any:
-    """The module after LLVM's passes."""
+def _emitted(text: str, level: int) -> bytes:
+    """The object file of a module of LLVM IR."""
+    target = _target(level)
+    module = _optimised(text, target, level)
+    lib, ffi = _llvm().ffi.lib, _llvm().ffi
+    with ffi.OutputString() as message:
+        buffer = _unlocked(lib.LLVMPY_TargetMachineEmitToMemory)(target, module, 1, message)
+        if not buffer:
+            raise RuntimeError(f"LLVM makes no code of this: {message}")
+    try:
+        start, size = lib.LLVMPY_GetBufferStart(buffer), lib.LLVMPY_GetBufferSize(buffer)
+        return ctypes.string_at(start, size)
+    finally:
+        lib.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+def _optimised(text: str, target: Any, level: int) -> Any:
+    """The module after LLVM's passes, in a context of its own."""
     llvm = _llvm()
     try:
-        module = llvm.parse_assembly(text)
+        module = llvm.parse_assembly(text, llvm.create_context())
         module.verify()
     except RuntimeError as error:
         raise ValueError(f"invalid LLVM IR: {error}") from None
     options = llvm.create_pipeline_tuning_options(level)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = True
-    builder = llvm.create_pass_builder(_target(level), options)
-    builder.getModulePassManager().run(module, builder)
+    builder = llvm.create_pass_builder(target, options)
+    passes = builder.getModulePassManager()
+    _unlocked(llvm.ffi.lib.LLVMPY_RunNewModulePassManager)(passes, module, builder)
     return module
+
+
+def _unlocked(function: Any) -> Any:
+    """A function of llvmlite's without its lock around: two threads may be in LLVM at once as long
+    as they share no context and no target machine, and ours do not.
+    """
+    return getattr(function, "_cfn", function)
+
+
+def _pack(images: Sequence[bytes]) -> bytes:
+    """Object files as one entry of the cache: how many, how long each, then they."""
+    sizes = struct.pack(f"<{len(images) + 1}Q", len(images), *map(len, images))
+    return sizes + b"".join(images)
+
+
+def _unpack(entry: bytes) -> list[bytes]:
+    """What `_pack` was given."""
+    (count,) = struct.unpack_from("<Q", entry)
+    start, found = 8 * (count + 1), []
+    for size in struct.unpack_from(f"<{count}Q", entry, 8):
+        found.append(entry[start : start + size])
+        start += size
+    return found
 
 
 @functools.cache
@@ -165,11 +217,8 @@ def _cpu() -> str:
         return features()
     wanted = ("vendor_id", "cpu family", "model", "stepping", "flags", "Features", "CPU ")
     lines = [line for line in one.split("\n") if line.startswith(wanted)]
-    return (
-        "\n".join(lines)
-        if any(line.startswith(("flags", "Features")) for line in lines)
-        else features()
-    )
+    known = any(line.startswith(("flags", "Features")) for line in lines)
+    return "\n".join(lines) if known else features()
 
 
 @functools.cache
@@ -181,7 +230,6 @@ def _llvm() -> Any:
     return llvmlite.binding
 
 
-@functools.cache
 def _target(level: int) -> Any:
     llvm = _llvm()
     return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
