@@ -837,6 +837,84 @@ def erfinv(b: Body, x: Value) -> Value:
     return b.copysign(result, x)
 
 
+# -- gamma function --------------------------------------------------------------------------------
+
+DIGAMMA_ROOT = {
+    "f32": (1.4616321325302124, 1.243815006546356e-08),
+    "f64": (1.4616321449683622, 9.549995429965697e-17),
+}
+PI = 3.141592653589793
+
+
+def sin_cos_pi(b: Body, x: Value) -> tuple[Value, Value]:
+    """sin(pi x) and cos(pi x) for |x| <= 1/2; the signs of x and +."""
+    size = b.abs(x)
+    far = size > 0.25
+    sine, cosine = sin_cos_small(b, b.select(far, 0.5 - size, size) * PI)
+    return b.copysign(b.select(far, cosine, sine), x), b.select(far, sine, cosine)
+
+
+@function()
+def gammaln(b: Body, x: Value) -> Value:
+    """log |gamma(x)|; for x < 0, log(pi / |x sin(pi x)|) - log gamma(-x)."""
+    size = b.abs(x)
+    result = gammaln_positive(b, size)
+    sine, _ = sin_cos_pi(b, size - b.intrinsic("rint", size))
+    mirrored = -log(b, b.abs(size * sine) * (1 / PI)) - result
+    mirrored = b.select(size < 2.0**-b.format.mantissa, result, mirrored)
+    mirrored = b.select(size < 2.0**b.format.mantissa, mirrored, inf)
+    return b.select(x < 0, mirrored, result)
+
+
+def gammaln_positive(b: Body, x: Value) -> Value:
+    """Around 2 by a polynomial, elsewhere below 8.5 moved there, above by Stirling's series."""
+    big, low, tiny = x > 8.5, x < 1.25, x < 0.5
+    whole = b.above(b.intrinsic("rint", b.below(x, 9.0)), 2.0)
+    z = b.select(tiny, x, b.select(low, x - 1.0, x - whole))
+    product = b.number(1.0)
+    for i in range(1, 7):
+        product = product * b.select(whole > i + 1.5, x - float(i), 1.0)
+    product = b.select(tiny, b.mul_add(x, x, x), b.select(low, x, product))
+    logarithm = log(b, b.select(big, x, product))
+    moved = b.select(low, -logarithm, logarithm)
+    near = z * b.horner(z, coefficients(b, "gammaln")) + moved
+    inverse = 1.0 / x
+    tail = b.horner(inverse * inverse, coefficients(b, "gammaln_far"))
+    constant_part = b.mul_add(inverse, tail, 0.4189385332046727)  # log(2 pi) / 2 - 1/2
+    return b.select(big, b.mul_add(x - 0.5, logarithm - 1.0, constant_part), near)
+
+
+@function()
+def digamma(b: Body, x: Value) -> Value:
+    """The derivative of log gamma; for x < 0, digamma(-x) - 1/x - pi / tan(pi x)."""
+    size = b.select(x < 0, -x, x)
+    result = digamma_positive(b, size)
+    away = size - b.intrinsic("rint", size)
+    sine, cosine = sin_cos_pi(b, away)
+    inverse = 1.0 / size
+    mirrored = result + inverse + PI * (cosine / sine)
+    mirrored = b.select(size < 2.0**-b.format.mantissa, inverse, mirrored)
+    return b.select(x < 0, b.select(away.equals(0), nan, mirrored), result)
+
+
+def digamma_positive(b: Body, x: Value) -> Value:
+    """Between 1 and 2 around its root, below 8 moved there by sums of 1 / (x - i), then a series."""
+    low = x < 1
+    whole = b.intrinsic("floor", b.below(x, 8.0))
+    t = b.select(low, x + 1.0, x - (whole - 1.0))
+    above, below = b.select(low, -1.0, b.number(0.0)), b.select(low, x, 1.0)
+    for i in range(1, 7):
+        wanted, factor = whole > i + 0.5, x - float(i)
+        above = b.select(wanted, b.mul_add(above, factor, below), above)
+        below = b.select(wanted, below * factor, below)
+    root, root_low = DIGAMMA_ROOT[b.format.kind]
+    near = (t - root - root_low) * b.horner(t - 1.5, coefficients(b, "digamma")) + above / below
+    inverse = 1.0 / x
+    square = inverse * inverse
+    tail = square * b.horner(square, coefficients(b, "digamma_far"))
+    return b.select(x < 8, near, log(b, x) - b.mul_add(inverse, 0.5, tail))
+
+
 # -- division, signs, extremes ---------------------------------------------------------------------
 
 
@@ -862,7 +940,11 @@ def fmod_slow(b: Body, x: Value, y: Value) -> Value:
     for bit in range(11, -1, -1):
         power = product_modulo(b, power, power, n, inverse)
         double = power + power
-        power = b.select((shift.shifted_down(bit) & 1).equals(0), power, b.select(double >= n, double - n, double))
+        power = b.select(
+            (shift.shifted_down(bit) & 1).equals(0),
+            power,
+            b.select(double >= n, double - n, double),
+        )
     rest = product_modulo(b, product_modulo(b, m, b.like(1, m), n, inverse), power, n, inverse)
     result = b.convert(rest, "sitofp", "double") * 2.0**-52 * power_of_two(b, e - 1023)
     result = b.select(special, nan, result)
