@@ -310,7 +310,7 @@ FITS = {
         8.5**-2,
         {"f32": 2, "f64": 7},
         lambda w: mpf(1) / 80,
-        "log gamma(x) = (x - 1/2) log x - x + log(2 pi) / 2 + P(1 / x^2) / x, x >= 8.5",
+        "log gamma(x) = (x - 1/2) log x - x + log(2 pi) / 2 + P(1/x^2) / x, x >= 8.5",
     ),
     "digamma": Fit(
         lambda z: mp.digamma(z + 1.5) / (z + 1.5 - DIGAMMA_ROOT),

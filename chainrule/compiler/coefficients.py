@@ -469,7 +469,7 @@ COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {
             9.627137309052576e-08,
         ),
     },
-    "gammaln_far": {  # log gamma(x) = (x - 1/2) log x - x + log(2 pi) / 2 + P(1 / x^2) / x, x >= 8.5
+    "gammaln_far": {  # log gamma(x) = (x - 1/2) log x - x + log(2 pi) / 2 + P(1/x^2) / x, x >= 8.5
         "f32": (  # error 3.1e-11
             0.083333336,
             -0.0027784475,

@@ -423,20 +423,28 @@ def log_sigmoid(b: Body, x: Value) -> Value:
 @function(2)
 def logaddexp(b: Body, x: Value, y: Value) -> Value:
     """log(e^x + e^y) = max + log1p(e^(min - max))."""
-    gap = b.select(x.equals(y), 0.0, -b.abs(x - y))
-    return fmax_numbers(b, x, y) + log1p_positive(b, exp(b, gap))
+    larger, gap, lost = larger_and_gap(b, x, y)
+    small = exp(b, gap)
+    return larger + log1p_positive(b, b.mul_add(small, lost, small))
 
 
 @function(2)
 def logaddexp2(b: Body, x: Value, y: Value) -> Value:
     """log2(2^x + 2^y)."""
-    gap = b.select(x.equals(y), 0.0, -b.abs(x - y))
-    return fmax_numbers(b, x, y) + log1p_positive(b, exp2(b, gap)) * LOG2_E
+    larger, gap, lost = larger_and_gap(b, x, y)
+    small = exp2(b, gap)
+    return larger + log1p_positive(b, b.mul_add(small, lost * LN2, small)) * LOG2_E
 
 
-def fmax_numbers(b: Body, x: Value, y: Value) -> Value:
-    """The larger of two numbers (where one is nan, the other summand will be)."""
-    return b.select(x > y, x, y)
+def larger_and_gap(b: Body, x: Value, y: Value) -> tuple[Value, Value, Value]:
+    """max, min - max rounded, and what the rounding lost; 0 between equals, infinite or not."""
+    swap = x > y
+    larger, smaller = b.select(swap, x, y), b.select(swap, y, x)
+    gap = smaller - larger
+    back = gap - smaller
+    lost = smaller - (gap - back) - (larger + back)
+    lost = b.select(b.abs(gap) < inf, lost, 0.0)
+    return larger, b.select(x.equals(y), 0.0, gap), lost
 
 
 @function()
@@ -508,7 +516,7 @@ def power_single(b: Body, x: Value, y: Value) -> Value:
 
 
 def power_double(b: Body, x: Value, y: Value) -> Value:
-    """x^y for x >= 0, the logarithm to about 68 bits: 2 s + 2/3 s^3 + s^5 P(s^2), s = f / (2 + f)."""
+    """x^y for x >= 0, the logarithm in two floats: 2 s + 2/3 s^3 + s^5 P(s^2), s = f / (2 + f)."""
     k, f = reduce_log(b, x)
     d = f + 2.0
     inverse = 1.0 / d
@@ -644,7 +652,7 @@ TURNED = {"sin": sin_turned, "cos": cos_turned, "tan": tan_turned}
 
 
 def trigonometric(name: str) -> Formula:
-    """sin, cos or tan: by the quick reduction, and where |x| is too large for it by the slow one."""
+    """sin, cos or tan: by the quick reduction, where |x| is too large for it by the slow one."""
 
     def formula(b: Body, x: Value) -> Value:
         size = b.abs(x)
@@ -898,7 +906,7 @@ def digamma(b: Body, x: Value) -> Value:
 
 
 def digamma_positive(b: Body, x: Value) -> Value:
-    """Between 1 and 2 around its root, below 8 moved there by sums of 1 / (x - i), then a series."""
+    """Around its root from 1 to 2, below 8 moved there by sums of 1 / (x - i), then a series."""
     low = x < 1
     whole = b.intrinsic("floor", b.below(x, 8.0))
     t = b.select(low, x + 1.0, x - (whole - 1.0))
