@@ -802,14 +802,17 @@ def erf(b: Body, x: Value) -> Value:
 def erfc_smooth(b: Body, x: Value) -> Value:
     """exp(x^2) erfc(x) = P(u) / (1 + 2x) for x >= 0, u = (x - c) / (x + c).
 
-    After S. Laframboise and M. Shepherd, Mathematics of Computation 36 (1981), 249.
+    After M. Shepherd and J. Laframboise, Mathematics of Computation 36 (1981), 249. One division
+    serves both quotients; a step of Newton takes its rounding out of them.
     """
     c = 3.86279296875
     first, second = x + c, x + x + 1.0
-    if b.format.kind == "f32":
-        return b.horner((x - c) / first, coefficients(b, "erfc")) / second
-    inverse = 1.0 / (first * second)  # a division of float64 costs more than the roundings
-    return b.horner((x - c) * (second * inverse), coefficients(b, "erfc")) * (first * inverse)
+    inverse = 1.0 / (first * second)
+    one_first, one_second = second * inverse, first * inverse
+    u = (x - c) * one_first
+    u = b.mul_add(b.fma(-u, first, x - c), one_first, u)
+    one_second = b.mul_add(b.fma(-one_second, second, 1.0), one_second, one_second)
+    return b.horner(u, coefficients(b, "erfc")) * one_second
 
 
 @function()
