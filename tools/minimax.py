@@ -1,4 +1,4 @@
-"""Write chainrule/compiler/coefficients.py: the polynomials of vecmath, by Remez' exchange.
+"""Write chainrule/compiler/coefficients.py: the polynomials of formulas.py, by Remez' exchange.
 
     python tools/minimax.py [NAME ...]
 
