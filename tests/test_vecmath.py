@@ -20,10 +20,10 @@ NAMES = sorted(vecmath.functions())
 DTYPES = ("f32", "f64")
 KINDS = {"f32": np.float32, "f64": np.float64}
 # The largest error in ulps, float32 and float64: what was measured on 1.4 million numbers each
-# (7,000 in float64), rounded up. None is above 4.
+# (7,000 in float64), with fma and without, rounded up. None is above 4.
 BOUNDS = {
     "exp": (1.0, 1.0),
-    "exp2": (0.8, 0.8),
+    "exp2": (1.1, 1.1),
     "expm1": (1.7, 1.7),
     "sigmoid": (2.4, 2.4),
     "tanh": (2.6, 2.6),
@@ -36,7 +36,7 @@ BOUNDS = {
     "softplus": (1.7, 1.7),
     "log_sigmoid": (1.7, 1.7),
     "logaddexp": (3.2, 3.2),
-    "logaddexp2": (3.8, 3.8),
+    "logaddexp2": (4.0, 4.0),
     "arcsinh": (2.0, 2.0),
     "arccosh": (2.2, 2.2),
     "arctanh": (2.2, 2.2),
@@ -52,7 +52,7 @@ BOUNDS = {
     "arctan2": (1.8, 2.2),
     "arcsin": (2.5, 2.5),
     "arccos": (1.5, 1.5),
-    "erf": (1.1, 1.1),
+    "erf": (1.3, 1.3),
     "erfc": (4.0, 3.5),
     "erfinv": (2.5, 2.5),
     "gammaln": (3.8, 3.5),
