@@ -72,32 +72,33 @@ LN2_LOW = {"f32": 1.428606765330187045e-6, "f64": 1.90821492927058770002e-10}
 
 
 def reduce_exp(b: Body, x: Value) -> tuple[Value, Value]:
-    """x = k ln 2 + r, |r| <= ln 2 / 2: the bits of k (above them rubbish that a shift drops), r."""
-    shifted = b.mul_add(x, LOG2_E, b.format.magic)
-    k = shifted - b.format.magic
+    """x = k ln 2 + r, |r| <= ln 2 / 2: bits whose lowest are k + bias (power_of_two), and r."""
+    shifted = b.mul_add(x, LOG2_E, b.format.exponent_magic)
+    k = shifted - b.format.exponent_magic
     r = b.fma(k, -LN2_HIGH[b.format.kind], x)
     return b.bits(shifted), b.fma(k, -LN2_LOW[b.format.kind], r)
 
 
 def exp_small(b: Body, r: Value) -> Value:
     """exp(r) for |r| <= ln 2 / 2."""
-    return b.mul_add(r * r, b.horner(r, coefficients(b, "exp")), r) + 1.0
+    return expm1_small(b, r) + 1.0
 
 
-def power_of_two(b: Body, k: Value) -> Value:
-    """2^k for k in the normal range; only k's low bits count."""
-    return b.real((k << b.format.mantissa) + (b.format.bias << b.format.mantissa))
+def expm1_small(b: Body, r: Value) -> Value:
+    """exp(r) - 1 for |r| <= ln 2 / 2."""
+    return b.mul_add(r * r, b.horner(r, coefficients(b, "exp")), r)
 
 
-def scaled(b: Body, x: Value, k: Value, negative: Value) -> Value:
+def power_of_two(b: Body, bits: Value) -> Value:
+    """2^k, in the normal range, for bits whose lowest are k + bias; a shift drops the others."""
+    return b.real(bits << b.format.mantissa)
+
+
+def scaled(b: Body, x: Value, bits: Value, negative: Value) -> Value:
     """x * 2^k for 1/2 <= x <= 2 and any k that the format has, subnormals rounded once."""
-    half, form = (64 if b.format.kind == "f32" else 512), b.format
-    bias = b.select(
-        negative,
-        b.like(form.bias + half << form.mantissa, k),
-        form.bias - half << form.mantissa,
-    )
-    power = b.real((k << form.mantissa) + bias)
+    half, mantissa = (64 if b.format.kind == "f32" else 512), b.format.mantissa
+    inward = b.select(negative, b.like(half << mantissa, bits), -half << mantissa)
+    power = b.real((bits << mantissa) + inward)
     return x * power * b.select(negative, 2.0**-half, 2.0**half)
 
 
@@ -120,8 +121,8 @@ def exp_negative(b: Body, x: Value) -> Value:
 def exp2(b: Body, x: Value) -> Value:
     """2^x = 2^k 2^r, where x - k is exact."""
     x = b.above(b.below(x, by_format(b, 129.0, 1025.0)), by_format(b, -151.0, -1076.0))
-    shifted = x + b.format.magic
-    r = x - (shifted - b.format.magic)
+    shifted = x + b.format.exponent_magic
+    r = x - (shifted - b.format.exponent_magic)
     power = b.mul_add(r, b.horner(r, coefficients(b, "exp2")), 1.0)
     return scaled(b, power, b.bits(shifted), x < 0)
 
@@ -129,9 +130,8 @@ def exp2(b: Body, x: Value) -> Value:
 def half_expm1(b: Body, x: Value) -> Value:
     """expm1(x) / 2 up to where it overflows."""
     k, r = reduce_exp(b, x)
-    small = b.mul_add(r * r, b.horner(r, coefficients(b, "exp")), r)
     quarter = power_of_two(b, k - 2)
-    half = b.fma(quarter, small, quarter - 0.25)
+    half = b.fma(quarter, expm1_small(b, r), quarter - 0.25)
     return half + half
 
 
@@ -175,9 +175,8 @@ def tanh(b: Body, x: Value) -> Value:
     """expm1(2|x|) / (expm1(2|x|) + 2), with x's sign."""
     y = b.below(b.abs(x), by_format(b, 10.0, 20.0))
     k, r = reduce_exp(b, y + y)
-    small = b.mul_add(r * r, b.horner(r, coefficients(b, "exp")), r)
     power = power_of_two(b, k)
-    e = b.fma(power, small, power - 1.0)
+    e = b.fma(power, expm1_small(b, r), power - 1.0)
     return b.copysign(e / (e + 2.0), x)
 
 
@@ -210,6 +209,13 @@ def log1p_small(b: Body, f: Value) -> Value:
     return f * f * b.horner(f, coefficients(b, "log"))
 
 
+def with_exponent(b: Body, k: Value, f: Value, small: Value) -> Value:
+    """k ln 2 + f + small; float32's ln 2 happens to be right to 28 bits."""
+    if b.format.kind == "f32":
+        return b.fma(k, LN2, f + small)
+    return b.fma(k, LN2_HIGH["f64"], f + b.mul_add(k, LN2_LOW["f64"], small))
+
+
 def log_special(b: Body, x: Value, result: Value) -> Value:
     """A logarithm's values at and below 0, at inf and nan."""
     result = b.select(x < inf, result, x)
@@ -220,8 +226,7 @@ def log_special(b: Body, x: Value, result: Value) -> Value:
 def log(b: Body, x: Value) -> Value:
     """k ln 2 + log(1 + f)."""
     k, f = reduce_log(b, x)
-    small = b.mul_add(k, LN2_LOW[b.format.kind], log1p_small(b, f))
-    return log_special(b, x, b.fma(k, LN2_HIGH[b.format.kind], f + small))
+    return log_special(b, x, with_exponent(b, k, f, log1p_small(b, f)))
 
 
 @function()
@@ -242,9 +247,7 @@ def log1p_positive(b: Body, x: Value) -> Value:
     lost = b.select(u >= 2.0**60, 0.0, lost * scale)
     high = f + lost
     low = lost - (high - f)
-    k = to_float(b, exponent)
-    low = b.mul_add(k, LN2_LOW[b.format.kind], log1p_small(b, high) + low)
-    return b.fma(k, LN2_HIGH[b.format.kind], high + low)
+    return with_exponent(b, to_float(b, exponent), high, log1p_small(b, high) + low)
 
 
 # what 1 / ln 2 rounded to the format lacks; 1 / ln 10 with the same; log10(2), its first part
@@ -380,8 +383,8 @@ def power_single(b: Body, x: Value, y: Value) -> Value:
     log = wide.select(base < inf, log, base)  # nan and inf
     log = wide.select(base.equals(0), -inf, log)
     t = wide.above(wide.below(y * log, 200.0), -200.0)
-    shifted = t + wide.format.magic
-    r = t - (shifted - wide.format.magic)
+    shifted = t + wide.format.exponent_magic
+    r = t - (shifted - wide.format.exponent_magic)
     result = wide.horner(r, coefficients(wide, "exp2_pow")) * power_of_two(wide, wide.bits(shifted))
     return b.convert(result, "fptrunc", "float")
 
@@ -433,7 +436,7 @@ def cbrt(b: Body, x: Value) -> Value:
     square = root * root
     error = error - root * b.fma(root, root, -square)
     root = b.fma(error * (r * r), 1 / 3, root)
-    result = root * power_of_two(b, b.bits(q + b.format.magic))
+    result = root * power_of_two(b, b.bits(q + b.format.exponent_magic))
     plain = size.equals(0) | ~(size < inf)
     return b.copysign(b.select(plain, size, result), x)
 
@@ -707,8 +710,7 @@ def erfinv(b: Body, x: Value) -> Value:
     """x P(w), w = -log(1 - x^2), piecewise (M. Giles, GPU Computing Gems, Jade edition, 10)."""
     size = b.abs(x)
     k, f = reduce_log(b, (1.0 - size) * (size + 1.0))
-    small = b.mul_add(k, LN2_LOW[b.format.kind], log1p_small(b, f))
-    w = -b.fma(k, LN2_HIGH[b.format.kind], f + small)
+    w = -with_exponent(b, k, f, log1p_small(b, f))
     root = b.sqrt(b.above(w, 4.0))
     result = b.horner(w - 2.5, coefficients(b, "erfinv"))
     result = b.select(w > 5.0, b.horner(root - 3.0, coefficients(b, "erfinv_tail")), result)
@@ -828,7 +830,7 @@ def fmod_slow(b: Body, x: Value, y: Value) -> Value:
             b.select(double >= n, double - n, double),
         )
     rest = product_modulo(b, product_modulo(b, m, b.like(1, m), n, inverse), power, n, inverse)
-    result = b.convert(rest, "sitofp", "double") * 2.0**-52 * power_of_two(b, e - 1023)
+    result = b.convert(rest, "sitofp", "double") * 2.0**-52 * power_of_two(b, e)
     result = b.select(special, nan, result)
     return b.convert(result, "fptrunc", "float") if kind == "f32" else result
 
