@@ -416,6 +416,8 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
         if y.ndim == 2 and not is_batched(y, level):
             return BatchArray(x.array @ y, level)
         return _matmul(level, x[None], y)[..., 0, :]
+    if x.ndim == y.ndim == 2 and y.shape[1] == 1 and not is_batched(x, level):
+        return BatchArray((y.array[..., 0] @ x.transpose((1, 0)))[..., None], level)
     rank = max(x.ndim, y.ndim)
     a, b = aligned(x, rank, level), aligned(y, rank, level)
     if a.shape[-1] == 1 and type(a) is np.ndarray and type(b) is np.ndarray:
