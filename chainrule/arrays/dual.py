@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import define, inplace
+from ..ops import define
 from ..ops.places import put, put_add
 from ..tape import state
 from .batch import BatchArray, is_batched
-from .duck import Duck, NoRule, memory, seen, zeros_for
+from .duck import Duck, NoRule, laid_out, memory, seen, vacant, wider
 from .grad import CONSTANT, primitive_rule
 from .levels import RUNNING, stack
 from .waist import waist
@@ -81,33 +81,33 @@ class DualArray(Duck):
             self.value = np.array(self.value)
         tangent = np.broadcast_to(self.tangent, self.shape)  # it may be another tensor's as well
         lies = memory(self.value)
-        self.tangent = tangent.copy() if isinstance(tangent, Duck) else _laid_out(tangent, lies)
+        self.tangent = laid_out(tangent, lies)
         for part in (self.value, self.tangent):
             if isinstance(part, Duck):
                 part.settle()
 
-    def lay(self, x: Any) -> None:
-        base = x if x._base is None else x._base
-        place = None if base is x else inplace.geometry(define.storage_array(base), x._data)[2:]
-        if isinstance(self.value, Duck) and getattr(x._data, "level", 0) < self.value.level:
-            self.value.lay(x)
-        data = define.storage_array(base)
-        zeros = zeros_for(self.tangent, np.zeros(data.shape, data.dtype))
-        if place is not None:
-            shape, strides, start = place
-            x._data = DualArray(x._data, seen(zeros, start, shape, strides), self.level)
-        base._data = DualArray(data, zeros, self.level)
+    def wider(self, array: Any, private: bool) -> Any:
+        value, tangent = split(array, self.level)
+        widened = wider(self.value, value, private), wider(self.tangent, tangent, True)
+        return DualArray(*widened, self.level, self.adjoint)
 
-    def zeros(self, zeros: Any) -> Any:
-        tangent = zeros_for(self.tangent, np.zeros(zeros.shape, zeros.dtype))
-        return DualArray(zeros_for(self.value, zeros), tangent, self.level)
+    def over(self, data: Any, private: bool) -> Any:
+        zeros = vacant(memory(data), data.dtype)
+        return DualArray(
+            wider(data, self.value, private), wider(zeros, self.tangent, True), self.level
+        )
+
+    def laid_out(self, like: Any) -> Any:
+        tangent = np.broadcast_to(self.tangent, self.shape)
+        parts = laid_out(self.value, like), laid_out(tangent, like)
+        return DualArray(*parts, self.level, self.adjoint)
 
     def by_example(self, new: Any) -> Any:
         return self.value.by_example(new) if isinstance(self.value, Duck) else new
 
-    def seen(self, start: int, shape: Any, strides: Any) -> Any:
-        value = seen(self.value, start, shape, strides)
-        return DualArray(value, seen(self.tangent, start, shape, strides), self.level)
+    def seen(self, start: int, shape: Any, strides: Any, dtype: Any) -> Any:
+        value, tangent = [seen(p, start, shape, strides, dtype) for p in self.parts()]
+        return DualArray(value, tangent, self.level, self.adjoint)
 
     @classmethod
     def fallback(
@@ -169,13 +169,6 @@ def value_of(a: Any, level: int) -> Any:
     if isinstance(a, DualArray) and a.level == level:
         return a.value
     return type(a)([value_of(e, level) for e in a]) if type(a) in (list, tuple) else a
-
-
-def _laid_out(a: Any, like: Any) -> Any:
-    """A copy of an array that lies in memory as another does, as far as that has no overlaps."""
-    out = np.empty_like(like, a.dtype, subok=False)
-    out[...] = a
-    return out
 
 
 def full(a: Any, level: int) -> tuple[Any, Any]:
