@@ -214,6 +214,7 @@ def _by_elements(o: Any) -> Callable:
     known = {
         **{p: i for i, p in enumerate(o.params)},
         **{f"{p}_shape": p for p in o.params},
+        **{f"{p}_dtype": None for p in o.params},
         "out": -1,
     }
     rules = [(r, [known[n] for n in names]) for r, names in zip(o.rules, o.names, strict=True)]
@@ -239,7 +240,11 @@ def _by_elements(o: Any) -> Callable:
 
 
 def _saved(values: list, o: Any, place: Any) -> Any:
-    """What a rule asks for: a value by its place, or the shape of the tensor of a name."""
+    """What a rule asks for: a value by its place, the shape of the tensor of a name, or (None) the
+    dtype of what it computes: in forward mode a tangent of the result.
+    """
+    if place is None:
+        return values[-1].dtype
     if isinstance(place, str):
         return getattr(values[o.params.index(place)], "shape", ())
     return values[place]
