@@ -496,6 +496,11 @@ def _put(level: int, x: Any, y: Any, index: Any) -> Any:
     return DualArray(put(a, b, index), put(da, db, index), level)
 
 
+def _cofactors(level: int, x: Any) -> Any:
+    value, slopes = define.PRIMITIVES["cofactors"](x.value), define.PRIMITIVES["cofactor_slopes"]
+    return DualArray(value, slopes(x.value, np.broadcast_to(x.tangent, x.shape)), level)
+
+
 def _convolution(name: str) -> Callable:
     """Linear in each of two tensors, with a bias added to the first two kinds."""
 
@@ -520,6 +525,7 @@ RULES: dict[str, Callable] = {
     "setitem": _setitem,
     "view": _view,
     "put": _put,
+    "cofactors": _cofactors,
     **{name: _convolution(name) for name in ("convolve", "convolve_back", "convolve_kernel")},
     "add": _add,
     "subtract": _subtract,
