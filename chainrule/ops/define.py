@@ -625,6 +625,15 @@ def about_to_write(x: Any) -> None:
         watch(x)
 
 
+def about_to_be_written(x: Any) -> Any:
+    """The memory of `x` for one who is going to write into it, after telling those who keep saved
+    values.
+    """
+    if WATCHERS:
+        about_to_write(x)
+    return storage_array(x)
+
+
 def check_writable(x: Any) -> None:
     """Raise torch's error for writing a tensor of inference mode outside of it."""
     if WATCHERS:
