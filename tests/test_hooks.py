@@ -873,6 +873,16 @@ def test_a_learning_rate_that_was_saved_may_change():
         assert a.grad.item() == 0.5
 
 
+def test_a_number_that_was_saved_may_change():
+    with allow_mutation_on_saved_tensors():
+        a, b = leaf(1.0), torch.tensor(3.0, dtype=torch.float64)
+        y = a * b
+        assert b[...].item() == 3  # a view gives it memory
+        b.fill_(7)
+        y.backward()
+        same(a.grad, 3.0)
+
+
 def test_limits_of_mutation():
     with allow_mutation_on_saved_tensors():
         y = (leaf(1.0) ** 2).sum()
