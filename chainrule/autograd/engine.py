@@ -30,6 +30,7 @@ from ..arrays.grad import GradArray
 from ..arrays.levels import EVER
 from ..dtypes import F32, F64, HALVES
 from ..ops import define
+from ..ops.define import WATCHERS
 from ..storage import LAST as last
 from ..storage import LOCK, user_line
 from ..tape import AT_SECOND_THREAD, AccumulateGrad, Node, pull_by, state, storage_of
@@ -452,6 +453,8 @@ def full_copy(g: Any, shape: tuple) -> Any:
 
 def add_to(old: Any, g: Any) -> None:
     """Add to an accumulated gradient in place."""
+    if WATCHERS:
+        define.about_to_write(old)
     data = old._data
     if isinstance(data, ndarray):
         np.add(data, g, out=data)
