@@ -237,7 +237,9 @@ class Trace:
             given = self.fitted(given, x)
         else:
             steps = (*x.steps, ("getitem", (self.operand(index),), {}))
-            given = self.program.add("store", (cell.current, given, steps), {}, [_like(cell.current)])
+            given = self.program.add(
+                "store", (cell.current, given, steps), {}, [_like(cell.current)]
+            )
             given = given.outputs[0]
         cell.current = given
         cell.version += 1

@@ -69,7 +69,11 @@ class Entry:
                 if not isinstance(a, Tensor):
                     return False
                 data = a._data
-                if (data.shape, data.dtype, data.strides) != kind[0] or (a._node is None) != kind[1]:
+                if type(data) is not np.ndarray:
+                    data = define.storage_array(a)
+                if (data.shape, data.dtype, data.strides) != kind[0] or (a._node is None) != kind[
+                    1
+                ]:
                     return False
             elif type(a) is not type(kind.value) or (a is not kind.value and a != kind.value):
                 return False

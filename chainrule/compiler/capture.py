@@ -24,7 +24,7 @@ from ..arrays.trace import Cell, Trace, TraceArray
 from ..captures import inside, names_in
 from ..func.trees import leaves, mapped
 from ..ops import define
-from ..storage import owner_of, user_line, describe_line
+from ..storage import describe_line, owner_of, user_line
 from ..tape import state, storage_of
 from ..tensor import Tensor
 from .program import Program, Value
@@ -75,7 +75,9 @@ class Capture:
         self.guards: list[tuple[Value, Any]] = []
         self.settings: dict[Any, tuple[Setting, TraceArray]] = {}
         given = leaves((args, kwargs))
-        self.arguments = {id(t): n for n, t in reversed(list(enumerate(given))) if isinstance(t, Tensor)}
+        self.arguments = {
+            id(t): n for n, t in reversed(list(enumerate(given))) if isinstance(t, Tensor)
+        }
         self.given = given
         self.made: list[weakref.ref] = []
         self.function, self.args, self.kwargs = function, args, kwargs
@@ -95,6 +97,8 @@ class Capture:
         grads = [t._grad for t in unique if t._grad is not None]
         self.grad_ids = {id(g) for g in grads}
         unique = list({id(t): t for t in [*unique, *grads]}.values())
+        for t in unique:
+            define.storage_array(t)
         before = [(t, Slots(t)) for t in unique]
         self.tensors = unique
         try:
@@ -275,7 +279,7 @@ def look(memory: Memory, data: np.ndarray) -> TraceArray:
     owner, copy, cell = memory.owner, memory.copy, memory.cell
     if same_memory(data, owner):
         return TraceArray(copy, cell)
-    start = (data.__array_interface__["data"][0] - owner.__array_interface__["data"][0])
+    start = data.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
     if data.dtype is not owner.dtype or start % data.itemsize:
         raise CaptureError(
             f"compile: a tensor looks at {owner.dtype} memory as {data.dtype}; give the step a copy"
@@ -312,7 +316,9 @@ class Edges:
             for e in zip(self.tables, self.keys, self.values, strict=True)
             if not (id(e[0]) in rates and e[1] == "lr")
         ]
-        self.tables, self.keys, self.values = (list(c) for c in zip(*kept, strict=True)) if kept else ([], [], [])
+        self.tables, self.keys, self.values = (
+            (list(c) for c in zip(*kept, strict=True)) if kept else ([], [], [])
+        )
 
     def hold(self) -> bool:
         """Whether nothing has changed."""
@@ -323,7 +329,9 @@ class Edges:
         if all(map(is_, now, self.values)):
             return True
         for old, new in zip(self.values, now, strict=True):
-            if old is not new and not (type(old) is type(new) and type(old) in NUMBERS and old == new):
+            if old is not new and not (
+                type(old) is type(new) and type(old) in NUMBERS and old == new
+            ):
                 return False
         self.values = now
         return True

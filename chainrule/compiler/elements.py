@@ -438,4 +438,11 @@ def _is_elementwise(i: Instruction) -> bool:
         return False
     if i.name in OF_BOOLS or i.name == "logical_not":
         return True
-    return code(dtype) != "b1" or i.name in (*LOGIC, "add", "multiply", "invert", "equal", "not_equal")
+    return code(dtype) != "b1" or i.name in (
+        *LOGIC,
+        "add",
+        "multiply",
+        "invert",
+        "equal",
+        "not_equal",
+    )

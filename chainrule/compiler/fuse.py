@@ -16,6 +16,7 @@ from .program import Instruction, Program, Value
 from .views import Map, Place, is_basic, place, soft
 
 LARGEST = 64  # members of a nest
+WAITING = 8  # elementwise instructions, one using the other, that wait to be put where they are used
 ONE_ROW = 4096  # elements of a space that may be one row, done by one thread
 
 
@@ -65,7 +66,7 @@ class Fusion:
         self.above: list[int] = []  # for each group the set of groups it depends on, as bits
         self.needed: dict[Value, None] = {}  # values that must be in memory
         self.readers: dict[Value, list[Nest]] = {}
-        self.pending: set[Value] = set()  # elementwise results that need no group: put where used
+        self.pending: dict[Value, int] = {}  # results without a group, to be put where used
         for i in program.instructions:
             if is_basic(i) and self.is_view(i):
                 continue
@@ -189,8 +190,10 @@ class Fusion:
         operands = list(dict.fromkeys(i.operands()))
         makers = self.producers(i)
         if not makers and i.name not in REDUCTIONS:
-            self.pending.add(i.output)
-            return
+            depth = 1 + max([self.pending.get(self.source(v)[0], 0) for v in operands], default=0)
+            if depth <= WAITING:
+                self.pending[i.output] = depth
+                return
         for nest in [*makers, *self.siblings(operands)]:
             if isinstance(nest, Nest) and self.may_join(nest, makers) and self.join(nest, i):
                 return
@@ -254,9 +257,10 @@ class Fusion:
 
     def adopt(self, nest: Nest, i: Instruction, axes: Map, places: dict, over: Any) -> None:
         """The member's marks in the tables; pending operands become members before it."""
-        self.pending.discard(i.output)
-        for v, found in places.items():
-            if found.root in self.pending and self.embed(nest, i, v, axes):
+        self.pending.pop(i.output, None)
+        for v in sorted(places, key=lambda v: v in self.pending):  # views of pending ones first
+            found = places[v]
+            if v in nest.maps or (v in self.pending and self.embed(nest, i, v, axes)):
                 continue
             self.need(v)
             nest.reads[v] = found
@@ -281,7 +285,7 @@ class Fusion:
                 None if n == 1 else d
                 for n, d in zip(v.shape, axes[len(axes) - len(v.shape) :], strict=True)
             )
-        if given is None or sorted(d for d in given if d is not None) != list(range(len(nest.dims))):
+        if given is None or [d for d in given if d is not None] != list(range(len(nest.dims))):
             return False
         if nest.inner is not None and any(u in nest.maps for u in p.operands()):
             return False
@@ -347,7 +351,10 @@ class Fusion:
         if len(set(known)) != len(known):
             return None
         wide = [
-            a for a, n in enumerate(shape) if n != 1 and axes[a] is None
+            a
+            for a, n in enumerate(shape)
+            if n != 1
+            and axes[a] is None
             and (i.name == "iota" or any(extent(v, a, len(shape)) != 1 for v in outside))
         ]
         if wide:

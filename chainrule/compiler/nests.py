@@ -32,7 +32,7 @@ from .elements import (
 )
 from .fuse import Nest, aligned
 from .program import Instruction, Value
-from .views import Place, contiguous
+from .views import contiguous
 
 ROW, COLUMN, ALL, WITHIN = "row", "column", "all", "within"  # how a reduction ends
 CHUNK = 1 << 16  # the cost, in simple operations, of what a thread takes at a time
@@ -168,8 +168,10 @@ class NestWriter:
         outer = every - self.inner_dims
         for v, over in self.nest.over.items():
             base = self.base(v.producer.args[0])  # type: ignore[union-attr]
-            if over == self.inner_dims and over != frozenset() and (
-                over != every or self.nest.inner == every
+            if (
+                over == self.inner_dims
+                and over != frozenset()
+                and (over != every or self.nest.inner == every)
             ):
                 self.ending[v] = ROW
             elif over == every or (over == outer and base is not None and self.is_row(base)):
@@ -527,16 +529,14 @@ class NestWriter:
 
     def row_stores(self, stage: int) -> list[Value]:
         """Reductions of a stage that go to memory row by row."""
-        return [
-            v
-            for v in self.nest.stored
-            if self.ending.get(v) == ROW and self.stage[v] == stage
-        ]
+        return [v for v in self.nest.stored if self.ending.get(v) == ROW and self.stage[v] == stage]
 
     def rows_once(self, count: int) -> None:
         """All rows, in one stage."""
         self.first, self.stop = "%begin", "%end"
-        self.loop("row", "%begin", "%end", lambda r: self.sweep_row(r, 0), last=not self.inner_sizes)
+        self.loop(
+            "row", "%begin", "%end", lambda r: self.sweep_row(r, 0), last=not self.inner_sizes
+        )
 
     def sweep(self, stage: int) -> None:
         """A sweep over the block."""
@@ -547,9 +547,7 @@ class NestWriter:
     def swept(self, stage: int) -> list[Instruction]:
         """The members that a stage computes element by element."""
         return [
-            i
-            for i in self.nest.members
-            if self.stage[i.output] == stage and not self.row_level(i)
+            i for i in self.nest.members if self.stage[i.output] == stage and not self.row_level(i)
         ]
 
     def sweep_row(self, r: str, stage: int) -> None:
@@ -680,17 +678,13 @@ class NestWriter:
             at = self.cell(v).name
         else:
             at = self.address(self.accesses[v], [*inner, "0"])
-        self.put_memory(
-            combine(self.w, i, dtype, self.get_memory(at, v.dtype), total), at, v.dtype
-        )
+        self.put_memory(combine(self.w, i, dtype, self.get_memory(at, v.dtype), total), at, v.dtype)
 
     def clear_within(self, i: Instruction) -> None:
         """Begin the sums of a row that lie in memory."""
         a = self.accesses[i.output]
         rows = len(self.row_sizes)
-        kept = [
-            p for p in range(rows, len(self.sizes)) if p not in self.inner_over[i.output]
-        ]
+        kept = [p for p in range(rows, len(self.sizes)) if p not in self.inner_over[i.output]]
 
         def fill(depth: int, inner: list[str]) -> None:
             if depth == len(self.inner_sizes):
@@ -783,7 +777,9 @@ class NestWriter:
             row = w.emit(f"sub i64 {self.row}, {self.first}", "i64").name
             start = w.emit(f"mul nsw i64 {row}, {math.prod(self.inner_sizes)}", "i64").name
             total = w.emit(f"add nsw i64 {total}, {start}", "i64").name
-        return w.emit(f"getelementptr inbounds {type}, ptr {self.temps[v]}, i64 {total}", "ptr").name
+        return w.emit(
+            f"getelementptr inbounds {type}, ptr {self.temps[v]}, i64 {total}", "ptr"
+        ).name
 
     def reduce(self, i: Instruction) -> None:
         """Take this element into a reduction."""
@@ -822,6 +818,5 @@ class NestWriter:
 
 
 DEAR = frozenset(
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh"
-    " arcsinh arccosh arctanh power sigmoid erf erfc erfinv log1p_exp twice_normal cbrt hypot".split()
+    ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "power", "sigmoid", "erf", "erfc", "erfinv", "log1p_exp", "twice_normal", "cbrt", "hypot"]
 )

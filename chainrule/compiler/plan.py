@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 
 from . import blas, machine, vecmath
-from .fuse import Call, Fusion, Group, Nest
-from .nests import Kernel, write
-from .nests import NestWriter
-from .passes import Builder
+from .fuse import Fusion, Group, Nest
+from .nests import Kernel, NestWriter, write
 from .program import Instruction, Program, Value, execute
 from .runtime import Plan, Record, kernel
 from .views import Place, contiguous, place
@@ -92,8 +90,14 @@ class Planner:
         for o in self.outputs:
             v = o.value
             i = v.producer
-            if i is None or v in taken or (place(v, self.layouts) or Place(None, 0, (), ())).root is not v:
-                made = self.program.add("positive", (v,), {}, [np.broadcast_to(np.empty((), v.dtype), v.shape)])
+            if (
+                i is None
+                or v in taken
+                or (place(v, self.layouts) or Place(None, 0, (), ())).root is not v
+            ):
+                made = self.program.add(
+                    "positive", (v,), {}, [np.broadcast_to(np.empty((), v.dtype), v.shape)]
+                )
                 o.value = made.output
             taken.add(o.value)
 
@@ -337,7 +341,13 @@ class Planner:
         x, y = i.args
         out = i.output
         suffix = {"<f4": "f32", "<f8": "f64"}.get(out.dtype.str)
-        if suffix is None or i.kwargs or x.dtype != out.dtype or y.dtype != out.dtype or not out.size:
+        if (
+            suffix is None
+            or i.kwargs
+            or x.dtype != out.dtype
+            or y.dtype != out.dtype
+            or not out.size
+        ):
             return False
         a, b = place(x, self.layouts), place(y, self.layouts)
         if a is None or b is None or not x.size or not y.size:
@@ -355,7 +365,15 @@ class Planner:
         for da, db, dc in batch:
             split, extent, grain = share(m, n, k)
             params = blas.gemm_params(
-                m, n, k, lda=lda, ldb=ldb, ldc=n, opa=opa, opb=opb, split=split,
+                m,
+                n,
+                k,
+                lda=lda,
+                ldb=ldb,
+                ldc=n,
+                opa=opa,
+                opb=opb,
+                split=split,
                 offsets=(a.offset + da, b.offset + db, dc),
             )
             self.records.append(Record(address, slots, params, extent, grain))
@@ -371,6 +389,7 @@ class Planner:
                 slots = [self.slot(t), self.slot(v)]
                 self.records.append(Record(self.addresses[COPY], slots, [], size, max(size, 1)))
             else:
+
                 def copy(v: Value = v, t: Value = t) -> None:
                     self.root_array(t)[...] = self.root_array(v)
 
@@ -427,8 +446,10 @@ def batches(a: Place, b: Place, out: Value) -> Any:
         return 1, sb[1], sa[0], (sa[0], a.strides[0]), b.strides, [(0, 0, 0)]
     m, k, n = sa[-2], sa[-1], sb[-1]
     outer = out.shape[:-2]
-    if len(sa) > 2 and len(sb) == 2 and a.strides[:-1] == tuple(
-        s * a.strides[-2] for s in contiguous(sa[:-1])
+    if (
+        len(sa) > 2
+        and len(sb) == 2
+        and a.strides[:-1] == tuple(s * a.strides[-2] for s in contiguous(sa[:-1]))
     ):
         rows = m
         for s in outer:
@@ -436,8 +457,16 @@ def batches(a: Place, b: Place, out: Value) -> Any:
         return rows, n, k, a.strides[-2:], b.strides, [(0, 0, 0)]
     offsets = []
     for index in np.ndindex(*outer):
-        da = sum(i * s for i, s, z in zip(index[len(outer) - len(sa) + 2 :], a.strides, sa[:-2]) if z != 1)
-        db = sum(i * s for i, s, z in zip(index[len(outer) - len(sb) + 2 :], b.strides, sb[:-2]) if z != 1)
+        da = sum(
+            i * s
+            for i, s, z in zip(index[len(outer) - len(sa) + 2 :], a.strides, sa[:-2])
+            if z != 1
+        )
+        db = sum(
+            i * s
+            for i, s, z in zip(index[len(outer) - len(sb) + 2 :], b.strides, sb[:-2])
+            if z != 1
+        )
         offsets.append((da, db, len(offsets) * m * n))
     return m, n, k, a.strides[-2:], b.strides[-2:], offsets
 

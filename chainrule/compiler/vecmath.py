@@ -862,7 +862,11 @@ def fmod_slow(b: Body, x: Value, y: Value) -> Value:
     for bit in range(11, -1, -1):
         power = product_modulo(b, power, power, n, inverse)
         double = power + power
-        power = b.select((shift.shifted_down(bit) & 1).equals(0), power, b.select(double >= n, double - n, double))
+        power = b.select(
+            (shift.shifted_down(bit) & 1).equals(0),
+            power,
+            b.select(double >= n, double - n, double),
+        )
     rest = product_modulo(b, product_modulo(b, m, b.like(1, m), n, inverse), power, n, inverse)
     result = b.convert(rest, "sitofp", "double") * 2.0**-52 * power_of_two(b, e - 1023)
     result = b.select(special, nan, result)

@@ -13,7 +13,9 @@ from ..arrays.waist import waist
 from .program import Instruction, Value
 
 VIEWS = ("getitem", "reshape", "transpose", "broadcast_to", "restride", "real", "imag", "view")
-Map = tuple  # for each axis of a value the dimension of the loop nest, or None where it does not vary
+Map = (
+    tuple  # for each axis of a value the dimension of the loop nest, or None where it does not vary
+)
 
 
 class Place:
@@ -57,8 +59,10 @@ def place(v: Value, layouts: dict[Value, tuple]) -> Place | None:
     base = laid(inner, i.args[0].dtype)
     seen = waist(i.name)(base, *i.args[1:], **i.kwargs)
     if isinstance(seen, np.generic):  # an element: NumPy copies it
-        index = tuple(slice(p, p + 1 or None) if isinstance(p, (int, np.integer)) else p for p in
-                      (i.args[1] if isinstance(i.args[1], tuple) else (i.args[1],)))
+        index = tuple(
+            slice(p, p + 1 or None) if isinstance(p, (int, np.integer)) else p
+            for p in (i.args[1] if isinstance(i.args[1], tuple) else (i.args[1],))
+        )
         seen = base[index].reshape(())
     if seen.size and not np.may_share_memory(seen, base):
         return None
@@ -85,7 +89,8 @@ def soft(i: Instruction, axes: Map) -> Map | None:
     if i.name == "broadcast_to":
         lead = len(i.output.shape) - len(x.shape)
         return (None,) * lead + tuple(
-            d if n == m else None for d, n, m in zip(axes, x.shape, i.output.shape[lead:], strict=True)
+            d if n == m else None
+            for d, n, m in zip(axes, x.shape, i.output.shape[lead:], strict=True)
         )
     if i.name == "reshape":
         long = [(n, d) for n, d in zip(x.shape, axes, strict=True) if n != 1]

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.modes import enable_grad
 from ..arrays.duck import Duck
+from ..autograd.modes import enable_grad
 from ..dtypes import F32, F64, HALVES
 from ..ops.define import WATCHERS, about_to_write, storage_array, wrap
 from ..tape import state, storage_of
@@ -210,7 +210,11 @@ class Optimizer:
         found = []
         for group in self.param_groups:
             for p in group["params"]:
-                if p.requires_grad and not self.state.get(p) and self.begin(self.state[p], p, group):
+                if (
+                    p.requires_grad
+                    and not self.state.get(p)
+                    and self.begin(self.state[p], p, group)
+                ):
                     found.append(p)
         return found
 
