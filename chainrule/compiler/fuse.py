@@ -67,8 +67,11 @@ class Fusion:
         self.needed: dict[Value, None] = {}  # values that must be in memory
         self.readers: dict[Value, list[Nest]] = {}
         self.pending: dict[Value, int] = {}  # results without a group, to be put where used
-        for i in program.instructions:
-            if is_basic(i) and self.is_view(i):
+        given, program.instructions = program.instructions, []
+        for i in given:
+            view = is_basic(i) and self.is_view(i)
+            program.instructions.append(i)
+            if view:
                 continue
             if is_lowered(i):
                 self.place(i)
@@ -98,6 +101,7 @@ class Fusion:
         copy.outputs.append(v)
         if not is_lowered(copy):
             return False
+        self.program.instructions.append(copy)
         self.place(copy)
         i.args = (v, *i.args[1:])
         return place(i.output, self.layouts) is not None
