@@ -334,7 +334,7 @@ def emit_element(w: Writer, i: Instruction, operand: Callable) -> Value:
     if i.name == "keep":
         x, mask = i.args
         return w.select(operand(mask, np.dtype(bool)), operand(x, out), w.const(0, out))
-    if i.name == "astype":
+    if i.name in ("astype", "assign"):
         return operand(i.args[0], out)
     dtype = loop_dtype(i)
     given = [operand(a, dtype) for a in i.args]
@@ -408,6 +408,8 @@ def is_lowered(i: Instruction) -> bool:
         return False
     if i.name in REDUCTIONS:
         return _is_reduction(i)
+    if i.name in ("pad", "gather"):
+        return True
     if i.kwargs or not all(isinstance(a, (Array, int, float, bool, np.generic)) for a in i.args):
         return i.name in ("iota", "astype") and not i.kwargs
     return _is_elementwise(i)
@@ -424,7 +426,7 @@ def _is_reduction(i: Instruction) -> bool:
 
 
 def _is_elementwise(i: Instruction) -> bool:
-    if i.name in ("where", "keep", "astype"):
+    if i.name in ("where", "keep", "astype", "assign"):
         return True
     if i.name == "power" or (i.name not in ELEMENTWISE and i.name not in vecmath.functions()):
         return i.name in vecmath.functions() and is_float(i.output.dtype)

@@ -9,11 +9,14 @@ a `Call`: of a library's function, or of Python.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from .elements import REDUCTIONS, is_lowered
-from .program import Instruction, Program, Value
-from .views import Map, Place, is_basic, place, soft
+import numpy as np
+
+from .elements import REDUCTIONS, REGISTER, code, is_lowered
+from .program import Instruction, Program, Value, values_in
+from .views import Map, Place, contiguous, is_basic, part_of, place, soft
 
 LARGEST = 64  # members of a nest
 WAITING = 8  # elementwise instructions, one using the other, that wait to be put where they are used
@@ -66,12 +69,18 @@ class Fusion:
         self.above: list[int] = []  # for each group the set of groups it depends on, as bits
         self.needed: dict[Value, None] = {}  # values that must be in memory
         self.readers: dict[Value, list[Nest]] = {}
+        self.targets: dict[Value, Place] = {}  # of values that are written into another's memory
+        self.writers: dict[Value, list[Group]] = {}  # the groups that do, besides `home`
         self.pending: dict[Value, int] = {}  # results without a group, to be put where used
         given, program.instructions = program.instructions, []
         for i in given:
             view = is_basic(i) and self.is_view(i)
             program.instructions.append(i)
             if view:
+                continue
+            if i.name == "store" and self.store(i):
+                continue
+            if i.name == "concatenate" and self.concatenate(i):
                 continue
             if is_lowered(i):
                 self.place(i)
@@ -147,13 +156,21 @@ class Fusion:
             axes = soft(i, axes)
         return axes
 
+    def home_of(self, v: Value) -> list[Group]:
+        """The groups that write the memory of a value that no nest shows to its members."""
+        base = self.source(v)[0]
+        return [g for g in (self.home.get(base), *self.writers.get(base, ())) if g is not None]
+
     def producers(self, i: Instruction) -> list[Group]:
         """The groups that compute what an instruction needs, the latest first."""
         found = {}
         for v in i.operands():
-            g = self.home.get(self.source(v)[0])
+            base = self.source(v)[0]
+            g = self.home.get(base)
             if g is not None:
                 found[g.number] = g
+                for other in self.writers.get(base, ()):
+                    found[other.number] = other
         return [found[n] for n in sorted(found, reverse=True)]
 
     # -- forming groups ---------------------------------------------------------------------------
@@ -171,6 +188,64 @@ class Fusion:
                 self.home[v] = g
                 self.needed[v] = None
 
+    def store(self, i: Instruction) -> bool:
+        """Memory with a part written: a copy, and a nest that writes the part. False if what is
+        written is not a view.
+        """
+        base, value, steps = i.args
+        if len(list(values_in(steps))) or code(i.output.dtype) not in REGISTER:
+            return False
+        found = part_of(i.output, steps)
+        if found is None or not i.output.size or place(base, self.layouts) is None:
+            return False
+        out = i.output
+        lies = place(base, self.layouts)
+        assert lies is not None
+        if lies.offset or lies.strides != contiguous(lies.shape):
+            self.assign(out, base, Place(out, 0, out.shape, contiguous(out.shape)), [])
+        else:
+            self.call(Instruction("duplicate", (base,), {}, [out]))
+        if found.size:
+            self.assign(out, value, found, [self.home[out]])
+        return True
+
+    def concatenate(self, i: Instruction) -> bool:
+        """The parts of a concatenation, each written by a nest."""
+        out, axis = i.output, i.kwargs.get("axis", i.args[1] if len(i.args) > 1 else 0)
+        if set(i.kwargs) - {"axis"} or axis is None or code(out.dtype) not in REGISTER:
+            return False
+        parts = [v for v in i.args[0] if v.size]
+        if not out.size or any(place(v, self.layouts) is None for v in parts):
+            return False
+        axis %= len(out.shape)
+        start = 0
+        for v in parts:
+            strides = contiguous(out.shape)
+            where = Place(out, start * strides[axis], v.shape, strides)
+            self.assign(out, v, where, [])
+            start += v.shape[axis]
+        return True
+
+    def assign(self, out: Value, value: Any, where: Place, after: list[Group]) -> None:
+        """A nest that writes a value into part of `out`, after other groups."""
+        if not isinstance(value, Value):
+            value = self.program.constant(np.asarray(value, out.dtype))
+        member = Instruction("assign", (value,), {}, [])
+        v = self.program.new(where.shape, out.dtype)
+        v.producer = member
+        member.outputs.append(v)
+        self.targets[v] = where
+        self.needed[v] = None
+        self.place(member, after)
+        nest = self.home[v]
+        bits = 0
+        for g in after:
+            bits |= self.above[g.number] | 1 << g.number
+        self.add_above(nest, bits)
+        if out in self.home:
+            self.writers.setdefault(out, []).append(self.home[out])
+        self.home[out] = nest
+
     def enter(self, g: Group) -> None:
         """Append a group."""
         self.groups.append(g)
@@ -182,6 +257,10 @@ class Fusion:
         for p in self.producers(i):
             if p is not g:
                 bits |= self.above[p.number] | 1 << p.number
+        self.add_above(g, bits)
+
+    def add_above(self, g: Group, bits: int) -> None:
+        """A group comes after others, and so do all that come after it."""
         if bits & ~self.above[g.number]:
             self.above[g.number] |= bits
             own = 1 << g.number
@@ -189,18 +268,23 @@ class Fusion:
                 if above & own:
                     self.above[n] |= bits
 
-    def place(self, i: Instruction) -> None:
-        """Put an elementwise instruction or reduction into the best nest for it."""
+    def place(self, i: Instruction, after: Sequence = ()) -> None:
+        """Put an elementwise instruction or reduction into the best nest for it, one that can come
+        after other groups.
+        """
         operands = list(dict.fromkeys(i.operands()))
         makers = self.producers(i)
-        if not makers and i.name not in REDUCTIONS:
+        if not makers and i.name != "assign" and i.name not in REDUCTIONS:
             depth = 1 + max([self.pending.get(self.source(v)[0], 0) for v in operands], default=0)
             if depth <= WAITING:
                 self.pending[i.output] = depth
                 return
         for nest in [*makers, *self.siblings(operands)]:
-            if isinstance(nest, Nest) and self.may_join(nest, makers) and self.join(nest, i):
-                return
+            if nest in after or not isinstance(nest, Nest):
+                continue
+            if self.may_join(nest, [*makers, *after]):
+                if self.join(nest, i):
+                    return
         space = (i.operands()[0] if i.name in REDUCTIONS else i.output).shape
         nest = Nest(len(self.groups), tuple(n for n in space if n != 1))
         self.enter(nest)
@@ -229,15 +313,19 @@ class Fusion:
         inside: dict[Value, Map] = {}
         outside: list[Value] = []
         rows: set = set()
-        for v in dict.fromkeys(i.operands()):
+        for n, v in enumerate(dict.fromkeys(i.operands())):
             base = self.source(v)[0]
             if base in nest.maps:
+                if i.name in ("pad", "gather") and n == 0:
+                    return False
                 axes = self.map_in(v, nest)
                 if axes is None:
                     return False
                 inside[v] = axes
                 if base in nest.over:
                     rows.add(nest.over[base])
+            elif self.home.get(base) is nest:
+                return False  # memory that the nest writes elsewhere than it would be read
             else:
                 outside.append(v)
         if len(rows) > 1 or not all(self.may_use(nest, r) for r in rows):
@@ -280,6 +368,10 @@ class Fusion:
     def embed(self, nest: Nest, i: Instruction, v: Value, axes: Map) -> bool:
         """Make a pending operand a member, if it varies along all dimensions and is no view."""
         p = v.producer
+        if p is not None and any(nest in self.home_of(u) for u in p.operands()):
+            return False
+        if i.name in ("pad", "gather") and v is i.args[0]:
+            return False
         if v not in self.pending or p is None or len(nest.members) >= LARGEST:
             return False
         if i.name in REDUCTIONS:
@@ -354,12 +446,14 @@ class Fusion:
         known = [d for d in axes if d is not None]
         if len(set(known)) != len(known):
             return None
+        apart = outside[:1] if i.name in ("pad", "gather") else []
+        every = i.name in ("iota", "assign", "pad", "gather")
         wide = [
             a
             for a, n in enumerate(shape)
             if n != 1
             and axes[a] is None
-            and (i.name == "iota" or any(extent(v, a, len(shape)) != 1 for v in outside))
+            and (every or any(extent(v, a, len(shape)) != 1 for v in outside if v not in apart))
         ]
         if wide:
             standard = aligned(shape, nest.dims)

@@ -111,16 +111,20 @@ class Shape:
         return frozenset(every) - set(outer) if outer else frozenset(kept)
 
 
-def write(nest: Nest, layouts: dict[Value, tuple]) -> Kernel:
-    """The kernel of a nest; `layouts` has the strides of roots that are not row-major."""
-    return NestWriter(nest, layouts).write()
+def write(nest: Nest, layouts: dict[Value, tuple], targets: dict[Value, Place]) -> Kernel:
+    """The kernel of a nest; `layouts` has the strides of roots that are not row-major, `targets`
+    where results go that are part of another value's memory.
+    """
+    return NestWriter(nest, layouts, targets).write()
 
 
 class NestWriter:
     """The text of one nest."""
 
-    def __init__(self, nest: Nest, layouts: dict[Value, tuple]) -> None:
-        self.nest, self.layouts = nest, layouts
+    def __init__(
+        self, nest: Nest, layouts: dict[Value, tuple], targets: dict[Value, Place]
+    ) -> None:
+        self.nest, self.layouts, self.targets = nest, layouts, targets
         self.w = Writer()
         self.kernel = Kernel()
         self.shape = Shape(nest)
@@ -144,6 +148,8 @@ class NestWriter:
         rank = len(self.nest.dims)
         if i.name in REDUCTIONS:
             axes = aligned(v.shape, self.nest.dims)
+        elif i.name in ("pad", "gather") and v is i.args[0]:
+            return self.apart_access(i, found)
         else:
             full = self.nest.maps[i.output]
             axes = full[len(full) - len(v.shape) :]
@@ -151,8 +157,25 @@ class NestWriter:
         assert axes is not None
         return Access(found.root, found.offset, by_dims(axes, found.strides, rank))
 
+    def apart_access(self, i: Instruction, found: Place) -> Access:
+        """How the array of a pad or gather is read, whose axes are not those of the result."""
+        axes, rank = self.nest.maps[i.output], len(self.nest.dims)
+        if i.name == "pad":
+            back = sum(n * s for n, s in zip(i.args[1], found.strides, strict=True))
+            strides = by_dims(axes, found.strides, rank)
+            return Access(found.root, found.offset - back, strides)
+        axis = i.args[2]
+        behind = len(found.shape) - axis - 1
+        kept = [*axes[:axis], *axes[len(axes) - behind :]]
+        rest = [*found.strides[:axis], *found.strides[axis + 1 :]]
+        return Access(found.root, found.offset, by_dims(kept, rest, rank))
+
     def store_access(self, v: Value) -> Access:
         """How a value is written to memory."""
+        target = self.targets.get(v)
+        if target is not None:
+            strides = by_dims(self.nest.maps[v], target.strides, len(self.nest.dims))
+            return Access(target.root, target.offset, strides)
         strides = self.layouts.get(v) or contiguous(v.shape)
         return Access(v, 0, by_dims(self.nest.maps[v], strides, len(self.nest.dims)))
 
@@ -289,6 +312,10 @@ class NestWriter:
         """Put the dimensions in order and join neighbours."""
         nest, order = self.nest, self.shape.order
         iota = {i.output: nest.maps[i.output][i.args[1]] for i in nest.members if i.name == "iota"}
+        pinned = set(iota.values())
+        for i in nest.members:
+            if i.name == "pad":
+                pinned |= {d for d, *_ in self.limits(i)}
         groups: list[list[int]] = []
         kinds = self.kinds()
         for position, d in enumerate(order):
@@ -298,12 +325,12 @@ class NestWriter:
                 same = all(
                     a.strides[p] == a.strides[d] * nest.dims[d] for a in self.accesses.values()
                 )
-                fits = same and kinds[p] == kinds[d] and d not in iota.values()
-                fits = fits and p not in iota.values()
+                fits = same and kinds[p] == kinds[d] and d not in pinned and p not in pinned
             if fits:
                 groups[-1].append(d)
             else:
                 groups.append([d])
+        self.pinned = pinned
         self.position = {d: n for n, g in enumerate(groups) for d in g}
         self.sizes = [math.prod(nest.dims[d] for d in g) for g in groups]
         self.iota = {v: self.position.get(d) for v, d in iota.items()}
@@ -319,9 +346,19 @@ class NestWriter:
             v: frozenset(self.position[d] for d in over) for v, over in nest.over.items()
         }
 
+    def limits(self, i: Instruction) -> list[tuple[int, int, int]]:
+        """(dimension, first, end) of what a pad takes from its array, where that is not all."""
+        x, starts = i.args
+        axes = self.nest.maps[i.output]
+        return [
+            (d, s, s + n)
+            for d, s, n, m in zip(axes, starts, x.shape, i.output.shape, strict=True)
+            if n != m and d is not None
+        ]
+
     def over_any(self) -> bool:
         """Whether rows and inner dimensions differ in what is done over them."""
-        return any(e != ALL for e in self.ending.values()) or bool(self.iota)
+        return any(e != ALL for e in self.ending.values()) or bool(self.pinned)
 
     def joins(self, rows: int) -> bool:
         """Whether the rows and the inner dimension are one stretch of memory everywhere."""
@@ -398,9 +435,15 @@ class NestWriter:
             w.put(f"%o{n} = load i64, ptr %o{n}a")
             w.put(f"%p{n} = getelementptr {type}, ptr %p{n}b, i64 %o{n}")
         for key, a in self.accesses.items():
-            if isinstance(key, tuple) and not any(a.strides) and a.key not in self.hoisted:
+            if not isinstance(key, tuple) or self.is_apart(*key):
+                continue
+            if not any(a.strides) and a.key not in self.hoisted:
                 at = f"%p{self.slot(a.root, a.offset)}"
                 self.hoisted[a.key] = self.get_memory(at, a.root.dtype)
+
+    def is_apart(self, i: Instruction, v: Value) -> bool:
+        """Whether memory is read at places of the instruction's own."""
+        return i.name in ("pad", "gather") and v is i.args[0]
 
     def alloca(self, dtype: np.dtype, size: int) -> str:
         """Memory of the kernel's own."""
@@ -593,7 +636,9 @@ class NestWriter:
         rows = len(self.row_sizes)
         self.row_base: dict[Any, Register] = {}
         for key, a in self.accesses.items():
-            if not any(a.strides[rows:]) and isinstance(key, tuple) and key[0] in members:
+            if not isinstance(key, tuple) or self.is_apart(*key):
+                continue
+            if not any(a.strides[rows:]) and key[0] in members:
                 if a.key not in self.loads:
                     at = self.address(a, [])
                     self.loads[a.key] = self.get_memory(at, a.root.dtype, not self.inner_sizes)
@@ -727,7 +772,56 @@ class NestWriter:
             at = self.iota[i.output]
             index = [*self.row_index, *self.inner]
             return Register(self.w, "0" if at is None else index[at], "i64")
+        if i.name == "pad":
+            return self.padded(i)
+        if i.name == "gather":
+            return self.gathered(i)
         return emit_element(self.w, i, lambda a, dtype: self.operand(i, a, dtype))
+
+    def padded(self, i: Instruction) -> Register:
+        """An element of an array in zeros: loaded only where the array is."""
+        w, v = self.w, i.args[0]
+        index = [*self.row_index, *self.inner]
+        inside: Any = None
+        for d, first, end in self.limits(i):
+            at = index[self.position[d]]
+            for test in (f"icmp sge i64 {at}, {first}", f"icmp slt i64 {at}, {end}"):
+                one = w.emit(test, "i1").name
+                inside = one if inside is None else w.emit(f"and i1 {inside}, {one}", "i1").name
+        a = self.accesses[i, v]
+        if inside is None:
+            return self.fetch(i, v)
+        before, there, after = self.label("before"), self.label("there"), self.label("after")
+        w.put(f"br label %{before}")
+        w.block(before)
+        w.put(f"br i1 {inside}, label %{there}, label %{after}")
+        w.block(there)
+        x = self.get_memory(self.address(a, self.inner), v.dtype, True)
+        w.put(f"br label %{after}")
+        w.block(after)
+        zero = w.const(0, v.dtype).name
+        return w.emit(f"phi {x.type} [ {x.name}, %{there} ], [ {zero}, %{before} ]", x.type)
+
+    def gathered(self, i: Instruction) -> Register:
+        """An element at an index, counted from the end if negative, kept inside the array."""
+        w, (v, index, axis) = self.w, i.args
+        n, dtype = v.shape[axis], np.dtype(np.int64)
+        at = self.operand(i, index, dtype)
+        behind = w.emit(f"add i64 {at.name}, {n}", "i64")
+        negative = w.emit(f"icmp slt i64 {at.name}, 0", "i1")
+        at = w.select(negative, behind, at)
+        w.intrinsics |= {
+            "declare i64 @llvm.smax.i64(i64, i64)",
+            "declare i64 @llvm.smin.i64(i64, i64)",
+        }
+        at = w.emit(f"call i64 @llvm.smax.i64(i64 {at.name}, i64 0)", "i64")
+        at = w.emit(f"call i64 @llvm.smin.i64(i64 {at.name}, i64 {n - 1})", "i64")
+        step = self.nest.reads[v].strides[axis]
+        moved = w.emit(f"mul nsw i64 {at.name}, {step}", "i64")
+        base = self.address(self.accesses[i, v], self.inner)
+        type = MEMORY[code(v.dtype)]
+        address = w.emit(f"getelementptr {type}, ptr {base}, i64 {moved.name}", "ptr")
+        return self.get_memory(address.name, v.dtype, True)
 
     def operand(self, i: Instruction, a: Any, dtype: np.dtype) -> Register:
         """An argument at this element, cast."""

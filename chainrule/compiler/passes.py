@@ -188,7 +188,109 @@ def _(b: Builder, i: Instruction) -> Value | None:
     parts = index if isinstance(index, tuple) else (index,)
     if x.shape == i.output.shape and all(p is Ellipsis or whole(p) for p in parts):
         return x
-    return picked(b, x, parts, i)
+    return picked(b, x, parts, i) or gathered(b, x, parts, i)
+
+
+def gathered(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None:
+    """x[:, index] with one array of integers, as a gather: the index stands under its axes."""
+    arrays = [n for n, p in enumerate(parts) if isinstance(p, Value)]
+    if len(arrays) != 1 or not all(whole(p) for n, p in enumerate(parts) if n not in arrays):
+        return None
+    axis = arrays[0]
+    index = b.of(parts[axis])
+    if index.dtype.kind != "i" or not x.shape[axis]:
+        return None
+    behind = len(x.shape) - axis - 1
+    if behind and index.shape:
+        spread = (Ellipsis, *(None,) * behind)
+        index = b.emit("getitem", (index, spread), (*index.shape, *(1,) * behind), index.dtype)
+    return b.emit("gather", (x, index, axis), i.output.shape, x.dtype)
+
+
+@rule("store")
+def _(b: Builder, i: Instruction) -> Value | None:
+    base, value, steps = i.args
+    last = steps[-1]
+    index = last[1][0] if isinstance(last[1][0], tuple) else last[1]
+    trivial = last[0] == "getitem" and all(p is Ellipsis or whole(p) for p in index)
+    if not trivial:
+        return None
+    if len(steps) > 1 and steps[-2][0] == "getitem":
+        return b.emit("store", (b.of(base), given(b, value), steps[:-1]), i.output.shape, base.dtype)
+    if len(steps) > 1 or not isinstance(value, Value):
+        return None
+    value, out = b.of(value), i.output
+    if value.dtype != out.dtype:
+        value = b.emit("astype", (value, out.dtype), value.shape, out.dtype)
+    if value.shape != out.shape:
+        value = b.emit("broadcast_to", (value, out.shape), out.shape, out.dtype)
+    return value
+
+
+def given(b: Builder, a: Any) -> Any:
+    """An argument of the source, mapped."""
+    return replaced(a, b.of)
+
+
+def bounds(index: Any, shape: tuple) -> list | None:
+    """(start, count, step, kept) along each axis of a basic index without None; None for others."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(p is None or not isinstance(p, (int, np.integer, slice, type(...))) for p in parts):
+        return None
+    if any(isinstance(p, bool) for p in parts):
+        return None
+    lack = len(shape) - sum(p is not Ellipsis for p in parts)
+    full: list = []
+    for p in parts:
+        full += [slice(None)] * lack if p is Ellipsis else [p]
+    full += [slice(None)] * (len(shape) - len(full))
+    out = []
+    for p, n in zip(full, shape, strict=True):
+        if isinstance(p, slice):
+            start, stop, step = p.indices(n)
+            out.append((start, len(range(start, stop, step)), step, True))
+        else:
+            out.append((int(p) % n, 1, 1, False))
+    return out
+
+
+@rule("put")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x, y, index = i.args
+    if not isinstance(y, Value) or bounds(index, x.shape) is None:
+        return None
+    steps = (("getitem", (index,), {}),)
+    return b.emit("store", (b.of(x), b.of(y), steps), x.shape, x.dtype)
+
+
+@rule("put_add")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x, index, shape = i.args
+    found = bounds(index, tuple(shape))
+    x = b.of(x)
+    if found is None:
+        return scattered(b, x, index, tuple(shape), i)
+    if any(step != 1 for _, _, step, _ in found) or not x.size:
+        return None
+    if x.shape != tuple(n for _, n, _, kept in found if kept):
+        return None
+    if not all(kept for *_, kept in found):
+        spread = tuple(slice(None) if kept else None for *_, kept in found)
+        sizes = tuple(n for _, n, _, _ in found)
+        x = b.emit("getitem", (x, spread), sizes, x.dtype)
+    return b.emit("pad", (x, tuple(start for start, *_ in found)), i.output.shape, x.dtype)
+
+
+def scattered(b: Builder, x: Value, index: Any, shape: tuple, i: Instruction) -> Value | None:
+    """Rows added up by one array of row numbers."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if len(parts) != 1 or not isinstance(parts[0], Value):
+        return None
+    rows = b.of(parts[0])
+    fits = rows.dtype == np.int64 and x.shape == (*rows.shape, *shape[1:]) and x.size
+    if not fits or x.dtype.str not in ("<f4", "<f8"):
+        return None
+    return b.emit("scatter_add", (x, rows, shape), shape, x.dtype)
 
 
 def whole(part: Any) -> bool:

@@ -6,6 +6,7 @@ call, constants, and places in one arena, shared by values that are not needed a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import blas, machine, vecmath
-from .fuse import Fusion, Group, Nest
+from .fuse import Call, Fusion, Group, Nest
 from .nests import Kernel, NestWriter, write
 from .program import Instruction, Program, Value, execute
 from .runtime import Plan, Record, kernel
@@ -107,7 +108,7 @@ class Planner:
         """Kernels, then memory, then records."""
         steps: list[tuple[Group, Any]] = []
         for g in self.groups:
-            steps.append((g, write(g, self.layouts) if isinstance(g, Nest) else None))
+            steps.append((g, write(g, self.layouts, self.fusion.targets) if isinstance(g, Nest) else None))
         self.steps = steps
         for n, (g, k) in enumerate(steps):
             for v in self.touched(g, k):
@@ -173,7 +174,7 @@ class Planner:
         g, k = self.steps[n]
         if not isinstance(g, Nest) or g.inner is not None or v in g.over:
             return False
-        writer = NestWriter(g, self.layouts)
+        writer = NestWriter(g, self.layouts, self.fusion.targets)
         target = writer.store_access(v).strides
         for i in g.members:
             for u in i.operands():
@@ -271,7 +272,9 @@ class Planner:
     def compile(self) -> dict[str, int]:
         """All kernels in one module; their addresses by text."""
         names: dict[str, str] = {}
-        for _, k in self.steps:
+        for g, k in self.steps:
+            if isinstance(g, Call) and g.members[0].name == "scatter_add":
+                names.setdefault(scattering(g.members[0]), f"k{len(names)}")
             if isinstance(k, Kernel):
                 names.setdefault(k.text, f"k{len(names)}")
                 self.functions |= k.functions
@@ -301,6 +304,10 @@ class Planner:
     def call_records(self, i: Instruction) -> None:
         """The records of an instruction that is not a nest."""
         if i.name in ("dot", "matmul") and self.product(i):
+            return
+        if i.name == "duplicate" and self.duplicate(i):
+            return
+        if i.name == "scatter_add" and self.scatter(i):
             return
         self.python.append(i)
         self.calls[len(self.records)] = lambda: self.by_python(i)
@@ -335,6 +342,36 @@ class Planner:
         span = sum((n - 1) * s for n, s in zip(v.shape, strides, strict=True)) + v.dtype.itemsize
         memory = (np.ctypeslib.ctypes.c_char * max(span, 1)).from_address(address)
         return np.ndarray(v.shape, v.dtype, memory, 0, strides)
+
+    def duplicate(self, i: Instruction) -> bool:
+        """The record that copies memory as it is; False if it lies in another way."""
+        found = place(i.args[0], self.layouts)
+        assert found is not None
+        if found.offset or found.strides != contiguous(found.shape):
+            return False
+        size = bytes_of(i.output)
+        slots = [self.slot(i.output), self.slot(found.root)]
+        self.records.append(Record(self.addresses[COPY], slots, [], size, copy_grain(size)))
+        return True
+
+    def scatter(self, i: Instruction) -> bool:
+        """The record that adds rows up; False if they lie in another way."""
+        x, rows, shape = i.args
+        if any(self.offset(v) is None for v in (x, rows)):
+            return False
+        text = scattering(i)
+        slots = [self.slot(i.output), self.slot(self.root(x)), self.slot(self.root(rows))]
+        columns = math.prod(shape[1:])
+        grain = max(64, -(-columns // 2)) if x.size > 1 << 15 else columns
+        params = [self.offset(x), self.offset(rows)]
+        self.records.append(Record(self.addresses[text], slots, params, columns, grain))
+        return True
+
+    def offset(self, v: Value) -> int | None:
+        """Where in its root a row-major value begins; None if it is not row-major."""
+        found = place(v, self.layouts)
+        assert found is not None
+        return found.offset if found.strides == contiguous(v.shape) else None
 
     def product(self, i: Instruction) -> bool:
         """Records for a matrix product by BLAS; False if BLAS cannot."""
@@ -387,7 +424,7 @@ class Planner:
             if self.layouts.get(t) in (None, contiguous(t.shape)):
                 size = bytes_of(t)
                 slots = [self.slot(t), self.slot(v)]
-                self.records.append(Record(self.addresses[COPY], slots, [], size, max(size, 1)))
+                self.records.append(Record(self.addresses[COPY], slots, [], size, copy_grain(size)))
             else:
 
                 def copy(v: Value = v, t: Value = t) -> None:
@@ -395,6 +432,92 @@ class Planner:
 
                 self.calls[len(self.records)] = copy
                 self.records.append(Record(None))
+
+
+def copy_grain(size: int) -> int:
+    """Bytes that one thread copies at a time."""
+    return max(1 << 18, -(-size // 2)) if size > 1 << 19 else max(size, 1)
+
+
+def scattering(i: Instruction) -> str:
+    """The kernel that adds rows of an array to those of zeros, for a range of columns."""
+    x, rows, shape = i.args
+    t = {"<f4": "float", "<f8": "double"}[x.dtype.str]
+    width, count, high = math.prod(shape[1:]), rows.size, shape[0]
+    lines = [
+        "declare i64 @llvm.smax.i64(i64, i64)",
+        "declare i64 @llvm.smin.i64(i64, i64)",
+        "define void @KERNEL(ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end)"
+        " nounwind {",
+        "entry:",
+    ]
+    for n in range(3):
+        lines += [
+            f"  %s{n}a = getelementptr i32, ptr %slots, i64 {n}",
+            f"  %s{n} = load i32, ptr %s{n}a",
+            f"  %p{n}a = getelementptr ptr, ptr %buffers, i32 %s{n}",
+            f"  %p{n}b = load ptr, ptr %p{n}a",
+        ]
+    lines += [
+        "  %o1 = load i64, ptr %params",
+        f"  %p1 = getelementptr {t}, ptr %p1b, i64 %o1",
+        "  %o2a = getelementptr i64, ptr %params, i64 1",
+        "  %o2 = load i64, ptr %o2a",
+        "  %p2 = getelementptr i64, ptr %p2b, i64 %o2",
+        "  br label %zero",
+        "zero:",
+        "  %z = phi i64 [ 0, %entry ], [ %zn, %zeros ]",
+        f"  %zr = mul i64 %z, {width}",
+        f"  %za = getelementptr {t}, ptr %p0b, i64 %zr",
+        "  br label %zeros",
+        "zeros:",
+        "  %zj = phi i64 [ %begin, %zero ], [ %zjn, %zeros ]",
+        f"  %zp = getelementptr {t}, ptr %za, i64 %zj",
+        f"  store {t} 0.0, ptr %zp",
+        "  %zjn = add i64 %zj, 1",
+        "  %zjm = icmp slt i64 %zjn, %end",
+        "  %zn = add i64 %z, 1",
+        "  br i1 %zjm, label %zeros, label %zerod",
+        "zerod:",
+    ]
+    lines = [line.replace("[ %zn, %zeros ]", "[ %zn, %zerod ]") for line in lines]
+    lines += [
+        f"  %zm = icmp slt i64 %zn, {high}",
+        "  br i1 %zm, label %zero, label %row",
+        "row:",
+        "  %r = phi i64 [ 0, %zerod ], [ %rn, %rowd ]",
+        "  %ia = getelementptr i64, ptr %p2, i64 %r",
+        "  %i0 = load i64, ptr %ia",
+        f"  %i1 = add i64 %i0, {high}",
+        "  %in = icmp slt i64 %i0, 0",
+        "  %i2 = select i1 %in, i64 %i1, i64 %i0",
+        "  %i3 = call i64 @llvm.smax.i64(i64 %i2, i64 0)",
+        f"  %i4 = call i64 @llvm.smin.i64(i64 %i3, i64 {high - 1})",
+        f"  %to = mul i64 %i4, {width}",
+        f"  %toa = getelementptr {t}, ptr %p0b, i64 %to",
+        f"  %fr = mul i64 %r, {width}",
+        f"  %fra = getelementptr {t}, ptr %p1, i64 %fr",
+        "  br label %one",
+        "one:",
+        "  %j = phi i64 [ %begin, %row ], [ %jn, %one ]",
+        f"  %a = getelementptr {t}, ptr %toa, i64 %j",
+        f"  %b = getelementptr {t}, ptr %fra, i64 %j",
+        f"  %x = load {t}, ptr %a, !llvm.access.group !0",
+        f"  %y = load {t}, ptr %b, !llvm.access.group !0",
+        f"  %s = fadd {t} %x, %y",
+        f"  store {t} %s, ptr %a, !llvm.access.group !0",
+        "  %jn = add i64 %j, 1",
+        "  %jm = icmp slt i64 %jn, %end",
+        "  br i1 %jm, label %one, label %rowd, !llvm.loop !LOOP1!",
+        "rowd:",
+        "  %rn = add i64 %r, 1",
+        f"  %rm = icmp slt i64 %rn, {count}",
+        "  br i1 %rm, label %row, label %done",
+        "done:",
+        "  ret void",
+        "}",
+    ]
+    return "\n".join(lines)
 
 
 def g_outputs(g: Group) -> list:

@@ -202,10 +202,10 @@ def execute(i: Instruction, value: Callable) -> list:
     args, kwargs = replaced(i.args, value), replaced(i.kwargs, value)
     if i.name == "store":
         return [stored(*args)]
-    if i.name == "iota":
-        shape, axis = args
-        line = np.arange(shape[axis]).reshape([-1 if k == axis else 1 for k in range(len(shape))])
-        return [np.broadcast_to(line, shape)]
+    if i.name == "pad":
+        return [padded(*args, i.output.shape)]
+    if i.name in OWN:
+        return [OWN[i.name](*args)]
     if i.name == "python":
         f, _, *rest = args
         from ..arrays.trace import flattened
@@ -213,6 +213,36 @@ def execute(i: Instruction, value: Callable) -> list:
         return flattened(f(*rest))[0]
     out = waist(i.name)(*args, **kwargs)
     return list(out) if type(out) in (tuple, list) else [out]
+
+
+def iota(shape: tuple, axis: int) -> np.ndarray:
+    """The place along an axis, everywhere."""
+    line = np.arange(shape[axis]).reshape([-1 if k == axis else 1 for k in range(len(shape))])
+    return np.broadcast_to(line, shape)
+
+
+def padded(x: Any, starts: tuple, shape: tuple) -> np.ndarray:
+    """x from `starts` on, in zeros."""
+    out = np.zeros(shape, x.dtype)
+    out[tuple(slice(s, s + n) for s, n in zip(starts, x.shape, strict=True))] = x
+    return out
+
+
+def gather(x: Any, index: Any, axis: int) -> Any:
+    """x at the indices along an axis; they have axes of size 1 for those of x behind it."""
+    behind = x.ndim - axis - 1
+    index = index.reshape(index.shape[: index.ndim - behind])
+    return x[(slice(None),) * axis + (index,)]
+
+
+def scatter_add(x: Any, rows: Any, shape: tuple) -> np.ndarray:
+    """Zeros, to whose rows those of x are added."""
+    out = np.zeros(shape, x.dtype)
+    np.add.at(out, rows, x)
+    return out
+
+
+OWN = {"iota": iota, "duplicate": np.array, "gather": gather, "scatter_add": scatter_add}
 
 
 def stored(memory: Any, value: Any, steps: tuple) -> np.ndarray:

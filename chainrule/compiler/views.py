@@ -5,6 +5,7 @@ NumPy itself says what a view is: it is asked to look at an array of the same la
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ class Place:
 
     def __init__(self, root: Value, offset: int, shape: tuple, strides: tuple) -> None:
         self.root, self.offset, self.shape, self.strides = root, offset, shape, strides
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
 
 
 def contiguous(shape: tuple) -> tuple:
@@ -72,6 +78,29 @@ def place(v: Value, layouts: dict[Value, tuple]) -> Place | None:
     moved = seen.__array_interface__["data"][0] - base.__array_interface__["data"][0]
     offset = inner.offset + (moved // size if seen.size else 0)
     return Place(inner.root, offset, v.shape, tuple(s // size for s in seen.strides))
+
+
+def part_of(memory: Value, steps: tuple) -> Place | None:
+    """Where in row-major memory the steps of a store lead; None if to a copy."""
+    base = laid(Place(memory, 0, memory.shape, contiguous(memory.shape)), memory.dtype)
+    seen: Any = base
+    for name, args, kwargs in steps:
+        if name == "getitem":
+            index = args[0] if isinstance(args[0], tuple) else (args[0],)
+            if any(not isinstance(p, (int, np.integer, slice, type(None), type(...))) for p in index):
+                return None
+            if any(isinstance(p, bool) for p in index):
+                return None
+            args = ((*index, ...) if Ellipsis not in index else index,)
+        seen = waist(name)(seen, *args, **kwargs)
+        if seen.size and not np.may_share_memory(seen, base):
+            return None
+        if seen.dtype != base.dtype:
+            return None
+    size = base.itemsize
+    moved = seen.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    strides = tuple(s // size for s in seen.strides)
+    return Place(memory, moved // size if seen.size else 0, seen.shape, strides)
 
 
 def laid(p: Place, dtype: np.dtype) -> np.ndarray:

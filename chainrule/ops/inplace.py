@@ -300,17 +300,17 @@ class CopySlices(Node):
         and row-major).
         """
         shape, strides, *_ = self.more["geometry"]
-        return type(whole) is ndarray and strides == contiguous_strides(shape)
+        return is_ground(whole) and strides == contiguous_strides(shape)
 
     def part(self, whole: Any) -> Any:
         """The cotangent of the view."""
         if self.plain(whole):
-            return self.seen(np.ascontiguousarray(whole)).copy()
+            return self.seen(whole if isinstance(whole, Duck) else np.ascontiguousarray(whole)).copy()
         return whole.reshape(-1)[view_places(*self.more["geometry"])]
 
     def rest(self, whole: Any, own: Any) -> Any:
         """The cotangent of the base before the write: `own` where the view looks."""
-        if self.plain(whole) and not isinstance(own, Duck):
+        if self.plain(whole) and (is_ground(own) if isinstance(whole, Duck) else not isinstance(own, Duck)):
             out = whole.copy()
             self.seen(out)[...] = own
             return out
@@ -319,11 +319,18 @@ class CopySlices(Node):
     def seen(self, whole: Any) -> Any:
         """A row-major array like the base, looked at as the view looks at the base."""
         _, _, shape, strides, start = self.more["geometry"]
+        if isinstance(whole, Duck):
+            return whole.seen(start, shape, strides)
         size = whole.itemsize
         return ndarray(shape, whole.dtype, whole, start * size, [s * size for s in strides])
 
 
 SLICES = CopySlices
+
+
+def is_ground(g: Any) -> bool:
+    """Whether a cotangent is an array of numbers, one that is traced included."""
+    return type(g) is ndarray or (isinstance(g, Duck) and g.ground)
 
 
 def contiguous_strides(shape: tuple) -> tuple:
