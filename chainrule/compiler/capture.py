@@ -99,6 +99,8 @@ class Capture:
         unique = list({id(t): t for t in [*unique, *grads]}.values())
         for t in unique:
             define.storage_array(t)
+        for t in unique:
+            define.storage_array(t)  # a number becomes memory, and stays it: the program writes there
         before = [(t, Slots(t)) for t in unique]
         self.tensors = unique
         try:

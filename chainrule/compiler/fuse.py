@@ -72,8 +72,11 @@ class Fusion:
         self.targets: dict[Value, Place] = {}  # of values that are written into another's memory
         self.writers: dict[Value, list[Group]] = {}  # the groups that do, besides `home`
         self.pending: dict[Value, int] = {}  # results without a group, to be put where used
-        for i in program.instructions:
-            if is_basic(i) and self.is_view(i):
+        given, program.instructions = program.instructions, []
+        for i in given:
+            view = is_basic(i) and self.is_view(i)
+            program.instructions.append(i)
+            if view:
                 continue
             if i.name == "store" and self.store(i):
                 continue
@@ -107,6 +110,7 @@ class Fusion:
         copy.outputs.append(v)
         if not is_lowered(copy):
             return False
+        self.program.instructions.append(copy)
         self.place(copy)
         i.args = (v, *i.args[1:])
         return place(i.output, self.layouts) is not None

@@ -448,6 +448,10 @@ def apply(rule: Callable, p: Any, g: Any, tensors: Iterable, *settings: Any) -> 
             about_to_write(t)
     data = p._data
     if isinstance(data, Duck):
+        tensors = list(tensors)
+        for t in tensors:  # state that this very step has made
+            if isinstance(storage_array(t), np.ndarray):
+                data.lay(t)
         settings = tuple([s.astype(data.dtype) if isinstance(s, Duck) else s for s in settings])
     simple = data.ndim and (data.dtype is F32 or data.dtype is F64)
     if simple and data.size <= BLOCK:
