@@ -368,7 +368,9 @@ class Fusion:
     def embed(self, nest: Nest, i: Instruction, v: Value, axes: Map) -> bool:
         """Make a pending operand a member, if it varies along all dimensions and is no view."""
         p = v.producer
-        if p is not None and any(nest in self.home_of(u) for u in p.operands()):
+        if p is not None and any(
+            nest in self.home_of(u) and self.source(u)[0] not in nest.maps for u in p.operands()
+        ):
             return False
         if i.name in ("pad", "gather") and v is i.args[0]:
             return False
