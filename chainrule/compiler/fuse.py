@@ -19,7 +19,9 @@ from .program import Instruction, Program, Value, values_in
 from .views import Map, Place, contiguous, is_basic, part_of, place, soft
 
 LARGEST = 64  # members of a nest
-WAITING = 8  # elementwise instructions, one using the other, that wait to be put where they are used
+WAITING = (
+    8  # elementwise instructions, one using the other, that wait to be put where they are used
+)
 ONE_ROW = 4096  # elements of a space that may be one row, done by one thread
 
 
