@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.compiler import vecmath
 
 LOOP = """
-define void @loop({pointers}, ptr noalias %out, i64 %n) "prefer-vector-width"="512" {{
+define void @loop({pointers}, ptr noalias %out, i64 %n) alignstack(64) "prefer-vector-width"="512" {{
 entry:
   br label %body
 body:
