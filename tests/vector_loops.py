@@ -30,7 +30,7 @@ body:
 end:
   ret void
 }}
-attributes #0 = {{ alignstack(64) "prefer-vector-width"="512" }}
+attributes #0 = {{ alignstack=64 "prefer-vector-width"="512" }}
 """
 KEPT: list = []  # engines own the machine code
 
