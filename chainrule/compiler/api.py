@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..arrays.duck import NoRule
 from ..func.trees import leaves, rebuild, shape_of
 from ..ops import define
-from ..storage import LAST, tick, user_line
+from ..storage import LAST, owner_of, tick, user_line
 from ..tape import AccumulateGrad, state, storage_of
 from ..tensor import Tensor
 from . import machine
@@ -28,6 +29,7 @@ from .plan import Output, Planner
 from .views import contiguous
 
 ENTRIES = 8  # programs of one function; beyond, it is run as it is
+FRESH, GIVEN, SAME = range(3)  # a result: new, an argument, what it was
 DATA, GRAD = attrgetter("_data"), attrgetter("_grad")
 
 
@@ -48,6 +50,7 @@ class Entry:
         self.count = len(args)
         self.plain = not kwargs and all(type(a) is Tensor or isinstance(a, Tensor) for a in args)
         self.kinds = [signature(a) for a in given]
+        self.tensors = [n for n, a in enumerate(given) if isinstance(a, Tensor)]
         self.mode = (state.grad, dtypes.default.real)
         own = {id(a) for a in given}
         self.state = [t for t in c.tensors if id(t) not in own and id(t) not in c.grad_ids]
@@ -77,9 +80,14 @@ class Entry:
                     return False
             elif type(a) is not type(kind.value) or (a is not kind.value and a != kind.value):
                 return False
+        for n, grad, t in self.given_held:
+            if given[n]._grad is not grad or (t is not None and given[n] is not t):
+                return False
         return (
             (state.grad, dtypes.default.real) == self.mode
             and all(map(is_, map(DATA, self.state), self.arrays))
+            and all(map(is_, map(GRAD, self.held_tensors), self.held_grads))
+            and self.apart(given)
             and self.edges.hold()
         )
 
@@ -90,27 +98,33 @@ class Entry:
         self.out_leaves = leaves(result)
         outputs, recipe = [], []
         for leaf in self.out_leaves:
-            traced = c.traced_of(leaf)
-            if traced is None:
-                recipe.append((None, leaf))
+            value = c.value_of(leaf)
+            if value is not None:
+                outputs.append(Output(value))
+                recipe.append((FRESH, len(outputs) - 1))
+            elif id(leaf) in c.arguments:
+                recipe.append((GIVEN, c.arguments[id(leaf)]))
             else:
-                outputs.append(Output(traced.now()))
-                recipe.append((len(outputs) - 1, traced.value))
+                recipe.append((SAME, leaf))
         self.fresh = len(outputs)
-        self.recipe = recipe
         outputs += [Output(m.cell.current, m.given) for m in c.updates]
         self.grads: list[tuple[Any, Any]] = []
+        self.given_grads: list[tuple[int, Any]] = []
         for t, grad in c.grads:
-            if grad is None:
-                self.grads.append((t, None))
-            elif c.traced_of(grad) is not None:
-                traced = c.traced_of(grad)
-                outputs.append(Output(traced.now(), None, traced.array))
+            value, position = c.value_of(grad), c.arguments.get(id(t))
+            if position is None:
+                if value is not None:
+                    outputs.append(Output(value, None, define.storage_array(grad)))
                 self.grads.append((t, grad))
             else:
-                self.grads.append((t, grad))
-        self.given = [(m, m.argument) for m in c.memories.values()]
-        self.written = [storage_of(t) for m in c.updates for t in m.tensors]
+                self.given_grads.append((position, grad))
+                if value is not None:
+                    outputs.append(Output(value))
+                    self.given_grads[-1] = position, outputs[-1]
+        self.written = [
+            storage_of(t) for m in c.updates for t in m.tensors if id(t) not in c.arguments
+        ]
+        self.given_written = [m.argument for m in c.updates if m.argument is not None]
         program = c.program
         program.outputs = [o.value for o in outputs]
         self.captured = len(program.instructions)
@@ -131,16 +145,55 @@ class Entry:
         self.plan = self.planner.plan
         number = {m.given: m.argument for m in c.memories.values()}
         self.positions = [number[v] for v in self.planner.arguments if v in number]
-        self.made = [
-            (o.value.shape, o.value.dtype)
-            for v in self.planner.arguments
-            if v not in number
-            for o in outputs
-            if o.value is v
+        new = {o.value: n for n, o in enumerate(outputs) if o.target is None and o.array is None}
+        made = [v for v in self.planner.arguments if v not in number]
+        self.made = [(v.shape, v.dtype) for v in made]
+        place = {new[v]: k for k, v in enumerate(made)}
+        self.recipe = [(how, place[x] if how == FRESH else x) for how, x in recipe]
+        self.given_grads = [
+            (n, place[new[o.value]] if isinstance(o, Output) else None) for n, o in self.given_grads
         ]
+        self.hold(c)
         self.grad_tensors = [t for t, _ in self.grads]
         self.grad_values = [g for _, g in self.grads]
-        self.single = self.out_leaves == [result] and self.fresh == 1
+        self.single = self.recipe == [(FRESH, 0)] and len(made) == 1 and self.out_leaves[0] is result
+
+    def hold(self, c: Capture) -> None:
+        """Which gradients have to be what they were, and which memory must not be given twice."""
+        uses = self.program.uses()
+        written = {id(m.given) for m in c.updates}
+        by_grad = {id(t): m for m in c.memories.values() for t in m.tensors}
+        self.held: list[tuple[Any, Any]] = []
+        self.given_held: list[tuple[int, Any, Any]] = []
+        for t, grad in c.held:
+            if id(t) in c.cleared:
+                m = by_grad.get(id(grad))
+                if m is None or (m.given not in uses and id(m.given) not in written):
+                    continue
+            position = c.arguments.get(id(t))
+            if position is None:
+                self.held.append((t, grad))
+            else:
+                self.given_held.append((position, grad, None if grad is None else t))
+        self.held_tensors = [t for t, _ in self.held]
+        self.held_grads = [g for _, g in self.held]
+        grads = [g for g in [*self.held_grads, *(g for _, g, _ in self.given_held)] if g is not None]
+        self.state += grads
+        self.arrays += [g._data for g in grads]
+        self.owners = {id(owner_of(m.owner)) for m in c.memories.values() if m.argument is None}
+
+    def apart(self, given: Sequence) -> bool:
+        """Whether no argument lies in memory of another, or of what was captured."""
+        if not self.written and not self.given_written:
+            return True
+        found = set()
+        for n in self.tensors:
+            data = given[n]._data
+            owner = id(data if data.base is None else owner_of(data))
+            if owner in found or owner in self.owners:
+                return False
+            found.add(owner)
+        return True
 
     def run(self, args: tuple, kwargs: dict) -> Any:
         """One call."""
@@ -157,13 +210,23 @@ class Entry:
         for s in self.written:
             s.version += 1
             s.written = now
+        for n in self.given_written:
+            storage_of(given[n]).bump()
+        if self.given_grads:
+            for n, place in self.given_grads:
+                given[n]._grad = None if place is None else define.wrap(fresh[place])
         if self.single:
             return define.wrap(fresh[0])
-        return rebuild(self.result_tree, self.results(fresh))
+        return rebuild(self.result_tree, self.results(given, fresh))
 
-    def results(self, fresh: list) -> Any:
+    def results(self, given: Sequence, fresh: list) -> Any:
         """The leaves of the result."""
-        return iter([leaf if n is None else define.wrap(fresh[n]) for n, leaf in self.recipe])
+        return iter(
+            [
+                define.wrap(fresh[x]) if how == FRESH else given[x] if how == GIVEN else x
+                for how, x in self.recipe
+            ]
+        )
 
 
 class Constant:
@@ -214,7 +277,17 @@ class Compiled:
             return self.function(*args, **kwargs)
         self.captures += 1
         c = Capture(self.function, args, kwargs)
-        result = c.run()
+        try:
+            result = c.run()
+        except NoRule as e:
+            if self.fullgraph:
+                raise
+            self.eager = f"it does something that a program cannot say: {e}"
+            warnings.warn(
+                f"compile: {self.function.__name__} is run as it is from now on: {self.eager}",
+                stacklevel=3,
+            )
+            return self.function(*args, **kwargs)
         if c.replayable:
             self.entries.append(Entry(c, result, args, kwargs))
         return c.returned(result)

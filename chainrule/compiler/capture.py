@@ -103,6 +103,8 @@ class Capture:
             define.storage_array(t)  # a number becomes memory, and stays it: the program writes there
         before = [(t, Slots(t)) for t in unique]
         self.tensors = unique
+        self.first = {id(t): t._grad for t in unique}
+        self.cleared: set[int] = set()
         try:
             self.lift_all(unique)
             with self.recording():
@@ -173,7 +175,19 @@ class Capture:
         self.grads = []
         reached, *_ = reachable((self.function, self.args, self.kwargs))
         known = {id(t) for t, _ in before}
-        self.replayable = not self.shared_arguments and all(id(t) in known for t in reached)
+        self.replayable = (
+            not self.shared_arguments
+            and not self.guards
+            and all(id(t) in known for t in reached)
+            and self.edges.hold()
+            and self.edges.full()
+        )
+        self.held = [
+            (t, slots.grad)
+            for t, slots in before
+            if id(t) not in self.cleared or slots.grad is not None
+            if slots.grad is not None or t._grad is not None or t.requires_grad
+        ]
         for t, slots in before:
             if t._grad is not slots.grad:
                 self.grads.append((t, t._grad))
@@ -195,6 +209,15 @@ class Capture:
         """What the program has for a tensor of the result."""
         return self.traced.get(id(leaf))
 
+    def value_of(self, leaf: Any) -> Value | None:
+        """The program's value of a tensor made in the run, at its end; None for anything else."""
+        traced = self.traced.get(id(leaf))
+        if traced is not None:
+            return traced.now()
+        if isinstance(leaf, Tensor) and id(leaf) not in self.first:
+            return self.trace.constant(define.storage_array(leaf))
+        return None
+
     def returned(self, result: Any) -> Any:
         """The result of the run, its tensors without history."""
 
@@ -202,6 +225,14 @@ class Capture:
             return define.wrap(leaf._data) if id(leaf) in self.traced else leaf
 
         return mapped(settled, result)
+
+    def clears(self, tensors: list) -> None:
+        """The function drops gradients; those that were there before then do not matter, if they have
+        not been used.
+        """
+        for t in tensors:
+            if id(t) in self.first and t._grad is self.first[id(t)]:
+                self.cleared.add(id(t))
 
     # -- what the run asks ------------------------------------------------------------------------
 
@@ -303,6 +334,11 @@ class Edges:
         self.tables: list[Any] = []
         self.keys: list[Any] = []
         self.values: list[Any] = []
+        self.lengths: list[tuple] = []
+
+    def full(self) -> bool:
+        """Whether the tables are as long as they were."""
+        return all(len(table) == n for table, n in self.lengths)
 
     def note(self, table: Any, key: Any, value: Any) -> None:
         """table[key] is value."""
@@ -359,12 +395,13 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
             continue
         if hasattr(x, "prepare") and hasattr(x, "param_groups"):
             optimizers.append(x)
-        if isinstance(x, types.FunctionType) and x.__module__ is not None and not own(x):
+        if isinstance(x, types.FunctionType) and not own(x):
             for name in set(names_in(x.__code__)) & x.__globals__.keys():
                 if not isinstance(x.__globals__[name], (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
         own_table = x if isinstance(x, (dict, list)) else getattr(x, "__dict__", None)
         if own_table and not isinstance(x, (types.FunctionType, types.ModuleType, type)):
+            edges.lengths.append((own_table, len(own_table)))
             pairs = enumerate(own_table) if isinstance(own_table, list) else own_table.items()
             for key, value in pairs:
                 edges.note(own_table, key, value)
@@ -376,7 +413,7 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
 
 def own(f: Any) -> bool:
     """Whether a function is of this package."""
-    return f.__module__.startswith("chainrule.")
+    return f.__module__ is not None and f.__module__.startswith("chainrule.")
 
 
 def same_memory(a: np.ndarray, b: np.ndarray) -> bool:
