@@ -68,6 +68,11 @@ def set_num_threads(n: int) -> None:
             watcher()
 
 
+def watch_num_threads(watcher: Callable[[], None]) -> None:
+    """Have a function called whenever the number of threads changes."""
+    _Threads.watchers.append(watcher)
+
+
 class _Deterministic:
     on = False
 

@@ -80,11 +80,19 @@ def optimized(text: str):
 
 
 @functools.cache
+def module(name: str, dtype: str):
+    """The optimised module of a function and its loop."""
+    return optimized(source(name, dtype))
+
+
+@functools.cache
 def compiled(name: str, dtype: str) -> Callable[..., np.ndarray]:
     """The function over arrays: `compiled("exp", "f32")(x)`."""
     import llvmlite.binding as llvm
 
-    engine = llvm.create_mcjit_compiler(optimized(source(name, dtype)), machine())
+    engine = llvm.create_mcjit_compiler(
+        llvm.parse_bitcode(module(name, dtype).as_bitcode()), machine()
+    )
     engine.finalize_object()
     KEPT.append(engine)
     count = vecmath.functions()[name].arguments

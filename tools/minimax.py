@@ -1,4 +1,4 @@
-"""Write chainrule/compiler/coefficients.py: the polynomials of vecmath, by Remez' exchange.
+"""Write chainrule/compiler/coefficients.py: the polynomials of formulas.py, by Remez' exchange.
 
     python tools/minimax.py [NAME ...]
 
@@ -20,6 +20,7 @@ from mpmath import mp, mpf
 
 mp.dps = 45
 LN2, QUARTER, ROOT_PI = mp.ln2, mp.pi / 4, mp.sqrt(mp.pi)
+DIGAMMA_ROOT = mp.findroot(mp.digamma, 1.46)
 OUT = Path(__file__).parent.parent / "chainrule" / "compiler" / "coefficients.py"
 
 
@@ -135,6 +136,11 @@ def erfc_scaled(u: mpf) -> mpf:
         last = next((n for n in range(1, 59) if abs(terms[n + 1]) > abs(terms[n])), 59)
         return (1 + 2 * x) * mp.fsum(terms[:last]) / (x * ROOT_PI)
     return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
+
+
+def stirling(x: mpf) -> mpf:
+    """The leading terms of log gamma(x)."""
+    return (x - mpf("0.5")) * mp.log(x) - x + mp.log(2 * mp.pi) / 2
 
 
 def inverse_by_log(w: mpf) -> mpf:
@@ -289,6 +295,38 @@ FITS = {
         {"f64": 18},
         lambda v: 1 / inverse_by_log((v + 5) ** 2),
         "erfinv(x) / x = P(sqrt(w) - 5), w >= 16",
+    ),
+    "gammaln": Fit(
+        lambda z: mp.loggamma(2 + z) / z,
+        -0.75,
+        0.5,
+        {"f32": 11, "f64": 21},
+        lambda z: z / mp.loggamma(2 + z),
+        "log gamma(2 + z) = z P(z), -3/4 <= z <= 1/2",
+    ),
+    "gammaln_far": Fit(
+        lambda w: (mp.loggamma(w**-0.5) - stirling(w**-0.5)) * w**-0.5,
+        0,
+        8.5**-2,
+        {"f32": 2, "f64": 7},
+        lambda w: mpf(1) / 80,
+        "log gamma(x) = (x - 1/2) log x - x + log(2 pi) / 2 + P(1/x^2) / x, x >= 8.5",
+    ),
+    "digamma": Fit(
+        lambda z: mp.digamma(z + 1.5) / (z + 1.5 - DIGAMMA_ROOT),
+        -0.5,
+        0.5,
+        {"f32": 9, "f64": 20},
+        lambda z: (z + 1.5 - DIGAMMA_ROOT) / mp.digamma(z + 1.5),
+        "digamma(t) = (t - t0) P(t - 3/2), digamma(t0) = 0, 1 <= t <= 2",
+    ),
+    "digamma_far": Fit(
+        lambda w: (mp.log(w**-0.5) - w**0.5 / 2 - mp.digamma(w**-0.5)) / w,
+        0,
+        mpf(1) / 64,
+        {"f32": 2, "f64": 7},
+        lambda w: mpf(1) / 128,
+        "digamma(x) = log x - 1 / (2x) - P(1 / x^2) / x^2, x >= 8",
     ),
 }
 

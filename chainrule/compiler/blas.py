@@ -27,15 +27,16 @@ import importlib.util
 import os
 import struct
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 ROWS, COLUMNS, BATCH = 0, 1, 2
-TYPES = {  # kernel's suffix: (BLAS's letter, element in LLVM, one part of it, parts)
-    "f32": ("s", "float", 1),
-    "f64": ("d", "double", 1),
-    "c64": ("c", "float", 2),
-    "c128": ("z", "double", 2),
+TYPES = {  # kernel's suffix: (BLAS's letter, bytes of an element, whether its parts are float32)
+    "f32": ("s", 4, "true"),
+    "f64": ("d", 8, "false"),
+    "c64": ("c", 8, "true"),
+    "c128": ("z", 16, "false"),
 }
 ROUTINES = tuple(
     f"{letter}{routine}" for letter, *_ in TYPES.values() for routine in ("gemm", "gemv")
@@ -145,36 +146,67 @@ class Body:
         other = self(f"select i1 {self(f'icmp eq i64 {op}, 1')}, i8 84, i8 67")
         return self.cell("i8", self(f"select i1 {self(f'icmp eq i64 {op}, 0')}, i8 78, i8 {other}"))
 
-    def scale(self, kind: str, parts: int, first: int) -> str:
+    def scale(self, first: int) -> str:
         """The place of alpha or beta, whose bits are params[first] and the one after."""
-        place = self(f"alloca [{parts} x {kind}]")
-        for i in range(parts):
+        double, single = self("alloca [2 x double]"), self("alloca [2 x float]")
+        for i in range(2):
             value = self(f"bitcast i64 {self.param(first + i)} to double")
-            if kind == "float":
-                value = self(f"fptrunc double {value} to float")
-            part = self(f"getelementptr {kind}, ptr {place}, i64 {i}")
-            self.do(f"store {kind} {value}, ptr {part}")
-        return place
+            self.do(
+                f"store double {value}, ptr {self(f'getelementptr double, ptr {double}, i64 {i}')}"
+            )
+            short = self(f"fptrunc double {value} to float")
+            self.do(
+                f"store float {short}, ptr {self(f'getelementptr float, ptr {single}, i64 {i}')}"
+            )
+        return self(f"select i1 %single, ptr {single}, ptr {double}")
 
-    def at(self, kind: str, place: str, start: str, index: str, step: str) -> str:
+    def at(self, place: str, start: str, index: str, step: str) -> str:
         """The address of element start + index * step."""
         offset = self(f"add i64 {start}, {self(f'mul i64 {index}, {step}')}")
-        return self(f"getelementptr {kind}, ptr {place}, i64 {offset}")
+        return self(f"getelementptr i8, ptr {place}, i64 {self(f'mul i64 {offset}, %size')}")
 
     def choose(self, test: str, yes: str, no: str) -> str:
         """One of two i64."""
         return self(f"select i1 {test}, i64 {yes}, i64 {no}")
 
+    def call(self, places: Sequence[str]) -> None:
+        """Call the routine."""
+        self.do(f"call void %routine({', '.join(f'ptr {p}' for p in places)})")
 
-KERNEL = "(ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end)"
+
+KERNEL = "ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end"
 
 
-def gemm_text(suffix: str, address: str) -> str:
-    """The kernel `cr.gemm.<suffix>`; `address` is the global that holds BLAS's entry point."""
-    _, kind, parts = TYPES[suffix]
+def text(entry: Callable[[str], str]) -> str:
+    """All kernels; `entry` says where the address of a routine of BLAS will stand.
+
+    What differs between types is little: one function does the work, told the routine, the bytes of
+    an element, and whether alpha and beta are float32.
+    """
+    parts = []
+    for routine, body in (("gemm", _gemm()), ("gemv", _gemv())):
+        more = "ptr %routine, i64 %size, i1 %single"
+        parts += [
+            f"define internal void @{routine}({KERNEL}, {more}) noinline nounwind {{",
+            body,
+            "}",
+        ]
+        for suffix, (letter, size, single) in TYPES.items():
+            parts += [
+                f"define void @cr.{routine}.{suffix}({KERNEL}) nounwind {{",
+                f"  %routine = load ptr, ptr {entry(letter + routine)}",
+                f"  tail call void @{routine}({KERNEL}, ptr %routine, i64 {size}, i1 {single})",
+                "  ret void",
+                "}",
+            ]
+    return "\n".join(parts)
+
+
+def _gemm() -> str:
+    """The body of every `cr.gemm`."""
     f = Body()
     m, n, k, lda, ldb, ldc, opa, opb = (f.param(i) for i in range(8))
-    alpha, beta = f.scale(kind, parts, 8), f.scale(kind, parts, 10)
+    alpha, beta = f.scale(8), f.scale(10)
     starts = [f.param(12 + i) for i in range(3)]
     split = f.param(15)
     strides = [f.param(16 + i) for i in range(3)]
@@ -192,52 +224,33 @@ def gemm_text(suffix: str, address: str) -> str:
     places += [f.integer(f.choose(columns, length, n)), f.integer(f.choose(rows, length, m))]
     places += [f.integer(k), alpha]
     leads = [f.integer(lead) for lead in (lda, ldb, ldc)]
-    call = f(f"load ptr, ptr {address}")
-    times, step = f.choose(batch, "%end", f("add i64 %begin, 1")), "1"
+    times = f.choose(batch, "%end", f("add i64 %begin, 1"))
     f.do("br label %loop", "loop:")
     i = f("phi i64 [ %begin, %0 ], [ %next, %body ]")
     more = f(f"icmp slt i64 {i}, {times}")
     f.do(f"br i1 {more}, label %body, label %done", "body:")
-    element = f"[{parts} x {kind}]"
-    a, b, c = (f.at(element, buffers[j], starts[j], i, steps[j]) for j in range(3))
-    places += [b, leads[1], a, leads[0], beta, c, leads[2]]
-    f.do(f"call void {call}({', '.join(f'ptr {p}' for p in places)})")
-    f.do(f"%next = add i64 {i}, {step}", "br label %loop", "done:", "ret void")
-    return "\n".join([f"define void @cr.gemm.{suffix}{KERNEL} nounwind {{", *f.lines, "}"])
+    a, b, c = (f.at(buffers[j], starts[j], i, steps[j]) for j in range(3))
+    f.call([*places, b, leads[1], a, leads[0], beta, c, leads[2]])
+    f.do(f"%next = add i64 {i}, 1", "br label %loop", "done:", "ret void")
+    return "\n".join(f.lines)
 
 
-def gemv_text(suffix: str, address: str) -> str:
-    """The kernel `cr.gemv.<suffix>`."""
-    _, kind, parts = TYPES[suffix]
+def _gemv() -> str:
+    """The body of every `cr.gemv`."""
     f = Body()
     m, n, lda, incx, incy, op = (f.param(i) for i in range(6))
-    alpha, beta = f.scale(kind, parts, 6), f.scale(kind, parts, 8)
+    alpha, beta = f.scale(6), f.scale(8)
     starts = [f.param(10 + i) for i in range(3)]
     plain = f(f"icmp eq i64 {op}, 0")
     length = f("sub i64 %end, %begin")
     steps = [f.choose(plain, lda, "1"), "0", incy]
-    element = f"[{parts} x {kind}]"
-    a, x, y = (f.at(element, f.buffer(j), starts[j], "%begin", steps[j]) for j in range(3))
-    other = f(f"sub i64 1, {op}")  # 0 -> transposed for BLAS, 1 -> plain
-    letter = f.letter(other)
-    first = f.integer(f.choose(plain, n, length))
-    second = f.integer(f.choose(plain, length, m))
-    places = [
-        letter,
-        first,
-        second,
-        alpha,
-        a,
-        f.integer(lda),
-        x,
-        f.integer(incx),
-        beta,
-        y,
-        f.integer(incy),
-    ]
-    call = f(f"load ptr, ptr {address}")
-    f.do(f"call void {call}({', '.join(f'ptr {p}' for p in places)})", "ret void")
-    return "\n".join([f"define void @cr.gemv.{suffix}{KERNEL} nounwind {{", *f.lines, "}"])
+    a, x, y = (f.at(f.buffer(j), starts[j], "%begin", steps[j]) for j in range(3))
+    letter = f.letter(f(f"sub i64 1, {op}"))  # BLAS sees the transpose
+    sizes = f.integer(f.choose(plain, n, length)), f.integer(f.choose(plain, length, m))
+    lead, stepx, stepy = f.integer(lda), f.integer(incx), f.integer(incy)
+    f.call([letter, *sizes, alpha, a, lead, x, stepx, beta, y, stepy])
+    f.do("ret void")
+    return "\n".join(f.lines)
 
 
 def addresses() -> dict[str, int | None]:

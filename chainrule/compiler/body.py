@@ -35,6 +35,11 @@ class Format:
         """Added to |x| < 2^(mantissa-2), rounds it to an integer that stands in the low bits."""
         return 1.5 * 2.0**self.mantissa
 
+    @property
+    def exponent_magic(self) -> float:
+        """The same, the integer k in the low bits biased: shifted up they are the float 2^k."""
+        return self.magic + self.bias
+
 
 FORMATS = {
     "f32": Format("f32", "float", "i32", 32, 23, 127),

@@ -638,7 +638,4 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 def text() -> str:
     """The runtime's module: the driver and the products."""
     parts = [GLOBALS, CHUNK, CLAIM, WAKE_ALL, MOVE, WORK, SHARE, DRIVE, CONTINUE, ENTER]
-    for suffix, (letter, *_) in blas.TYPES.items():
-        parts.append(blas.gemm_text(suffix, entry(f"{letter}gemm")))
-        parts.append(blas.gemv_text(suffix, entry(f"{letter}gemv")))
-    return "\n".join(parts)
+    return "\n".join([*parts, blas.text(entry)])

@@ -408,7 +408,7 @@ def is_lowered(i: Instruction) -> bool:
         return False
     if i.name in REDUCTIONS:
         return _is_reduction(i)
-    if i.name in ("pad", "gather"):
+    if i.name in ("pad", "gather", "inside"):
         return True
     if i.kwargs or not all(isinstance(a, (Array, int, float, bool, np.generic)) for a in i.args):
         return i.name in ("iota", "astype") and not i.kwargs
@@ -420,6 +420,8 @@ def _is_reduction(i: Instruction) -> bool:
     start = extra.pop("initial", None)
     if extra.pop("dtype", None) not in (None, i.output.dtype):
         return False
+    if i.args[0].size == i.output.size:
+        return False  # over nothing
     neutral = start is None or start == identity(i, i.output.dtype)
     kind = i.args[0].dtype.kind
     return not extra and neutral and len(i.args) == 1 and (kind != "f" or is_float(i.output.dtype))

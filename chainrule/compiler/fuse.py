@@ -447,7 +447,7 @@ class Fusion:
         if len(set(known)) != len(known):
             return None
         apart = outside[:1] if i.name in ("pad", "gather") else []
-        every = i.name in ("iota", "assign", "pad", "gather")
+        every = i.name in ("iota", "assign", "pad", "gather", "inside")
         wide = [
             a
             for a, n in enumerate(shape)

@@ -314,7 +314,7 @@ class NestWriter:
         iota = {i.output: nest.maps[i.output][i.args[1]] for i in nest.members if i.name == "iota"}
         pinned = set(iota.values())
         for i in nest.members:
-            if i.name == "pad":
+            if i.name in ("pad", "inside"):
                 pinned |= {d for d, *_ in self.limits(i)}
         groups: list[list[int]] = []
         kinds = self.kinds()
@@ -348,13 +348,29 @@ class NestWriter:
 
     def limits(self, i: Instruction) -> list[tuple[int, int, int]]:
         """(dimension, first, end) of what a pad takes from its array, where that is not all."""
-        x, starts = i.args
-        axes = self.nest.maps[i.output]
+        axes, starts = self.nest.maps[i.output], i.args[1]
+        if i.name == "pad":
+            ends = tuple(s + n for s, n in zip(starts, i.args[0].shape, strict=True))
+        else:
+            starts, ends = i.args
         return [
-            (d, s, s + n)
-            for d, s, n, m in zip(axes, starts, x.shape, i.output.shape, strict=True)
-            if n != m and d is not None
+            (d, s, e)
+            for d, s, e, m in zip(axes, starts, ends, i.output.shape, strict=True)
+            if e - s != m and d is not None
         ]
+
+    def within(self, i: Instruction) -> Register | None:
+        """Whether this element is inside what a pad takes; None if all are."""
+        w, inside = self.w, None
+        index = [*self.row_index, *self.inner]
+        for d, first, end in self.limits(i):
+            at = index[self.position[d]]
+            for test in (f"icmp sge i64 {at}, {first}", f"icmp slt i64 {at}, {end}"):
+                one = w.emit(test, "i1")
+                if inside is not None:
+                    one = w.emit(f"and i1 {inside.name}, {one.name}", "i1")
+                inside = one
+        return inside
 
     def over_any(self) -> bool:
         """Whether rows and inner dimensions differ in what is done over them."""
@@ -776,25 +792,21 @@ class NestWriter:
             return self.padded(i)
         if i.name == "gather":
             return self.gathered(i)
+        if i.name == "inside":
+            return self.within(i) or self.w.const(True, np.dtype(bool))
         return emit_element(self.w, i, lambda a, dtype: self.operand(i, a, dtype))
 
     def padded(self, i: Instruction) -> Register:
         """An element of an array in zeros: loaded only where the array is."""
         w, v = self.w, i.args[0]
-        index = [*self.row_index, *self.inner]
-        inside: Any = None
-        for d, first, end in self.limits(i):
-            at = index[self.position[d]]
-            for test in (f"icmp sge i64 {at}, {first}", f"icmp slt i64 {at}, {end}"):
-                one = w.emit(test, "i1").name
-                inside = one if inside is None else w.emit(f"and i1 {inside}, {one}", "i1").name
+        inside = self.within(i)
         a = self.accesses[i, v]
         if inside is None:
             return self.fetch(i, v)
         before, there, after = self.label("before"), self.label("there"), self.label("after")
         w.put(f"br label %{before}")
         w.block(before)
-        w.put(f"br i1 {inside}, label %{there}, label %{after}")
+        w.put(f"br i1 {inside.name}, label %{there}, label %{after}")
         w.block(there)
         x = self.get_memory(self.address(a, self.inner), v.dtype, True)
         w.put(f"br label %{after}")

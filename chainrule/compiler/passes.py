@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .program import Instruction, Program, Value, execute, replaced
+from .program import Instruction, Program, Value, execute, replaced, values_in
+from .views import Place, contiguous, part_of
 
 FOLDED = 1 << 16  # elements up to which constants are computed once and for all
 
@@ -150,6 +151,16 @@ def rule(*names: str) -> Callable:
 RULES: dict[str, Callable] = {}
 
 
+@rule("add.reduce", "multiply.reduce", "maximum.reduce", "minimum.reduce")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x, out = b.of(i.args[0]), i.output
+    if x.size != out.size or not out.size or set(i.kwargs) - {"axis", "keepdims"}:
+        return None
+    if x.dtype != out.dtype:
+        x = b.emit("astype", (x, out.dtype), x.shape, out.dtype)
+    return x if x.shape == out.shape else b.emit("reshape", (x, out.shape), out.shape, out.dtype)
+
+
 @rule("copy")
 def _(b: Builder, i: Instruction) -> Value | None:
     return b.of(i.args[0])
@@ -213,11 +224,9 @@ def _(b: Builder, i: Instruction) -> Value | None:
     last = steps[-1]
     index = last[1][0] if isinstance(last[1][0], tuple) else last[1]
     trivial = last[0] == "getitem" and all(p is Ellipsis or whole(p) for p in index)
-    if not trivial:
-        return None
-    if len(steps) > 1 and steps[-2][0] == "getitem":
-        return b.emit("store", (b.of(base), given(b, value), steps[:-1]), i.output.shape, base.dtype)
-    if len(steps) > 1 or not isinstance(value, Value):
+    if not trivial or len(steps) > 1:
+        return filled(b, i, steps[:-1] if trivial else steps)
+    if not isinstance(value, Value):
         return None
     value, out = b.of(value), i.output
     if value.dtype != out.dtype:
@@ -225,6 +234,39 @@ def _(b: Builder, i: Instruction) -> Value | None:
     if value.shape != out.shape:
         value = b.emit("broadcast_to", (value, out.shape), out.shape, out.dtype)
     return value
+
+
+def filled(b: Builder, i: Instruction, steps: tuple) -> Value | None:
+    """A store of one number to a box of the array, as a choice for each element."""
+    base, value = b.of(i.args[0]), given(b, i.args[1])
+    out = i.output
+    number = value.data if isinstance(value, Value) else np.asarray(value)
+    if number is not None and number.shape == () and not any(values_in(steps)):
+        where = part_of(out, steps)
+        box = None if where is None else box_of(where, out.shape)
+        if box is not None:
+            inside = b.emit("inside", box, out.shape, np.dtype(bool))
+            return b.emit("where", (inside, number.astype(out.dtype)[()], base), out.shape, out.dtype)
+    if steps is i.args[2]:
+        return None
+    return b.emit("store", (base, value, steps), out.shape, out.dtype)
+
+
+def box_of(where: Place, shape: tuple) -> tuple | None:
+    """(first, end) along each axis of a part of a row-major array that is a box of it."""
+    strides = contiguous(shape)
+    if len(where.shape) != len(shape) or not where.size:
+        return None
+    if any(n != 1 and s != t for n, s, t in zip(where.shape, where.strides, strides, strict=True)):
+        return None
+    starts, rest = [], where.offset
+    for s in strides:
+        starts.append(rest // s)
+        rest %= s
+    ends = tuple(a + n for a, n in zip(starts, where.shape, strict=True))
+    if any(e > n for e, n in zip(ends, shape, strict=True)):
+        return None
+    return tuple(starts), ends
 
 
 def given(b: Builder, a: Any) -> Any:
@@ -260,7 +302,9 @@ def _(b: Builder, i: Instruction) -> Value | None:
     if not isinstance(y, Value) or bounds(index, x.shape) is None:
         return None
     steps = (("getitem", (index,), {}),)
-    return b.emit("store", (b.of(x), b.of(y), steps), x.shape, x.dtype)
+    like = Instruction("store", (x, y, steps), {}, [i.output])
+    found = RULES["store"](b, like)
+    return found or b.emit("store", (b.of(x), b.of(y), steps), x.shape, x.dtype)
 
 
 @rule("put_add")
@@ -278,7 +322,22 @@ def _(b: Builder, i: Instruction) -> Value | None:
         spread = tuple(slice(None) if kept else None for *_, kept in found)
         sizes = tuple(n for _, n, _, _ in found)
         x = b.emit("getitem", (x, spread), sizes, x.dtype)
-    return b.emit("pad", (x, tuple(start for start, *_ in found)), i.output.shape, x.dtype)
+    return padded(b, x, tuple(start for start, *_ in found), i.output.shape)
+
+
+def padded(b: Builder, x: Value, starts: tuple, shape: tuple) -> Value:
+    """x in zeros; of a multiple of x, the multiple of that."""
+    p = x.producer
+    if p is not None and p.name == "negative":
+        inner = padded(b, p.args[0], starts, shape)
+        return b.emit("negative", (inner,), shape, x.dtype)
+    if p is not None and p.name == "multiply":
+        for v, factor in (p.args, p.args[::-1]):
+            if isinstance(v, Value) and isinstance(factor, (int, float, np.generic)) and (
+                v.shape == x.shape and v.dtype == x.dtype and np.isfinite(factor)
+            ):
+                return b.emit("multiply", (padded(b, v, starts, shape), factor), shape, x.dtype)
+    return b.emit("pad", (x, starts), shape, x.dtype)
 
 
 def scattered(b: Builder, x: Value, index: Any, shape: tuple, i: Instruction) -> Value | None:

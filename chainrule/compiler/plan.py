@@ -212,7 +212,12 @@ class Planner:
                     self.slot(v)
                     continue
                 self.slot(v)
-                self.offsets[v] = self.take(free, bytes_of(v))
+                old = self.given_up(n, v)
+                if old is not None:
+                    self.offsets[v] = self.offsets[old]
+                    dying[n] = [d for d in dying.get(n, []) if d[0] != self.offsets[v]]
+                else:
+                    self.offsets[v] = self.take(free, bytes_of(v))
                 last = max(self.uses[v])
                 if v in outputs:
                     last = len(self.steps)
@@ -227,6 +232,16 @@ class Planner:
                         dying.setdefault(n, []).append((self.offsets[key], need))
             for at, size in dying.pop(n, []):
                 give(free, at, -(-size // 64) * 64)
+
+    def given_up(self, n: int, v: Value) -> Value | None:
+        """For a copy of memory that nobody else needs any more: that memory."""
+        g = self.steps[n][0]
+        if isinstance(g, Nest) or g.members[0].name != "duplicate":
+            return None
+        old = self.root(g.members[0].args[0])
+        fits = old in self.offsets and max(self.uses[old]) == n and bytes_of(old) == bytes_of(v)
+        kept = {o.value for o in self.outputs}
+        return old if fits and v not in kept and old not in kept else None
 
     def uses_or_targets(self) -> set:
         """Inputs that the plan touches."""
@@ -349,6 +364,8 @@ class Planner:
         assert found is not None
         if found.offset or found.strides != contiguous(found.shape):
             return False
+        if self.offsets.get(found.root, -1) == self.offsets.get(i.output, -2):
+            return True
         size = bytes_of(i.output)
         slots = [self.slot(i.output), self.slot(found.root)]
         self.records.append(Record(self.addresses[COPY], slots, [], size, copy_grain(size)))

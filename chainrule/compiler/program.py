@@ -202,8 +202,8 @@ def execute(i: Instruction, value: Callable) -> list:
     args, kwargs = replaced(i.args, value), replaced(i.kwargs, value)
     if i.name == "store":
         return [stored(*args)]
-    if i.name == "pad":
-        return [padded(*args, i.output.shape)]
+    if i.name in ("pad", "inside"):
+        return [(padded if i.name == "pad" else inside)(*args, i.output.shape)]
     if i.name in OWN:
         return [OWN[i.name](*args)]
     if i.name == "python":
@@ -225,6 +225,13 @@ def padded(x: Any, starts: tuple, shape: tuple) -> np.ndarray:
     """x from `starts` on, in zeros."""
     out = np.zeros(shape, x.dtype)
     out[tuple(slice(s, s + n) for s, n in zip(starts, x.shape, strict=True))] = x
+    return out
+
+
+def inside(starts: tuple, ends: tuple, shape: tuple) -> np.ndarray:
+    """Where the box is."""
+    out = np.zeros(shape, bool)
+    out[tuple(map(slice, starts, ends))] = True
     return out
 
 

@@ -79,22 +79,33 @@ class Runtime:
     """The runtime's code in this process, bound to the interpreter, the C library and BLAS."""
 
     def __init__(self) -> None:
-        self.code = machine.native(driver.text())
+        self.code = machine.native(driver.text(), level=0)
         self.workers = Workers(self.code, self.after_fork)
         found = {n: _place(ctypes.pythonapi, n) for n in driver.PYTHON}
         found |= {n: _place(library(), n) for n in driver.SYSTEM}
-        found |= blas.addresses()
         found["start_workers"] = id(self.workers.start)
-        table = (ctypes.c_void_p * len(driver.NAMES)).from_address(self.code.address("cr.table"))
         offset = ctypes.c_int64.from_address(self.code.address("cr.data_offset"))
         offset.value = data_offset()
-        table[:] = [found[n] for n in driver.NAMES]
-        self.splits = found["set_blas_threads"] is not None
+        self._fill(found)
         self.products = {
             self.code.address(f"cr.{kind}.{t}") for kind in ("gemm", "gemv") for t in blas.TYPES
         }
+        self.splits: bool | None = None  # whether the workers may share a product; not known yet
         self._enter = _Method(b"enter", self.code.address("cr.enter"), METH_FASTCALL, None)
         self._resume = _Method(b"resume", self.code.address("cr.resume"), METH_O, None)
+
+    def _fill(self, found: dict[str, int | None]) -> None:
+        """Write addresses into the table of the code."""
+        table = (ctypes.c_void_p * len(driver.NAMES)).from_address(self.code.address("cr.table"))
+        for name, address in found.items():
+            table[driver.NAMES.index(name)] = address
+
+    def bind_blas(self) -> None:
+        """Find BLAS: not before a product is asked for, since that imports SciPy."""
+        if self.splits is None:
+            found = blas.addresses()
+            self._fill(found)
+            self.splits = found["set_blas_threads"] is not None
 
     def after_fork(self) -> None:
         """In a child: no thread but this one is inside of a program."""
@@ -128,7 +139,10 @@ def runtime() -> Runtime:
 
 def kernel(name: str) -> int:
     """The address of a kernel of the runtime's own, such as `cr.gemm.f32`."""
-    return runtime().code.address(name)
+    address = runtime().code.address(name)
+    if address in runtime().products:
+        runtime().bind_blas()
+    return address
 
 
 # -- programs --------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Workers:
         self.lock = threading.RLock()
         self.kept: list[Any] = []  # pools that programs under way may still look at
         self.start = self._start  # one object, to which native code has the address
-        namespace._Threads.watchers.append(self.stop)
+        namespace.watch_num_threads(self.stop)
         atexit.register(self.stop)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(

@@ -23,7 +23,7 @@ import numpy as np
 from ..arrays.duck import Duck
 from ..autograd.modes import enable_grad
 from ..dtypes import F32, F64, HALVES
-from ..ops.define import WATCHERS, about_to_write, storage_array, wrap
+from ..ops.define import WATCHERS, about_to_be_written, about_to_write, storage_array, wrap
 from ..tape import state, storage_of
 from ..tensor import RemovableHandle, Tensor
 
@@ -193,7 +193,7 @@ class Optimizer:
                 else:
                     if grad._node is not None:
                         p._grad = grad = grad.detach()
-                    storage_array(grad).fill(0)
+                    about_to_be_written(grad).fill(0)
                     storage_of(grad).bump()
 
     def step(self, closure: Callable | None = None) -> Any:
@@ -445,7 +445,9 @@ def apply(rule: Callable, p: Any, g: Any, tensors: Iterable, *settings: Any) -> 
     note the write.
     """
     if WATCHERS:
-        about_to_write(p)
+        tensors = list(tensors)
+        for t in (p, *tensors):
+            about_to_write(t)
     data = p._data
     if isinstance(data, Duck):
         tensors = list(tensors)
