@@ -24,6 +24,7 @@ import pytest
 
 import chainrule
 from chainrule.arrays import grad
+from chainrule.ops import define
 from chainrule.ops.define import FUNCTIONS, OPS, PRIMITIVES, Op
 
 from .op_table import find
@@ -570,3 +571,8 @@ def test_frames_per_operation(name: str, call: Callable):
 
 def test_operators_are_what_the_registry_holds():
     assert all(isinstance(o, Op) for o in OPS.values())
+
+
+def test_no_primitive_has_the_name_of_a_function_of_the_waist():
+    taken = [n for n in define.PRIMITIVES if hasattr(np, n) and isinstance(getattr(np, n), np.ufunc)]
+    assert taken == []

@@ -98,8 +98,6 @@ class Capture:
         self.grad_ids = {id(g) for g in grads}
         unique = list({id(t): t for t in [*unique, *grads]}.values())
         for t in unique:
-            define.storage_array(t)
-        for t in unique:
             define.storage_array(t)  # a number becomes memory, and stays it: the program writes there
         before = [(t, Slots(t)) for t in unique]
         self.tensors = unique

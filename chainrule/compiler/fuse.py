@@ -498,15 +498,7 @@ class Fusion:
         known = [d for d in axes if d is not None]
         if len(set(known)) != len(known):
             return None
-        apart = outside[:1] if i.name in ("pad", "gather") else []
-        every = i.name in ("iota", "assign", "pad", "gather", "inside")
-        wide = [
-            a
-            for a, n in enumerate(shape)
-            if n != 1
-            and axes[a] is None
-            and (every or any(extent(v, a, len(shape)) != 1 for v in outside if v not in apart))
-        ]
+        wide = [a for a, n in enumerate(shape) if n != 1 and axes[a] is None]
         if wide:
             standard = aligned(shape, nest.dims)
             if standard is None:
