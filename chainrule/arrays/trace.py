@@ -18,7 +18,7 @@ from .waist import restride, waist
 
 Step = tuple[str, tuple, dict]
 Value = Any  # of compiler.program, which is above this module
-VIEWS = ("getitem", "reshape", "transpose", "real", "imag", "view", "restride", "broadcast_to")
+VIEWS = ("getitem", "reshape", "transpose", "real", "imag", "view", "restride", "broadcast_to", "diagonal")
 
 
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same

@@ -17,18 +17,20 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..arrays.duck import NoRule
 from ..func.trees import leaves, rebuild, shape_of
 from ..ops import define
-from ..storage import LAST, tick
+from ..storage import LAST, owner_of, tick
 from ..tape import state, storage_of
 from ..tensor import Tensor
 from . import machine
-from .capture import Again, Capture, CaptureError
+from .capture import Capture, CaptureError
 from .passes import simplify
 from .plan import Interpreted, Output, Planner
 from .views import contiguous
 
 ENTRIES = 8  # programs of one function; beyond, it is run as it is
+FRESH, GIVEN, SAME = range(3)  # a result: new, an argument, what it was
 DATA, GRAD = attrgetter("_data"), attrgetter("_grad")
 told: list[str] = []  # what has been said once
 
@@ -42,8 +44,8 @@ class Entry:
         outputs = self.results_of(c, result)
         self.captured = len(c.program.instructions)
         self.program = self.simplified(c, outputs)
-        self.grads_of(c)
         self.plan_of(c, outputs)
+        self.hold(c)
         self.guard_of(c)
         self.seconds = time.perf_counter() - start
 
@@ -56,6 +58,7 @@ class Entry:
         self.count = len(args)
         self.plain = not kwargs and all(isinstance(a, Tensor) for a in args)
         self.kinds = [signature(a) for a in given]
+        self.tensors = [n for n, a in enumerate(given) if isinstance(a, Tensor)]
         self.mode = (state.grad, dtypes.default.real)
         own = {id(a) for a in given} | c.grad_ids
         self.state = [t for t in c.tensors if id(t) not in own]
@@ -72,11 +75,15 @@ class Entry:
             given = leaves((args, kwargs))
             if len(given) != len(self.kinds) or shape_of((args, kwargs)) != self.tree:
                 return False
+        for n, grad, t in self.given_held:
+            if given[n]._grad is not grad or (t is not None and given[n] is not t):
+                return False
         return (
             all(map(fits, given, self.kinds))
             and (state.grad, dtypes.default.real) == self.mode
             and all(map(is_, map(DATA, self.state), self.arrays))
-            and all(map(is_, map(GRAD, self.readers), self.read_grads))
+            and all(map(is_, map(GRAD, self.held_tensors), self.held_grads))
+            and self.apart(given)
             and self.edges.hold()
             and (self.guard is None or self.guard(given))
         )
@@ -87,21 +94,36 @@ class Entry:
         """The outputs: what is returned, the state that is written, gradients."""
         self.result_tree, self.out_leaves = result, leaves(result)
         outputs: list[Output] = []
-        self.recipe: list[tuple[int | None, Any]] = []
+        recipe: list[tuple[int, Any]] = []
         for leaf in self.out_leaves:
-            traced = c.traced_of(leaf)
-            if traced is None:
-                self.recipe.append((None, leaf))
+            value = c.value_of(leaf)
+            if value is not None:
+                outputs.append(Output(value))
+                recipe.append((FRESH, len(outputs) - 1))
+            elif id(leaf) in c.arguments:
+                recipe.append((GIVEN, c.arguments[id(leaf)]))
             else:
-                self.recipe.append((len(outputs), None))
-                outputs.append(Output(traced.now()))
-        self.single = len(outputs) == 1 and self.out_leaves == [result]
+                recipe.append((SAME, leaf))
         self.fresh = len(outputs)
         outputs += [Output(m.cell.current, m.given) for m in c.updates]
-        for _, grad in c.grads:
-            traced = None if grad is None else c.traced_of(grad)
-            if traced is not None:
-                outputs.append(Output(traced.now(), None, traced.array))
+        self.grads: list[tuple[Any, Any]] = []
+        self.given_grads: list[tuple[int, Any]] = []
+        for t, grad in c.grads:
+            value, position = c.value_of(grad), c.arguments.get(id(t))
+            if position is None:
+                if value is not None:
+                    outputs.append(Output(value, None, define.storage_array(grad)))
+                self.grads.append((t, grad))
+            else:
+                self.given_grads.append((position, grad))
+                if value is not None:
+                    outputs.append(Output(value))
+                    self.given_grads[-1] = position, outputs[-1]
+        self.written = [
+            storage_of(t) for m in c.updates for t in m.tensors if id(t) not in c.arguments
+        ]
+        self.given_written = [m.argument for m in c.updates if m.argument is not None]
+        self.recipe = recipe
         return outputs
 
     def simplified(self, c: Capture, outputs: list[Output]) -> Any:
@@ -114,32 +136,13 @@ class Entry:
         self.guarded = list(
             zip(program.outputs[len(outputs) :], [x for _, x in c.guards], strict=True)
         )
-        program.outputs = program.outputs[: len(outputs)]
-        return program
-
-    def grads_of(self, c: Capture) -> None:
-        """The gradients that the program makes, and those that it starts from."""
-        used = self.program.used()
-        self.grads = c.grads
-        self.grad_tensors = [t for t, _ in c.grads]
-        self.grad_values = [g for _, g in c.grads]
-        self.cleared = [
-            (t, grad, memory.owner)
-            for t, grad, memory in c.lent.values()
-            if t._grad is grad and memory.given in used
-        ]
-        read = [
-            t
-            for t in c.owners
-            for m in c.memories.values()
-            if any(g is c.initial[id(t)] for g in m.tensors) and (m.given in used or m.written)
-        ]
-        self.readers = read
-        self.read_grads = [c.initial[id(t)] for t in read]
+        if not self.guarded:
+            return program
+        self.watched = program
+        return part(program, program.outputs[: len(outputs)], outputs)
 
     def plan_of(self, c: Capture, outputs: list[Output]) -> None:
         """The plan, and what it needs at each call."""
-        self.written = [storage_of(t) for m in c.updates for t in m.tensors]
         fixed = {m.given: m.owner for m in c.memories.values() if m.argument is None}
         self.settings = [s for s, _ in c.settings.values()]
         self.numbers = [np.array(s.now()) for s in self.settings]
@@ -155,11 +158,60 @@ class Entry:
         number = {m.given: m.argument for m in c.memories.values()}
         arguments = self.planner.arguments
         self.positions = [number[v] for v in arguments if v in number]
-        made = [o for v in arguments if v not in number for o in outputs if o.value is v]
-        order = {id(o): n for n, o in enumerate(made)}
-        self.made = [(o.value.shape, o.value.dtype) for o in made]
-        places = [order[id(o)] for o in outputs[: self.fresh]]
-        self.recipe = [(None if n is None else places[n], leaf) for n, leaf in self.recipe]
+        new = {o.value: n for n, o in enumerate(outputs) if o.target is None and o.array is None}
+        made = [v for v in arguments if v not in number]
+        self.made = [(v.shape, v.dtype) for v in made]
+        place = {new[v]: k for k, v in enumerate(made)}
+        self.recipe = [(how, place[x] if how == FRESH else x) for how, x in self.recipe]
+        self.given_grads = [
+            (n, place[new[o.value]] if isinstance(o, Output) else None) for n, o in self.given_grads
+        ]
+        self.grad_tensors = [t for t, _ in self.grads]
+        self.grad_values = [g for _, g in self.grads]
+        self.single = (
+            self.recipe == [(FRESH, 0)]
+            and len(made) == 1
+            and self.out_leaves[0] is self.result_tree
+        )
+
+    def hold(self, c: Capture) -> None:
+        """Which gradients have to be what they were, and which memory must not be given twice."""
+        uses = self.program.uses()
+        written = {id(m.given) for m in c.updates}
+        by_grad = {id(t): m for m in c.memories.values() for t in m.tensors}
+        self.held: list[tuple[Any, Any]] = []
+        self.given_held: list[tuple[int, Any, Any]] = []
+        for t, grad in c.held:
+            if id(t) in c.cleared:
+                m = by_grad.get(id(grad))
+                if m is None or (m.given not in uses and id(m.given) not in written):
+                    continue
+            position = c.arguments.get(id(t))
+            if position is None:
+                self.held.append((t, grad))
+            else:
+                self.given_held.append((position, grad, None if grad is None else t))
+        self.held_tensors = [t for t, _ in self.held]
+        self.held_grads = [g for _, g in self.held]
+        grads = [
+            g for g in [*self.held_grads, *(g for _, g, _ in self.given_held)] if g is not None
+        ]
+        self.state += grads
+        self.arrays += [g._data for g in grads]
+        self.owners = {id(owner_of(m.owner)) for m in c.memories.values() if m.argument is None}
+
+    def apart(self, given: Sequence) -> bool:
+        """Whether no argument lies in memory of another, or of what was captured."""
+        if not self.written and not self.given_written:
+            return True
+        found = set()
+        for n in self.tensors:
+            data = given[n]._data
+            owner = id(data if data.base is None else owner_of(data))
+            if owner in found or owner in self.owners:
+                return False
+            found.add(owner)
+        return True
 
     def guard_of(self, c: Capture) -> None:
         """A program of its own for the values that Python has looked at."""
@@ -168,7 +220,7 @@ class Entry:
             return
         values = [v for v, _ in self.guarded]
         wanted = [x for _, x in self.guarded]
-        program = part(self.program, values)
+        program = part(self.watched, values)
         memories = {m.given: m for m in c.memories.values()}
         settings = dict(zip([s.value for s in self.settings], self.settings, strict=True))
 
@@ -193,9 +245,6 @@ class Entry:
         arrays = [given[i]._data for i in self.positions]
         for s, number in zip(self.settings, self.numbers, strict=True):
             number[...] = s.now()
-        for t, _, memory in self.cleared:
-            if t._grad is None:
-                memory.fill(0)
         fresh = [np.empty(shape, dtype) for shape, dtype in self.made]
         self.plan.run(*arrays, *fresh)
         if not all(map(is_, map(GRAD, self.grad_tensors), self.grad_values)):
@@ -205,14 +254,27 @@ class Entry:
         for s in self.written:
             s.version += 1
             s.written = now
+        for n in self.given_written:
+            storage_of(given[n]).bump()
+        if self.given_grads:
+            for n, place in self.given_grads:
+                given[n]._grad = None if place is None else define.wrap(fresh[place])
         if self.single:
             return define.wrap(fresh[0])
-        found = [leaf if n is None else define.wrap(fresh[n]) for n, leaf in self.recipe]
-        return rebuild(self.result_tree, iter(found))
+        return rebuild(self.result_tree, self.results(given, fresh))
+
+    def results(self, given: Sequence, fresh: list) -> Any:
+        """The leaves of the result."""
+        return iter(
+            [
+                define.wrap(fresh[x]) if how == FRESH else given[x] if how == GIVEN else x
+                for how, x in self.recipe
+            ]
+        )
 
 
-def part(program: Any, values: list) -> Any:
-    """The part of a program that computes these values."""
+def part(program: Any, values: list, outputs: Sequence[Output] = ()) -> Any:
+    """The part of a program that computes these values; `outputs` are told what theirs are now."""
     from .passes import live
 
     source = type(program)()
@@ -220,8 +282,11 @@ def part(program: Any, values: list) -> Any:
     source.inputs, source.constants = program.inputs, program.constants
     source.instructions, source.outputs = program.instructions, values
     found = live(source)
+    for o, v in zip(outputs, found.outputs, strict=False):
+        o.value = v
     used = found.used() | set(found.outputs)
-    found.inputs = [v for v in found.inputs if v in used]
+    if not outputs:
+        found.inputs = [v for v in found.inputs if v in used]
     return found
 
 
@@ -291,20 +356,19 @@ class Compiled:
             )
             return self.function(*args, **kwargs)
         self.captures += 1
-        unlent: set[int] = set()
-        while True:
-            c = Capture(self.function, args, kwargs)
-            c.unlent = unlent
-            try:
-                result = c.run()
-                break
-            except Again as again:
-                unlent = unlent | again.args[0]
-            except CaptureError as why:
-                if self.fullgraph or not why.silent:
-                    raise
-                self.eager = str(why)
-                return self.function(*args, **kwargs)
+        c = Capture(self.function, args, kwargs)
+        try:
+            result = c.run()
+        except CaptureError as why:
+            if self.fullgraph or not why.silent:
+                raise
+            self.eager = str(why)
+            return self.function(*args, **kwargs)
+        except NoRule as why:
+            if self.fullgraph:
+                raise
+            self.give_up(f"it does something that a program cannot say: {why}")
+            return self.function(*args, **kwargs)
         if c.replayable:
             self.keep(c, result, args, kwargs)
         return c.returned(result)
@@ -332,7 +396,6 @@ class Compiled:
     def checked(self, entry: Entry, args: tuple, kwargs: dict) -> Any:
         """Run an entry and compare with the function; RuntimeError if they differ."""
         c = Capture(self.function, args, kwargs)
-        c.unlent = {id(t) for t in c.tensors_without_grad() if t not in entry.grad_tensors}
         expected = c.run(keep=False)
         wanted = [np.array(t._data.value) for t in leaves(expected) if is_traced(t)]
         memory = [(m.owner, np.array(m.copy)) for m in c.memories.values() if m.written]

@@ -47,10 +47,6 @@ class Differentiable(CaptureError):
     silent = True
 
 
-class Again(CaptureError):
-    """The run has to be made again, without gradients lent to some leaves (`args[0]`)."""
-
-
 class Memory:
     """A piece of memory that was there before: the tensors that lie in it, its cell in the trace."""
 
@@ -95,7 +91,7 @@ class Capture:
         self.made: list[weakref.ref] = []
         self.function, self.args, self.kwargs = function, args, kwargs
         self.draws = 0
-        self.unlent: set[int] = set()  # leaves whose gradient has to be None
+        self.cleared: set[int] = set()  # tensors whose first gradient the function drops
 
     # -- the run ----------------------------------------------------------------------------------
 
@@ -107,7 +103,6 @@ class Capture:
         optimizers = self.reach()
         try:
             self.lift_all(self.tensors)
-            self.lend_grads()
             with self.recording():
                 result = self.function(*self.args, **self.kwargs)
             self.look_at(result)
@@ -133,9 +128,7 @@ class Capture:
         reached, _, self.edges = reachable(roots)
         tensors = [t for t in self.given if isinstance(t, Tensor)] + reached
         unique = list({id(t): t for t in tensors}.values())
-        self.owners = [t for t in unique if t._grad is not None]
-        self.initial = {id(t): t._grad for t in self.owners}
-        grads = [t._grad for t in self.owners]
+        grads = [t._grad for t in unique if t._grad is not None]
         self.grad_ids = {id(g) for g in grads}
         self.tensors = list({id(t): t for t in [*unique, *grads]}.values())
         for t in self.tensors:
@@ -143,30 +136,8 @@ class Capture:
                 t
             )  # a number becomes memory, and stays it: the program writes there
         self.before = [(t, Slots(t)) for t in self.tensors]
+        self.first = {id(t): t._grad for t in self.tensors}
         return prepared
-
-    def tensors_without_grad(self) -> list:
-        """The leaves that require grad and have none."""
-        reached, *_ = reachable((self.function, self.args, self.kwargs))
-        found = [t for t in self.given if isinstance(t, Tensor)] + reached
-        return [t for t in found if t._node is not None and t.is_leaf and t._grad is None]
-
-    def lend_grads(self) -> None:
-        """Leaves without gradient get one of zeros, so that it does not matter whether there was
-        one before.
-        """
-        self.lent: dict[int, tuple[Any, Any, Memory]] = {}
-        for t in self.tensors:
-            if t._node is None or not t.is_leaf or t._grad is not None or id(t) in self.unlent:
-                continue
-            zeros = np.zeros(t._data.shape, t._data.dtype)
-            cell = Cell(self.trace, self.program.input(zeros))
-            memory = Memory(zeros, cell, zeros.copy())
-            grad = define.wrap(TraceArray(memory.copy, cell))
-            memory.tensors = [grad]
-            self.memories[id(zeros)] = memory
-            t._grad = grad
-            self.lent[id(t)] = t, grad, memory
 
     def look_at(self, result: Any) -> None:
         """Raise for what a program cannot give back, or what must be run anew in another way."""
@@ -177,13 +148,6 @@ class Capture:
                         "its result requires grad and is differentiated outside; compile the whole"
                         " step with its backward()"
                     )
-        unread = {
-            id(t)
-            for t, grad, memory in self.lent.values()
-            if t._grad is grad and not memory.written and memory.given in self.program.used()
-        }
-        if unread:
-            raise Again(unread)
 
     def undo(self, prepared: list) -> None:
         """Put everything back."""
@@ -194,14 +158,21 @@ class Capture:
 
     def finish(self) -> None:
         """Put arrays back and enter the results."""
-        for t, grad, memory in self.lent.values():
-            if t._grad is grad and not memory.written:
-                t._grad = None
-            grad._data = memory.owner
         self.updates = [m for m in self.memories.values() if m.written]
         reached, *_ = reachable((self.function, self.args, self.kwargs))
         known = {id(t) for t, _ in self.before}
-        self.replayable = not self.shared_arguments and all(id(t) in known for t in reached)
+        self.replayable = (
+            not self.shared_arguments
+            and all(id(t) in known for t in reached)
+            and self.edges.hold()
+            and self.edges.full()
+        )
+        self.held = [
+            (t, slots.grad)
+            for t, slots in self.before
+            if id(t) not in self.cleared or slots.grad is not None
+            if slots.grad is not None or t._grad is not None or t.requires_grad
+        ]
         self.grads = [(t, t._grad) for t, slots in self.before if t._grad is not slots.grad]
         for t, slots in self.before:
             t._data = slots.data
@@ -268,9 +239,22 @@ class Capture:
 
     shared_arguments = False  # whether an argument lies in memory that others look at
 
-    def traced_of(self, leaf: Any) -> TraceArray | None:
-        """What the program has for a tensor of the result."""
-        return self.traced.get(id(leaf))
+    def value_of(self, leaf: Any) -> Value | None:
+        """The program's value of a tensor made in the run, at its end; None for anything else."""
+        traced = self.traced.get(id(leaf))
+        if traced is not None:
+            return traced.now()
+        if isinstance(leaf, Tensor) and id(leaf) not in self.first:
+            return self.trace.constant(define.storage_array(leaf))
+        return None
+
+    def clears(self, tensors: list) -> None:
+        """The function drops gradients; those that were there before then do not matter, if they
+        have not been used.
+        """
+        for t in tensors:
+            if id(t) in self.first and t._grad is self.first[id(t)]:
+                self.cleared.add(id(t))
 
     def returned(self, result: Any) -> Any:
         """The result of the run, its tensors without history."""
@@ -393,8 +377,13 @@ class Edges:
 
     def __init__(self) -> None:
         self.tables: list[Any] = []
+        self.lengths: list[tuple] = []
         self.keys: list[Any] = []
         self.values: list[Any] = []
+
+    def full(self) -> bool:
+        """Whether the tables are as long as they were."""
+        return all(len(table) == n for table, n in self.lengths)
 
     def note(self, table: Any, key: Any, value: Any) -> None:
         """table[key] is value."""
@@ -407,6 +396,7 @@ class Edges:
         their methods change in passing.
         """
         if isinstance(x, (dict, list)):
+            self.lengths.append((x, len(x)))
             pairs = enumerate(x) if isinstance(x, list) else x.items()
             for key, value in pairs:
                 self.note(x, key, value)
@@ -425,6 +415,7 @@ class Edges:
                 if key == "training" or key[0] != "_":
                     self.note(x.__dict__, key, value)
         elif hasattr(x, "__dict__"):
+            self.lengths.append((x.__dict__, len(x.__dict__)))
             for key, value in x.__dict__.items():
                 self.note(x.__dict__, key, value)
 
@@ -465,7 +456,7 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
             continue
         if hasattr(x, "prepare") and hasattr(x, "param_groups"):
             optimizers.append(x)
-        if isinstance(x, types.FunctionType) and x.__module__ is not None and not own(x):
+        if isinstance(x, types.FunctionType) and not own(x):
             for name in set(names_in(x.__code__)) & x.__globals__.keys():
                 if not isinstance(x.__globals__[name], (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
@@ -497,7 +488,7 @@ def hooks_of(module: Any) -> list:
 
 def own(f: Any) -> bool:
     """Whether a function is of this package."""
-    return f.__module__.startswith("chainrule.")
+    return f.__module__ is not None and f.__module__.startswith("chainrule.")
 
 
 def same_memory(a: np.ndarray, b: np.ndarray) -> bool:

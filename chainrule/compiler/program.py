@@ -262,5 +262,9 @@ def stored(memory: Any, value: Any, steps: tuple) -> np.ndarray:
     seen = out
     for name, args, kwargs in steps[:-1]:
         seen = waist(name)(seen, *args, **kwargs)
-    seen[steps[-1][1][0]] = value
+    name, args, kwargs = steps[-1]
+    if name == "getitem":
+        seen[args[0]] = value
+    else:
+        waist(name)(seen, *args, **kwargs)[...] = value
     return out
