@@ -1,5 +1,5 @@
-"""`compile`: a function that is captured when it is first called, and run as one native program from
-then on, as long as everything that it depended on stays as it was.
+"""`compile`: a function that is captured when it is first called, and run as one native program
+from then on, as long as everything that it depended on stays as it was.
 
 An `Entry` is one program with its guards. A call looks for an entry whose guards hold and runs it;
 where none does, the function is captured again.

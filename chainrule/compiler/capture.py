@@ -48,7 +48,7 @@ class Differentiable(CaptureError):
 
 
 class Memory:
-    """A piece of memory that was there before: the tensors that lie in it, its cell in the trace."""
+    """A piece of memory that was there before: the tensors in it, its cell in the trace."""
 
     def __init__(self, owner: np.ndarray, cell: Cell, copy: np.ndarray) -> None:
         self.owner, self.cell, self.copy = owner, cell, copy
@@ -140,14 +140,15 @@ class Capture:
         return prepared
 
     def look_at(self, result: Any) -> None:
-        """Raise for what a program cannot give back, or what must be run anew in another way."""
+        """Raise for what a program cannot give back."""
         for leaf in leaves(result):
-            if isinstance(leaf, Tensor) and leaf._node is not None and not leaf.is_leaf:
-                if not consumed(leaf._node):
-                    raise Differentiable(
-                        "its result requires grad and is differentiated outside; compile the whole"
-                        " step with its backward()"
-                    )
+            if not isinstance(leaf, Tensor) or leaf._node is None or leaf.is_leaf:
+                continue
+            if not consumed(leaf._node):
+                raise Differentiable(
+                    "its result requires grad and is differentiated outside; compile the whole"
+                    " step with its backward()"
+                )
 
     def undo(self, prepared: list) -> None:
         """Put everything back."""
@@ -190,7 +191,7 @@ class Capture:
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
-        """While the function runs: new tensors are noted, and random draws and settings ask here."""
+        """While the function runs: new tensors are noted, draws and settings ask here."""
         blank, outer = define.blank, state.capture
 
         def noted() -> Any:

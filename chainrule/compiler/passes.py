@@ -1,7 +1,7 @@
 """Passes over a program: each takes one and returns one that computes the same with less.
 
-`simplify` runs them in order and verifies after each. Instructions with an effect (a random draw) are
-never moved, joined or left out.
+`simplify` runs them in order and verifies after each. Instructions with an effect (a random draw)
+are never moved, joined or left out.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def rewritten(program: Program) -> Program:
 
 
 def rule(*names: str) -> Callable:
-    """Enter a rewriting into the table: it returns the value that stands for the result, or None."""
+    """Enter a rewriting into the table: it returns what stands for the result, or None."""
 
     def enter(f: Callable) -> Callable:
         RULES.update(dict.fromkeys(names, f))
@@ -220,7 +220,7 @@ def gathered(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None
 
 @rule("store")
 def _(b: Builder, i: Instruction) -> Value | None:
-    base, value, steps = i.args
+    _, value, steps = i.args
     last = steps[-1]
     index = last[1][0] if isinstance(last[1][0], tuple) else last[1]
     trivial = last[0] == "getitem" and all(p is Ellipsis or whole(p) for p in index)
@@ -362,7 +362,7 @@ def whole(part: Any) -> bool:
 
 
 def picked(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None:
-    """x[rows, index], one element of each row, as a sum over the row of what stands at the index."""
+    """x[rows, index], one element of each row, as a sum over the row: zero but at the index."""
     if len(parts) != 2 or len(x.shape) != 2 or not all(isinstance(p, Value) for p in parts):
         return None
     rows, index = (b.of(p) for p in parts)

@@ -13,7 +13,17 @@ import numpy as np
 from ..arrays.waist import waist
 from .program import Instruction, Value
 
-VIEWS = ("getitem", "reshape", "transpose", "broadcast_to", "restride", "real", "imag", "view", "diagonal")
+VIEWS = (
+    "getitem",
+    "reshape",
+    "transpose",
+    "broadcast_to",
+    "restride",
+    "real",
+    "imag",
+    "view",
+    "diagonal",
+)
 Map = (
     tuple  # for each axis of a value the dimension of the loop nest, or None where it does not vary
 )
