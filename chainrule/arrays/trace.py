@@ -18,7 +18,17 @@ from .waist import restride, waist
 
 Step = tuple[str, tuple, dict]
 Value = Any  # of compiler.program, which is above this module
-VIEWS = tuple(
+VIEWS = (
+    "getitem",
+    "reshape",
+    "transpose",
+    "real",
+    "imag",
+    "view",
+    "restride",
+    "broadcast_to",
+    "diagonal",
+)
     [
         "getitem",
         "reshape",
