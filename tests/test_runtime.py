@@ -574,6 +574,21 @@ def test_gemm_over_a_batch(kind: str):
     np.testing.assert_allclose(c, a @ b, rtol=TOLERANCE[kind], atol=TOLERANCE[kind])
 
 
+def test_gemm_over_a_batch_of_two_dimensions():
+    """Heads inside of samples, as attention has them: q k^T of [sample, time, head, width]."""
+    q, k = numbers("f32", 3, 5, 2, 4), numbers("f32", 4, 5, 2, 4)[:3]
+    c = np.empty((3, 2, 5, 5), np.float32)
+    params = blas.gemm_params(
+        *(5, 5, 4),
+        **dict(lda=8, ldb=8, ldc=5, opb=1, split=blas.BATCH),
+        **dict(strides=(4, 4, 25), inner=2, outer=(40, 40, 50)),
+    )
+    record = Record(runtime.kernel("cr.gemm.f32"), (0, 1, 2), params, 6, 1)
+    Plan([record], 3, (0, 1, 2)).run(q, k, c)
+    wanted = q.transpose(0, 2, 1, 3) @ k.transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(c, wanted, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("transposed", [0, 1])
 def test_gemv(kind: str, transposed: int):
