@@ -64,8 +64,8 @@ def gemm_params(
 ) -> list[int]:
     """The params of a `cr.gemm` record; its extent is m, n or the batch, as `split` says.
 
-    In a batch, matrix i of A begins at (i // inner) * outer[0] + (i % inner) * strides[0], and so on
-    for B and C: heads inside of samples, say.
+    In a batch, matrix i of A begins at (i // inner) * outer[0] + (i % inner) * strides[0], and so
+    on for B and C: heads inside of samples, say.
     """
     scale = [*bits(alpha), *bits(beta)]
     return [m, n, k, lda, ldb, ldc, opa, opb, *scale, *offsets, split, *strides, inner, *outer]
