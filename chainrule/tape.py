@@ -50,6 +50,7 @@ class State(threading.local):
     listeners: tuple = ()  # called with each node made while there are hooks
     hooks_disabled: str | None = None  # the error for those who set hooks
     mutable = False  # whether saved values may be overwritten
+    capture: Any = None  # the `compiler.capture.Capture` that runs in this thread
     walk: Any = None  # weak reference to the backward pass that runs hooks or user code now
 
     def __init__(self) -> None:
@@ -289,16 +290,22 @@ class AccumulateGrad(Node):
 
 def record(op: Any, shape: tuple, dtype: Any, edges: tuple, index: tuple, args: tuple) -> Node:
     """A new node of operator `op` for an output of that shape and NumPy dtype."""
-    node = Node()  # assigned by twos and threes: longer ones build a tuple first
-    node.op, node.edges, node.index = op, edges, index
-    node.args, node.shape, node.dtype = args, shape, dtype
-    node.seq, node.more = tick(), None
+    node = Node()  # assigned one by one, which is quicker than by tuples
+    node.op = op
+    node.edges = edges
+    node.index = index
+    node.args = args
+    node.shape = shape
+    node.dtype = dtype
+    node.seq = tick()
+    node.more = None
     frame = _getframe(2)
     code = frame.f_code
     while code.co_filename not in OUTSIDE:
         frame = (code.co_filename in INSIDE and frame.f_back) or outside(frame)
         code = frame.f_code
-    node.code, node.lasti = code, frame.f_lasti
+    node.code = code
+    node.lasti = frame.f_lasti
     if PACKING:
         pack_node(node)
     return node

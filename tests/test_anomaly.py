@@ -219,3 +219,12 @@ def test_gradients_of_other_threads_are_watched(on: None):
         thread.join()
     assert "'MulBackward0' returned nan values" in raised[0]
     assert "LogBackward0" not in raised[0] and "MulBackward0, called at" in raised[0]
+
+
+def test_hooks_on_several_tensors_run_in_a_watched_pass(on: None):
+    x = torch.ones(2, requires_grad=True)
+    a, b = x * 2, x * 3
+    seen: list = []
+    torch.autograd.graph.register_multi_grad_hook((a, b), seen.append)
+    (a * b).sum().backward()
+    assert [g.tolist() for g in seen[0]] == [[3.0, 3.0], [2.0, 2.0]]

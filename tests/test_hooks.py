@@ -764,6 +764,125 @@ def test_every_way_of_writing_clones_before(write):
         same(a.grad, 1.0, 2.0)
 
 
+OPTIMIZERS = sorted(
+    name
+    for name, kind in vars(torch.optim).items()
+    if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)
+)
+INITIALIZERS = {
+    **dict.fromkeys(("ones_", "zeros_", "eye_", "uniform_", "normal_", "trunc_normal_"), ()),
+    **dict.fromkeys(("xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "orthogonal_"), ()),
+    **{"constant_": (3.0,), "sparse_": (0.5,), "kaiming_normal_": ()},
+}
+
+
+def overwritten_by(write, shape=(4, 4)):
+    """`write(w)` for a leaf whose value a node saved: its gradient is that of the old value."""
+    with allow_mutation_on_saved_tensors():
+        w = (torch.rand(*shape) + 2).requires_grad_()
+        old = w.detach().clone()
+        y = (w**2).sum()
+        write(w)
+        assert not torch.equal(w.detach(), old)
+        w.grad = None
+        y.backward()
+        close(w.grad, 2 * old)
+
+
+@pytest.mark.parametrize("name", [n for n in OPTIMIZERS if n not in ("Optimizer", "SparseAdam")])
+def test_optimizers_may_overwrite_what_was_saved(name):
+    def step(w):
+        optimizer = getattr(torch.optim, name)([w], lr=0.1)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = (w - 1).square().sum()
+            loss.backward()
+            return loss
+
+        for _ in range(2):
+            optimizer.step(closure)
+
+    overwritten_by(step)
+
+
+def test_a_line_search_may_overwrite_what_was_saved():
+    def step(w):
+        optimizer = torch.optim.LBFGS([w], line_search_fn="strong_wolfe")
+
+        def closure():
+            optimizer.zero_grad()
+            loss = (w - 1).pow(4).sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+    overwritten_by(step)
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_initializers_may_overwrite_what_was_saved(name):
+    overwritten_by(lambda w: getattr(torch.nn.init, name)(w, *INITIALIZERS[name]))
+
+
+def test_modules_may_overwrite_what_was_saved():
+    overwritten_by(torch.nn.init.dirac_, (4, 4, 3))
+    look_up = torch.nn.functional.embedding
+    overwritten_by(lambda w: look_up(torch.tensor([0]), w, max_norm=0.1))
+
+    def look_elsewhere(w):
+        with torch.no_grad():
+            w.set_(torch.zeros(4, 4))
+
+    overwritten_by(look_elsewhere)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda p: torch.nn.utils.clip_grad_norm_([p], 0.1),
+        lambda p: torch.nn.utils.clip_grad_value_([p], 0.1),
+        lambda p: torch.optim.SGD([p], lr=1.0).zero_grad(set_to_none=False),
+        lambda p: torch.nn.ParameterList([p]).zero_grad(set_to_none=False),
+        lambda p: (p * 3).sum().backward(),
+    ],
+)
+def test_gradients_that_were_saved_may_change(write):
+    with allow_mutation_on_saved_tensors():
+        p, a = torch.nn.Parameter(torch.ones(3)), torch.ones(3, requires_grad=True)
+        p.grad = torch.full((3,), 2.0)
+        y = (p.grad * a).sum()
+        write(p)
+        assert not torch.equal(p.grad, torch.full((3,), 2.0))
+        y.backward()
+        same(a.grad, 2.0, 2.0, 2.0)
+
+
+def test_a_learning_rate_that_was_saved_may_change():
+    with allow_mutation_on_saved_tensors():
+        p, a = torch.ones(2, requires_grad=True), torch.ones((), requires_grad=True)
+        optimizer = torch.optim.SGD([p], lr=torch.tensor(0.5))
+        y = a * optimizer.param_groups[0]["lr"]
+        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        p.grad = torch.ones(2)
+        optimizer.step()
+        scheduler.step()
+        assert optimizer.param_groups[0]["lr"].item() == 0.25
+        y.backward()
+        assert a.grad.item() == 0.5
+
+
+def test_a_number_that_was_saved_may_change():
+    with allow_mutation_on_saved_tensors():
+        a, b = leaf(1.0), torch.tensor(3.0, dtype=torch.float64)
+        y = a * b
+        assert b[...].item() == 3  # a view gives it memory
+        b.fill_(7)
+        y.backward()
+        same(a.grad, 3.0)
+
+
 def test_limits_of_mutation():
     with allow_mutation_on_saved_tensors():
         y = (leaf(1.0) ** 2).sum()

@@ -97,6 +97,29 @@ def test_norms_at_zero_in_forward_mode(p: float):
         assert math.isfinite(float(value)) and math.isfinite(float(slope))
 
 
+NOT_SMOOTH = {0.5: (nan, 0), 1.5: (nan, nan), 2: (0, 1), 2.5: (nan, nan), 3: (0, 0), -2: (0, 0)}
+
+
+@pytest.mark.parametrize("p", NOT_SMOOTH)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_norms_at_zero_in_forward_over_reverse(p: float, dtype: torch.dtype):
+    """What torch gives for the derivative of the gradient at zero, and at zero in one place."""
+    f = torch.func
+
+    def slope(norm, x: list, v: list) -> float:
+        def gradient(x):
+            return f.vjp(lambda x: norm(x, p), x)[1](torch.ones(()).double())[0]
+
+        tangent = f.jvp(gradient, (torch.tensor(x, dtype=dtype),), (torch.tensor(v, dtype=dtype),))
+        return tangent[1][0].real.item()
+
+    for norm in (torch.linalg.vector_norm, lambda x, p: torch.dist(x, x.new_zeros(2), p)):
+        found = slope(norm, [0, 0], [2, 0]), slope(norm, [0, 2], [2, 0])
+        assert found == pytest.approx(NOT_SMOOTH[p], nan_ok=True)
+    if p > 0:  # what is not scaled down does not see the norm
+        assert slope(lambda x, p: torch.renorm(x[None], p, 0, 1.0).sum().real, [0, 0], [2, 0]) == 0
+
+
 def test_masked_gradients_carry_neither_nan_nor_minus_zero():
     x = torch.tensor([-1.0, 1.0], requires_grad=True)
     F.relu(x).backward(torch.tensor([nan, -1.0]))

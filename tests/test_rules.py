@@ -172,11 +172,74 @@ def test_rules_that_return_something_else(vjp, words):
     assert "test_rules.py:" in str(e.value)
 
 
+def real_part(a, dtype):
+    return a if dtype.kind == "c" else a.real
+
+
+@rule(
+    vjp=(
+        lambda g, y, x_dtype: real_part(g * y, x_dtype),
+        lambda g, x, y_dtype: real_part(g * x, y_dtype),
+    )
+)
+def times(x, y, /):
+    """x y, of any dtypes."""
+    return x * y
+
+
+@rule(vjp=lambda g, x, y, x_dtype, y_dtype: (real_part(g * y, x_dtype), real_part(g * x, y_dtype)))
+def times_jointly(x, y, /):
+    """x y, of any dtypes."""
+    return x * y
+
+
+@rule(vjp=lambda g, x, x_dtype: real_part(1j * g * np.exp(1j * x), x_dtype), elementwise=True)
+def on_circle(x, /):
+    """exp(i x)."""
+    return np.exp(1j * x)
+
+
+@pytest.mark.parametrize("mode", modes.MODES)
+def test_real_and_complex_together(mode):
+    z = Y * (1 - 2j)
+    for function in (times, times_jointly):
+        for inputs in ([X, z], [z, X], [z, z]):
+            assert modes.complaint(mode, function, inputs, 1e-8) is None
+
+
+def test_the_gradient_of_a_real_tensor_is_real():
+    """As in torch, whose autograd.Function refuses another one too."""
+    x = torch.tensor(X, requires_grad=True)
+    z = torch.tensor(Y * 1j, requires_grad=True)
+    on_circle(x).imag.sum().backward()
+    assert torch.allclose(x.grad, x.detach().cos())
+    words = "gradient of dtype complex128 for x, which is real .float64.; return its real part"
+
+    def product(x, y, /):
+        return x * y
+
+    rules = (lambda g, y: g * y, lambda g, x: g * x), lambda g, x, y: (g * y, g * x)
+    for of_product in (rule(product, vjp=r) for r in rules):
+        with pytest.raises(RuntimeError, match=words):
+            of_product(x, z).real.sum().backward()
+        of_product(z, z).real.sum().backward()
+        with pytest.raises(RuntimeError, match=words):
+            jvp(lambda v, f=of_product: f(v, z.detach()), (x.detach(),), (x.detach(),))
+    for elementwise in (False, True):
+        rotated = rule(lambda x, /: x * 2, vjp=lambda g: g * 2j, elementwise=elementwise, name="r")
+        with pytest.raises(RuntimeError, match=words):
+            rotated(x).sum().backward()
+        with pytest.raises(RuntimeError, match=words):
+            grad(lambda v, f=rotated: f(v).sum())(x.detach())
+        with pytest.raises(RuntimeError, match=words):
+            jvp(rotated, (x.detach(),), (x.detach(),))
+
+
 def test_rules_that_do_not_fit():
     with pytest.raises(TypeError, match=r"has 2 tensors \(x, y\) but 1 rules"):
         backward_of((lambda g: g,))
     with pytest.raises(
-        TypeError, match=r"test_rules.py:\d+ asks for z; it can have out, x, x_shape"
+        TypeError, match=r"test_rules.py:\d+ asks for z; it can have out, x, x_dtype, x_shape"
     ):
         backward_of((lambda g, z: g, lambda g: g))
     with pytest.raises(TypeError, match="has no tensors; put them before `/`"):

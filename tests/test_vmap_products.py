@@ -13,6 +13,7 @@ SHAPES = [
     *(((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((2, 3), (3, 4)), ((2, 1), (1, 4))),
     *(((5, 2, 3), (3,)), ((3,), (5, 3, 4)), ((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4))),
     *(((5, 2, 3), (5, 3, 4)), ((2, 0), (0, 4)), ((0, 3), (3, 4)), ((5, 2, 1), (1, 4))),
+    *(((2, 3), (3, 1)), ((2, 1), (1, 1)), ((5, 2, 3), (5, 3, 1))),
 ]
 MAPPED = [(0, 0), (0, None), (None, 0)]
 
@@ -47,6 +48,22 @@ def test_nested_products_share_operands_at_each_level():
     x, y = operand((2, 3), 0), torch.randn(7, 3, 4, dtype=torch.float64)
     pairs = func.vmap(func.vmap(torch.matmul, in_dims=(None, 0)), in_dims=(0, None))(x, y)
     torch.testing.assert_close(pairs, x[:, None] @ y[None], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shapes", [((3, 1), (1, 4)), ((3, 2), (2, 4)), ((3, 2), (2, 1))])
+@pytest.mark.parametrize("dims", list(itertools.product((None, 0), repeat=4)))
+def test_derivatives_of_products_along_directions(shapes: tuple, dims: tuple):
+    if dims == (None,) * 4:
+        dims = (0,) * 4
+    x, y, dx, dy = (operand(s, d) for s, d in zip(shapes * 2, dims, strict=True))
+    together = func.vmap(
+        lambda x, y, dx, dy: func.jvp(torch.matmul, (x, y), (dx, dy))[1], in_dims=dims
+    )(x, y, dx, dy)
+    loop = []
+    for i in range(6):
+        a, b, da, db = (example(v, d, i) for v, d in zip((x, y, dx, dy), dims, strict=True))
+        loop.append(da @ b + a @ db)
+    torch.testing.assert_close(together, torch.stack(loop), rtol=1e-12, atol=1e-12)
 
 
 def test_targets_of_all_examples_are_checked():

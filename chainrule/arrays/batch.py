@@ -19,7 +19,7 @@ import numpy as np
 from ..ops import define
 from ..ops.places import put, put_add
 from ..tape import state
-from .duck import Duck, NoRule, memory, seen, zeros_for
+from .duck import Duck, NoRule, laid_out, memory, seen, vacant, wider
 from .levels import RUNNING
 from .waist import waist
 
@@ -93,9 +93,9 @@ class BatchArray(Duck):
         if isinstance(self.array, Duck):
             self.array.settle()
 
-    def zeros(self, zeros: Any) -> Any:
-        examples = np.zeros((len(self.array), *zeros.shape), zeros.dtype)
-        return BatchArray(zeros_for(self.array, examples), self.level)
+    def laid_out(self, like: Any) -> Any:
+        physical = vacant(like, self.dtype, len(self.array))
+        return BatchArray(laid_out(self.array, physical), self.level)
 
     def by_example(self, new: Any) -> Any:
         examples = np.broadcast_to(new, (len(self.array), *new.shape)).copy()
@@ -103,12 +103,20 @@ class BatchArray(Duck):
             examples = self.array.by_example(examples)
         return BatchArray(examples, self.level)
 
-    def seen(self, start: int, shape: Any, strides: Any) -> Any:
-        count = len(self.array)
-        size = math.prod(self.array.shape[1:])
-        return BatchArray(seen(self.array, start, (count, *shape), (size, *strides)), self.level)
+    def seen(self, start: int, shape: Any, strides: Any, dtype: Any) -> Any:
+        shape, strides = (len(self.array), *shape), (memory(self.array).strides[0], *strides)
+        return BatchArray(seen(self.array, start, shape, strides, dtype), self.level)
 
-    def lay(self, x: Any) -> None:
+    def wider(self, array: Any, private: bool) -> Any:
+        examples = array.array if is_batched(array, self.level) else array
+        return BatchArray(wider(self.array, examples, private), self.level)
+
+    def over(self, data: Any, private: bool) -> Any:
+        if private:
+            count = len(self.array)
+            examples = np.broadcast_to(data, (count, *data.shape))
+            own = laid_out(examples, vacant(memory(data), data.dtype, count))
+            return wider(BatchArray(own, self.level), self, True)
         raise RuntimeError(
             "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a"
             " Tensor `other` in extra_args that has more elements than `self`. This happened due"
@@ -416,6 +424,8 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
         if y.ndim == 2 and not is_batched(y, level):
             return BatchArray(x.array @ y, level)
         return _matmul(level, x[None], y)[..., 0, :]
+    if x.ndim == y.ndim == 2 and y.shape[1] == 1 and not is_batched(x, level):
+        return BatchArray((y.array[..., 0] @ x.transpose((1, 0)))[..., None], level)
     rank = max(x.ndim, y.ndim)
     a, b = aligned(x, rank, level), aligned(y, rank, level)
     if a.shape[-1] == 1 and type(a) is np.ndarray and type(b) is np.ndarray:

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import define, inplace
+from ..ops import define
 from ..ops.places import put, put_add
 from ..tape import state
 from .batch import BatchArray, is_batched
-from .duck import Duck, NoRule, memory, seen, zeros_for
+from .duck import Duck, NoRule, laid_out, memory, seen, vacant, wider
 from .grad import CONSTANT, primitive_rule
 from .levels import RUNNING, stack
 from .waist import waist
@@ -81,33 +81,33 @@ class DualArray(Duck):
             self.value = np.array(self.value)
         tangent = np.broadcast_to(self.tangent, self.shape)  # it may be another tensor's as well
         lies = memory(self.value)
-        self.tangent = tangent.copy() if isinstance(tangent, Duck) else _laid_out(tangent, lies)
+        self.tangent = laid_out(tangent, lies)
         for part in (self.value, self.tangent):
             if isinstance(part, Duck):
                 part.settle()
 
-    def lay(self, x: Any) -> None:
-        base = x if x._base is None else x._base
-        place = None if base is x else inplace.geometry(define.storage_array(base), x._data)[2:]
-        if isinstance(self.value, Duck) and getattr(x._data, "level", 0) < self.value.level:
-            self.value.lay(x)
-        data = define.storage_array(base)
-        zeros = zeros_for(self.tangent, np.zeros(data.shape, data.dtype))
-        if place is not None:
-            shape, strides, start = place
-            x._data = DualArray(x._data, seen(zeros, start, shape, strides), self.level)
-        base._data = DualArray(data, zeros, self.level)
+    def wider(self, array: Any, private: bool) -> Any:
+        value, tangent = split(array, self.level)
+        widened = wider(self.value, value, private), wider(self.tangent, tangent, True)
+        return DualArray(*widened, self.level, self.adjoint)
 
-    def zeros(self, zeros: Any) -> Any:
-        tangent = zeros_for(self.tangent, np.zeros(zeros.shape, zeros.dtype))
-        return DualArray(zeros_for(self.value, zeros), tangent, self.level)
+    def over(self, data: Any, private: bool) -> Any:
+        zeros = vacant(memory(data), data.dtype)
+        return DualArray(
+            wider(data, self.value, private), wider(zeros, self.tangent, True), self.level
+        )
+
+    def laid_out(self, like: Any) -> Any:
+        tangent = np.broadcast_to(self.tangent, self.shape)
+        parts = laid_out(self.value, like), laid_out(tangent, like)
+        return DualArray(*parts, self.level, self.adjoint)
 
     def by_example(self, new: Any) -> Any:
         return self.value.by_example(new) if isinstance(self.value, Duck) else new
 
-    def seen(self, start: int, shape: Any, strides: Any) -> Any:
-        value = seen(self.value, start, shape, strides)
-        return DualArray(value, seen(self.tangent, start, shape, strides), self.level)
+    def seen(self, start: int, shape: Any, strides: Any, dtype: Any) -> Any:
+        value, tangent = [seen(p, start, shape, strides, dtype) for p in self.parts()]
+        return DualArray(value, tangent, self.level, self.adjoint)
 
     @classmethod
     def fallback(
@@ -171,13 +171,6 @@ def value_of(a: Any, level: int) -> Any:
     return type(a)([value_of(e, level) for e in a]) if type(a) in (list, tuple) else a
 
 
-def _laid_out(a: Any, like: Any) -> Any:
-    """A copy of an array that lies in memory as another does, as far as that has no overlaps."""
-    out = np.empty_like(like, a.dtype, subok=False)
-    out[...] = a
-    return out
-
-
 def full(a: Any, level: int) -> tuple[Any, Any]:
     """Value and tangent, zeros for a constant."""
     value, tangent = split(a, level)
@@ -221,6 +214,7 @@ def _by_elements(o: Any) -> Callable:
     known = {
         **{p: i for i, p in enumerate(o.params)},
         **{f"{p}_shape": p for p in o.params},
+        **{f"{p}_dtype": None for p in o.params},
         "out": -1,
     }
     rules = [(r, [known[n] for n in names]) for r, names in zip(o.rules, o.names, strict=True)]
@@ -246,7 +240,11 @@ def _by_elements(o: Any) -> Callable:
 
 
 def _saved(values: list, o: Any, place: Any) -> Any:
-    """What a rule asks for: a value by its place, or the shape of the tensor of a name."""
+    """What a rule asks for: a value by its place, the shape of the tensor of a name, or (None) the
+    dtype of what it computes: in forward mode a tangent of the result.
+    """
+    if place is None:
+        return values[-1].dtype
     if isinstance(place, str):
         return getattr(values[o.params.index(place)], "shape", ())
     return values[place]
@@ -286,7 +284,7 @@ def _linear(name: str) -> Callable | None:
     return rule
 
 
-PIECE = 1 << 17  # bytes: a fraction of the cache
+PIECE = 1 << 18  # bytes: a fraction of the cache
 
 
 def added(x: Any, times: Callable, a: Any, b: Any) -> Any:
@@ -336,6 +334,23 @@ def _product_rule(times: Callable) -> Callable:
         return DualArray(value, added(times(da, b), times, a, db), level)
 
     return rule
+
+
+_matrix_product = _product_rule(operator.matmul)
+
+
+def _matmul(level: int, x: Any, y: Any) -> Any:
+    """The rule of matrix products. Where columns meet rows of a batch (outer products), the two
+    products of a value and a tangent are taken as one, of twice the inner size: that is one pass
+    over the results, and NumPy leaves no inner size but 1 to slow loops.
+    """
+    if x.ndim == y.ndim == 2 and x.shape[1] == 1:
+        (a, da), (b, db) = split(x, level), split(y, level)
+        batch = type(da) is BatchArray or type(db) is BatchArray
+        if batch and getattr(da, "shape", ()) == a.shape and getattr(db, "shape", ()) == b.shape:
+            both = np.concatenate((da, a), -1), np.concatenate((b, db), -2)
+            return DualArray(operator.matmul(a, b), operator.matmul(*both), level)
+    return _matrix_product(level, x, y)
 
 
 def _add(level: int, x: Any, y: Any) -> Any:
@@ -498,6 +513,11 @@ def _put(level: int, x: Any, y: Any, index: Any) -> Any:
     return DualArray(put(a, b, index), put(da, db, index), level)
 
 
+def _cofactors(level: int, x: Any) -> Any:
+    value, slopes = define.PRIMITIVES["cofactors"](x.value), define.PRIMITIVES["cofactor_slopes"]
+    return DualArray(value, slopes(x.value, np.broadcast_to(x.tangent, x.shape)), level)
+
+
 def _convolution(name: str) -> Callable:
     """Linear in each of two tensors, with a bias added to the first two kinds."""
 
@@ -522,14 +542,15 @@ RULES: dict[str, Callable] = {
     "setitem": _setitem,
     "view": _view,
     "put": _put,
+    "cofactors": _cofactors,
     **{name: _convolution(name) for name in ("convolve", "convolve_back", "convolve_kernel")},
     "add": _add,
     "subtract": _subtract,
     "multiply": _product_rule(operator.mul),
     "tanh": _tanh,
     "tanh_back": _tanh_back,
-    "matmul": _product_rule(operator.matmul),
-    "dot": _product_rule(operator.matmul),
+    "matmul": _matmul,
+    "dot": _matmul,
     "where": _where,
     "concatenate": _concatenate,
     "maximum.reduce": _reduction(np.maximum, "amax"),

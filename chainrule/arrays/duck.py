@@ -55,6 +55,7 @@ class Duck:
     __slots__ = ()
     is_dual = False  # whether it carries a tangent
     in_memory = False  # whether `memory` says where it lies
+    ground = False  # whether it stands for one plain array, to be written in place as that is
     level: Any = 0
     shape: tuple
     dtype: np.dtype
@@ -91,24 +92,24 @@ class Duck:
     def settle(self) -> None:
         """Make sure that all parts are memory that can be shared and written."""
 
-    def lay(self, x: Any) -> None:
-        """Let tensor `x` (and what it is a view of), which is about to be written with this array,
-        become an array of this kind.
-        """
+    def wider(self, array: Any, private: bool) -> Any:
+        """`wider(self, array, private)`, for an array of this level or a lower one."""
+        raise NoRule(f"a {type(self).__name__} cannot be written")
+
+    def over(self, data: Any, private: bool) -> Any:
+        """`wider(data, self, private)`, for data of lower levels."""
         raise NoRule(f"a {type(self).__name__} cannot be written into another array")
 
-    def zeros(self, zeros: Any) -> Any:
-        """The ndarray of zeros `zeros` as an array of this kind, into which such as this one can be
-        written.
-        """
-        raise NoRule(f"a {type(self).__name__} cannot be written into another array")
+    def laid_out(self, like: Any) -> Any:
+        """`laid_out(self, like)`."""
+        raise NoRule(f"a {type(self).__name__} has no memory of its own")
 
     def by_example(self, new: Any) -> Any:
         """The ndarray `new`; of a batch, one for each example, so that examples can be written."""
         return new
 
-    def seen(self, start: int, shape: Any, strides: Any) -> Any:
-        """This array's memory looked at from an offset on, with a shape and strides in elements."""
+    def seen(self, start: int, shape: Any, strides: Any, dtype: Any) -> Any:
+        """`seen(self, ...)`."""
         raise NoRule(f"a {type(self).__name__} has no memory of its own")
 
     def memory(self) -> Any:
@@ -121,7 +122,7 @@ class Duck:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-        return highest(args).call(name, args, kwargs)
+        return highest((args, kwargs.get("out"))).call(name, args, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
         return highest(args).call(func.__name__, args, kwargs)
@@ -264,17 +265,71 @@ def somewhere(condition: Any) -> bool:
     return bool(np.logical_or.reduce(condition, axis=None))
 
 
-def zeros_for(written: Any, zeros: Any) -> Any:
-    """The ndarray `zeros`, or one of the kind of `written`, into which that can be written."""
-    return written.zeros(zeros) if isinstance(written, Duck) else zeros
+def holds(data: Any, array: Any) -> bool:
+    """Whether `data` has a place for every part of `array`, so that this can be written into it."""
+    if not isinstance(array, Duck):
+        return True
+    if not isinstance(data, Duck) or data.level < array.level:
+        return False
+    if data.level > array.level:  # to `data` it is a constant, the same for every example
+        return holds(data.parts()[0], array)
+    return all([holds(d, a) for d, a in zip(data.parts(), array.parts(), strict=True)])
 
 
-def seen(array: Any, start: int, shape: Any, strides: Any) -> Any:
-    """Memory looked at from an offset on, with a shape and strides (in elements)."""
+def wider(data: Any, array: Any, private: bool = False) -> Any:
+    """`data` with a place for every part of `array` as well; values stay in the memory they are in,
+    but where it is `private` to `data`, as tangents are.
+    """
+    if holds(data, array):
+        return data
+    if isinstance(data, Duck) and data.level >= array.level:
+        return data.wider(array, private)
+    return array.over(data, private)
+
+
+def vacant(like: Any, dtype: Any, count: int | None = None) -> Any:
+    """Zeros that lie in memory as the ndarray `like` does (as far as that has no overlaps); with
+    `count`, so many of them along a new first dimension.
+    """
+    lead = () if count is None else (count,)
+    span = 1 + sum([(n - 1) * s for n, s in zip(like.shape, like.strides, strict=True)])
+    span = 1 + (span - 1) // like.itemsize
+    if like.flags.c_contiguous or span < like.size or not like.size:
+        return np.zeros((*lead, *like.shape), dtype)
+    flat = np.zeros((*lead, span), dtype)
+    steps = [s // like.itemsize * dtype.itemsize for s in like.strides]
+    return np.lib.stride_tricks.as_strided(
+        flat, (*lead, *like.shape), (*flat.strides[: len(lead)], *steps)
+    )
+
+
+def laid_out(a: Any, like: Any) -> Any:
+    """A copy of an array that lies in memory as the ndarray `like` (each example of a batch does),
+    as far as that has no overlaps.
+    """
+    if isinstance(a, Duck):
+        return a.laid_out(like)
+    if like.flags.c_contiguous:
+        return a.copy()
+    out = vacant(like, a.dtype)
+    out[...] = a
+    return out
+
+
+def seen(array: Any, start: int, shape: Any, strides: Any, dtype: Any) -> Any:
+    """The memory of an array looked at from an offset on, with a shape and strides, all in bytes,
+    as numbers of `dtype`.
+    """
     if isinstance(array, Duck):
-        return array.seen(start, shape, strides)
-    steps = [s * array.itemsize for s in strides]
-    return np.lib.stride_tricks.as_strided(array.reshape(-1)[start:], shape, steps)
+        return array.seen(start, shape, strides, dtype)
+    if 0 in shape:
+        return np.zeros(shape, dtype)
+    if array.flags.c_contiguous:
+        return np.ndarray(shape, dtype, array, start, strides)
+    size, look = array.itemsize, np.lib.stride_tricks.as_strided
+    flat = look(array, (-(-(start + dtype.itemsize) // size),), (size,))
+    first = flat.view(np.uint8)[start : start + dtype.itemsize].view(dtype)
+    return look(first, shape, strides)
 
 
 def memory(a: Any) -> Any:

@@ -1,100 +1,318 @@
 """Tracing as an array type: an array that computes, and writes down what was computed.
 
-Running a function on `TraceArray`s gives its result at once and leaves a `Recording`: the list of
-waist functions called, in order, each with where its arguments came from. Replayed on other arrays
-of the same shapes it is the function.
+Running a function on `TraceArray`s gives its result at once, and leaves a `Program`. An array that
+is not traced is a constant of it. Views and writes are made functional on the way in: a `Cell`
+stands for one piece of memory and knows which value of the program it holds now; a view is its cell
+and the steps that lead from the memory to it, and is derived anew once the memory has been written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
-from .duck import Duck
-from .waist import waist
+import numpy as np
+
+from .duck import Duck, NoRule
+from .waist import restride, waist
+
+Step = tuple[str, tuple, dict]
+Value = Any  # of compiler.program, which is above this module
+VIEWS = ("getitem", "reshape", "transpose", "real", "imag", "view", "restride", "broadcast_to")
+
+
+class Cell:
+    """A piece of memory: the value of the program that it holds, and how often it was written."""
+
+    __slots__ = ("current", "trace", "version")
+
+    def __init__(self, trace: Trace, current: Value) -> None:
+        self.trace, self.current, self.version = trace, current, 0
 
 
 class TraceArray(Duck):
-    """A value that knows which line of the recording made it."""
+    """The array `value`, which the program computes: what its cell holds, seen by `steps`."""
 
-    __slots__ = ("place", "recording", "value")
-    level = 1000.0
+    __slots__ = ("array", "cell", "node", "seen_at", "steps", "tensor", "value")
+    level = 0.5  # below all transformations: their arrays are made of these
+    in_memory = ground = True
+    words = "a tensor inside compile"
 
-    def __init__(self, value: Any, recording: Recording, place: int) -> None:
-        self.value, self.recording, self.place = value, recording, place
+    def __init__(self, value: Any, cell: Cell, steps: tuple[Step, ...] = ()) -> None:
+        self.value, self.cell, self.steps = value, cell, steps
+        self.seen_at, self.node = (-1, None) if steps else (cell.version, cell.current)
 
     shape = property(lambda self: self.value.shape)  # type: ignore[assignment]
     dtype = property(lambda self: self.value.dtype)  # type: ignore[assignment]
+    ndim = property(lambda self: self.value.ndim)  # type: ignore[assignment]
+    size = property(lambda self: self.value.size)  # type: ignore[assignment]
+
+    def now(self) -> Value:
+        """The value of the program that this array holds at this point."""
+        cell = self.cell
+        if self.seen_at != cell.version:
+            node = cell.current
+            for name, args, kwargs in self.steps:
+                node = cell.trace.emit(name, (node, *args), kwargs)
+            self.seen_at, self.node = cell.version, node
+        return self.node  # type: ignore[return-value]
+
+    def parts(self) -> tuple:
+        return (self.value,)
+
+    def memory(self) -> Any:
+        return self.value
+
+    def settle(self) -> None:
+        if isinstance(self.value, np.generic):
+            self.value = np.array(self.value)
+
+    def constant(self) -> Any:
+        return self
+
+    def repr_with(self, show: Callable) -> str:
+        return f"Traced(value={show(self.value)})"
+
+    def by_example(self, new: Any) -> Any:
+        return new
+
+    def zeros(self, zeros: Any) -> Any:
+        return self.cell.trace.lifted(zeros)
+
+    def seen(self, start: int, shape: Any, strides: Any) -> Any:
+        flat = self.reshape(-1)[start:]
+        return restride(flat, tuple(shape), tuple(s * self.itemsize for s in strides))
+
+    def lay(self, x: Any) -> None:
+        self.cell.trace.lay(x)
+
+    def item(self) -> Any:
+        """The only element: a guard of the program where it is discrete, and else an error."""
+        return self.cell.trace.read(self).item()
+
+    def tolist(self) -> Any:
+        return self.cell.trace.read(self).tolist()
+
+    def exposed(self) -> Any:
+        return self.cell.trace.read(self)
+
+    def __bool__(self) -> bool:
+        return bool(self.cell.trace.read(self))
+
+    def __float__(self) -> float:
+        return float(self.cell.trace.read(self))
+
+    def __int__(self) -> int:
+        return int(self.cell.trace.read(self))
+
+    __index__ = __int__
+
+    def __complex__(self) -> complex:
+        return complex(self.cell.trace.read(self))
+
+    @classmethod
+    def fallback(
+        cls, f: Callable, on_tensors: Callable, args: tuple, extra: bool = False, op: Any = None
+    ) -> Any:
+        """f(*args) as a call of Python in the program."""
+        trace = find(args).cell.trace
+        return trace.python(f, args)
 
     def call(self, name: str, args: tuple, kwargs: dict) -> Any:
-        recording = _find(args)
-        return recording.run(name, args, kwargs)
+        return self.cell.trace.run(name, args, kwargs)
 
 
-@dataclass
-class Recording:
-    """A straight-line program: inputs first, then one line per call."""
+def _in_place(name: str) -> Callable:
+    def method(self: TraceArray, other: Any) -> TraceArray:
+        trace = self.cell.trace
+        trace.store(self, ..., trace.run(name, (self, other), {}))
+        return self
 
-    inputs: int = 0
-    lines: list[tuple[str, Any, dict]] = field(default_factory=list)
+    return method
 
-    def input(self, value: Any) -> TraceArray:
-        """The next input."""
-        self.inputs += 1
-        return TraceArray(value, self, self.inputs - 1)
 
-    def run(self, name: str, args: Any, kwargs: dict) -> Any:
-        """Compute a call and note it."""
-        out = compute(name, _map(args, lambda a: a.value), kwargs)
-        self.lines.append((name, _map(args, lambda a: _Place(a.place)), kwargs))
-        return TraceArray(out, self, self.inputs + len(self.lines) - 1)
+for _short, _name in {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "pow": "power",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+}.items():
+    setattr(TraceArray, f"__i{_short}__", _in_place(_name))
 
-    def replay(self, outputs: Sequence[TraceArray], *arrays: Any) -> list:
-        """The outputs for other inputs."""
-        values = list(arrays)
-        for name, args, kwargs in self.lines:
-            values.append(compute(name, _fill(args, values), kwargs))
-        return [values[o.place] for o in outputs]
 
-    def __str__(self) -> str:
-        return "\n".join(
-            f"v{self.inputs + i} = {name}({', '.join(map(str, args))})"
-            for i, (name, args, _) in enumerate(self.lines)
+class Trace:
+    """One run of a function that is written down, as `program`."""
+
+    def __init__(self, program: Any, read: Callable, lay: Callable) -> None:
+        self.program = program
+        self.constants: dict[Any, Value] = {}
+        self.read, self.lay = read, lay  # what reading a number and writing a constant tensor do
+
+    def lifted(self, array: Any) -> TraceArray:
+        """A plain array as one of the program: a constant."""
+        return TraceArray(array, Cell(self, self.constant(array)))
+
+    def input(self, array: Any) -> TraceArray:
+        """The next input of the program; `array` is what it is this time."""
+        return TraceArray(array, Cell(self, self.program.input(array)))
+
+    def constant(self, array: Any) -> Value:
+        """The value of the program that a plain array is, as it is now."""
+        array = np.asarray(array)
+        key = (array.dtype, array.shape, array.tobytes()) if array.nbytes <= 4096 else None
+        if key in self.constants:
+            return self.constants[key]
+        value = self.program.constant(array.copy())
+        if key is not None:
+            self.constants[key] = value
+        return value
+
+    def emit(self, name: str, args: tuple, kwargs: dict) -> Value:
+        """Write down a view of a value (the one result is found by doing it on what is there)."""
+        out = waist(name)(_like(args[0]), *args[1:], **kwargs)
+        return self.program.add(name, args, kwargs, [out]).outputs[0]
+
+    def run(self, name: str, args: tuple, kwargs: dict) -> Any:
+        """Do what NumPy's `name` does, and write it down."""
+        if name == "setitem":
+            self.store(*args)
+            return None
+        target = kwargs.pop("out", None)
+        if kwargs.get("where", True) is True:
+            kwargs.pop("where", None)
+        x = args[0] if args else None
+        result = waist(name)(*_concrete(args), **_concrete(kwargs))
+        if name in VIEWS and isinstance(x, TraceArray) and _shares(result, x.value):
+            rest = tuple(self.operand(a) for a in args[1:])
+            out: Any = TraceArray(result, x.cell, (*x.steps, (name, rest, kwargs)))
+        else:
+            out = self.noted(name, args, kwargs, result)
+        if target is None:
+            return out
+        if type(target) is tuple:
+            target = target[0]
+        if not isinstance(target, TraceArray):
+            raise NoRule(f"{name} of a traced array into an array that is not")
+        self.store(target, ..., out)
+        return target
+
+    def noted(self, name: str, args: Any, kwargs: dict, result: Any) -> Any:
+        """An instruction with these results, as arrays of the program."""
+        many = type(result) in (tuple, list)
+        results = list(result) if many else [result]
+        given = self.operand(args)
+        arrays = [isinstance(r, (np.ndarray, np.generic)) for r in results]
+        made = self.program.add(
+            name, given, self.operand(kwargs), [r if a else None for r, a in zip(results, arrays)]
         )
+        out = [
+            TraceArray(r, Cell(self, v)) if a else r
+            for r, a, v in zip(results, arrays, made.outputs, strict=True)
+        ]
+        return type(result)(out) if many else out[0]
+
+    def python(self, f: Callable, args: tuple) -> Any:
+        """A call of a function of arrays, to be made by Python whenever the program runs."""
+        result = f(*_concrete(args))
+        flat, shape = flattened(result)
+        made = self.noted("python", (f, shape, *args), {}, flat)
+        return restored(shape, iter(made))
+
+    def store(self, x: Any, index: Any, value: Any) -> None:
+        """Write into memory that is traced."""
+        if not isinstance(x, TraceArray):
+            raise NoRule("a traced array cannot be written into an array that is not")
+        x.settle()
+        cell = x.cell
+        given = self.operand(value)
+        x.value[_concrete(index)] = _concrete(value)
+        whole = index is Ellipsis or (type(index) is slice and index == slice(None))
+        if whole and not x.steps:
+            given = self.fitted(given, x)
+        else:
+            steps = (*x.steps, ("getitem", (self.operand(index),), {}))
+            given = self.program.add(
+                "store", (cell.current, given, steps), {}, [_like(cell.current)]
+            )
+            given = given.outputs[0]
+        cell.current = given
+        cell.version += 1
+
+    def fitted(self, given: Any, x: TraceArray) -> Value:
+        """A value of the shape and dtype of memory that it fills."""
+        if not isinstance(given, self.program.value):
+            given = self.constant(np.asarray(given, x.dtype))
+        if given.dtype != x.dtype:
+            like = np.empty(given.shape, x.dtype)
+            given = self.program.add("astype", (given, x.dtype), {}, [like]).outputs[0]
+        if given.shape != x.shape:
+            given = self.program.add("broadcast_to", (given, x.shape), {}, [x.value]).outputs[0]
+        return given
+
+    def operand(self, a: Any) -> Any:
+        """An argument as the program has it: values, and what never changes."""
+        if isinstance(a, TraceArray):
+            return a.now()
+        if isinstance(a, np.ndarray):
+            return self.constant(a)
+        if type(a) in (tuple, list):
+            return type(a)([self.operand(e) for e in a])
+        if type(a) is dict:
+            return {k: self.operand(v) for k, v in a.items()}
+        if isinstance(a, Duck):
+            raise NoRule("an array of a transformation inside of a traced one")
+        return a
 
 
-@dataclass(frozen=True)
-class _Place:
-    number: int
-
-    def __str__(self) -> str:
-        return f"v{self.number}"
-
-
-def compute(name: str, args: Any, kwargs: dict) -> Any:
-    """The waist function `name` on arrays."""
-    return waist(name)(*args, **kwargs)
-
-
-def _map(args: Any, f: Any) -> Any:
-    if isinstance(args, TraceArray):
-        return f(args)
-    return type(args)([_map(a, f) for a in args]) if isinstance(args, (list, tuple)) else args
-
-
-def _fill(args: Any, values: list) -> Any:
-    if isinstance(args, _Place):
-        return values[args.number]
-    return type(args)([_fill(a, values) for a in args]) if isinstance(args, (list, tuple)) else args
-
-
-def _find(args: Any) -> Recording:
+def find(args: Any) -> Any:
+    """A traced array among nested tuples and lists."""
     for a in args:
         if isinstance(a, TraceArray):
-            return a.recording
-        if isinstance(a, (list, tuple)):
-            found = _find(a)
+            return a
+        if type(a) in (tuple, list):
+            found = find(a)
             if found is not None:
                 return found
-    return None  # type: ignore[return-value]
+    return None
+
+
+def flattened(result: Any) -> tuple[list, Any]:
+    """The leaves of nested tuples and lists, and their structure (None for a leaf)."""
+    if type(result) not in (tuple, list):
+        return [result], None
+    parts = [flattened(r) for r in result]
+    return [leaf for leaves, _ in parts for leaf in leaves], (type(result), [s for _, s in parts])
+
+
+def restored(shape: Any, leaves: Any) -> Any:
+    """Nested tuples and lists of that structure."""
+    if shape is None:
+        return next(leaves)
+    return shape[0]([restored(s, leaves) for s in shape[1]])
+
+
+def _concrete(a: Any) -> Any:
+    """An argument with arrays in place of traced ones."""
+    if isinstance(a, TraceArray):
+        return a.value
+    if type(a) in (tuple, list):
+        return type(a)([_concrete(e) for e in a])
+    return {k: _concrete(v) for k, v in a.items()} if type(a) is dict else a
+
+
+def _like(value: Any) -> np.ndarray:
+    """An array as the program's value is."""
+    return np.empty(value.shape, value.dtype)
+
+
+def _shares(y: Any, x: Any) -> bool:
+    """Whether the result of a view function looks at the memory it was given."""
+    if not isinstance(y, np.ndarray) or not isinstance(x, np.ndarray):
+        return False
+    return y is x or (y.base is not None and (not y.size or np.may_share_memory(y, x)))

@@ -12,6 +12,7 @@ in all.
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop
@@ -173,7 +174,10 @@ class WatchedWalk(engine.Walk):
 
     __slots__ = ("infinite",)
 
-    def start(self, buffer: dict) -> None:
+    def start(self, buffer: dict, following: Any = None, held: Any = None) -> None:
+        if following is not None:
+            buffer[following] = held
+        held = None  # accumulate_grad counts who holds it
         try:
             self.walk(buffer)
         finally:
@@ -188,6 +192,7 @@ class WatchedWalk(engine.Walk):
             node = heappop(ready)[1]
             g = buffer.pop(node)
             saved = list(arrays_in(node.args))
+            self.buffer, state.walk = buffer, weakref.ref(self)
             try:
                 grads = self.pull(node, g)
             except Exception:

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Sequence
-from heapq import heappop, heappush, heappushpop
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
 
@@ -30,6 +30,7 @@ from ..arrays.grad import GradArray
 from ..arrays.levels import EVER
 from ..dtypes import F32, F64, HALVES
 from ..ops import define
+from ..ops.define import WATCHERS
 from ..storage import LAST as last
 from ..storage import LOCK, user_line
 from ..tape import AT_SECOND_THREAD, AccumulateGrad, Node, pull_by, state, storage_of
@@ -38,6 +39,7 @@ from .saved import unpacked
 Targets = dict  # (node, output index) -> the cotangent found there, or None
 ndarray = np.ndarray
 add_up = np.add.reduce
+WALKING: Any = (operator.call, False), (operator.call, True)  # modes, without and with history
 
 
 def run(
@@ -57,28 +59,28 @@ def run(
         arrive(buffer, node, index, g)
     if targets is not None and not closed:
         walk.needed = reaching(buffer, {node for node, _ in targets})
-    _quietly(walk, buffer, create)
+    _quietly(walk.start, buffer, create=create)
 
 
 def run_scalar(node: Node, index: int, g: Any, retain: bool) -> None:
     """`run` for the usual case: one scalar, gradients for the leaves."""
     walk = Walk(retain, False, None, True)
-    several = node.op.outputs != 1
-    _quietly(
-        walk,
-        {node: [g if i == index else None for i in range(len(node.shape))] if several else g},
-        False,
-    )
+    if node.op.outputs != 1:
+        g = [g if i == index else None for i in range(len(node.shape))]
+    if type(node) is AccumulateGrad:
+        _quietly(walk.start, {node: g})
+    else:
+        _quietly(walk.start, {}, node, g)
 
 
-def _quietly(walk: Walk, buffer: dict, create: bool) -> None:
+def _quietly(start: Callable, *received: Any, create: bool = False) -> None:
     """Walk with NumPy's warnings off throughout; what is called meanwhile need not turn them off
     again.
     """
     mode = state.mode
-    state.mode = (operator.call, create)  # type: ignore[assignment]
+    state.mode = WALKING[create]
     try:
-        mode[0](walk.start, buffer)
+        mode[0](start, *received)
     finally:
         state.mode = mode
 
@@ -152,52 +154,51 @@ class Walk:
         self.needed: set | None = None
         self.freed = {"freed": user_line(4)}  # the notes of the nodes this pass frees
 
-    def start(self, buffer: dict) -> None:
-        """Run all nodes that receive something, the youngest first, then the leaves."""
-        ready, leaves = self.queues(buffer)
+    def start(self, buffer: dict, following: Any = None, held: Any = None) -> None:
+        """Run all nodes that receive something, the youngest first, then the leaves. `following`,
+        which has received `held`, is the next node if none that waits is younger.
+        """
+        ready, leaves = self.queues(buffer) if buffer else ([], [])
         special, retain = self.create or self.needed is not None, self.retain
-        add = combined if EVER else operator.add
-        following: Any = None  # the node that is next if none in `ready` is younger, and ...
-        held: Any = None  # ... its cotangent
-        while True:
-            if following is None:
-                if not ready:
-                    break
+        freed, add = self.freed, combined if EVER else operator.add
+        while ready or following is not None:
+            if not ready:
+                node, g = following, held
+            else:
+                if following is not None:
+                    buffer[following] = held
+                    heappush(ready, (-following.seq, following))
                 node = heappop(ready)[1]
                 g = buffer.pop(node)
-            elif ready:
-                buffer[following] = held
-                node = heappushpop(ready, (-following.seq, following))[1]
-                g, following = buffer.pop(node), None
-            else:
-                node, g, following = following, held, None
-            simple, args, dtype = node.op.simple, node.args, node.dtype
-            usual = simple is not None and node.more is None  # freed nodes have notes
-            if special or not usual or (dtype is not F32 and dtype is not F64):
-                self.buffer, state.walk = buffer, weakref.ref(self)
-                self.deliver(self.pull(node, g), node.edges, node.index, buffer, ready, leaves)
+            following, simple, dtype = None, node.op.simple, node.dtype
+            if (simple is None or node.more is not None) or (  # freed nodes have notes
+                special or (dtype is not F32 and dtype is not F64)
+            ):
+                self.step(node, g, buffer, ready, leaves)
                 continue
             rules, plain, saving = simple
+            edges, k = node.edges, -1
+            args = (node.args,) if len(edges) == 1 else node.args
             if saving and last[0] > node.seq:
                 node.check()
             if saving and not retain:
-                node.args, node.more = None, self.freed
-            whole_needed = not plain or (not g.ndim and node.shape and broadcast(node))
-            if whole_needed and g.shape != node.shape:
+                node.args, node.more = None, freed
+            if (not plain or (not g.ndim and node.shape and broadcast(node))) and (
+                g.shape != node.shape
+            ):
                 g = expand(g, node.shape)
-            edges, k = node.edges, -1
-            args = (args,) if len(edges) == 1 else args
             for e in edges:
                 k += 1  # quicker than `enumerate` for one or two
-                a = args[k]
+                rule, a = rules[k], args[k]
                 if a is None:
                     continue
-                try:
-                    gi = rules[k](g, *a)
+                try:  # a call without a star takes a third of the time
+                    gi = (rule(g, a[0]) if len(a) == 1 else rule(g, *a)) if a else rule(g)
                 except NoRule:
-                    gi = pull_by(rules[k], g, a)
-                number = type(gi) is float32 and e.dtype is F32  # it broadcasts to any shape
-                if not number and (gi is None or gi.shape != e.shape or gi.dtype is not e.dtype):
+                    gi = pull_by(rule, g, a)
+                if (type(gi) is not float32 or e.dtype is not F32) and (  # it broadcasts
+                    gi is None or gi.shape != e.shape or gi.dtype is not e.dtype
+                ):
                     if gi is None or e.op.outputs != 1:
                         self.deliver((gi,), (e,), (node.index[k],), buffer, ready, leaves)
                         continue
@@ -206,13 +207,21 @@ class Walk:
                     held = add(held, gi)
                 elif e in buffer:
                     buffer[e] = add(buffer[e], gi)
-                elif following is None and type(e) is not AccumulateGrad:
+                elif type(e) is AccumulateGrad:
+                    leaves.append(e)
+                    buffer[e] = gi
+                elif following is None:
                     following, held = e, gi
                 else:
-                    self.enqueue(e, ready, leaves)
+                    heappush(ready, (-e.seq, e))
                     buffer[e] = gi
         gi = held = g = None  # accumulate_grad counts who holds an array
         self.finish(leaves, buffer, special or self.targets is not None)
+
+    def step(self, node: Node, g: Any, buffer: dict, ready: list, leaves: list) -> None:
+        """Run a node that is not as usual: one with hooks, say, or under create_graph."""
+        self.buffer, state.walk = buffer, weakref.ref(self)
+        self.deliver(self.pull(node, g), node.edges, node.index, buffer, ready, leaves)
 
     def queues(self, buffer: dict) -> tuple[list, list]:
         """The nodes to start from: those with an operator (a heap), and leaves."""
@@ -350,10 +359,11 @@ def broadcast(node: Node) -> bool:
     """Whether an input of an elementwise node had another shape than its output, so that its
     gradient is a sum.
     """
-    return any(
-        e is not None and shape_of(e, i)[0] != node.shape
-        for e, i in zip(node.edges, node.index, strict=True)
-    )
+    shape = node.shape
+    for e, i in zip(node.edges, node.index, strict=True):
+        if e is not None and e.shape is not shape and shape_of(e, i)[0] != shape:
+            return True
+    return False
 
 
 def with_history(grads: Sequence, args: tuple) -> Sequence:
@@ -384,17 +394,18 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad, holders: int = 3) -
 
     Two names hold the array, the caller's and ours; getrefcount is the third of the `holders`.
     """
-    old = leaf._grad
-    if isinstance(g, Duck):
+    old, kind = leaf._grad, type(g)
+    if kind is not ndarray and isinstance(g, Duck):
         g = settled(g, leaf._data)
-    if isinstance(g, GradArray):
-        new = outward(expand(g, node.shape)).tensor
-        leaf._grad = new if old is None else define.OPS["add"].entry(old, new)
-        return
+        if isinstance(g, GradArray):
+            new = outward(expand(g, node.shape)).tensor
+            leaf._grad = new if old is None else define.OPS["add"].entry(old, new)
+            return
+        kind = type(g)
     if node.dtype is not F32 and g.dtype.kind == "c":
         g = g.conj()
     if old is None:
-        if type(g) is ndarray:
+        if kind is ndarray:
             if (
                 g.shape != node.shape
                 or g.base is not None
@@ -402,10 +413,14 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad, holders: int = 3) -
                 or not g.flags.c_contiguous
             ):
                 g = full_copy(g, node.shape)
+        elif isinstance(g, Duck):
+            g = expand(g, node.shape)
+            if g.ground:
+                g = g.copy()
         elif g.shape != node.shape:
-            g = expand(g, node.shape) if isinstance(g, Duck) else full_copy(g, node.shape)
+            g = full_copy(g, node.shape)
         leaf._grad = define.wrap(g)
-    elif old._node is not None or isinstance(g, Duck):
+    elif old._node is not None or (isinstance(g, Duck) and not g.ground):
         leaf._grad = define.OPS["add"].entry(old, define.wrap(expand(g, node.shape)))
     else:
         add_to(old, g)
@@ -438,6 +453,8 @@ def full_copy(g: Any, shape: tuple) -> Any:
 
 def add_to(old: Any, g: Any) -> None:
     """Add to an accumulated gradient in place."""
+    if WATCHERS:
+        define.about_to_write(old)
     data = old._data
     if isinstance(data, ndarray):
         np.add(data, g, out=data)
@@ -463,11 +480,12 @@ def fit(g: Any, shape: tuple, dtype: Any) -> Any:
             axes = tuple([i for i, n in enumerate(given) if n != 1 and shape[i] == 1])
             if axes:
                 g = np.add.reduce(g, axis=axes, keepdims=True)
+                given = g.shape
     if g.dtype is not dtype:
         if g.dtype.kind == "c" and np.dtype(dtype).kind != "c":
             g = g.real
         g = g.astype(dtype)
-    return expand(g, shape) if g.ndim and g.shape != shape else g
+    return expand(g, shape) if given != shape and given else g
 
 
 def expand(g: Any, shape: tuple) -> Any:

@@ -210,9 +210,10 @@ class _MutableSaves:
     def before_write(self, x: Any) -> None:
         """Clone what was saved of the memory of `x`."""
         memory = x._data
+        scalar = memory if x._storage is None else x._storage.scalar  # what it was once
         for kept in list(self.original):
             array = kept.tensor._data
-            if memory is array or _share(memory, array):
+            if memory is array or scalar is array or _share(memory, array):
                 kept.clone, kept.tensor = define.wrap(array.copy()), None
                 self.original.discard(kept)
                 self.cloned.add(kept)

@@ -42,10 +42,9 @@ def backward(
         and not create_graph
         and isinstance(tensors, define.Tensor)
     ):
-        node = tensors._history()
+        node = tensors._node if tensors._base is None else tensors._history()
         if node is not None:
-            data = tensors._data
-            one = ONE if type(data) is float32 else _seed(tensors, None, False)
+            one = ONE if type(tensors._data) is float32 else _seed(tensors, None, False)
             engine.run_scalar(node, tensors._index, one, bool(retain_graph))
             return
     outs = _as_tuple(tensors)

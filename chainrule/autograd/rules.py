@@ -34,13 +34,14 @@ def rule(
     it. `vjp` is the product with the transposed Jacobian: for one tensor a function, for several a
     sequence of them, one for each (None where there is no gradient), or one function that returns
     a tuple. It is called with the cotangent and whatever else its parameter names ask for: tensors
-    and parameters by the formula's names, the result as `out`, shapes as `x_shape`. It is array
-    code as well. Only what it asks for is saved. Without `vjp` the formula is differentiated as it
-    is written. `elementwise`: each element of the result depends on the same element of the inputs
-    alone, so that `vjp` serves forward mode directly.
+    and parameters by the formula's names, the result as `out`, shapes as `x_shape`, NumPy dtypes
+    as `x_dtype`. It is array code as well. Only what it asks for is saved. Without `vjp` the
+    formula is differentiated as it is written. `elementwise`: each element of the result depends on
+    the same element of the inputs alone, so that `vjp` serves forward mode directly.
 
     A complex cotangent is the plain transpose's: no conjugates; where gradients enter and leave,
-    torch's convention is put on.
+    torch's convention is put on. The gradient of a real tensor is real: where the result may be
+    complex, a rule takes the real part.
 
     Raises TypeError for rules that do not fit the formula, and RuntimeError, naming the rule's
     line, where one returns something else than a gradient.
@@ -75,7 +76,7 @@ def rule(
             f" def {formula.__name__}(x, /, parameter=1)"
         )
     _set_rules(o, vjp)
-    form = define.template(o) if o.n == 1 else define.several
+    form = define.parametric if o.n == 1 else define.several
     o.entry = form(o)  # type: ignore[attr-defined]
     return _public(o, formula)
 
@@ -157,7 +158,9 @@ def _check_names(o: Op, r: Callable) -> None:
             f"rule: {o.name}'s vjp must be a function whose first parameter is the cotangent, got"
             f" {r!r}"
         )
-    known = {*o.params, "out", *(f"{p}_shape" for p in o.params[: o.n])}
+    known = {*o.params, "out"} | {
+        f"{p}_{what}" for p in o.params[: o.n] for what in ("shape", "dtype")
+    }
     unknown = [n for n in _names(r) if n not in known]
     if unknown:
         raise TypeError(
@@ -175,9 +178,9 @@ def _checked_one(o: Op, r: Callable, tensor: str) -> Callable:
     count = len(_names(r))
 
     def checked(g: Any, *given: Any) -> Any:
-        return _gradient(o, r, r(g, *given[:count]), tensor, given[count])
+        return _gradient(o, r, r(g, *given[:count]), tensor, *given[count:])
 
-    checked.wanted = (*_names(r), f"{tensor}_shape")  # type: ignore[attr-defined]
+    checked.wanted = (*_names(r), f"{tensor}_shape", f"{tensor}_dtype")  # type: ignore[attr-defined]
     return checked
 
 
@@ -193,20 +196,21 @@ def _checked_all(o: Op, r: Callable) -> Callable:
                 f"{o.name}: its vjp at {_line(r)} must return a tuple of {len(tensors)} gradients"
                 f" ({', '.join(tensors)}), got {got}"
             )
-        needs, shapes = given[count], given[count + 1 :]
+        needs, kinds = given[count], given[count + 1 :]
         return tuple(
             [
-                _gradient(o, r, x, t, s) if need and x is not None else None
-                for x, t, s, need in zip(grads, tensors, shapes, needs, strict=True)
+                _gradient(o, r, x, t, *kinds[i :: len(tensors)]) if need and x is not None else None
+                for i, (x, t, need) in enumerate(zip(grads, tensors, needs, strict=True))
             ]
         )
 
-    checked.wanted = (*_names(r), "needs", *(f"{t}_shape" for t in tensors))  # type: ignore[attr-defined]
+    kinds = [f"{t}_{what}" for what in ("shape", "dtype") for t in tensors]
+    checked.wanted = (*_names(r), "needs", *kinds)  # type: ignore[attr-defined]
     return checked
 
 
-def _gradient(o: Op, r: Callable, grad: Any, tensor: str, shape: tuple) -> Any:
-    """What a rule returned, if it is a gradient for a tensor of that shape."""
+def _gradient(o: Op, r: Callable, grad: Any, tensor: str, shape: tuple, dtype: Any) -> Any:
+    """What a rule returned, if it is a gradient for a tensor of that shape and dtype."""
     head = f"{o.name}: its vjp at {_line(r)} returned"
     if isinstance(grad, (bool, int, float, complex)):
         grad = np.asarray(grad, np.result_type(type(grad), np.float32))[()]
@@ -214,6 +218,11 @@ def _gradient(o: Op, r: Callable, grad: Any, tensor: str, shape: tuple) -> Any:
         raise RuntimeError(f"{head} {type(grad).__name__} where an array was expected")
     if grad.dtype.kind not in "fcV":
         raise RuntimeError(f"{head} a gradient of dtype {grad.dtype} for {tensor}")
+    if grad.dtype.kind == "c" and dtype.kind != "c":
+        raise RuntimeError(
+            f"{head} a gradient of dtype {grad.dtype} for {tensor}, which is real ({dtype}); return"
+            " its real part"
+        )
     lead = grad.ndim - len(shape)
     sums = lead >= 0 and all(
         n == m or m == 1 for n, m in zip(grad.shape[lead:], shape, strict=True)

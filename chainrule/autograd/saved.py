@@ -237,7 +237,8 @@ def saved_fields(op: define.Op) -> dict:
     for.
     """
     found = {}
-    for name in {n: None for names in op.names for n in names if n != "needs"}:
+    kinds = [f"{p}_dtype" for p in op.params]
+    for name in {n: None for names in op.names for n in names if n not in ("needs", *kinds)}:
         found[f"_saved_{field(op, name)}"] = _shown(name)
         if name in (*op.params[: op.n], "out", "extra"):
             found[f"_raw_saved_{field(op, name)}"] = _raw(name)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.modes import no_grad
-from ..ops.define import storage_array
+from ..ops.define import about_to_be_written, storage_array
 from ..tape import storage_of
 
 GAINS = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
@@ -106,7 +106,7 @@ def _draw_until_accepted(
     [a, b].
     """
     peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
-    values = storage_array(tensor)
+    values = about_to_be_written(tensor)
     missing = np.ones(values.shape, bool)
     while missing.any():
         drawn = tensor.new_empty(values.shape).uniform_(a, b, generator=generator)
@@ -119,7 +119,7 @@ def _draw_until_accepted(
 
 def constant_(tensor: Any, val: float) -> Any:
     """Fill with one value."""
-    storage_array(tensor).fill(val)
+    about_to_be_written(tensor).fill(val)
     storage_of(tensor).bump()
     return tensor
 
@@ -236,7 +236,7 @@ def orthogonal_(tensor: Any, gain: float = 1, generator: Any = None) -> Any:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
     if not tensor.numel():
         return tensor
-    data = storage_array(tensor)
+    data = about_to_be_written(tensor)
     rows, columns = data.shape[0], data.size // data.shape[0]
     with no_grad():
         a = tensor.new_empty((rows, columns)).normal_(0, 1, generator=generator)._data

@@ -188,9 +188,10 @@ class Op:
         """
         wanted = self.names
         tensors, rest = self.params[: self.n], self.params[self.n :]
-        order = (*tensors, "out", "extra", "needs", *rest, *(f"{p}_shape" for p in tensors))
+        shapes, kinds = [f"{p}_shape" for p in tensors], [f"{p}_dtype" for p in tensors]
+        order = (*tensors, "out", "extra", "needs", *rest, *shapes, *kinds)
         places = {p: i for i, p in enumerate(order)}
-        self.shapes = any(n.endswith("_shape") for names in wanted for n in names)
+        self.shapes = any(n in shapes or n in kinds for names in wanted for n in names)
         self.saving = self.keeps or any(places[n] <= self.n for names in wanted for n in names)
         simple = self.rules and self.outputs == 1 and not self.joint and not self.variadic
         self.simple = (self.rules, self.plain, self.saving) if simple else None
@@ -425,7 +426,7 @@ class Op:
         given = (arrays,) if self.variadic else tuple(arrays)
         values = (*given, value, extra, needs, *params)
         if self.shapes:
-            values += tuple([_shape(a) for a in given])
+            values += tuple([_shape(a) for a in given]) + tuple([_dtype(x) for x in inputs])
         if self.joint:
             pick = picks[0]
             args = (pick(values) if pick else (),)
@@ -551,6 +552,10 @@ def _shape(a: Any) -> Any:
     )
 
 
+def _dtype(x: Any) -> Any:
+    return x._data.dtype if isinstance(x, Tensor) else None
+
+
 def _can_require(t: Any) -> bool:
     return FROM_NUMPY[t._data.dtype].category >= FLOATING
 
@@ -618,6 +623,15 @@ def about_to_write(x: Any) -> None:
     """Tell those who keep saved values that the memory of `x` is going to change."""
     for watch in list(WATCHERS):
         watch(x)
+
+
+def about_to_be_written(x: Any) -> Any:
+    """The memory of `x` for one who is going to write into it, after telling those who keep saved
+    values.
+    """
+    if WATCHERS:
+        about_to_write(x)
+    return storage_array(x)
 
 
 def check_writable(x: Any) -> None:
@@ -815,7 +829,7 @@ def unary(op: Op) -> Callable:
                 elif pick is None:
                     args = ()
                 else:
-                    args = pick((x, y, None, None, x.shape))
+                    args = pick((x, y, None, None, x.shape, dtype))
                 at = input._index
                 shape = node.shape if plain and node.op.outputs == 1 else y.shape
                 t._node = record(op, shape, dtype, (node,), (at,) if at else FIRST, args)
@@ -1026,7 +1040,8 @@ def parametric(op: Op) -> Callable:
                 cut_by(op.name, (input,))
             else:
                 pick = (op.picks or op.read_rules())[0]
-                args = () if pick is None else pick((x, y, constants, (True,), *params, x.shape))
+                values = (x, y, constants, (True,), *params, x.shape, dtype)
+                args = () if pick is None else pick(values)
                 t._node = record(op, y.shape, y.dtype, (node,), (input._index,), args)
         elif grad and input._node is not None:
             cut_by(op.name, (input,))

@@ -70,10 +70,9 @@ def pull_norm(g: Any, x: Any, out: Any, p: float, axes: tuple | None) -> Any:
         if axes is not None:
             g = g / np.add.reduce(hit.astype(size.dtype), axis=axes, keepdims=True)
         return np.where(hit, g * direction(x, size), 0)
-    if p < 2:
-        steep = np.where(size == 0, 0, size ** (p - 1)) * direction(x, size)
-    else:
-        steep = x.conj() * size ** (p - 2)
+    if p < 1:
+        return np.where(size == 0, 0, size ** (p - 1)) * direction(x, size) * g * out ** (1 - p)
+    steep = size ** (p - 1) * direction(x, size) if p < 2 else x.conj() * size ** (p - 2)
     return steep * np.where(out == 0, 0, g * np.where(out == 0, 1, out) ** (1 - p))
 
 
@@ -204,7 +203,8 @@ def _(g, x, p, dim, maxnorm):
     size = size_of(x, p, axes)
     pulled = np.add.reduce((g * x).real, axis=axes, keepdims=True)
     slope = np.where(size > maxnorm, -maxnorm / ((size + 1e-7) * (size + 1e-7)), 0)
-    return g * shrink(size, maxnorm) + pull_norm(pulled * slope, x, size, p, axes)
+    turned = np.where(size > maxnorm, pull_norm(pulled * slope, x, size, p, axes), 0)
+    return g * shrink(size, maxnorm) + turned
 
 
 def shrink(size: Any, maxnorm: float) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays.batch import BatchArray
 from ..arrays.duck import Duck, highest
 from ..arrays.levels import stack
+from ..tape import state
 
 
 def drawn(draw: Callable, shape: tuple, *given: Any, singly: bool = False) -> Any:
@@ -44,7 +45,11 @@ def _drawn(batches: list, draw: Callable, shape: tuple, given: tuple, singly: bo
         )
     different = [b for b in batches if b.randomness == "different"]
     sizes = tuple(b.size for b in different)
-    array = _repeated(draw, sizes, shape, given) if singly else draw((*sizes, *shape))
+
+    def fresh(*given: Any) -> Any:
+        return _repeated(draw, sizes, shape, given) if singly else draw((*sizes, *shape))
+
+    array = fresh(*given) if state.capture is None else state.capture.draw(fresh, *given)
     for b in different:
         array = BatchArray(array, b.number)
     return array

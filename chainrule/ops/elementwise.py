@@ -523,7 +523,7 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
 
     Raises RuntimeError for integers to a negative integer power.
     """
-    if not is_tensor(input) and not is_tensor(exponent):
+    if not isinstance(input, define.Tensor) and not is_tensor(exponent):
         raise TypeError(
             "pow() received an invalid combination of arguments - got "
             f"({type(input).__name__}, {type(exponent).__name__}), but expected a tensor among them"

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays.duck import somewhere
 from ..dtypes import FROM_NUMPY, I64
-from .define import MOVE, function, op, scalar_name, storage_array, wrap
+from .define import MOVE, about_to_be_written, function, op, scalar_name, wrap
 from .examples import by_example, vmapped
 from .index import out_of_range, tensor_data
 from .places import put_add
@@ -82,7 +82,7 @@ def _padding(padding_idx: int | None, table: Any) -> int:
 
 def renormalize(weight: Any, index: Any, max_norm: float, norm_type: float) -> None:
     """Cut the rows named by `index` to `max_norm`, in place and unrecorded."""
-    data = storage_array(weight)
+    data = about_to_be_written(weight)
     rows = np.unique(index)
     norms = np.linalg.norm(data[rows], norm_type, axis=1)
     long = norms > max_norm

@@ -23,8 +23,9 @@ from numpy import ndarray
 from ..arrays.duck import Duck
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64, uint8
 from ..errors import bad_dim, not_a_tensor
-from ..tape import new, record, state
+from ..tape import record, state
 from ..tensor import Tensor
+from . import define
 from .define import (
     MOVE,
     Op,
@@ -101,7 +102,7 @@ def look(o: Op, x: Any, index: Any) -> Any:
     data = x._data
     if x._storage is None or type(data) is not ndarray:
         data = storage_array(x)
-    t = new(Tensor)
+    t = define.blank()
     t._data, t._node, t._index = data[index], None, 0
     be_view(t, x)
     if x._replay is not None:

@@ -7,14 +7,16 @@ that is a view has its history rewritten together with that of its base: the bas
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Sequence
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from ..arrays.duck import Duck, highest, memory
+from ..arrays.duck import Duck, holds, memory, seen, wider
 from ..arrays.levels import RUNNING
 from ..captures import refuse_captured
 from ..dtypes import F32, F64
@@ -182,12 +184,36 @@ def assign(self: Any, result: Any, name: str) -> Any:
 def store(x: Any, array: Any) -> Any:
     """Write an array into the memory of a tensor; returns the tensor's array."""
     data = storage_array(x)
-    top = highest((data, array))
-    if top is not None and getattr(data, "level", 0) < top.level:
-        top.lay(x)
+    if isinstance(array, Duck) and not holds(data, array):
+        widen(x, array)
         data = x._data
     data[...] = array
     return data
+
+
+def widen(x: Any, array: Any) -> None:
+    """Give the memory of a tensor, which others may look at as well, a place for every part of
+    `array`: for the tangents and examples that it has and `x` does not.
+    """
+    base = x if x._base is None else x._base
+    old = storage_array(base)
+    new, start = wider(old, array), address(old)
+    for view in views_of(base, x):
+        lies = memory(view._data)
+        view._data = seen(new, address(lies) - start, lies.shape, lies.strides, lies.dtype)
+    base._data = new
+
+
+def views_of(base: Any, known: Any) -> list:
+    """The tensors that are views of `base`, as `known` is, if it is another. Nobody keeps a list of
+    them: all who hold the storage are asked, if there are more than these two, the table of writes,
+    and this function (twice, while it counts).
+    """
+    storage, view = base._storage, known is not base
+    if getrefcount(storage) == 3 + view + (storage.version > 0):
+        return [known] if view else []
+    held = [t for t in gc.get_referrers(storage) if isinstance(t, define.Tensor)]
+    return [t for t in held if t._base is base]
 
 
 def _replaced(saved: Any, old: Any, by: Any) -> Any:
@@ -300,17 +326,17 @@ class CopySlices(Node):
         and row-major).
         """
         shape, strides, *_ = self.more["geometry"]
-        return type(whole) is ndarray and strides == contiguous_strides(shape)
+        return is_ground(whole) and strides == contiguous_strides(shape)
 
     def part(self, whole: Any) -> Any:
         """The cotangent of the view."""
         if self.plain(whole):
-            return self.seen(np.ascontiguousarray(whole)).copy()
+            return self.seen(whole if isinstance(whole, Duck) else np.ascontiguousarray(whole)).copy()
         return whole.reshape(-1)[view_places(*self.more["geometry"])]
 
     def rest(self, whole: Any, own: Any) -> Any:
         """The cotangent of the base before the write: `own` where the view looks."""
-        if self.plain(whole) and not isinstance(own, Duck):
+        if self.plain(whole) and (is_ground(own) if isinstance(whole, Duck) else not isinstance(own, Duck)):
             out = whole.copy()
             self.seen(out)[...] = own
             return out
@@ -319,11 +345,18 @@ class CopySlices(Node):
     def seen(self, whole: Any) -> Any:
         """A row-major array like the base, looked at as the view looks at the base."""
         _, _, shape, strides, start = self.more["geometry"]
+        if isinstance(whole, Duck):
+            return whole.seen(start, shape, strides)
         size = whole.itemsize
         return ndarray(shape, whole.dtype, whole, start * size, [s * size for s in strides])
 
 
 SLICES = CopySlices
+
+
+def is_ground(g: Any) -> bool:
+    """Whether a cotangent is an array of numbers, one that is traced included."""
+    return type(g) is ndarray or (isinstance(g, Duck) and g.ground)
 
 
 def contiguous_strides(shape: tuple) -> tuple:
@@ -367,10 +400,10 @@ def geometry(base: Any, view: Any) -> tuple:
     """How `view` lies in the memory of `base`: shapes, strides and offset, in elements (real ones,
     where just one is complex).
     """
+    base, view = memory(base), memory(view)
     mixed = _mixed(base, view)
     if mixed is not None:
         base, view = (_parts(base), view) if mixed == "base" else (base, _parts(view))
-    base, view = memory(base), memory(view)
     size = base.dtype.itemsize
     start = (address(view) - address(base)) // size
     return (

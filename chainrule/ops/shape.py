@@ -23,7 +23,19 @@ from ..errors import bad_dim, not_a_tensor
 from ..tape import state, storage_of
 from .convert import arranged, contiguous_format, copied, in_format, preserve_format
 from .create import allocate, bad_allocation, is_size, sizes_of
-from .define import MOVE, OPS, Op, Tensor, be_view, function, op, scalar_name, storage_array, wrap
+from .define import (
+    MOVE,
+    OPS,
+    Op,
+    Tensor,
+    about_to_be_written,
+    be_view,
+    function,
+    op,
+    scalar_name,
+    storage_array,
+    wrap,
+)
 from .inplace import check_inplace, geometry, seen_by, view_places
 from .places import put_add
 
@@ -934,6 +946,7 @@ def set_(self: Any, source: Any = None) -> Any:
         )
     if self.requires_grad and state.grad:
         check_inplace(self)
+    about_to_be_written(self)
     self._data, self._storage, self._base = storage_array(source), storage_of(source), None
     return self
 

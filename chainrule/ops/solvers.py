@@ -97,9 +97,43 @@ def cofactors(x: Any, /) -> Any:
 
 
 @cofactors.vjp
-def _(g, x, out):
-    P = mT(inv(x))
-    return np.add.reduce(g * out, axis=(-2, -1), keepdims=True) * P - P @ mT(g) @ out
+def _(g, x):
+    return cofactor_slopes(x, g)  # cofactors are a gradient, and a Hessian is symmetric
+
+
+@primitive
+def cofactor_slopes(x: Any, y: Any, /) -> Any:
+    """The derivative of the matrices of cofactors at `x` in the direction `y`, of whatever rank `x`
+    is: with x = U S Vh and F = U^H y V it is that at S in the direction F, which needs the products
+    of all singular values but two, times the cofactors of U and Vh.
+    """
+    if not x.size:
+        return y
+    U, S, Vh, _ = lapack.svd(x, True)
+    F, zero = mH(U) @ y @ mH(Vh), S == 0
+    known = np.where(zero, 1, S)
+    product = np.multiply.reduce(known, axis=-1)[..., None, None]
+    left_out = zero[..., None, :].astype(int) + zero[..., :, None]
+    zeros = np.add.reduce(zero, axis=-1)[..., None, None]
+    pairs = (zeros == left_out) & ~np.eye(x.shape[-1], dtype=bool)
+    but_two = np.where(pairs, product / (known[..., None, :] * known[..., :, None]), 0)
+    on_diagonal = but_two @ np.diagonal(F, axis1=-2, axis2=-1)[..., None]
+    slopes = on_diagonal * np.eye(x.shape[-1]) - but_two * mT(F)
+    sign = (gufuncs.det(U) * gufuncs.det(Vh))[..., None, None]
+    return (sign * (U.conj() @ slopes @ Vh.conj())).astype(x.dtype)
+
+
+@cofactor_slopes.vjp
+def _(g, x, y):
+    P, C, slopes = mT(inv(x)), cofactors(x), cofactor_slopes(x, g)
+    turned = P @ mT(g) @ P
+    first = np.add.reduce(y * slopes, axis=(-2, -1), keepdims=True) * P - P @ mT(y) @ slopes
+    return first + turned @ mT(y) @ C - np.add.reduce(y * C, axis=(-2, -1), keepdims=True) * turned
+
+
+@cofactor_slopes.vjp
+def _(g, x):
+    return cofactor_slopes(x, g)
 
 
 @op(
@@ -126,7 +160,21 @@ def _(g, out, A):
         w = w + (g_sign * out[0]).imag * 1j
     elif g_log is None:
         return None
-    return w[..., None, None] * mT(inv(A))
+    return w[..., None, None] * mT(reciprocal(A))
+
+
+@primitive
+def reciprocal(x: Any, /) -> Any:
+    """Inverses of square matrices; infinity and nan for a singular one: its cofactors over zero."""
+    out = gufuncs.inv(x)
+    singular = np.logical_and.reduce(np.isnan(out), axis=(-2, -1), keepdims=True)
+    return np.where(singular, mT(cofactors(x)) / x.dtype.type(0), out) if singular.any() else out
+
+
+@reciprocal.vjp
+def _(g, x):
+    P = mT(inv(x))
+    return -(P @ g @ P)
 
 
 # -- systems ---------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import FROM_NUMPY, HALVES, finfo
-from ..ops.define import storage_array, wrap
+from ..ops.define import about_to_be_written, storage_array, wrap
 from ..tape import storage_of
 from .adaptive import lerp
 from .optimizer import Elementwise, ParamsT, advance, counter, zeros_like
@@ -69,7 +69,7 @@ class Adafactor(Elementwise):
 
         def update(p: Any, g: Any) -> None:
             own = states[p]
-            data = storage_array(p)
+            data = about_to_be_written(p)
             if data.dtype.kind == "c":
                 raise RuntimeError("Adafactor does not support complex parameters")
             if not own:

@@ -18,8 +18,11 @@ from .optimizer import (
     check_lr,
     check_nonnegative,
     counter,
+    number,
     zeros_like,
 )
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 
 def adam(
@@ -28,7 +31,7 @@ def adam(
     mean: Any,
     square: Any,
     highest: Any,
-    shrink: float,
+    shrink: float | None,
     decay: float,
     beta1: float,
     beta2: float,
@@ -41,7 +44,7 @@ def adam(
     `shrink` multiplies p first (AdamW); `decay` adds to the gradient; `highest` keeps the largest v
     (AMSGrad).
     """
-    if shrink != 1:
+    if shrink is not None:
         p *= shrink
     if decay:
         g = g + p * decay
@@ -113,26 +116,30 @@ class Adam(Elementwise):
         }
         super().__init__(params, defaults)
 
+    def begin(self, own: dict, p: Any, group: dict) -> bool:
+        own["step"] = counter()
+        for name in MOMENTS[: 3 if group["amsgrad"] else 2]:
+            own[name] = zeros_like(p)
+        return True
+
     def updater(self, group: dict, states: Any) -> Callable:
         """The update of one parameter with the group's settings."""
         lr, eps, decay, amsgrad = (
-            float(group["lr"]),
+            number(group),
             group["eps"],
             group["weight_decay"],
             group["amsgrad"],
         )
         beta1, beta2 = map(float, group["betas"])
         decoupled = group["decoupled_weight_decay"]
-        shrink, added = (1 - lr * decay, 0) if decoupled else (1, decay)
-        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 3 if amsgrad else 2]
+        shrink, added = (1 - lr * decay if decay else None, 0) if decoupled else (None, decay)
+        names = MOMENTS[: 3 if amsgrad else 2]
         rule = adam if amsgrad else adam_without_highest
 
         def update(p: Any, g: Any) -> None:
             own = states[p]
             if not own:
-                own["step"] = counter()
-                for name in names:
-                    own[name] = zeros_like(p)
+                self.begin(own, p, group)
             t = advance(own)
             root = (1 - beta2**t) ** 0.5
             apply(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops.define import storage_array, wrap
+from ..ops.define import about_to_be_written, storage_array, wrap
 from ..tape import storage_of
 from ..tensor import Tensor
 from .optimizer import Optimizer, ParamsT, as_real, check_lr, evaluated
@@ -166,9 +166,10 @@ class LBFGS(Optimizer):
     # -- all parameters as one vector
     # --------------------------------------------------------------------------------
 
-    def _pieces(self) -> list:
+    def _pieces(self, memory: Callable = storage_array) -> list:
         """The parameters' memory, real."""
-        return [as_real(a) if a.dtype.kind == "c" else a for a in map(storage_array, self._params)]
+        arrays = map(memory, self._params)
+        return [as_real(a) if a.dtype.kind == "c" else a for a in arrays]
 
     def _gradient(self) -> Any:
         parts = []
@@ -183,13 +184,14 @@ class LBFGS(Optimizer):
     def _move(self, direction: Any, t: float) -> None:
         """p += t direction."""
         at = 0
-        for p, piece in zip(self._params, self._pieces(), strict=True):
+        for p, piece in zip(self._params, self._pieces(about_to_be_written), strict=True):
             piece += (direction[at : at + piece.size] * t).reshape(piece.shape)
             at += piece.size
             storage_of(p).bump()
 
     def _put(self, values: list) -> None:
-        for p, piece, value in zip(self._params, self._pieces(), values, strict=True):
+        pieces = self._pieces(about_to_be_written)
+        for p, piece, value in zip(self._params, pieces, values, strict=True):
             piece[...] = value
             storage_of(p).bump()
 

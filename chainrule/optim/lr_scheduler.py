@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..ops.define import storage_array
+from ..ops.define import about_to_be_written
 from ..tape import storage_of
 from ..tensor import Tensor
 from .optimizer import Optimizer
@@ -43,7 +43,7 @@ def set_value(group: dict, name: str, value: Any) -> None:
     """Set a setting of a group; a tensor is overwritten in place."""
     old = group[name]
     if isinstance(old, Tensor):
-        storage_array(old)[...] = value._data if isinstance(value, Tensor) else value
+        about_to_be_written(old)[...] = value._data if isinstance(value, Tensor) else value
         storage_of(old).bump()
     else:
         group[name] = value

@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..ops.define import storage_array
+from ..ops.define import about_to_be_written, storage_array
 from ..tape import storage_of
 from ..tensor import Tensor
 from .adaptive import lerp
@@ -93,7 +93,7 @@ class Muon(Elementwise):
 
     def _move(self, p: Any, g: Any, own: dict, group: dict) -> None:
         """One step of one matrix."""
-        data, momentum, lr = storage_array(p), group["momentum"], float(group["lr"])
+        data, momentum, lr = about_to_be_written(p), group["momentum"], float(group["lr"])
         if data.dtype.kind == "c":
             raise ValueError("Complex parameters are not supported")
         steps = group["ns_steps"]

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import Duck
 from ..autograd.modes import enable_grad
 from ..dtypes import F32, F64, HALVES
-from ..ops.define import WATCHERS, about_to_write, storage_array, wrap
+from ..ops.define import WATCHERS, about_to_be_written, about_to_write, storage_array, wrap
 from ..tape import state, storage_of
 from ..tensor import RemovableHandle, Tensor
 
@@ -190,7 +191,7 @@ class Optimizer:
                 else:
                     if grad._node is not None:
                         p._grad = grad = grad.detach()
-                    storage_array(grad).fill(0)
+                    about_to_be_written(grad).fill(0)
                     storage_of(grad).bump()
 
     def step(self, closure: Callable | None = None) -> Any:
@@ -201,6 +202,32 @@ class Optimizer:
 
     # -- state ------------------------------------------------------------------------------------
     # ------------------
+
+    def prepare(self) -> list:
+        """Make the state that the first step would make, where that changes nothing: a step that is
+        captured then is what all later steps are. Returns the parameters that got one.
+        """
+        found = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                if (
+                    p.requires_grad
+                    and not self.state.get(p)
+                    and self.begin(self.state[p], p, group)
+                ):
+                    found.append(p)
+        return found
+
+    def unprepare(self, params: list) -> None:
+        """Forget the state that `prepare` made."""
+        for p in params:
+            del self.state[p]
+
+    def begin(self, own: dict, p: Any, group: dict) -> bool:
+        """Fill a parameter's new state as its first step would; False if that is not all that the
+        first step does in a way of its own.
+        """
+        return False
 
     def state_dict(self) -> dict[str, Any]:
         """{"state": by the parameters' numbers, "param_groups": settings, with those numbers under
@@ -390,12 +417,20 @@ def counter() -> Tensor:
     return wrap(np.float32(0))
 
 
-def advance(own: dict) -> float:
+def number(group: dict, key: str = "lr") -> Any:
+    """A setting of a group as a float; while a step is captured, an input of its program."""
+    return float(group[key]) if state.capture is None else state.capture.setting(group, key)
+
+
+def advance(own: dict) -> Any:
     """Count one step more; returns the count."""
     t = own["step"]
     if not isinstance(t, Tensor):
         own["step"] = t = wrap(np.float32(t))
     data = t._data
+    if isinstance(data, Duck):
+        data += 1
+        return data.astype(F64)
     if isinstance(data, np.ndarray):
         data += 1
         return float(data)
@@ -408,8 +443,16 @@ def apply(rule: Callable, p: Any, g: Any, tensors: Iterable, *settings: Any) -> 
     note the write.
     """
     if WATCHERS:
-        about_to_write(p)
+        tensors = list(tensors)
+        for t in (p, *tensors):
+            about_to_write(t)
     data = p._data
+    if isinstance(data, Duck):
+        tensors = list(tensors)
+        for t in tensors:  # state that this very step has made
+            if isinstance(storage_array(t), np.ndarray):
+                data.lay(t)
+        settings = tuple([s.astype(data.dtype) if isinstance(s, Duck) else s for s in settings])
     simple = data.ndim and (data.dtype is F32 or data.dtype is F64)
     if simple and data.size <= BLOCK:
         rule(data, g, *[t._data for t in tensors], *settings)

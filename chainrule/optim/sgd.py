@@ -12,6 +12,7 @@ from .optimizer import (
     check_implementation,
     check_lr,
     check_nonnegative,
+    number,
     zeros_like,
 )
 
@@ -79,9 +80,14 @@ class SGD(Elementwise):
         }
         super().__init__(params, defaults)
 
+    def begin(self, own: dict, p: Any, group: dict) -> bool:
+        if group["momentum"] and not group["dampening"]:
+            own["momentum_buffer"] = zeros_like(p)
+        return bool(own)
+
     def updater(self, group: dict, states: Any) -> Callable:
         """The update of one parameter with the group's settings."""
-        lr, decay, momentum = float(group["lr"]), float(group["weight_decay"]), group["momentum"]
+        lr, decay, momentum = number(group), float(group["weight_decay"]), group["momentum"]
         damped, nesterov = 1 - group["dampening"], group["nesterov"]
 
         def plain(p: Any, g: Any) -> None:

@@ -33,6 +33,11 @@ from ..ops.define import wrap
 from ..rng.generator import Moment, default_generator
 from ..tape import Packed, state, storage_of
 from ..tensor import Tensor
+from .selective import CheckpointPolicy as CheckpointPolicy
+from .selective import SelectiveCheckpointContext as SelectiveCheckpointContext
+from .selective import (
+    create_selective_checkpoint_contexts as create_selective_checkpoint_contexts,
+)
 
 Contexts = tuple[AbstractContextManager, AbstractContextManager]
 

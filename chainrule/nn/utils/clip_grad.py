@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...dtypes import HALVES
-from ...ops.define import storage_array, wrap
+from ...ops.define import about_to_be_written, wrap
 from ...tape import state, storage_of
 from ...tensor import Tensor
 
@@ -84,7 +84,7 @@ def _scale(grads: list, max_norm: float, total_norm: Tensor) -> None:
     if isinstance(factor, np.generic) and factor == 1:
         return
     for g in grads:
-        data = storage_array(g)
+        data = about_to_be_written(g)
         data *= factor.astype(data.real.dtype)
         storage_of(g).bump()
 
@@ -125,7 +125,7 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
     """Hold every element of every gradient within [-clip_value, clip_value], in place."""
     limit = float(clip_value)
     for g in _grads(parameters):
-        data = storage_array(g)
+        data = about_to_be_written(g)
         np.minimum(data, limit, out=data)
         np.maximum(data, -limit, out=data)
         storage_of(g).bump()

@@ -1,0 +1,389 @@
+"""Capturing a function: it is run once, on tensors whose arrays write down what is done.
+
+All tensors that the function can reach (its arguments, closures, globals, modules, optimizers) are
+lifted for the run: their arrays become inputs of the program, by the memory they lie in, so that
+what is written is written to copies. When the run has ended, the memory that was written becomes
+outputs, and everything is put back; the caller then enters the results. A run that fails leaves all
+as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from operator import getitem, is_
+from typing import Any
+
+import numpy as np
+
+from ..arrays.duck import Duck, NoRule
+from ..arrays.trace import Cell, Trace, TraceArray
+from ..captures import inside, names_in
+from ..func.trees import leaves, mapped
+from ..ops import define
+from ..storage import describe_line, owner_of, user_line
+from ..tape import state, storage_of
+from ..tensor import Tensor
+from .program import Program, Value
+
+REACH = 200_000  # objects that are looked at on the way to tensors
+
+
+class CaptureError(RuntimeError):
+    """A function does something that a program cannot say; the message says what, where, and how to
+    write it.
+    """
+
+
+class Memory:
+    """A piece of memory that was there before: the tensors that lie in it, its cell in the trace."""
+
+    def __init__(self, owner: np.ndarray, cell: Cell, copy: np.ndarray) -> None:
+        self.owner, self.cell, self.copy = owner, cell, copy
+        self.argument: int | None = None  # which of the arguments' leaves lies here
+        self.given = cell.current
+        self.tensors: list[Any] = []
+
+    @property
+    def written(self) -> bool:
+        """Whether the function wrote it."""
+        return self.cell.version > 0
+
+
+class Setting:
+    """A number of an optimizer's settings, read anew at each call."""
+
+    def __init__(self, group: dict, key: Any, value: Value) -> None:
+        self.group, self.key, self.value = group, key, value
+
+    def now(self) -> float:
+        """The number."""
+        found = self.group[self.key[0]] if isinstance(self.key, tuple) else self.group[self.key]
+        return float(found[self.key[1]] if isinstance(self.key, tuple) else found)
+
+
+class Capture:
+    """One run of `function(*args, **kwargs)` and what came of it."""
+
+    def __init__(self, function: Callable, args: tuple, kwargs: dict) -> None:
+        self.trace = Trace(Program(), self.read, self.lay)
+        self.program = self.trace.program
+        self.memories: dict[int, Memory] = {}
+        self.guards: list[tuple[Value, Any]] = []
+        self.settings: dict[Any, tuple[Setting, TraceArray]] = {}
+        given = leaves((args, kwargs))
+        self.arguments = {
+            id(t): n for n, t in reversed(list(enumerate(given))) if isinstance(t, Tensor)
+        }
+        self.given = given
+        self.made: list[weakref.ref] = []
+        self.function, self.args, self.kwargs = function, args, kwargs
+        self.draws = 0
+
+    # -- the run ----------------------------------------------------------------------------------
+
+    def run(self) -> Any:
+        """Run the function; returns what it returned, with traced tensors in it."""
+        roots = (self.function, self.args, self.kwargs)
+        _, optimizers, _ = reachable(roots)
+        prepared = [(o, o.prepare()) for o in optimizers]
+        reached, _, self.edges = reachable(roots)
+        self.edges.ignore(optimizers)
+        tensors = [t for t in self.given if isinstance(t, Tensor)] + reached
+        unique = list({id(t): t for t in tensors}.values())
+        grads = [t._grad for t in unique if t._grad is not None]
+        self.grad_ids = {id(g) for g in grads}
+        unique = list({id(t): t for t in [*unique, *grads]}.values())
+        for t in unique:
+            define.storage_array(t)
+        for t in unique:
+            define.storage_array(t)  # a number becomes memory, and stays it: the program writes there
+        before = [(t, Slots(t)) for t in unique]
+        self.tensors = unique
+        try:
+            self.lift_all(unique)
+            with self.recording():
+                result = self.function(*self.args, **self.kwargs)
+            self.finish(before)
+        except BaseException:
+            for t, slots in before:
+                slots.restore(t)
+            for o, was in prepared:
+                o.unprepare(was)
+            raise
+        return result
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[None]:
+        """While the function runs: new tensors are noted, and random draws and settings ask here."""
+        blank, outer = define.blank, state.capture
+
+        def noted() -> Any:
+            t = blank()
+            self.made.append(weakref.ref(t))
+            return t
+
+        define.blank, state.capture = noted, self
+        try:
+            yield
+        finally:
+            define.blank, state.capture = blank, outer
+
+    def lift_all(self, tensors: list) -> None:
+        """Make the arrays of tensors inputs of the program, those that share memory together."""
+        groups: dict[int, list] = {}
+        for t in tensors:
+            data = define.storage_array(t)
+            if isinstance(data, Duck):
+                raise CaptureError(
+                    "compile was called inside of a transformation (vmap, jvp) with one of its"
+                    " tensors captured; compile the function that holds the transformation instead"
+                )
+            groups.setdefault(id(owner_of(data)), []).append(t)
+        for key, group in groups.items():
+            first = group[0]._data
+            if all(same_memory(t._data, first) for t in group):
+                owner = first
+            else:
+                owner = owner_of(first)
+                if not owner.flags.c_contiguous:
+                    raise CaptureError(
+                        "compile: tensors look at one memory that is not row-major in different"
+                        " ways; give the step copies"
+                    )
+            cell = Cell(self.trace, self.program.input(owner))
+            memory = self.memories[key] = Memory(owner, cell, owner.copy(order="K"))
+            memory.tensors = group
+            numbers = [self.arguments[id(t)] for t in group if id(t) in self.arguments]
+            if numbers and len(group) == 1:
+                memory.argument = numbers[0]
+            elif numbers:
+                self.shared_arguments = True
+            for t in group:
+                t._data = look(memory, t._data)
+
+    shared_arguments = False  # whether an argument lies in memory that others look at
+
+    def finish(self, before: list) -> None:
+        """Note what was written, put everything back, and enter the results."""
+        self.updates = [m for m in self.memories.values() if m.written]
+        self.grads = []
+        reached, *_ = reachable((self.function, self.args, self.kwargs))
+        known = {id(t) for t, _ in before}
+        self.replayable = not self.shared_arguments and all(id(t) in known for t in reached)
+        for t, slots in before:
+            if t._grad is not slots.grad:
+                self.grads.append((t, t._grad))
+        for t, slots in before:
+            t._data = slots.data
+        for m in self.updates:
+            m.owner[...] = m.copy
+            for t in m.tensors:
+                storage_of(t).bump()
+        self.traced: dict[int, Any] = {}
+        for ref in self.made:
+            t = ref()
+            if t is not None and isinstance(t._data, TraceArray):
+                traced = self.traced[id(t)] = t._data
+                traced.tensor = t
+                t._data = traced.array = np.array(traced.value)
+
+    def traced_of(self, leaf: Any) -> TraceArray | None:
+        """What the program has for a tensor of the result."""
+        return self.traced.get(id(leaf))
+
+    def returned(self, result: Any) -> Any:
+        """The result of the run, its tensors without history."""
+
+        def settled(leaf: Any) -> Any:
+            return define.wrap(leaf._data) if id(leaf) in self.traced else leaf
+
+        return mapped(settled, result)
+
+    # -- what the run asks ------------------------------------------------------------------------
+
+    def read(self, x: TraceArray) -> Any:
+        """A number is asked for: by a kernel, which then runs in Python as a whole, or by the user:
+        a guard where it is discrete.
+        """
+        frame = sys._getframe(2)
+        if frame.f_globals.get("__name__") != "chainrule.tensor":
+            raise NoRule("the numbers of a traced array")
+        if x.value.size == 1 and x.dtype.kind in "biu":
+            self.guards.append((x.now(), x.value.copy()))
+            return x.value
+        line = describe_line(*user_line(2))
+        raise CaptureError(
+            f"compile: a number that the step computes is read by Python at {line}. What Python"
+            " does with it would not be part of the compiled step. Keep it a tensor (torch.where"
+            " instead of `if`, tensor arithmetic instead of .item()), or return it from the step"
+            " and read it outside."
+        )
+
+    def lay(self, x: Any) -> None:
+        """Let a tensor made of constants, and those that share its memory, be traced."""
+        owner = owner_of(x._data)
+        cell = Cell(self.trace, self.trace.constant(owner))
+        memory = Memory(owner, cell, owner)
+        for ref in self.made:
+            t = ref()
+            if t is not None and isinstance(t._data, np.ndarray) and owner_of(t._data) is owner:
+                t._data = look(memory, t._data)
+
+    def setting(self, group: dict, key: Any) -> TraceArray:
+        """A number of an optimizer's group as an input of the program (float64)."""
+        name = (id(group), key)
+        if name not in self.settings:
+            setting = Setting(group, key, None)
+            array = self.trace.input(np.float64(setting.now()))
+            setting.value = array.now()
+            self.settings[name] = setting, array
+        return self.settings[name][1]
+
+    def draw(self, f: Callable, *given: Any) -> Any:
+        """Random numbers: drawn by Python whenever the program runs."""
+        self.draws += 1
+        f = drawing(f)
+        return self.trace.python(f, given)
+
+
+def drawing(f: Callable) -> Callable:
+    """A draw, marked as a call that may not be left out, repeated or moved past another."""
+
+    def draw(*given: Any) -> Any:
+        return f(*given)
+
+    draw.effect = True  # type: ignore[attr-defined]
+    return draw
+
+
+class Slots:
+    """What a tensor was before the run."""
+
+    def __init__(self, t: Any) -> None:
+        self.data, self.node, self.index = t._data, t._node, t._index
+        self.storage, self.base, self.own = t._storage, t._base, dict(t.__dict__)
+        self.grad = t._grad
+
+    def restore(self, t: Any) -> None:
+        """Make the tensor that again."""
+        t._data, t._node, t._index = self.data, self.node, self.index
+        t._storage, t._base = self.storage, self.base
+        t.__dict__.clear()
+        t.__dict__.update(self.own)
+
+
+def look(memory: Memory, data: np.ndarray) -> TraceArray:
+    """The traced array of a tensor with array `data`, which lies in that memory."""
+    owner, copy, cell = memory.owner, memory.copy, memory.cell
+    if same_memory(data, owner):
+        return TraceArray(copy, cell)
+    start = data.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    if data.dtype is not owner.dtype or start % data.itemsize:
+        raise CaptureError(
+            f"compile: a tensor looks at {owner.dtype} memory as {data.dtype}; give the step a copy"
+        )
+    first = start // data.itemsize
+    steps = (
+        ("reshape", ((-1,),), {}),
+        ("getitem", (slice(first, None),), {}),
+        ("restride", (data.shape, data.strides), {}),
+    )
+    value = np.ndarray(data.shape, data.dtype, copy.reshape(-1)[first:], 0, data.strides)
+    return TraceArray(value, cell, steps)
+
+
+class Edges:
+    """What led to tensors, and the settings beside them: all has to stay as it was."""
+
+    def __init__(self) -> None:
+        self.tables: list[Any] = []
+        self.keys: list[Any] = []
+        self.values: list[Any] = []
+
+    def note(self, table: Any, key: Any, value: Any) -> None:
+        """table[key] is value."""
+        self.tables.append(table)
+        self.keys.append(key)
+        self.values.append(value)
+
+    def ignore(self, optimizers: list) -> None:
+        """Learning rates are inputs of the program."""
+        rates = {id(g) for o in optimizers for g in o.param_groups}
+        kept = [
+            e
+            for e in zip(self.tables, self.keys, self.values, strict=True)
+            if not (id(e[0]) in rates and e[1] == "lr")
+        ]
+        self.tables, self.keys, self.values = (
+            (list(c) for c in zip(*kept, strict=True)) if kept else ([], [], [])
+        )
+
+    def hold(self) -> bool:
+        """Whether nothing has changed."""
+        try:
+            now = list(map(getitem, self.tables, self.keys))
+        except (KeyError, IndexError):
+            return False
+        if all(map(is_, now, self.values)):
+            return True
+        for old, new in zip(self.values, now, strict=True):
+            if old is not new and not (
+                type(old) is type(new) and type(old) in NUMBERS and old == new
+            ):
+                return False
+        self.values = now
+        return True
+
+
+NUMBERS = (int, float, bool, str, complex, tuple)
+
+
+def reachable(roots: tuple) -> tuple[list, list, Edges]:
+    """The tensors and optimizers that a function and its arguments lead to, and the way to them."""
+    tensors: list = []
+    optimizers: list = []
+    edges = Edges()
+    seen: dict[int, Any] = {}
+    waiting = [*roots]
+    while waiting and len(seen) < REACH:
+        x = waiting.pop()
+        if id(x) in seen or isinstance(x, (str, int, float, complex, type(None), np.ndarray)):
+            continue
+        seen[id(x)] = x
+        if isinstance(x, Tensor):
+            tensors.append(x)
+            continue
+        if hasattr(x, "prepare") and hasattr(x, "param_groups"):
+            optimizers.append(x)
+        if isinstance(x, types.FunctionType) and x.__module__ is not None and not own(x):
+            for name in set(names_in(x.__code__)) & x.__globals__.keys():
+                if not isinstance(x.__globals__[name], (types.ModuleType, type)):
+                    edges.note(x.__globals__, name, x.__globals__[name])
+        own_table = x if isinstance(x, (dict, list)) else getattr(x, "__dict__", None)
+        if own_table and not isinstance(x, (types.FunctionType, types.ModuleType, type)):
+            pairs = enumerate(own_table) if isinstance(own_table, list) else own_table.items()
+            for key, value in pairs:
+                edges.note(own_table, key, value)
+        waiting.extend(inside(x))
+        if isinstance(x, dict):
+            waiting.extend(k for k in x if isinstance(k, Tensor))
+    return tensors, optimizers, edges
+
+
+def own(f: Any) -> bool:
+    """Whether a function is of this package."""
+    return f.__module__.startswith("chainrule.")
+
+
+def same_memory(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays look at memory in the same way."""
+    return a is b or (
+        a.shape == b.shape
+        and a.strides == b.strides
+        and a.dtype is b.dtype
+        and a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
+    )

@@ -1,0 +1,452 @@
+"""What loops can compute: for each elementwise function of the waist the LLVM instructions of one
+element, and for each reduction how two partial results become one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import vecmath
+from .body import Body, Value
+from .body import constant as literal
+from .program import Instruction
+from .program import Value as Array
+
+REGISTER = {  # how a number of a dtype is held in a register
+    "f4": "float",
+    "f8": "double",
+    "b1": "i1",
+    "i1": "i8",
+    "u1": "i8",
+    "i2": "i16",
+    "i4": "i32",
+    "i8": "i64",
+}
+MEMORY = {**REGISTER, "b1": "i8"}
+ARITHMETIC = {"add": "add", "subtract": "sub", "multiply": "mul"}
+COMPARISONS = {
+    "less": "lt",
+    "less_equal": "le",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "equal": "eq",
+    "not_equal": "ne",
+}
+SIMPLE_INTRINSICS = {
+    "sqrt": "sqrt",
+    "absolute": "fabs",
+    "fabs": "fabs",
+    "floor": "floor",
+    "ceil": "ceil",
+    "trunc": "trunc",
+    "rint": "rint",
+}
+LOGIC = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
+OF_BOOLS = {"logical_and": "and", "logical_or": "or", "logical_xor": "xor"}
+
+
+def code(dtype: np.dtype) -> str:
+    """`f4`, `i8`, ... of a dtype."""
+    return dtype.str[1:]
+
+
+def is_float(dtype: np.dtype) -> bool:
+    """Whether it is float32 or float64."""
+    return code(dtype) in ("f4", "f8")
+
+
+class Writer(Body):
+    """The instructions of a kernel, in several blocks; equal ones are shared within a block."""
+
+    def __init__(self) -> None:
+        super().__init__(None)  # type: ignore[arg-type]
+        self.functions: set[tuple[str, str]] = set()
+        self.count = 0
+
+    def emit(self, instruction: str, type: str) -> Value:
+        if instruction not in self.known:
+            self.count += 1
+            name = f"%v{self.count}"
+            self.lines.append(f"  {name} = {instruction}")
+            self.known[instruction] = Value(self, name, type)
+        return self.known[instruction]
+
+    def put(self, line: str) -> None:
+        """A line that makes no value."""
+        self.lines.append(f"  {line}")
+
+    def block(self, label: str) -> None:
+        """Begin a block."""
+        self.lines.append(f"{label}:")
+        self.known.clear()
+
+    def math(self, name: str, *operands: Value) -> Value:
+        """A call of a function of vecmath."""
+        kind = "f32" if operands[0].type == "float" else "f64"
+        self.functions.add((name, kind))
+        given = ", ".join(f"{x.type} {x.name}" for x in operands)
+        type = operands[0].type
+        return self.emit(f"call {type} {vecmath.call(name, kind)}({given})", type)
+
+    def const(self, number: Any, dtype: np.dtype) -> Value:
+        """A number as a constant of a dtype."""
+        type = REGISTER[code(dtype)]
+        value = np.asarray(number).astype(dtype)[()]
+        if type == "i1":
+            return Value(self, "true" if value else "false", type)
+        return Value(self, literal(value.item(), type), type)
+
+    def cast(self, x: Value, source: np.dtype, target: np.dtype) -> Value:
+        """A number in another dtype, as NumPy casts."""
+        a, b = code(source), code(target)
+        s, t = REGISTER[a], REGISTER[b]
+        if a == b:
+            return x
+        if b == "b1":
+            test = "fcmp une" if a[0] == "f" else "icmp ne"
+            zero = literal(0, s) if a[0] == "f" else "0"
+            return self.emit(f"{test} {s} {x.name}, {zero}", "i1")
+        if a[0] == "f" and b[0] == "f":
+            return self.convert(x, "fpext" if b == "f8" else "fptrunc", t)
+        unsigned = a in ("b1", "u1")
+        if b[0] == "f":
+            return self.convert(x, "uitofp" if unsigned else "sitofp", t)
+        if a[0] == "f":
+            wide = self.convert(x, "fptosi", "i64")
+            return wide if t == "i64" else self.convert(wide, "trunc", t)
+        narrow, wide_bits = int(s[1:]), int(t[1:])
+        if narrow == wide_bits:
+            return x
+        if narrow > wide_bits:
+            return self.convert(x, "trunc", t)
+        return self.convert(x, "zext" if unsigned else "sext", t)
+
+
+# -- one element of each function -------------------------------------------------------------------
+
+Emit = Callable[..., Value]
+ELEMENTWISE: dict[str, Emit] = {}
+
+
+def element(*names: str) -> Callable:
+    """Enter f(writer, dtype, *operands), the operands of that dtype, into the table."""
+
+    def enter(f: Emit) -> Emit:
+        for name in names:
+            ELEMENTWISE[name] = f
+        return f
+
+    return enter
+
+
+def _arithmetic(name: str) -> Emit:
+    def emit(w: Writer, dtype: np.dtype, x: Value, y: Value) -> Value:
+        if is_float(dtype):
+            return w.emit(f"f{name} contract {x.type} {x.name}, {y.name}", x.type)
+        if code(dtype) == "b1":
+            name_of_bool = {"add": "or", "mul": "and"}[name]
+            return w.emit(f"{name_of_bool} i1 {x.name}, {y.name}", "i1")
+        return w.emit(f"{name} {x.type} {x.name}, {y.name}", x.type)
+
+    return emit
+
+
+def _comparison(test: str) -> Emit:
+    def emit(w: Writer, dtype: np.dtype, x: Value, y: Value) -> Value:
+        if is_float(dtype):
+            how = "une" if test == "ne" else "o" + test
+            return w.emit(f"fcmp {how} {x.type} {x.name}, {y.name}", "i1")
+        signed = "" if test in ("eq", "ne") else "u" if code(dtype) in ("u1", "b1") else "s"
+        return w.emit(f"icmp {signed}{test} {x.type} {x.name}, {y.name}", "i1")
+
+    return emit
+
+
+def _intrinsic(name: str) -> Emit:
+    def emit(w: Writer, dtype: np.dtype, x: Value) -> Value:
+        if is_float(dtype):
+            return w.intrinsic(name, x)
+        if name == "fabs" and code(dtype)[0] == "i":
+            negative = w.emit(f"icmp slt {x.type} {x.name}, 0", "i1")
+            return w.select(negative, w.emit(f"sub {x.type} 0, {x.name}", x.type), x)
+        return x
+
+    return emit
+
+
+def _logic(name: str) -> Emit:
+    return lambda w, dtype, x, y: w.emit(f"{name} {x.type} {x.name}, {y.name}", x.type)
+
+
+for _name, _op in ARITHMETIC.items():
+    ELEMENTWISE[_name] = _arithmetic(_op)
+for _name, _op in COMPARISONS.items():
+    ELEMENTWISE[_name] = _comparison(_op)
+for _name, _op in SIMPLE_INTRINSICS.items():
+    ELEMENTWISE[_name] = _intrinsic(_op)
+for _name, _op in (LOGIC | OF_BOOLS).items():
+    ELEMENTWISE[_name] = _logic(_op)
+
+
+@element("divide")
+def _(w: Writer, dtype: np.dtype, x: Value, y: Value) -> Value:
+    return w.emit(f"fdiv {x.type} {x.name}, {y.name}", x.type)
+
+
+@element("negative")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    if is_float(dtype):
+        return w.emit(f"fneg {x.type} {x.name}", x.type)
+    return w.emit(f"sub {x.type} 0, {x.name}", x.type)
+
+
+@element("positive", "conjugate")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    return x
+
+
+@element("square")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    return ELEMENTWISE["multiply"](w, dtype, x, x)
+
+
+@element("reciprocal")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    return w.emit(f"fdiv {x.type} {literal(1, x.type)}, {x.name}", x.type)
+
+
+@element("logical_not")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    return w.emit(f"xor i1 {x.name}, true", "i1")
+
+
+@element("invert")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    return w.emit(f"xor {x.type} {x.name}, {'true' if x.type == 'i1' else '-1'}", x.type)
+
+
+@element("isnan")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    return w.emit(f"fcmp uno {x.type} {x.name}, {x.name}", "i1")
+
+
+@element("isinf")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    size = w.intrinsic("fabs", x)
+    return w.emit(f"fcmp oeq {x.type} {size.name}, {literal(float('inf'), x.type)}", "i1")
+
+
+@element("isfinite")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    size = w.intrinsic("fabs", x)
+    return w.emit(f"fcmp olt {x.type} {size.name}, {literal(float('inf'), x.type)}", "i1")
+
+
+@element("signbit")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    bits = w.bits(x)
+    return w.emit(f"icmp slt {bits.type} {bits.name}, 0", "i1")
+
+
+@element("copysign")
+def _(w: Writer, dtype: np.dtype, x: Value, y: Value) -> Value:
+    return w.intrinsic("copysign", x, y)
+
+
+@element("sign")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    if is_float(dtype):
+        zero, one = literal(0, x.type), literal(1, x.type)
+        above = w.emit(f"fcmp ogt {x.type} {x.name}, {zero}", "i1")
+        below = w.emit(f"fcmp olt {x.type} {x.name}, {zero}", "i1")
+        high = w.emit(f"select i1 {above.name}, {x.type} {one}, {x.type} {x.name}", x.type)
+        return w.emit(
+            f"select i1 {below.name}, {x.type} {literal(-1, x.type)}, {x.type} {high.name}", x.type
+        )
+    above = w.emit(f"icmp sgt {x.type} {x.name}, 0", "i1")
+    below = w.emit(f"icmp slt {x.type} {x.name}, 0", "i1")
+    high, low = (w.convert(b, e, x.type) for b, e in ((above, "zext"), (below, "sext")))
+    return w.emit(f"or {x.type} {high.name}, {low.name}", x.type)
+
+
+def _extreme(test: str, unordered: bool) -> Emit:
+    """maximum and minimum (nan wins), fmax and fmin (nan loses)."""
+
+    def emit(w: Writer, dtype: np.dtype, x: Value, y: Value) -> Value:
+        if not is_float(dtype):
+            how = "u" if code(dtype) in ("u1", "b1") else "s"
+            first = w.emit(f"icmp {how}{test} {x.type} {x.name}, {y.name}", "i1")
+            return w.select(first, x, y)
+        if unordered:  # x, if it is nan or beats y
+            first = w.emit(f"fcmp o{test} {x.type} {x.name}, {y.name}", "i1")
+            nan = w.emit(f"fcmp uno {x.type} {x.name}, {x.name}", "i1")
+            first = w.emit(f"or i1 {first.name}, {nan.name}", "i1")
+            return w.select(first, x, y)
+        first = w.emit(f"fcmp o{test} {x.type} {x.name}, {y.name}", "i1")
+        nan = w.emit(f"fcmp uno {y.type} {y.name}, {y.name}", "i1")
+        first = w.emit(f"or i1 {first.name}, {nan.name}", "i1")
+        return w.select(first, x, y)
+
+    return emit
+
+
+ELEMENTWISE["maximum"] = _extreme("ge", True)
+ELEMENTWISE["minimum"] = _extreme("le", True)
+ELEMENTWISE["fmax"] = _extreme("ge", False)
+ELEMENTWISE["fmin"] = _extreme("le", False)
+
+
+@element("tanh_back")
+def _(w: Writer, dtype: np.dtype, x: Value, y: Value) -> Value:
+    mul, sub = ELEMENTWISE["multiply"], ELEMENTWISE["subtract"]
+    return mul(w, dtype, x, sub(w, dtype, w.const(1, dtype), mul(w, dtype, y, y)))
+
+
+@element("twice_normal")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    mul, add = ELEMENTWISE["multiply"], ELEMENTWISE["add"]
+    return add(
+        w, dtype, w.const(1, dtype), w.math("erf", mul(w, dtype, x, w.const(0.5**0.5, dtype)))
+    )
+
+
+@element("log1p_exp")
+def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    size = w.intrinsic("fabs", x)
+    small = w.math("exp", w.emit(f"fneg {x.type} {size.name}", x.type))
+    high = ELEMENTWISE["maximum"](w, dtype, x, w.const(0, dtype))
+    return ELEMENTWISE["add"](w, dtype, high, w.math("log1p", small))
+
+
+# Functions that have a row of their own in `emit_element`, since their operands differ in dtype.
+MIXED = ("where", "keep", "astype", "iota", "power")
+
+
+def emit_element(w: Writer, i: Instruction, operand: Callable) -> Value:
+    """The element of an instruction's result; operand(argument, dtype) is that of an argument."""
+    out = i.output.dtype
+    if i.name == "where":
+        c, x, y = i.args
+        return w.select(operand(c, np.dtype(bool)), operand(x, out), operand(y, out))
+    if i.name == "keep":
+        x, mask = i.args
+        return w.select(operand(mask, np.dtype(bool)), operand(x, out), w.const(0, out))
+    if i.name in ("astype", "assign"):
+        return operand(i.args[0], out)
+    dtype = loop_dtype(i)
+    given = [operand(a, dtype) for a in i.args]
+    if i.name in ELEMENTWISE:
+        return ELEMENTWISE[i.name](w, dtype, *given)
+    return w.math(i.name, *given)
+
+
+def loop_dtype(i: Instruction) -> np.dtype:
+    """The dtype that the operands of an elementwise function are cast to."""
+    if i.name in OF_BOOLS or i.name == "logical_not":
+        return np.dtype(bool)
+    f = getattr(np, i.name, None)
+    if not isinstance(f, np.ufunc):
+        return i.output.dtype
+    kinds = [a.dtype if hasattr(a, "dtype") else type(a) for a in i.args]
+    return f.resolve_dtypes((*kinds, *(None,) * f.nout))[0]
+
+
+# -- reductions -------------------------------------------------------------------------------------
+
+REDUCTIONS = {
+    "add.reduce": ("add", 0),
+    "multiply.reduce": ("multiply", 1),
+    "maximum.reduce": ("maximum", None),
+    "minimum.reduce": ("minimum", None),
+    "logical_and.reduce": ("logical_and", True),
+    "logical_or.reduce": ("logical_or", False),
+}
+
+
+def identity(i: Instruction, dtype: np.dtype) -> Any:
+    """What a reduction begins with."""
+    name, start = REDUCTIONS[i.name]
+    if start is not None:
+        return start
+    low = name == "maximum"
+    if is_float(dtype):
+        return -np.inf if low else np.inf
+    if code(dtype) == "b1":
+        return not low
+    limits = np.iinfo(dtype)
+    return limits.min if low else limits.max
+
+
+def combine(w: Writer, i: Instruction, dtype: np.dtype, x: Value, y: Value) -> Value:
+    """Two partial results as one; sums of floats may be taken in any order."""
+    name = REDUCTIONS[i.name][0]
+    if is_float(dtype) and name in ("add", "multiply"):
+        flags = "reassoc contract"
+        return w.emit(f"f{ARITHMETIC[name]} {flags} {x.type} {x.name}, {y.name}", x.type)
+    if is_float(dtype):
+        return w.intrinsic(name, x, y)  # llvm.maximum: nan wins
+    return ELEMENTWISE[name](w, dtype, x, y)
+
+
+def reduced_dtype(i: Instruction) -> np.dtype:
+    """The dtype a reduction is done in: bool for logical ones, else the result's."""
+    return np.dtype(bool) if i.name.startswith("logical") else i.output.dtype
+
+
+# -- what can be done -------------------------------------------------------------------------------
+
+
+def is_lowered(i: Instruction) -> bool:
+    """Whether an instruction can be part of a loop nest."""
+    if len(i.outputs) != 1 or i.outputs[0] is None:
+        return False
+    arrays = [*i.operands(), i.output]
+    if any(code(v.dtype) not in REGISTER or not v.size for v in arrays):
+        return False
+    if i.name in REDUCTIONS:
+        return _is_reduction(i)
+    if i.name in ("pad", "gather", "inside"):
+        return True
+    if i.kwargs or not all(isinstance(a, (Array, int, float, bool, np.generic)) for a in i.args):
+        return i.name in ("iota", "astype") and not i.kwargs
+    return _is_elementwise(i)
+
+
+def _is_reduction(i: Instruction) -> bool:
+    extra = {k: v for k, v in i.kwargs.items() if k not in ("axis", "keepdims")}
+    start = extra.pop("initial", None)
+    if extra.pop("dtype", None) not in (None, i.output.dtype):
+        return False
+    if i.args[0].size == i.output.size:
+        return False  # over nothing
+    neutral = start is None or start == identity(i, i.output.dtype)
+    kind = i.args[0].dtype.kind
+    return not extra and neutral and len(i.args) == 1 and (kind != "f" or is_float(i.output.dtype))
+
+
+def _is_elementwise(i: Instruction) -> bool:
+    if i.name in ("where", "keep", "astype", "assign"):
+        return True
+    if i.name == "power" or (i.name not in ELEMENTWISE and i.name not in vecmath.functions()):
+        return i.name in vecmath.functions() and is_float(i.output.dtype)
+    if not any(isinstance(a, Array) for a in i.args):
+        return False
+    try:
+        dtype = loop_dtype(i)
+    except TypeError:
+        return False
+    if code(dtype) not in REGISTER or (i.name not in ELEMENTWISE and not is_float(dtype)):
+        return False
+    if i.name in OF_BOOLS or i.name == "logical_not":
+        return True
+    return code(dtype) != "b1" or i.name in (
+        *LOGIC,
+        "add",
+        "multiply",
+        "invert",
+        "equal",
+        "not_equal",
+    )

@@ -1,0 +1,452 @@
+"""Passes over a program: each takes one and returns one that computes the same with less.
+
+`simplify` runs them in order and verifies after each. Instructions with an effect (a random draw) are
+never moved, joined or left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .program import Instruction, Program, Value, execute, replaced, values_in
+from .views import Place, contiguous, part_of
+
+FOLDED = 1 << 16  # elements up to which constants are computed once and for all
+
+
+def simplify(program: Program) -> Program:
+    """All passes; the program is verified after each."""
+    for one in (rewritten, shared, live):
+        program = one(program)
+        program.verify()
+    return program
+
+
+def has_effect(i: Instruction) -> bool:
+    """Whether a call does more than its results say."""
+    return i.name == "python" and getattr(i.args[0], "effect", False)
+
+
+class Builder:
+    """A program in the making from another one, whose values are mapped to its own."""
+
+    def __init__(self, source: Program) -> None:
+        self.program = Program()
+        self.program.count = source.count
+        self.program.inputs = source.inputs
+        self.program.constants = source.constants
+        self.known: dict[Value, Value] = {}
+
+    def of(self, v: Value) -> Value:
+        """What stands for a value of the source."""
+        return self.known.get(v, v)
+
+    def keep(self, i: Instruction) -> None:
+        """Take an instruction over, with its operands mapped."""
+        args, kwargs = replaced(i.args, self.of), replaced(i.kwargs, self.of)
+        made = Instruction(i.name, args, kwargs, [])
+        for v in i.outputs:
+            new = None
+            if v is not None:
+                new = self.program.new(v.shape, v.dtype)
+                new.producer, new.index = made, v.index
+                self.known[v] = new
+            made.outputs.append(new)
+        self.program.instructions.append(made)
+
+    def emit(self, name: str, args: tuple, shape: tuple, dtype: np.dtype, **kwargs: Any) -> Value:
+        """A new instruction with one result."""
+        like = np.broadcast_to(np.empty((), dtype), shape)
+        return self.program.add(name, args, kwargs, [like]).outputs[0]
+
+    def done(self, source: Program) -> Program:
+        """The program, with the source's outputs."""
+        self.program.outputs = [self.of(v) for v in source.outputs]
+        return self.program
+
+
+def live(program: Program) -> Program:
+    """Without what no output needs."""
+    needed = set(program.outputs)
+    kept = []
+    for i in reversed(program.instructions):
+        if has_effect(i) or any(v in needed for v in i.outputs):
+            kept.append(i)
+            needed.update(i.operands())
+    b = Builder(program)
+    for i in reversed(kept):
+        b.keep(i)
+    done = b.done(program)
+    done.constants = [v for v in program.constants if v in needed]
+    return done
+
+
+def shared(program: Program) -> Program:
+    """Common subexpressions computed once."""
+    b = Builder(program)
+    seen: dict[Any, list] = {}
+    for i in program.instructions:
+        if i.name == "python":
+            b.keep(i)
+            continue
+        key = (i.name, frozen(replaced(i.args, b.of)), frozen(replaced(i.kwargs, b.of)))
+        found = seen.get(key)
+        if found is None:
+            b.keep(i)
+            seen[key] = [None if v is None else b.of(v) for v in i.outputs]
+        else:
+            b.known.update(zip(i.outputs, found, strict=True))
+    return b.done(program)
+
+
+def frozen(a: Any) -> Any:
+    """An argument as a key: values by identity, numbers by type too."""
+    if isinstance(a, Value):
+        return ("value", a.number)
+    if isinstance(a, (list, tuple)):
+        return (type(a), tuple([frozen(e) for e in a]))
+    if isinstance(a, dict):
+        return tuple([(k, frozen(v)) for k, v in sorted(a.items())])
+    if isinstance(a, slice):
+        return ("slice", a.start, a.stop, a.step)
+    if isinstance(a, (float, np.floating)):
+        return (type(a), a.hex() if isinstance(a, float) else a.tobytes())
+    return (type(a), a)
+
+
+def rewritten(program: Program) -> Program:
+    """By the rules of `RULES`, instruction by instruction; what depends on constants alone is
+    computed now.
+    """
+    b = Builder(program)
+    for i in program.instructions:
+        given = i.operands()
+        constant = all(b.of(v).data is not None for v in given) and given
+        if constant and i.name != "python" and sum(v.size for v in i.outputs) <= FOLDED:
+            for v, r in zip(i.outputs, execute(i, lambda v: b.of(v).data), strict=True):
+                b.known[v] = program.constant(np.asarray(r))
+            continue
+        rule = RULES.get(i.name)
+        done = rule(b, i) if rule is not None else None
+        if done is None:
+            b.keep(i)
+        else:
+            b.known[i.output] = done
+    return b.done(program)
+
+
+def rule(*names: str) -> Callable:
+    """Enter a rewriting into the table: it returns the value that stands for the result, or None."""
+
+    def enter(f: Callable) -> Callable:
+        RULES.update(dict.fromkeys(names, f))
+        return f
+
+    return enter
+
+
+RULES: dict[str, Callable] = {}
+
+
+@rule("add.reduce", "multiply.reduce", "maximum.reduce", "minimum.reduce")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x, out = b.of(i.args[0]), i.output
+    if x.size != out.size or not out.size or set(i.kwargs) - {"axis", "keepdims"}:
+        return None
+    if x.dtype != out.dtype:
+        x = b.emit("astype", (x, out.dtype), x.shape, out.dtype)
+    return x if x.shape == out.shape else b.emit("reshape", (x, out.shape), out.shape, out.dtype)
+
+
+@rule("copy")
+def _(b: Builder, i: Instruction) -> Value | None:
+    return b.of(i.args[0])
+
+
+@rule("astype")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x = b.of(i.args[0])
+    return x if x.dtype == i.output.dtype else None
+
+
+@rule("reshape", "broadcast_to")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x = b.of(i.args[0])
+    return x if x.shape == i.output.shape else None
+
+
+@rule("transpose")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x, axes = b.of(i.args[0]), tuple(a % len(i.output.shape) for a in i.args[1])
+    if axes == tuple(range(len(axes))):
+        return x
+    inner = x.producer
+    if inner is not None and inner.name == "transpose":
+        first = tuple(a % len(axes) for a in inner.args[1])
+        axes = tuple(first[a] for a in axes)
+        if axes == tuple(range(len(axes))):
+            return inner.args[0]
+        return b.emit("transpose", (inner.args[0], axes), i.output.shape, x.dtype)
+    return None
+
+
+@rule("getitem")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x, index = b.of(i.args[0]), i.args[1]
+    parts = index if isinstance(index, tuple) else (index,)
+    if x.shape == i.output.shape and all(p is Ellipsis or whole(p) for p in parts):
+        return x
+    return picked(b, x, parts, i) or gathered(b, x, parts, i)
+
+
+def gathered(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None:
+    """x[:, index] with one array of integers, as a gather: the index stands under its axes."""
+    arrays = [n for n, p in enumerate(parts) if isinstance(p, Value)]
+    if len(arrays) != 1 or not all(whole(p) for n, p in enumerate(parts) if n not in arrays):
+        return None
+    axis = arrays[0]
+    index = b.of(parts[axis])
+    if index.dtype.kind != "i" or not x.shape[axis]:
+        return None
+    behind = len(x.shape) - axis - 1
+    if behind and index.shape:
+        spread = (Ellipsis, *(None,) * behind)
+        index = b.emit("getitem", (index, spread), (*index.shape, *(1,) * behind), index.dtype)
+    return b.emit("gather", (x, index, axis), i.output.shape, x.dtype)
+
+
+@rule("store")
+def _(b: Builder, i: Instruction) -> Value | None:
+    base, value, steps = i.args
+    last = steps[-1]
+    index = last[1][0] if isinstance(last[1][0], tuple) else last[1]
+    trivial = last[0] == "getitem" and all(p is Ellipsis or whole(p) for p in index)
+    if not trivial or len(steps) > 1:
+        return filled(b, i, steps[:-1] if trivial else steps)
+    if not isinstance(value, Value):
+        return None
+    value, out = b.of(value), i.output
+    if value.dtype != out.dtype:
+        value = b.emit("astype", (value, out.dtype), value.shape, out.dtype)
+    if value.shape != out.shape:
+        value = b.emit("broadcast_to", (value, out.shape), out.shape, out.dtype)
+    return value
+
+
+def filled(b: Builder, i: Instruction, steps: tuple) -> Value | None:
+    """A store of one number to a box of the array, as a choice for each element."""
+    base, value = b.of(i.args[0]), given(b, i.args[1])
+    out = i.output
+    number = value.data if isinstance(value, Value) else np.asarray(value)
+    if number is not None and number.shape == () and not any(values_in(steps)):
+        where = part_of(out, steps)
+        box = None if where is None else box_of(where, out.shape)
+        if box is not None:
+            inside = b.emit("inside", box, out.shape, np.dtype(bool))
+            return b.emit("where", (inside, number.astype(out.dtype)[()], base), out.shape, out.dtype)
+    if steps is i.args[2]:
+        return None
+    return b.emit("store", (base, value, steps), out.shape, out.dtype)
+
+
+def box_of(where: Place, shape: tuple) -> tuple | None:
+    """(first, end) along each axis of a part of a row-major array that is a box of it."""
+    strides = contiguous(shape)
+    if len(where.shape) != len(shape) or not where.size:
+        return None
+    if any(n != 1 and s != t for n, s, t in zip(where.shape, where.strides, strides, strict=True)):
+        return None
+    starts, rest = [], where.offset
+    for s in strides:
+        starts.append(rest // s)
+        rest %= s
+    ends = tuple(a + n for a, n in zip(starts, where.shape, strict=True))
+    if any(e > n for e, n in zip(ends, shape, strict=True)):
+        return None
+    return tuple(starts), ends
+
+
+def given(b: Builder, a: Any) -> Any:
+    """An argument of the source, mapped."""
+    return replaced(a, b.of)
+
+
+def bounds(index: Any, shape: tuple) -> list | None:
+    """(start, count, step, kept) along each axis of a basic index without None; None for others."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(p is None or not isinstance(p, (int, np.integer, slice, type(...))) for p in parts):
+        return None
+    if any(isinstance(p, bool) for p in parts):
+        return None
+    lack = len(shape) - sum(p is not Ellipsis for p in parts)
+    full: list = []
+    for p in parts:
+        full += [slice(None)] * lack if p is Ellipsis else [p]
+    full += [slice(None)] * (len(shape) - len(full))
+    out = []
+    for p, n in zip(full, shape, strict=True):
+        if isinstance(p, slice):
+            start, stop, step = p.indices(n)
+            out.append((start, len(range(start, stop, step)), step, True))
+        else:
+            out.append((int(p) % n, 1, 1, False))
+    return out
+
+
+@rule("put")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x, y, index = i.args
+    if not isinstance(y, Value) or bounds(index, x.shape) is None:
+        return None
+    steps = (("getitem", (index,), {}),)
+    like = Instruction("store", (x, y, steps), {}, [i.output])
+    found = RULES["store"](b, like)
+    return found or b.emit("store", (b.of(x), b.of(y), steps), x.shape, x.dtype)
+
+
+@rule("put_add")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x, index, shape = i.args
+    found = bounds(index, tuple(shape))
+    x = b.of(x)
+    if found is None:
+        return scattered(b, x, index, tuple(shape), i)
+    if any(step != 1 for _, _, step, _ in found) or not x.size:
+        return None
+    if x.shape != tuple(n for _, n, _, kept in found if kept):
+        return None
+    if not all(kept for *_, kept in found):
+        spread = tuple(slice(None) if kept else None for *_, kept in found)
+        sizes = tuple(n for _, n, _, _ in found)
+        x = b.emit("getitem", (x, spread), sizes, x.dtype)
+    return padded(b, x, tuple(start for start, *_ in found), i.output.shape)
+
+
+def padded(b: Builder, x: Value, starts: tuple, shape: tuple) -> Value:
+    """x in zeros; of a multiple of x, the multiple of that."""
+    p = x.producer
+    if p is not None and p.name == "negative":
+        inner = padded(b, p.args[0], starts, shape)
+        return b.emit("negative", (inner,), shape, x.dtype)
+    if p is not None and p.name == "multiply":
+        for v, factor in (p.args, p.args[::-1]):
+            if isinstance(v, Value) and isinstance(factor, (int, float, np.generic)) and (
+                v.shape == x.shape and v.dtype == x.dtype and np.isfinite(factor)
+            ):
+                return b.emit("multiply", (padded(b, v, starts, shape), factor), shape, x.dtype)
+    return b.emit("pad", (x, starts), shape, x.dtype)
+
+
+def scattered(b: Builder, x: Value, index: Any, shape: tuple, i: Instruction) -> Value | None:
+    """Rows added up by one array of row numbers."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if len(parts) != 1 or not isinstance(parts[0], Value):
+        return None
+    rows = b.of(parts[0])
+    fits = rows.dtype == np.int64 and x.shape == (*rows.shape, *shape[1:]) and x.size
+    if not fits or x.dtype.str not in ("<f4", "<f8"):
+        return None
+    return b.emit("scatter_add", (x, rows, shape), shape, x.dtype)
+
+
+def whole(part: Any) -> bool:
+    """Whether a slice takes everything."""
+    return isinstance(part, slice) and part in (slice(None), slice(0, None), slice(0, None, 1))
+
+
+def picked(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None:
+    """x[rows, index], one element of each row, as a sum over the row of what stands at the index."""
+    if len(parts) != 2 or len(x.shape) != 2 or not all(isinstance(p, Value) for p in parts):
+        return None
+    rows, index = (b.of(p) for p in parts)
+    n = x.shape[0]
+    if rows.data is None or index.shape not in ((n,), (n, 1)) or rows.shape != index.shape:
+        return None
+    if not np.array_equal(rows.data.reshape(-1), np.arange(n)) or x.dtype.kind != "f":
+        return None
+    column = index
+    if index.shape == (n,):
+        column = b.emit("getitem", (index, (slice(None), None)), (n, 1), index.dtype)
+    found = chosen(b, x, column, x, 1)
+    kept = {"keepdims": True} if i.output.shape == (n, 1) else {}
+    return b.emit("add.reduce", (found,), i.output.shape, x.dtype, axis=(1,), **kept)
+
+
+def chosen(b: Builder, x: Value, index: Value, like: Value, axis: int) -> Value:
+    """x where the place along an axis is `index` (counted from the end if negative), else 0."""
+    n = like.shape[axis]
+    place = b.emit("iota", (like.shape, axis), like.shape, np.dtype(np.int64))
+    negative = b.emit("less", (index, 0), index.shape, np.dtype(bool))
+    behind = b.emit("add", (index, n), index.shape, index.dtype)
+    index = b.emit("where", (negative, behind, index), index.shape, index.dtype)
+    here = b.emit("equal", (place, index), like.shape, np.dtype(bool))
+    return b.emit("where", (here, x, x.dtype.type(0)), like.shape, x.dtype)
+
+
+@rule("take_along_axis")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x, index = b.of(i.args[0]), b.of(i.args[1])
+    axis = (i.args[2] if len(i.args) > 2 else i.kwargs["axis"]) % len(x.shape)
+    short = index.shape[axis] == 1 and index.shape[:axis] + index.shape[axis + 1 :] == (
+        x.shape[:axis] + x.shape[axis + 1 :]
+    )
+    if not short or x.dtype.kind != "f" or x.shape[axis] > 4096:
+        return None
+    found = chosen(b, x, index, x, axis)
+    return b.emit("add.reduce", (found,), i.output.shape, x.dtype, axis=(axis,), keepdims=True)
+
+
+@rule("put_along")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x, index, axis, shape = (b.of(a) if isinstance(a, Value) else a for a in i.args[:4])
+    axis %= len(shape)
+    if not isinstance(x, Value) or index.shape[axis] != 1 or x.dtype.kind != "f":
+        return None
+    if x.shape != index.shape or index.shape[:axis] + index.shape[axis + 1 :] != (
+        tuple(shape[:axis]) + tuple(shape[axis + 1 :])
+    ):
+        return None
+    return chosen(b, x, index, i.output, axis)
+
+
+@rule("multiply")
+def _(b: Builder, i: Instruction) -> Value | None:
+    return neutral(b, i, 1)
+
+
+@rule("divide")
+def _(b: Builder, i: Instruction) -> Value | None:
+    return neutral(b, i, 1, right=True)
+
+
+def neutral(b: Builder, i: Instruction, number: float, right: bool = False) -> Value | None:
+    """The operand of an operation with a number that changes nothing."""
+    x, y = i.args
+    for v, other in ((x, y),) if right else ((x, y), (y, x)):
+        if isinstance(v, Value) and not isinstance(other, Value) and other == number:
+            v = b.of(v)
+            if v.shape == i.output.shape and v.dtype == i.output.dtype:
+                return v
+    return None
+
+
+@rule("power")
+def _(b: Builder, i: Instruction) -> Value | None:
+    x, y = i.args
+    out = i.output
+    if isinstance(y, Value) or not isinstance(x, Value) or out.dtype.kind != "f":
+        return None
+    x = b.of(x)
+    if x.dtype != out.dtype:
+        return None
+    if y == 2:
+        return b.emit("multiply", (x, x), out.shape, out.dtype)
+    if y == 1:
+        return x
+    if y == 3:
+        square = b.emit("multiply", (x, x), out.shape, out.dtype)
+        return b.emit("multiply", (square, x), out.shape, out.dtype)
+    return None

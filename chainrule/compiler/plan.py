@@ -1,0 +1,708 @@
+"""From a program to a plan of the runtime: groups, kernels, memory, records.
+
+Every root value gets a slot: inputs and outputs that are fixed memory, arrays that come with each
+call, constants, and places in one arena, shared by values that are not needed at the same time.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import blas, machine, vecmath
+from .fuse import Call, Fusion, Group, Nest
+from .nests import Kernel, NestWriter, write
+from .program import Instruction, Program, Value, execute
+from .runtime import Plan, Record, kernel
+from .views import Place, contiguous, place
+
+COPY = """\
+define void @KERNEL(ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end) nounwind {
+  %s0 = load i32, ptr %slots
+  %s1a = getelementptr i32, ptr %slots, i64 1
+  %s1 = load i32, ptr %s1a
+  %p0a = getelementptr ptr, ptr %buffers, i32 %s0
+  %p0 = load ptr, ptr %p0a
+  %p1a = getelementptr ptr, ptr %buffers, i32 %s1
+  %p1 = load ptr, ptr %p1a
+  %n = sub i64 %end, %begin
+  %to = getelementptr i8, ptr %p0, i64 %begin
+  %from = getelementptr i8, ptr %p1, i64 %begin
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %n, i1 false)
+  ret void
+}"""
+
+
+class Output:
+    """Where an output of the program goes: to a fresh array of each call (`target` None), or to the
+    memory of an input, or to memory of its own that stays (`array`).
+    """
+
+    def __init__(self, value: Value, target: Value | None = None, array: Any = None) -> None:
+        self.value, self.target, self.array = value, target, array
+
+
+class Planner:
+    """Builds the plan of a program.
+
+    Args:
+        program: simplified; its outputs are not looked at.
+        outputs: what is wanted, and where.
+        fixed: for inputs whose memory is always the same, the array.
+        layouts: strides, in elements, of inputs that are not row-major.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        outputs: Sequence[Output],
+        fixed: dict[Value, Any],
+        layouts: dict[Value, tuple],
+    ) -> None:
+        self.outputs = list(outputs)
+        self.fixed = dict(fixed)
+        self.layouts = layouts
+        self.program = program
+        self.separate()
+        program.outputs = [o.value for o in self.outputs]
+        program.verify()
+        self.fusion = Fusion(program, layouts)
+        self.groups = self.fusion.groups
+        self.slots: dict[Any, int] = {}
+        self.records: list[Record] = []
+        self.calls: dict[int, Callable] = {}
+        self.texts: dict[str, str] = {}
+        self.functions: set[tuple[str, str]] = set()
+        self.uses: dict[Value, list[int]] = {}
+        self.arrays: dict[Value, Any] = {}
+        self.sizes: dict[Any, int] = {}
+        self.python: list[Instruction] = []
+        self.build()
+
+    # -- outputs ----------------------------------------------------------------------------------
+
+    def separate(self) -> None:
+        """Give every output a computed value of its own."""
+        taken: set[Value] = set()
+        for o in self.outputs:
+            v = o.value
+            i = v.producer
+            if (
+                i is None
+                or v in taken
+                or (place(v, self.layouts) or Place(None, 0, (), ())).root is not v
+            ):
+                made = self.program.add(
+                    "positive", (v,), {}, [np.broadcast_to(np.empty((), v.dtype), v.shape)]
+                )
+                o.value = made.output
+            taken.add(o.value)
+
+    # -- all --------------------------------------------------------------------------------------
+
+    def build(self) -> None:
+        """Kernels, then memory, then records."""
+        steps: list[tuple[Group, Any]] = []
+        for g in self.groups:
+            steps.append((g, write(g, self.layouts, self.fusion.targets) if isinstance(g, Nest) else None))
+        self.steps = steps
+        for n, (g, k) in enumerate(steps):
+            for v in self.touched(g, k):
+                self.uses.setdefault(v, []).append(n)
+        self.alias()
+        self.place_all()
+        self.addresses = self.compile()
+        for n, (g, k) in enumerate(steps):
+            if isinstance(k, Kernel):
+                self.nest_records(k)
+            else:
+                self.call_records(g.members[0])
+            del n
+        self.copy_back()
+        self.plan = Plan(
+            self.records,
+            len(self.slots),
+            arguments=[self.slots[v] for v in self.arguments],
+            fixed={self.slots[v]: a for v, a in self.fixed_arrays().items()},
+            arena=self.arena,
+            places={self.slots[v]: at for v, at in self.offsets.items()},
+            calls=self.calls,
+            release=self.releases(),
+        )
+
+    def releases(self) -> bool:
+        """Whether running takes long enough to let other threads run meanwhile."""
+        return sum(r.extent for r in self.records) > 20000 or len(self.records) > 2000
+
+    def touched(self, g: Group, k: Any) -> list[Value]:
+        """The roots that a step reads or writes."""
+        if isinstance(g, Nest):
+            return list(dict.fromkeys(k.slots))
+        i = g.members[0]
+        found = [self.root(v) for v in i.operands()]
+        return list(dict.fromkeys([*found, *[v for v in i.outputs if v is not None]]))
+
+    def root(self, v: Value) -> Value:
+        """The root that a value lies in."""
+        found = place(v, self.layouts)
+        assert found is not None, v
+        return found.root
+
+    def alias(self) -> None:
+        """Write state where it stays, if nobody reads the old state afterwards."""
+        self.home: dict[Value, Value] = {}
+        self.late: list[Output] = []
+        for o in self.outputs:
+            if o.target is None:
+                continue
+            v, t = o.value, o.target
+            made = next((n for n, (g, _) in enumerate(self.steps) if v in g_outputs(g)), None)
+            last = max(self.uses.get(t, [-1]))
+            layout = self.layouts.get(t)
+            fits = made is not None and layout in (None, contiguous(t.shape))
+            if fits and (last < made or (last == made and self.in_step(made, v, t))):
+                self.home[v] = t
+            else:
+                self.late.append(o)
+
+    def in_step(self, n: int, v: Value, t: Value) -> bool:
+        """Whether a nest reads the old state just where it writes the new one."""
+        g, k = self.steps[n]
+        if not isinstance(g, Nest) or g.inner is not None or v in g.over:
+            return False
+        writer = NestWriter(g, self.layouts, self.fusion.targets)
+        target = writer.store_access(v).strides
+        for i in g.members:
+            for u in i.operands():
+                if u in g.reads and g.reads[u].root is t:
+                    a = writer.read_access(i, u)
+                    if a.offset or a.strides != target:
+                        return False
+        return True
+
+    # -- memory -----------------------------------------------------------------------------------
+
+    def place_all(self) -> None:
+        """Slots for all roots; places in the arena for what lives only during a call."""
+        outputs = {o.value: o for o in self.outputs if o.value not in self.home}
+        self.offsets: dict[Any, int] = {}
+        self.arguments: list[Value] = []
+        free: list[tuple[int, int]] = []
+        self.arena = 0
+        dying: dict[int, list] = {}
+        for v in self.program.inputs:
+            if v not in self.fixed and v in self.uses_or_targets():
+                self.slot(v)
+                self.arguments.append(v)
+        for o in self.outputs:
+            if o.value in outputs and o.target is None and o.array is None:
+                self.slot(o.value)
+                self.arguments.append(o.value)
+        for n, (g, k) in enumerate(self.steps):
+            for v in self.uses_at(n):
+                if v in self.slots or v in self.home or v.producer is None:
+                    self.slot(v)
+                    continue
+                o = outputs.get(v)
+                if o is not None and o.array is not None:
+                    self.slot(v)
+                    continue
+                self.slot(v)
+                old = self.given_up(n, v)
+                if old is not None:
+                    self.offsets[v] = self.offsets[old]
+                    dying[n] = [d for d in dying.get(n, []) if d[0] != self.offsets[v]]
+                else:
+                    self.offsets[v] = self.take(free, bytes_of(v))
+                last = max(self.uses[v])
+                if v in outputs:
+                    last = len(self.steps)
+                dying.setdefault(last, []).append((self.offsets[v], bytes_of(v)))
+            if isinstance(k, Kernel):
+                for v, _, chunks, size in k.partials:
+                    if chunks > 1:
+                        key = ("partial", v)
+                        self.slot(key)
+                        need = chunks * size * v.dtype.itemsize
+                        self.offsets[key] = self.take(free, need)
+                        dying.setdefault(n, []).append((self.offsets[key], need))
+            for at, size in dying.pop(n, []):
+                give(free, at, -(-size // 64) * 64)
+
+    def given_up(self, n: int, v: Value) -> Value | None:
+        """For a copy of memory that nobody else needs any more: that memory."""
+        g = self.steps[n][0]
+        if isinstance(g, Nest) or g.members[0].name != "duplicate":
+            return None
+        old = self.root(g.members[0].args[0])
+        fits = old in self.offsets and max(self.uses[old]) == n and bytes_of(old) == bytes_of(v)
+        kept = {o.value for o in self.outputs}
+        return old if fits and v not in kept and old not in kept else None
+
+    def uses_or_targets(self) -> set:
+        """Inputs that the plan touches."""
+        return set(self.uses) | {o.target for o in self.outputs}
+
+    def uses_at(self, n: int) -> list[Value]:
+        """The roots a step touches."""
+        return self.touched(*self.steps[n])
+
+    def take(self, free: list, size: int) -> int:
+        """A place in the arena."""
+        size = -(-max(size, 1) // 64) * 64
+        best = min((b for b in free if b[1] >= size), key=lambda b: b[1], default=None)
+        if best is None:
+            at = self.arena
+            self.arena += size
+            return at
+        free.remove(best)
+        if best[1] > size:
+            free.append((best[0] + size, best[1] - size))
+        return best[0]
+
+    def slot(self, v: Any) -> int:
+        """The number of a root's buffer."""
+        v = self.home.get(v, v)
+        if v not in self.slots:
+            self.slots[v] = len(self.slots)
+        return self.slots[v]
+
+    def fixed_arrays(self) -> dict:
+        """The roots whose memory never changes."""
+        found = {v: a for v, a in self.fixed.items() if v in self.slots}
+        for v in self.program.constants:
+            if v in self.slots:
+                found[v] = np.ascontiguousarray(v.data)
+        for o in self.outputs:
+            if o.array is not None and o.value in self.slots:
+                found[o.value] = o.array
+        return found
+
+    # -- code -------------------------------------------------------------------------------------
+
+    def compile(self) -> dict[str, int]:
+        """All kernels in one module; their addresses by text."""
+        names: dict[str, str] = {}
+        for g, k in self.steps:
+            if isinstance(g, Call) and g.members[0].name == "scatter_add":
+                names.setdefault(scattering(g.members[0]), f"k{len(names)}")
+            if isinstance(k, Kernel):
+                names.setdefault(k.text, f"k{len(names)}")
+                self.functions |= k.functions
+                for v, i, chunks, size in k.partials:
+                    if chunks > 1:
+                        names.setdefault(combining(v, i, chunks, size), f"k{len(names)}")
+        names.setdefault(COPY, f"k{len(names)}")
+        if not names:
+            return {}
+        self.module = assemble(names, self.functions)
+        self.code = machine.native(self.module)
+        return {text: self.code.address(name) for text, name in names.items()}
+
+    # -- records ----------------------------------------------------------------------------------
+
+    def nest_records(self, k: Kernel) -> None:
+        """The record of a nest, and those that join its partial results."""
+        partial = {v: ("partial", v) for v, _, chunks, _ in k.partials if chunks > 1}
+        slots = [self.slot(partial.get(v, v)) for v in k.slots]
+        self.records.append(Record(self.addresses[k.text], slots, k.params, k.extent, k.grain))
+        for v, i, chunks, size in k.partials:
+            if chunks > 1:
+                text = combining(v, i, chunks, size)
+                given = [self.slot(v), self.slot(("partial", v))]
+                self.records.append(Record(self.addresses[text], given, [], 1))
+
+    def call_records(self, i: Instruction) -> None:
+        """The records of an instruction that is not a nest."""
+        if i.name in ("dot", "matmul") and self.product(i):
+            return
+        if i.name == "duplicate" and self.duplicate(i):
+            return
+        if i.name == "scatter_add" and self.scatter(i):
+            return
+        self.python.append(i)
+        self.calls[len(self.records)] = lambda: self.by_python(i)
+        self.records.append(Record(None))
+
+    def by_python(self, i: Instruction) -> None:
+        """Run one instruction on the arrays of this call."""
+        results = execute(i, self.array)
+        for v, r in zip(i.outputs, results, strict=True):
+            if v is not None:
+                self.root_array(v)[...] = r
+
+    def array(self, v: Value) -> Any:
+        """A value as an array of this call."""
+        found = place(v, self.layouts)
+        assert found is not None
+        base = self.root_array(found.root)
+        if v is found.root:
+            return base
+        from ..arrays.waist import waist
+
+        i = v.producer
+        assert i is not None
+        return waist(i.name)(self.array(i.args[0]), *i.args[1:], **i.kwargs)
+
+    def root_array(self, v: Value) -> Any:
+        """The array at a root's address, now."""
+        if v.data is not None:
+            return v.data
+        address = int(self.plan.buffers[self.slot(v)])
+        strides = tuple(s * v.dtype.itemsize for s in self.layouts.get(v) or contiguous(v.shape))
+        span = sum((n - 1) * s for n, s in zip(v.shape, strides, strict=True)) + v.dtype.itemsize
+        memory = (np.ctypeslib.ctypes.c_char * max(span, 1)).from_address(address)
+        return np.ndarray(v.shape, v.dtype, memory, 0, strides)
+
+    def duplicate(self, i: Instruction) -> bool:
+        """The record that copies memory as it is; False if it lies in another way."""
+        found = place(i.args[0], self.layouts)
+        assert found is not None
+        if found.offset or found.strides != contiguous(found.shape):
+            return False
+        if self.offsets.get(found.root, -1) == self.offsets.get(i.output, -2):
+            return True
+        size = bytes_of(i.output)
+        slots = [self.slot(i.output), self.slot(found.root)]
+        self.records.append(Record(self.addresses[COPY], slots, [], size, copy_grain(size)))
+        return True
+
+    def scatter(self, i: Instruction) -> bool:
+        """The record that adds rows up; False if they lie in another way."""
+        x, rows, shape = i.args
+        if any(self.offset(v) is None for v in (x, rows)):
+            return False
+        text = scattering(i)
+        slots = [self.slot(i.output), self.slot(self.root(x)), self.slot(self.root(rows))]
+        columns = math.prod(shape[1:])
+        grain = max(64, -(-columns // 2)) if x.size > 1 << 15 else columns
+        params = [self.offset(x), self.offset(rows)]
+        self.records.append(Record(self.addresses[text], slots, params, columns, grain))
+        return True
+
+    def offset(self, v: Value) -> int | None:
+        """Where in its root a row-major value begins; None if it is not row-major."""
+        found = place(v, self.layouts)
+        assert found is not None
+        return found.offset if found.strides == contiguous(v.shape) else None
+
+    def product(self, i: Instruction) -> bool:
+        """Records for a matrix product by BLAS; False if BLAS cannot."""
+        x, y = i.args
+        out = i.output
+        suffix = {"<f4": "f32", "<f8": "f64"}.get(out.dtype.str)
+        if (
+            suffix is None
+            or i.kwargs
+            or x.dtype != out.dtype
+            or y.dtype != out.dtype
+            or not out.size
+        ):
+            return False
+        a, b = place(x, self.layouts), place(y, self.layouts)
+        if a is None or b is None or not x.size or not y.size:
+            return False
+        found = batches(a, b, out)
+        if found is None:
+            return False
+        m, n, k, sa, sb, batch = found
+        flags = [leading(s, shape) for s, shape in ((sa, (m, k)), (sb, (k, n)))]
+        if None in flags:
+            return False
+        (opa, lda), (opb, ldb) = flags  # type: ignore[misc]
+        slots = [self.slot(a.root), self.slot(b.root), self.slot(out)]
+        address = kernel(f"cr.gemm.{suffix}")
+        for da, db, dc in batch:
+            split, extent, grain = share(m, n, k)
+            params = blas.gemm_params(
+                m,
+                n,
+                k,
+                lda=lda,
+                ldb=ldb,
+                ldc=n,
+                opa=opa,
+                opb=opb,
+                split=split,
+                offsets=(a.offset + da, b.offset + db, dc),
+            )
+            self.records.append(Record(address, slots, params, extent, grain))
+        return True
+
+    def copy_back(self) -> None:
+        """State that could not be written in place is copied at the end."""
+        for o in self.late:
+            v, t = o.value, o.target
+            assert t is not None
+            if self.layouts.get(t) in (None, contiguous(t.shape)):
+                size = bytes_of(t)
+                slots = [self.slot(t), self.slot(v)]
+                self.records.append(Record(self.addresses[COPY], slots, [], size, copy_grain(size)))
+            else:
+
+                def copy(v: Value = v, t: Value = t) -> None:
+                    self.root_array(t)[...] = self.root_array(v)
+
+                self.calls[len(self.records)] = copy
+                self.records.append(Record(None))
+
+
+def copy_grain(size: int) -> int:
+    """Bytes that one thread copies at a time."""
+    return max(1 << 18, -(-size // 2)) if size > 1 << 19 else max(size, 1)
+
+
+def scattering(i: Instruction) -> str:
+    """The kernel that adds rows of an array to those of zeros, for a range of columns."""
+    x, rows, shape = i.args
+    t = {"<f4": "float", "<f8": "double"}[x.dtype.str]
+    width, count, high = math.prod(shape[1:]), rows.size, shape[0]
+    lines = [
+        "declare i64 @llvm.smax.i64(i64, i64)",
+        "declare i64 @llvm.smin.i64(i64, i64)",
+        "define void @KERNEL(ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end)"
+        " nounwind {",
+        "entry:",
+    ]
+    for n in range(3):
+        lines += [
+            f"  %s{n}a = getelementptr i32, ptr %slots, i64 {n}",
+            f"  %s{n} = load i32, ptr %s{n}a",
+            f"  %p{n}a = getelementptr ptr, ptr %buffers, i32 %s{n}",
+            f"  %p{n}b = load ptr, ptr %p{n}a",
+        ]
+    lines += [
+        "  %o1 = load i64, ptr %params",
+        f"  %p1 = getelementptr {t}, ptr %p1b, i64 %o1",
+        "  %o2a = getelementptr i64, ptr %params, i64 1",
+        "  %o2 = load i64, ptr %o2a",
+        "  %p2 = getelementptr i64, ptr %p2b, i64 %o2",
+        "  br label %zero",
+        "zero:",
+        "  %z = phi i64 [ 0, %entry ], [ %zn, %zeros ]",
+        f"  %zr = mul i64 %z, {width}",
+        f"  %za = getelementptr {t}, ptr %p0b, i64 %zr",
+        "  br label %zeros",
+        "zeros:",
+        "  %zj = phi i64 [ %begin, %zero ], [ %zjn, %zeros ]",
+        f"  %zp = getelementptr {t}, ptr %za, i64 %zj",
+        f"  store {t} 0.0, ptr %zp",
+        "  %zjn = add i64 %zj, 1",
+        "  %zjm = icmp slt i64 %zjn, %end",
+        "  %zn = add i64 %z, 1",
+        "  br i1 %zjm, label %zeros, label %zerod",
+        "zerod:",
+    ]
+    lines = [line.replace("[ %zn, %zeros ]", "[ %zn, %zerod ]") for line in lines]
+    lines += [
+        f"  %zm = icmp slt i64 %zn, {high}",
+        "  br i1 %zm, label %zero, label %row",
+        "row:",
+        "  %r = phi i64 [ 0, %zerod ], [ %rn, %rowd ]",
+        "  %ia = getelementptr i64, ptr %p2, i64 %r",
+        "  %i0 = load i64, ptr %ia",
+        f"  %i1 = add i64 %i0, {high}",
+        "  %in = icmp slt i64 %i0, 0",
+        "  %i2 = select i1 %in, i64 %i1, i64 %i0",
+        "  %i3 = call i64 @llvm.smax.i64(i64 %i2, i64 0)",
+        f"  %i4 = call i64 @llvm.smin.i64(i64 %i3, i64 {high - 1})",
+        f"  %to = mul i64 %i4, {width}",
+        f"  %toa = getelementptr {t}, ptr %p0b, i64 %to",
+        f"  %fr = mul i64 %r, {width}",
+        f"  %fra = getelementptr {t}, ptr %p1, i64 %fr",
+        "  br label %one",
+        "one:",
+        "  %j = phi i64 [ %begin, %row ], [ %jn, %one ]",
+        f"  %a = getelementptr {t}, ptr %toa, i64 %j",
+        f"  %b = getelementptr {t}, ptr %fra, i64 %j",
+        f"  %x = load {t}, ptr %a, !llvm.access.group !0",
+        f"  %y = load {t}, ptr %b, !llvm.access.group !0",
+        f"  %s = fadd {t} %x, %y",
+        f"  store {t} %s, ptr %a, !llvm.access.group !0",
+        "  %jn = add i64 %j, 1",
+        "  %jm = icmp slt i64 %jn, %end",
+        "  br i1 %jm, label %one, label %rowd, !llvm.loop !LOOP1!",
+        "rowd:",
+        "  %rn = add i64 %r, 1",
+        f"  %rm = icmp slt i64 %rn, {count}",
+        "  br i1 %rm, label %row, label %done",
+        "done:",
+        "  ret void",
+        "}",
+    ]
+    return "\n".join(lines)
+
+
+def g_outputs(g: Group) -> list:
+    """What a group leaves in memory."""
+    return g.stored if isinstance(g, Nest) else g.members[0].outputs
+
+
+def bytes_of(v: Value) -> int:
+    """Bytes of a value."""
+    return v.size * v.dtype.itemsize
+
+
+def give(free: list, at: int, size: int) -> None:
+    """A stretch of the arena is free again; neighbours become one."""
+    for b in list(free):
+        if b[0] + b[1] == at:
+            free.remove(b)
+            at, size = b[0], b[1] + size
+        elif at + size == b[0]:
+            free.remove(b)
+            size += b[1]
+    free.append((at, size))
+
+
+def share(m: int, n: int, k: int) -> tuple[int, int, int]:
+    """(how a product is split, extent, grain)."""
+    cost = max(2 * k, 1)
+    if m >= n:
+        per = max(1, (1 << 22) // (cost * max(n, 1)))
+        grain = max(per, -(-m // 2)) if m * n * k > 1 << 19 else m
+        return blas.ROWS, m, -(-grain // 16) * 16
+    per = max(1, (1 << 22) // (cost * max(m, 1)))
+    grain = max(per, -(-n // 2)) if m * n * k > 1 << 19 else n
+    return blas.COLUMNS, n, -(-grain // 16) * 16
+
+
+def batches(a: Place, b: Place, out: Value) -> Any:
+    """(m, n, k, strides of one matrix of a, and of b, offsets of all pairs)."""
+    sa, sb = a.shape, b.shape
+    if len(sa) == 1 and len(sb) == 1:
+        return 1, 1, sa[0], (sa[0], a.strides[0]), (b.strides[0], 1), [(0, 0, 0)]
+    if len(sb) == 1:
+        if len(sa) != 2:
+            return None
+        return sa[0], 1, sa[1], a.strides, (b.strides[0], 1), [(0, 0, 0)]
+    if len(sa) == 1:
+        if len(sb) != 2:
+            return None
+        return 1, sb[1], sa[0], (sa[0], a.strides[0]), b.strides, [(0, 0, 0)]
+    m, k, n = sa[-2], sa[-1], sb[-1]
+    outer = out.shape[:-2]
+    if (
+        len(sa) > 2
+        and len(sb) == 2
+        and a.strides[:-1] == tuple(s * a.strides[-2] for s in contiguous(sa[:-1]))
+    ):
+        rows = m
+        for s in outer:
+            rows *= s
+        return rows, n, k, a.strides[-2:], b.strides, [(0, 0, 0)]
+    offsets = []
+    for index in np.ndindex(*outer):
+        da = sum(
+            i * s
+            for i, s, z in zip(index[len(outer) - len(sa) + 2 :], a.strides, sa[:-2])
+            if z != 1
+        )
+        db = sum(
+            i * s
+            for i, s, z in zip(index[len(outer) - len(sb) + 2 :], b.strides, sb[:-2])
+            if z != 1
+        )
+        offsets.append((da, db, len(offsets) * m * n))
+    return m, n, k, a.strides[-2:], b.strides[-2:], offsets
+
+
+def leading(strides: tuple, shape: tuple) -> tuple[int, int] | None:
+    """(whether a matrix lies transposed, its leading dimension); None if neither way."""
+    rows, columns = strides
+    m, n = shape
+    if (columns == 1 or n == 1) and (rows >= n or m == 1):
+        return 0, max(rows, n) if m > 1 else n
+    if (rows == 1 or m == 1) and (columns >= m or n == 1):
+        return 1, max(columns, m) if n > 1 else m
+    return None
+
+
+def combining(v: Value, i: Instruction, chunks: int, size: int) -> str:
+    """The kernel that joins the partial results of a reduction."""
+    from .body import Value as Register
+    from .elements import MEMORY, REGISTER, Writer, code, combine, reduced_dtype
+
+    w = Writer()
+    t = MEMORY[code(v.dtype)]
+    r = REGISTER[code(reduced_dtype(i))]
+    w.known.clear()
+    lines = w.lines
+    boolean = t != r
+
+    def read(name: str, at: str) -> None:
+        if boolean:
+            lines.append(f"  {name}b = load {t}, ptr {at}")
+            lines.append(f"  {name} = icmp ne {t} {name}b, 0")
+        else:
+            lines.append(f"  {name} = load {t}, ptr {at}, align {v.dtype.itemsize}")
+
+    lines += [
+        "define void @KERNEL(ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end) nounwind {",
+        "entry:",
+        "  %s0 = load i32, ptr %slots",
+        "  %s1a = getelementptr i32, ptr %slots, i64 1",
+        "  %s1 = load i32, ptr %s1a",
+        "  %p0a = getelementptr ptr, ptr %buffers, i32 %s0",
+        "  %out = load ptr, ptr %p0a",
+        "  %p1a = getelementptr ptr, ptr %buffers, i32 %s1",
+        "  %from = load ptr, ptr %p1a",
+        f"  call void @llvm.memcpy.p0.p0.i64(ptr %out, ptr %from, i64 {size * v.dtype.itemsize}, i1 false)",
+        "  br label %chunk",
+        "chunk:",
+        "  %c = phi i64 [ 1, %entry ], [ %cn, %next ]",
+        f"  %start = mul i64 %c, {size}",
+        f"  %part = getelementptr {t}, ptr %from, i64 %start",
+        "  br label %one",
+        "one:",
+        "  %j = phi i64 [ 0, %chunk ], [ %jn, %one ]",
+        f"  %to = getelementptr {t}, ptr %out, i64 %j",
+        f"  %at = getelementptr {t}, ptr %part, i64 %j",
+    ]
+    read("%old", "%to")
+    read("%new", "%at")
+    total = combine(w, i, reduced_dtype(i), Register(w, "%old", r), Register(w, "%new", r))
+    if boolean:
+        total = w.convert(total, "zext", t)
+    lines += [
+        f"  store {t} {total.name}, ptr %to, align {v.dtype.itemsize}",
+        "  %jn = add i64 %j, 1",
+        f"  %jm = icmp slt i64 %jn, {size}",
+        "  br i1 %jm, label %one, label %next",
+        "next:",
+        "  %cn = add i64 %c, 1",
+        f"  %cm = icmp slt i64 %cn, {chunks}",
+        "  br i1 %cm, label %chunk, label %done",
+        "done:",
+        "  ret void",
+        "}",
+    ]
+    return "\n".join([*sorted(w.intrinsics), *lines])
+
+
+def assemble(names: dict[str, str], functions: set) -> str:
+    """One module of all kernels."""
+    declared: set[str] = {"declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"}
+    bodies: list[str] = []
+    loops = 0
+    notes: list[str] = []
+    for text, name in names.items():
+        lines = text.split("\n")
+        declared.update(line for line in lines if line.startswith("declare"))
+        body = "\n".join(line for line in lines if not line.startswith("declare"))
+        found = re.findall(r"!LOOP\d+!", body)
+        for one in dict.fromkeys(found):
+            loops += 1
+            body = body.replace(one, f"!{loops + 1}")
+            notes.append(f"!{loops + 1} = distinct !{{!{loops + 1}, !1}}")
+        bodies.append(body.replace("@KERNEL", f"@{name}"))
+    math = vecmath.define(functions)
+    lines = math.split("\n")
+    declared.update(line for line in lines if line.startswith("declare"))
+    math = "\n".join(line for line in lines if not line.startswith("declare"))
+    groups = ["!0 = distinct !{}", '!1 = !{!"llvm.loop.parallel_accesses", !0}']
+    return "\n".join([*sorted(declared), math, *bodies, *groups, *notes]) + "\n"

@@ -1,0 +1,262 @@
+"""The program: what a traced function did, as typed values, each computed once (SSA).
+
+An instruction is a function of the waist with its arguments, in which values stand for arrays;
+everything else in them never changes. Beside the waist's there are two of our own: `store`, a
+memory with some of its elements written, and `python`, a call that only Python can make. `str`
+prints a program, `verify` checks one, `run` is its meaning: NumPy, an instruction at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..arrays.waist import waist
+from ..tape import quiet
+
+
+class Value:
+    """An array that the program is given, or computes."""
+
+    __slots__ = ("data", "dtype", "index", "number", "producer", "shape")
+
+    def __init__(self, shape: tuple, dtype: np.dtype, number: int) -> None:
+        self.shape, self.dtype, self.number = shape, dtype, number
+        self.producer: Instruction | None = None
+        self.index = 0
+        self.data: Any = None  # of a constant, the array
+
+    @property
+    def type(self) -> str:
+        """As `float32[2, 3]`."""
+        return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        n = 1
+        for s in self.shape:
+            n *= s
+        return n
+
+    def __repr__(self) -> str:
+        return f"%{self.number}"
+
+
+class Instruction:
+    """One call: the function's name, its arguments, the values it computes (None where a result is
+    not an array).
+    """
+
+    __slots__ = ("args", "kwargs", "name", "outputs")
+
+    def __init__(self, name: str, args: tuple, kwargs: dict, outputs: list) -> None:
+        self.name, self.args, self.kwargs, self.outputs = name, args, kwargs, outputs
+
+    @property
+    def output(self) -> Value:
+        """The only result."""
+        return self.outputs[0]
+
+    def operands(self) -> list[Value]:
+        """The values among the arguments, in order."""
+        return list(values_in((self.args, self.kwargs)))
+
+    def __str__(self) -> str:
+        made = ", ".join(f"{v} {v.type}" for v in self.outputs if v is not None)
+        given = [show(a) for a in self.args] + [f"{k}={show(v)}" for k, v in self.kwargs.items()]
+        return f"{made} = {self.name}({', '.join(given)})"
+
+
+def show(a: Any) -> str:
+    """An argument, for people."""
+    if isinstance(a, (list, tuple)):
+        return f"({', '.join(map(show, a))})"
+    if callable(a) and not isinstance(a, type):
+        return getattr(a, "__name__", type(a).__name__)
+    return str(a) if isinstance(a, np.dtype) else repr(a)
+
+
+def values_in(a: Any) -> Iterator[Value]:
+    """The values in nested tuples, lists and dictionaries."""
+    if isinstance(a, Value):
+        yield a
+    elif isinstance(a, (list, tuple)):
+        for e in a:
+            yield from values_in(e)
+    elif isinstance(a, dict):
+        for e in a.values():
+            yield from values_in(e)
+    elif isinstance(a, slice):
+        yield from values_in((a.start, a.stop, a.step))
+
+
+def replaced(a: Any, by: Callable) -> Any:
+    """Nested arguments with by(value) in place of each value."""
+    if isinstance(a, Value):
+        return by(a)
+    if type(a) in (list, tuple):
+        return type(a)([replaced(e, by) for e in a])
+    return {k: replaced(v, by) for k, v in a.items()} if type(a) is dict else a
+
+
+class Program:
+    """Inputs, constants, instructions in order, outputs."""
+
+    value = Value
+
+    def __init__(self) -> None:
+        self.inputs: list[Value] = []
+        self.constants: list[Value] = []
+        self.instructions: list[Instruction] = []
+        self.outputs: list[Value] = []
+        self.count = 0
+
+    def new(self, shape: tuple, dtype: np.dtype) -> Value:
+        """A value with the next number."""
+        self.count += 1
+        return Value(tuple(shape), dtype, self.count - 1)
+
+    def input(self, array: Any) -> Value:
+        """The next input, an array like this one."""
+        v = self.new(array.shape, array.dtype)
+        self.inputs.append(v)
+        return v
+
+    def constant(self, array: np.ndarray) -> Value:
+        """An array that is always the same."""
+        v = self.new(array.shape, array.dtype)
+        v.data = array
+        self.constants.append(v)
+        return v
+
+    def add(self, name: str, args: tuple, kwargs: dict, results: Sequence) -> Instruction:
+        """Append an instruction whose results are like these arrays (None: no array)."""
+        outputs = [None if r is None else self.new(r.shape, r.dtype) for r in results]
+        made = Instruction(name, args, kwargs, outputs)
+        for i, v in enumerate(outputs):
+            if v is not None:
+                v.producer, v.index = made, i
+        self.instructions.append(made)
+        return made
+
+    def uses(self) -> dict[Value, int]:
+        """How often each value is used; outputs count as uses."""
+        count: dict[Value, int] = {}
+        for i in self.instructions:
+            for v in i.operands():
+                count[v] = count.get(v, 0) + 1
+        for v in self.outputs:
+            count[v] = count.get(v, 0) + 1
+        return count
+
+    def __str__(self) -> str:
+        lines = [f"inputs {', '.join(f'{v} {v.type}' for v in self.inputs)}"]
+        lines += [f"{v} {v.type} = constant" for v in self.constants]
+        lines += [str(i) for i in self.instructions]
+        return "\n".join([*lines, f"outputs {', '.join(map(repr, self.outputs))}"])
+
+    def verify(self) -> None:
+        """Raise AssertionError unless every value is computed once, before it is used, and the
+        results of what is known have the shapes and dtypes that NumPy gives them.
+        """
+        known = set(self.inputs) | set(self.constants)
+        for i in self.instructions:
+            for v in i.operands():
+                assert v in known, f"{v} is used before it is computed: {i}"
+            for v in i.outputs:
+                if v is not None:
+                    assert v not in known, f"{v} is computed twice: {i}"
+                    assert v.producer is i and i.outputs[v.index] is v, f"{v} has lost its way: {i}"
+                    known.add(v)
+            check_type(i)
+        for v in self.outputs:
+            assert v in known, f"the output {v} is never computed"
+
+    def run(self, arrays: Sequence) -> list:
+        """The outputs for these inputs, by NumPy."""
+        values: dict[Value, Any] = dict(zip(self.inputs, arrays, strict=True))
+        values.update((v, v.data) for v in self.constants)
+        for i in self.instructions:
+            out = quiet(execute, i, values.__getitem__)
+            for v, r in zip(i.outputs, out, strict=True):
+                if v is not None:
+                    values[v] = r
+        return [values[v] for v in self.outputs]
+
+
+def check_type(i: Instruction) -> None:
+    """Raise AssertionError if an elementwise instruction does not have the shape of its operands
+    broadcast.
+    """
+    f = getattr(np, i.name, None)
+    if isinstance(f, np.ufunc) and f.signature is None and i.outputs[0] is not None:
+        shapes = [v.shape for v in i.operands()]
+        assert np.broadcast_shapes(*shapes) == i.outputs[0].shape, f"wrong shape: {i}"
+
+
+def execute(i: Instruction, value: Callable) -> list:
+    """The results of one instruction, by NumPy."""
+    args, kwargs = replaced(i.args, value), replaced(i.kwargs, value)
+    if i.name == "store":
+        return [stored(*args)]
+    if i.name in ("pad", "inside"):
+        return [(padded if i.name == "pad" else inside)(*args, i.output.shape)]
+    if i.name in OWN:
+        return [OWN[i.name](*args)]
+    if i.name == "python":
+        f, _, *rest = args
+        from ..arrays.trace import flattened
+
+        return flattened(f(*rest))[0]
+    out = waist(i.name)(*args, **kwargs)
+    return list(out) if type(out) in (tuple, list) else [out]
+
+
+def iota(shape: tuple, axis: int) -> np.ndarray:
+    """The place along an axis, everywhere."""
+    line = np.arange(shape[axis]).reshape([-1 if k == axis else 1 for k in range(len(shape))])
+    return np.broadcast_to(line, shape)
+
+
+def padded(x: Any, starts: tuple, shape: tuple) -> np.ndarray:
+    """x from `starts` on, in zeros."""
+    out = np.zeros(shape, x.dtype)
+    out[tuple(slice(s, s + n) for s, n in zip(starts, x.shape, strict=True))] = x
+    return out
+
+
+def inside(starts: tuple, ends: tuple, shape: tuple) -> np.ndarray:
+    """Where the box is."""
+    out = np.zeros(shape, bool)
+    out[tuple(map(slice, starts, ends))] = True
+    return out
+
+
+def gather(x: Any, index: Any, axis: int) -> Any:
+    """x at the indices along an axis; they have axes of size 1 for those of x behind it."""
+    behind = x.ndim - axis - 1
+    index = index.reshape(index.shape[: index.ndim - behind])
+    return x[(slice(None),) * axis + (index,)]
+
+
+def scatter_add(x: Any, rows: Any, shape: tuple) -> np.ndarray:
+    """Zeros, to whose rows those of x are added."""
+    out = np.zeros(shape, x.dtype)
+    np.add.at(out, rows, x)
+    return out
+
+
+OWN = {"iota": iota, "duplicate": np.array, "gather": gather, "scatter_add": scatter_add}
+
+
+def stored(memory: Any, value: Any, steps: tuple) -> np.ndarray:
+    """A copy of memory, with a value written where the steps lead."""
+    out = np.array(memory)
+    seen = out
+    for name, args, kwargs in steps[:-1]:
+        seen = waist(name)(seen, *args, **kwargs)
+    seen[steps[-1][1][0]] = value
+    return out

@@ -1,0 +1,703 @@
+"""Random programs, run eagerly and compiled: results, gradients and state have to agree.
+
+    python tests/random_programs.py --count 10000 --seed 0
+
+builds, for each number from the seed on, the source of a function `step`, a line at a time: a line
+stays if it runs. The function is called three times, each time with other numbers, on two copies of
+its world (parameters, a buffer, an optimizer, the generator): as it is, and compiled. Between calls
+the program that was captured is also run by NumPy: a difference there lies in the capture or in a
+pass, one that the native code alone shows lies in fusion, kernels or memory. With torch installed
+the eager results are compared with torch's too (`--torch`). A program that differs is cut down to
+the lines that matter, and printed.
+
+What rounding alone may do to a result is measured, where it matters, by running the function on
+arguments changed by a few units in the last place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import chainrule
+from chainrule.compiler.api import Compiled
+
+CALLS = 3
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12, "complex64": 1e-5, "complex128": 1e-12}
+COARSE = {"float16": 2e-3, "bfloat16": 2e-2}
+HEAD = "def step({}):\n"
+
+# -- the parts that lines are made of --------------------------------------------------------------
+
+UNARY = """
+    torch.abs({x}) | -{x} | torch.exp({x}) | torch.log({x}) | torch.sqrt({x}) | torch.rsqrt({x})
+    torch.sin({x}) | torch.cos({x}) | torch.tan({x}) | torch.tanh({x}) | torch.sigmoid({x})
+    torch.relu({x}) | F.gelu({x}) | F.gelu({x}, approximate='tanh') | F.silu({x}) | F.softplus({x})
+    torch.erf({x}) | torch.expm1({x}) | torch.log1p({x}) | torch.square({x}) | {x}.reciprocal()
+    torch.floor({x}) | torch.ceil({x}) | torch.round({x}) | torch.trunc({x}) | torch.sign({x})
+    F.elu({x}) | F.leaky_relu({x}, 0.2) | F.hardtanh({x}) | torch.clamp({x}, -0.5, 1.5)
+    {x}.clamp(min=0.25) | {x}.clamp(max=1) | F.logsigmoid({x}) | torch.sinh({x}) | torch.cosh({x})
+    torch.atan({x}) | torch.asin({x}) | torch.atanh({x}) | torch.asinh({x}) | torch.frac({x})
+    torch.isnan({x}) | torch.isfinite({x}) | ~{x} | torch.logical_not({x}) | torch.exp2({x})
+    torch.log2({x}) | torch.log10({x}) | F.selu({x}) | F.mish({x}) | F.hardswish({x}) | {x} ** 2
+    {x} ** 3 | {x} ** 0.5 | {x} ** -1 | F.softsign({x}) | F.relu6({x}) | torch.logit({x}, 0.1)
+    torch.sinc({x}) | torch.lgamma({x}) | torch.erfc({x}) | torch.nan_to_num({x}) | {x}.detach()
+    torch.deg2rad({x}) | {x}.sign() | F.threshold({x}, 0.1, 20) | F.hardsigmoid({x}) | {x}.clone()
+    {x} * 2 | {x} * 2.5 | 2 - {x} | {x} - 0.5 | {x} / 3 | 1 / {x} | {x} // 2 | {x} % 3 | 2.0 ** {x}
+    {x} > 0 | {x} <= 1 | {x} == 0 | {x} != 1 | torch.pow({x}, 1.5) | {x} + True | {x} * 1 | {x} ** 1
+    torch.zeros_like({x}) | torch.ones_like({x}) | torch.full_like({x}, 3) | F.tanhshrink({x})
+"""
+BINARY = """
+    {x} + {y} | {x} - {y} | {x} * {y} | {x} / {y} | {x} ** {y} | {x} // {y} | {x} % {y}
+    torch.maximum({x}, {y}) | torch.minimum({x}, {y}) | torch.atan2({x}, {y}) | torch.fmod({x}, {y})
+    {x} < {y} | {x} >= {y} | {x} == {y} | {x} != {y} | torch.logical_and({x}, {y}) | {x} & {y}
+    {x} | {y} | {x} ^ {y} | torch.logical_xor({x}, {y}) | torch.hypot({x}, {y}) | {x} * {y} + {x}
+    torch.fmax({x}, {y}) | torch.fmin({x}, {y}) | torch.copysign({x}, {y}) | torch.logaddexp({x}, {y})
+    torch.where({x} > 0, {x}, {y}) | torch.where({x} > {y}, {x}, {y}) | torch.lerp({x}, {y}, 0.3)
+    torch.where({c}, {x}, {y}) | torch.where({c}, {x}, 0.0) | torch.masked_fill({x}, {c}, 2)
+    torch.addcmul({x}, {y}, {z}, value=0.5) | torch.addcdiv({x}, {y}, {z}) | torch.sub({x}, {y}, alpha=2)
+    torch.true_divide({x}, {y}) | torch.div({x}, {y}, rounding_mode='trunc') | {x} - {y} * {z}
+    torch.remainder({x}, {y}) | torch.heaviside({x}, {y}) | torch.clamp({x}, {y}, {z}) | {x}.lerp({y}, {z})
+    F.mse_loss({x}, {y}) | F.l1_loss({x}, {y}) | F.smooth_l1_loss({x}, {y}) | F.huber_loss({x}, {y})
+    F.binary_cross_entropy_with_logits({x}, {y}.sigmoid()) | F.mse_loss({x}, {y}, reduction='none')
+    F.kl_div({x}, {y}.sigmoid()) | F.cosine_similarity({x}, {y}, dim={d}) | torch.isclose({x}, {y})
+"""
+REDUCED = """
+    {x}.sum() | {x}.sum({d}) | {x}.sum({ds}, keepdim=True) | {x}.mean() | {x}.mean({ds}) | {x}.mean({d}, True)
+    {x}.prod() | {x}.prod({d}) | torch.amax({x}, {ds}) | torch.amin({x}, {ds}, keepdim=True) | {x}.max()
+    {x}.max({d})[0] | {x}.min({d}, keepdim=True)[0] | {x}.max({d})[1] | {x}.argmax({d}) | {x}.argmin({d})
+    {x}.all() | {x}.any({d}) | {x}.std() | {x}.var({ds}) | {x}.var({d}, unbiased=False, keepdim=True)
+    torch.logsumexp({x}, {ds}) | torch.logsumexp({x}, {d}, keepdim=True) | {x}.norm() | {x}.norm(dim={d})
+    {x}.cumsum({d}) | {x}.cumprod({d}) | torch.count_nonzero({x}, {d}) | torch.nansum({x}, {d}) | {x}.norm(1)
+    torch.var_mean({x}, {d})[1] | {x}.sum(dtype=torch.float64) | {x}.sum({d}, dtype=torch.float32)
+    torch.softmax({x}, {d}) | torch.log_softmax({x}, {d}) | F.softmin({x}, {d}) | F.normalize({x}, dim={d})
+    F.layer_norm({x}, {x}.shape[-1:]) | F.layer_norm({x}, {x}.shape[-2:]) | {x} - {x}.mean({d}, keepdim=True)
+    {x} / {x}.abs().sum({d}, keepdim=True) | {x} - {x}.max({d}, keepdim=True)[0] | ({x} * {x}).sum({d})
+    F.cross_entropy({x}, {i}) | F.cross_entropy({x}, {i}, label_smoothing=0.1) | F.nll_loss({x}, {i})
+    F.cross_entropy({x}, {i}, reduction='none') | F.batch_norm({x}, None, None, training=True)
+    F.group_norm({x}, 1) | F.rms_norm({x}, {x}.shape[-1:]) | torch.linalg.vector_norm({x}, dim={ds})
+    ({x} - {y}).abs().max() | ({x} * {y}).sum({ds}) | ({x} > 0).sum({d}) | {x}.sort({d})[0] | {x}.median()
+    {x}.flip({d}) | {x}.roll(1, {d}) | torch.diff({x}, dim={d}) | {x}.trace() | {x}.logcumsumexp({d})
+"""
+SHAPES = """
+    {x}.reshape(-1) | {x}.flatten() | {x}.unsqueeze({d}) | {x}.unsqueeze(-1) | {x}.squeeze() | {x}.squeeze({d})
+    {x}.transpose({d}, -1) | {x}.permute({p}) | {x}.T | {x}.mT | {x}.expand(3, *{x}.shape) | {x}.contiguous()
+    {x}[0] | {x}[-1] | {x}[1:] | {x}[:-1] | {x}[::2] | {x}[..., 1:] | {x}[..., ::2] | {x}[..., 0] | {x}[:, None]
+    {x}[..., None] | {x}[None] | {x}[1:, ..., :-1] | {x}[:, 1:-1] | {x}[..., -1:] | {x}[{x}.shape[0] // 2:]
+    {x}.reshape({x}.shape[0], -1) | {x}.reshape(*{x}.shape[:-1], -1, 2) | {x}.view(-1, {x}.shape[-1])
+    {x}.reshape(2, -1) | {x}.narrow({d}, 0, 1) | {x}.select({d}, 0) | {x}.unbind({d})[-1] | {x}.chunk(2, {d})[1]
+    {x}.split(2, {d})[0] | {x}.diagonal() | {x}.diag() | {x}.tril() | {x}.triu(1) | {x}.repeat(2, *(1,) * {x}.ndim)
+    {x}.movedim({d}, 0) | {x}.repeat_interleave(2, {d}) | {x}.unfold({d}, 2, 1) | {x}.expand_as({y}) | {x}.tile(2)
+    torch.cat([{x}, {y}], {d}) | torch.stack([{x}, {y}]) | torch.cat([{x}, {x} * 2, {y}], -1) | torch.stack([{x}, {y}], -1)
+    torch.hstack([{x}, {y}]) | {x}[{i}] | {x}[:, {i}] | {x}.gather({d}, {i}) | {x}.index_select({d}, {i}) | {x}.take({i})
+    {x}[{c}.nonzero()[:0]] | torch.zeros(4, {x}.shape[-1]).scatter({d}, {i}, {x}) | {x}.index_add({d}, {i}, {y})
+    torch.take_along_dim({x}, {i}, {d}) | F.one_hot({i}, 5) | F.embedding({i}, {x}) | F.pad({x}, (1, 1)) | F.pad({x}, (0, -1))
+    {x}.real | {x}.view_as({y}) | torch.broadcast_to({x}, {y}.shape) | {x}.scatter_add({d}, {i}, {y}) | {x}[[0, -1]]
+    {x}.masked_fill({c}, 0.5) | {x}.swapaxes(0, -1).contiguous() | {x}.t().reshape(-1) | {x}.as_strided((2, 2), (1, 1))
+"""
+PRODUCTS = """
+    {x} @ {y} | {x} @ {y}.mT | {x}.mT @ {y} | {x} @ {x}.mT | torch.matmul({x}, {y}) | F.linear({x}, {y})
+    torch.outer({x}.flatten()[:7], {y}.flatten()[:5]) | torch.einsum('...i,...i->...', {x}, {y}) | {x}.mm({y})
+    torch.einsum('ij,kj->ik', {x}, {y}) | torch.addmm({z}, {x}, {y}) | torch.bmm({x}, {y}) | torch.dot({x}, {y})
+    F.linear({x}, {y}, {z}) | {x}.mv({y}) | torch.tensordot({x}, {y}, 1) | {x}[..., None] * {y}[..., None, :]
+    torch.einsum('bij,bjk->bik', {x}, {y}) | F.linear({x}, {y}).relu() | torch.tanh({x} @ {y}) + {z}
+    F.conv1d({x}, {x}[:2], padding=1) | F.max_pool1d({x}, 2) | F.avg_pool1d({x}, 2) | {x}[:, :2] @ {y}[:2]
+"""
+CASTS = """
+    {x}.float() | {x}.double() | {x}.long() | {x}.int() | {x}.bool() | {x}.half() | {x}.bfloat16() | {x}.to(torch.uint8)
+    {x}.to(torch.int16) | {x}.to(torch.float32) | {x}.to({y}.dtype) | {x}.type_as({y}) | {x}.to(torch.complex64)
+"""
+RANDOM = """
+    torch.randn({x}.shape) | torch.randn_like({x}) | torch.rand(3) | torch.rand_like({x}) | F.dropout({x}, 0.3)
+    torch.randint(0, 5, (4,)) | torch.bernoulli({x}.sigmoid()) | torch.randperm(5) | torch.normal(0.0, 1.0, (2, 3))
+    F.dropout({x}, 0.5, training=False) | {x} + 0.1 * torch.randn_like({x}) | torch.arange({x}.shape[-1])
+    torch.zeros(3) | torch.eye(3) | torch.linspace(0, 1, {x}.shape[-1]) | torch.arange(5.0) | torch.ones({x}.shape)
+    torch.tensor([1.0, 2.0, 3.0]) | torch.full(({x}.shape[-1],), 0.5) | torch.randn(20) | torch.tensor(2.5)
+"""
+WRITES = """
+    {w}.add_({y}) | {w}.mul_(0.5) | {w}.sub_({y}, alpha=0.5) | {w}[0] = {y} | {w}[..., 0] = 1.5 | {w}[1:] += {y}
+    {w}[...] = {y} | {w}.copy_({y}) | {w}.zero_() | {w}.fill_(2) | {w}.masked_fill_({c}, 0.25) | {w}[{c}] = 0.75
+    {w}[{i}] = 1.0 | {w}.clamp_(-1, 1) | {w}.t().add_(1) | {w}[::2].mul_(2) | {w}.view(-1)[1:].add_(0.5) | {w} += {y}
+    {w} *= {y} | {w}.exp_() | {w}.tanh_() | {w}.index_add_({d}, {i}, {y}) | {w}.relu_() | {w}.lerp_({y}, 0.5)
+    {w}.index_fill_({d}, {i}, 3) | {w}.addcmul_({y}, {z}) | {w}[..., ::2] = {y} | {w}.transpose(0, -1)[0] = 2.0
+    {w}[:, 1] = {w}[:, 0] | {w}[1:] = {w}[:-1] | {w}.uniform_() | {w}.normal_() | {w}.diagonal().fill_(1) | {w}.neg_()
+    {w}[-1] -= {w}[0] | {w}.index_put_(({i},), {y}) | {w}.scatter_({d}, {i}, 0.5) | {w}.data.mul_(0.9) | {w}.squeeze_()
+"""
+
+
+def parts(text: str) -> list[str]:
+    """The templates of a table."""
+    return [t.strip() for line in text.strip().split("\n") for t in split_bars(line)]
+
+
+def split_bars(line: str) -> list[str]:
+    """A line of a table at its bars, but for the operator `|` between two operands."""
+    return [t.replace("{x} OR {y}", "{x} | {y}") for t in line.replace("{x} | {y} | {x} ^", "{x} OR {y} | {x} ^").split(" | ")]
+
+
+TABLES = {
+    "unary": (parts(UNARY), 8),
+    "binary": (parts(BINARY), 7),
+    "reduced": (parts(REDUCED), 7),
+    "shapes": (parts(SHAPES), 7),
+    "products": (parts(PRODUCTS), 3),
+    "casts": (parts(CASTS), 1.5),
+    "random": (parts(RANDOM), 1),
+    "writes": (parts(WRITES), 3),
+}
+NAMES = list(TABLES)
+WEIGHTS = np.array([w for _, w in TABLES.values()])
+KINDS = {
+    "float32": 10, "float64": 4, "int64": 2, "bool": 1, "int32": 0.5, "float16": 0.3,
+    "bfloat16": 0.3, "uint8": 0.3, "complex64": 0.2, "int16": 0.2,
+}  # fmt: skip
+OPTIMIZERS = (
+    "SGD(P, lr=0.1)", "SGD(P, lr=0.05, momentum=0.9)", "SGD(P, lr=0.05, momentum=0.9, nesterov=True)",
+    "Adam(P, lr=0.01)", "AdamW(P, lr=0.01)", "Adam(P, lr=0.01, amsgrad=True)", "RMSprop(P, lr=0.01)",
+    "SGD(P, lr=0.1, weight_decay=0.1)", "Adam(P, lr=0.01, weight_decay=0.1)", "Adagrad(P, lr=0.01)",
+)  # fmt: skip
+
+
+# -- a world: what a step finds --------------------------------------------------------------------
+
+
+class Spec:
+    """An argument or a parameter: shape, dtype, whether it requires grad, how it lies in memory."""
+
+    def __init__(self, shape: tuple, kind: str, grad: bool, layout: str) -> None:
+        self.shape, self.kind, self.grad, self.layout = shape, kind, grad, layout
+
+    def array(self, rng: np.random.Generator) -> np.ndarray:
+        """Its numbers."""
+        if self.kind == "bool":
+            return rng.random(self.shape) < 0.5
+        if self.kind[0] in "iu":
+            return rng.integers(0, 3, self.shape)
+        x = rng.standard_normal(self.shape) + 0.1
+        return x + 1j * rng.standard_normal(self.shape) if self.kind[0] == "c" else x
+
+    def tensor(self, torch: Any, values: np.ndarray) -> Any:
+        """It as a tensor of a library."""
+        t = torch.tensor(np.array(values)).to(getattr(torch, self.kind))
+        if self.layout == "transposed":
+            t = t.transpose(0, -1).contiguous().transpose(0, -1)
+        elif self.layout == "strided":
+            t = torch.stack([t, t], -1)[..., 0]
+        elif self.layout == "offset":
+            t = torch.cat([t.flatten()[:1], t.flatten()])[1:].reshape(self.shape)
+        return t.requires_grad_() if self.grad else t
+
+    def __repr__(self) -> str:
+        return f"{self.kind}{list(self.shape)}{' grad' * self.grad}{' ' + self.layout if self.layout else ''}"
+
+
+class Case:
+    """A program: its lines, its arguments, its parameters, its optimizer."""
+
+    def __init__(self, args: list, params: list, buffers: list, optimizer: str, seed: int) -> None:
+        self.args, self.params, self.buffers = args, params, buffers
+        self.optimizer, self.seed = optimizer, seed
+        self.lines: list[str] = []
+        self.returned: list[str] = []
+
+    @property
+    def source(self) -> str:
+        """The function."""
+        names = ", ".join(f"a{n}" for n in range(len(self.args)))
+        body = [*self.lines, f"return {', '.join(self.returned) or 'None'}"]
+        return HEAD.format(names) + "".join(f"    {line}\n" for line in body)
+
+    def __str__(self) -> str:
+        given = [f"# a{n} {s}" for n, s in enumerate(self.args)]
+        given += [f"# p{n} {s}" for n, s in enumerate(self.params)]
+        given += [f"# b{n} {s}" for n, s in enumerate(self.buffers)]
+        return "\n".join([*given, f"# opt = {self.optimizer}", self.source])
+
+    def numbers(self, call: int) -> list[np.ndarray]:
+        """The arguments' values at a call."""
+        rng = np.random.default_rng([self.seed, call])
+        return [s.array(rng) for s in self.args]
+
+
+class World:
+    """A copy of everything that a program can reach, in one library."""
+
+    def __init__(self, case: Case, torch: Any) -> None:
+        self.case, self.torch = case, torch
+        rng = np.random.default_rng([case.seed, 1000])
+        self.params = [s.tensor(torch, s.array(rng)) for s in case.params]
+        self.buffers = [s.tensor(torch, s.array(rng)) for s in case.buffers]
+        self.scope: dict[str, Any] = {
+            "torch": torch, "F": torch.nn.functional, "__name__": "random_program"
+        }  # fmt: skip
+        self.scope |= {f"p{n}": t for n, t in enumerate(self.params)}
+        self.scope |= {f"b{n}": t for n, t in enumerate(self.buffers)}
+        self.opt = None
+        if case.optimizer and self.params:
+            self.opt = eval(f"torch.optim.{case.optimizer}", {"torch": torch, "P": self.params})
+            self.scope["opt"] = self.opt
+
+    def function(self) -> Callable:
+        """The step in this world."""
+        exec(compile(self.case.source, "<random program>", "exec"), self.scope)
+        return self.scope["step"]
+
+    def arguments(self, call: int, shaken: np.random.Generator | None = None) -> list:
+        """The arguments of a call; `shaken`: changed as rounding might."""
+        out = []
+        for s, x in zip(self.case.args, self.case.numbers(call), strict=True):
+            out.append(s.tensor(self.torch, x if shaken is None else shake(x, s.kind, shaken)))
+        return out
+
+    def shake(self, rng: np.random.Generator) -> None:
+        """Change parameters and buffers as rounding might."""
+        with self.torch.no_grad():
+            for s, t in zip(
+                self.case.params + self.case.buffers, self.params + self.buffers, strict=True
+            ):
+                noise = shake(np.ones(s.shape), s.kind, rng)
+                if s.kind[0] in "fb" and s.kind != "bool":
+                    t.mul_(self.torch.tensor(noise).to(t.dtype))
+
+    def seen(self, args: list, result: Any) -> dict[str, Any]:
+        """All that a step may have changed, as arrays."""
+        found: dict[str, Any] = {}
+        for n, r in enumerate(result if isinstance(result, tuple) else (result,)):
+            found[f"result {n}"] = r
+        for n, a in enumerate(args):
+            found[f"argument {n}"] = a
+            found[f"its grad {n}"] = a.grad if a.is_leaf else None
+        for n, p in enumerate(self.params):
+            found[f"parameter {n}"], found[f"grad of parameter {n}"] = p, p.grad
+            if self.opt is not None:
+                for key, value in sorted(self.opt.state.get(p, {}).items()):
+                    found[f"{key} of parameter {n}"] = value
+        found |= {f"buffer {n}": b for n, b in enumerate(self.buffers)}
+        return {k: array_of(v, self.torch) for k, v in found.items()}
+
+
+def shake(x: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
+    """Floats changed by a few units in the last place."""
+    if x.dtype.kind not in "fc" or kind not in TOLERANCE:
+        return x
+    return x * (1 + rng.uniform(-4, 4, x.shape) * (6e-8 if kind in ("float32", "complex64") else 1.1e-16))
+
+
+def array_of(v: Any, torch: Any) -> Any:
+    """A tensor as (dtype, array of float64, complex or integers)."""
+    if not isinstance(v, torch.Tensor):
+        return v
+    kind = str(v.dtype).removeprefix("torch.").removeprefix("chainrule.")
+    v = v.detach()
+    wide = v.double() if v.is_floating_point() else v
+    return kind, np.array(wide.resolve_conj().numpy() if hasattr(wide, "resolve_conj") else wide.numpy())
+
+
+# -- building --------------------------------------------------------------------------------------
+
+
+class Builder:
+    """Makes a case line by line: what runs, with numbers of a sensible size, stays."""
+
+    def __init__(self, seed: int, size: int = 12) -> None:
+        self.rng = np.random.default_rng(seed)
+        r = self.rng
+        big = r.random() < 0.12
+        sizes = [1, 2, 3, 4, 5, 7, 8, 16, 17, 33] + [0] * (r.random() < 0.1)
+        self.dims = [int(r.choice(sizes)) for _ in range(3)]
+        self.shapes = [tuple(self.dims[: int(r.integers(0, 4))]) for _ in range(3)]
+        self.shapes += [tuple(int(d) for d in r.permutation(self.dims)[: int(r.integers(1, 4))])]
+        if big:
+            self.shapes[:2] = [[(100003,), (17, 6007)], [(331, 317), (317,)], [(33, 65, 50), (50,)],
+                               [(70001, 2), (2,)], [(3, 40000), (3, 1)]][int(r.integers(5))]  # fmt: skip
+        specs = [self.spec(n == 0) for n in range(int(r.integers(1, 4)))]
+        if r.random() < 0.3:
+            specs.append(Spec((int(r.choice([1, 2, 4, max(self.dims[0], 1)])),), "int64", False, ""))
+        params = []
+        for _ in range(int(r.integers(0, 3))):
+            params.append(Spec(self.shape(), "float64" if r.random() < 0.3 else "float32", True, ""))
+        buffers = [Spec(self.shape(), "float32", False, "") for _ in range(int(r.random() < 0.25))]
+        self.learns = bool(params) and r.random() < 0.7
+        optimizer = str(r.choice(OPTIMIZERS)) if self.learns else ""
+        self.case = Case(specs, params, buffers, optimizer, seed)
+        self.world = World(self.case, chainrule)
+        self.scope = self.world.scope
+        for n, t in enumerate(self.world.arguments(0)):
+            self.scope[f"a{n}"] = t
+        self.names = [k for k in self.scope if k[0] in "apb" and k[1:].isdigit()]
+        chainrule.manual_seed(0)
+        self.build(size if not big else max(size // 2, 3))
+
+    def shape(self) -> tuple:
+        """One of the shapes of this program, perhaps with an axis of size 1."""
+        s = list(self.shapes[int(self.rng.integers(len(self.shapes)))])
+        if s and self.rng.random() < 0.2 and np.prod(s) < 1000:
+            s[int(self.rng.integers(len(s)))] = 1
+        return tuple(s)
+
+    def spec(self, plain: bool) -> Spec:
+        """An argument."""
+        r, shape = self.rng, self.shape()
+        weights = np.array(list(KINDS.values()))
+        kind = "float32" if plain else str(r.choice(list(KINDS), p=weights / weights.sum()))
+        layouts = ["transposed"] * (len(shape) > 1) + ["strided"] + ["offset"]
+        layout = str(r.choice(layouts)) if r.random() < 0.25 and 0 not in shape and shape else ""
+        return Spec(shape, kind, kind in ("float32", "float64") and r.random() < 0.35, layout)
+
+    def build(self, size: int) -> None:
+        """Lines, then perhaps a backward pass and a step of the optimizer, then what is returned."""
+        tries = made = 0
+        while made < size and tries < 12 * size:
+            tries += 1
+            made += self.line(self.proposed())
+        loss = self.loss()
+        if loss:
+            self.line("opt.zero_grad()" if self.case.optimizer else "pass")
+            if self.line(f"loss = {loss}") and self.line("loss.backward()"):
+                self.names.append("loss")
+                if self.case.optimizer:
+                    self.line("opt.step()")
+        outs = [n for n in self.names if n[0] in "tl"]
+        self.rng.shuffle(outs)
+        self.case.returned = outs[: int(self.rng.integers(1, 5))]
+        self.case.lines = [line for line in self.case.lines if line != "pass"]
+
+    def any(self, test: Callable = lambda t: True) -> str:
+        """A name of a tensor, the newer the likelier."""
+        names = [n for n in self.names if test(self.scope[n])]
+        if not names:
+            return self.names[0]
+        at = len(names) - 1 - int(abs(self.rng.normal(0, 4)))
+        return names[at] if at >= 0 else str(self.rng.choice(names))
+
+    def proposed(self) -> str:
+        """A line."""
+        r = self.rng
+        table = NAMES[int(r.choice(len(NAMES), p=WEIGHTS / WEIGHTS.sum()))]
+        text = str(r.choice(TABLES[table][0]))
+        x = self.any()
+        if r.random() < 0.75:
+            x = self.any(lambda t: t.is_floating_point())
+        rank = self.scope[x].ndim
+        axes = [int(a) for a in r.permutation(rank)]
+        some = tuple(axes[: int(r.integers(1, rank + 1))]) if rank else ()
+        shape = self.scope[x].shape
+        near = self.any(lambda t: t.shape == shape or t.shape == shape[1:]) if r.random() < 0.6 else self.any()
+        made = text.format(
+            x=x,
+            y=near,
+            z=self.any(lambda t: t.shape == shape) if r.random() < 0.7 else self.any(),
+            c=self.any(lambda t: t.dtype == chainrule.bool),
+            i=self.any(lambda t: t.dtype == chainrule.int64),
+            d=(axes[0] - rank * int(r.random() < 0.5)) if rank else 0,
+            ds=some,
+            p=tuple(axes),
+            w=x,
+        )
+        if table == "writes":
+            return made
+        return f"t{len(self.case.lines)} = {made}"
+
+    def line(self, text: str) -> bool:
+        """Take a line, if it runs and its numbers are of a sensible size."""
+        target = text.partition(" = ")[0] if text.partition(" = ")[0].isidentifier() else ""
+        before = dict(self.scope)
+        kept = {n: before[n].detach().clone() for n in self.names} if not target and len(text) < 300 else {}
+        try:
+            exec(text, self.scope)
+            made = self.scope.get(target)
+            ok = not target or (isinstance(made, chainrule.Tensor) and sensible(made))
+            ok = ok and all(sensible(self.scope[n]) for n in kept)
+        except Exception:
+            ok = False
+        if not ok:
+            for n, old in kept.items():
+                if n in before and text not in ("opt.zero_grad()", "pass"):
+                    before[n].data.copy_(old) if before[n].shape == old.shape else None
+            self.scope.clear()
+            self.scope.update(before)
+            return False
+        self.case.lines.append(text)
+        if target and target not in self.names and target != "loss":
+            self.names.append(target)
+        return True
+
+    def loss(self) -> str:
+        """A number that depends on what requires grad."""
+        terms = []
+        for n in self.names[::-1]:
+            t = self.scope[n]
+            if t.requires_grad and t.is_floating_point() and t.numel() and (n[0] == "t" or not terms):
+                terms.append(f"{n}.mean()" if t.numel() > 1 or t.ndim else n)
+            if len(terms) == 3:
+                break
+        return " + ".join(terms)
+
+
+def sensible(t: Any) -> bool:
+    """Whether a tensor's numbers are finite and of a size that later lines can live with."""
+    if t.numel() > 3_000_000 or t.ndim > 5:
+        return False
+    if t.dtype == chainrule.bool or not t.numel():
+        return True
+    x = t.detach()
+    x = np.abs(x.double().numpy() if x.is_floating_point() else x.numpy().astype(complex))
+    return bool(np.isfinite(x).all() and x.max() < 1e4)
+
+
+# -- comparing -------------------------------------------------------------------------------------
+
+
+def difference(found: Any, wanted: Any) -> str | None:
+    """What differs between two values of `World.seen`, and by how much."""
+    if not isinstance(wanted, tuple) or not isinstance(found, tuple):
+        same = type(found) is type(wanted) and found == wanted
+        return None if same else f"{found} for {wanted}"
+    (kind, x), (wanted_kind, y) = found, wanted
+    if kind != wanted_kind or x.shape != y.shape:
+        return f"{kind}{list(x.shape)} for {wanted_kind}{list(y.shape)}"
+    if kind not in TOLERANCE and kind not in COARSE:
+        return None if np.array_equal(x, y) else f"{kind} numbers differ: {x.ravel()[:4]} for {y.ravel()[:4]}"
+    worst = distance(x, y)
+    return None if worst <= {**TOLERANCE, **COARSE}[kind] else f"{kind} off by {worst:.3g}"
+
+
+def distance(x: np.ndarray, y: np.ndarray) -> float:
+    """The largest difference, relative to the size of all numbers; inf where nan or inf differ."""
+    if not x.size:
+        return 0.0
+    finite = np.isfinite(y)
+    if not np.array_equal(finite, np.isfinite(x)) or not np.array_equal(
+        x[~finite], y[~finite], equal_nan=True
+    ):
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    return float(np.abs(x - y)[finite].max() / max(np.abs(y[finite]).max(), 1e-3))
+
+
+class Difference(Exception):
+    """Two runs of one program do not agree."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(f"{kind}: {text}")
+        self.kind = kind
+
+
+def run(world: World, step: Callable, call: int, shaken: Any = None) -> dict:
+    """One call of a step; what can be seen of it."""
+    args = world.arguments(call, shaken)
+    world.torch.manual_seed(call)
+    result = step(*args)
+    seen = world.seen(args, result)
+    seen["stream"] = array_of(world.torch.rand(2), world.torch)
+    return seen
+
+
+def compare(case: Case, others: tuple = ("compiled",)) -> None:
+    """Run a case in all ways; raises Difference if two do not agree."""
+    eager = World(case, chainrule)
+    step = eager.function()
+    wanted = [run(eager, step, call) for call in range(CALLS)]
+    if "compiled" in others:
+        world = World(case, chainrule)
+        compiled = Compiled(world.function())
+        for call in range(CALLS):
+            for entry in compiled.entries:
+                if not isinstance(entry.plan, Interpreted):
+                    Interpreted(entry)
+            agree(case, "compiled" if call else "captured", run(world, compiled, call), wanted[call], call)
+    if "torch" in others:
+        import torch
+
+        world = World(case, torch)
+        step = world.function()
+        for call in range(CALLS):
+            agree(case, "torch", run(world, step, call), wanted[call], call)
+
+
+class Interpreted:
+    """Stands in for a plan: runs the program by NumPy before the native code, and compares."""
+
+    def __init__(self, entry: Any) -> None:
+        self.entry, self.plan = entry, entry.plan
+        entry.plan = self
+
+    def run(self, *arrays: Any) -> None:
+        """Both."""
+        planner = self.entry.planner
+        known = {**planner.fixed, **dict(zip(planner.arguments, arrays, strict=True))}
+        given = [known.get(v, np.zeros(v.shape, v.dtype)) for v in planner.program.inputs]
+        stream = chainrule.get_rng_state()
+        wanted = planner.program.run([np.array(x) for x in given])
+        wanted = [np.array(x) for x in wanted]
+        chainrule.set_rng_state(stream)
+        self.plan.run(*arrays)
+        for n, (o, w) in enumerate(zip(planner.outputs, wanted, strict=True)):
+            found = o.array if o.array is not None else known[o.target or o.value]
+            worst = off(found, w)
+            if worst > {"f4": 1e-5, "f8": 1e-12, "c8": 1e-5}.get(w.dtype.str[1:], 3e-2):
+                raise Difference("native", f"output {n} {o.value}: {w.dtype} off by {worst:.3g}")
+
+
+def off(x: Any, y: Any) -> float:
+    """How far arrays are apart."""
+    if x.shape != y.shape or x.dtype != y.dtype:
+        return float("inf")
+    if y.dtype.kind in "iub":
+        return 0.0 if np.array_equal(x, y) else float("inf")
+    wide = "c16" if y.dtype.kind == "c" else "f8"
+    return distance(x.astype(wide), y.astype(wide))
+
+
+def agree(case: Case, kind: str, found: dict, wanted: dict, call: int) -> None:
+    """Raise Difference unless two runs agree, or rounding explains why they do not."""
+    told = [(k, difference(found.get(k), wanted[k])) for k in wanted]
+    told = [(k, d) for k, d in told if d]
+    if not told:
+        return
+    noise = rounding(case, call)
+    for k, d in told:
+        x, y = found.get(k), wanted[k]
+        if isinstance(x, tuple) and isinstance(y, tuple) and x[0] == y[0] and x[1].shape == y[1].shape:
+            if x[1].dtype.kind in "iub" and noise.get(k, 0) > 0:
+                continue
+            if x[1].dtype.kind in "fc" and distance(x[1], y[1]) <= 50 * noise.get(k, 0):
+                continue
+        raise Difference(kind, f"call {call}, {k}: {d} (rounding: {noise.get(k, 0):.2g})")
+
+
+def rounding(case: Case, call: int) -> dict[str, float]:
+    """How far numbers move when arguments and parameters are changed by rounding."""
+    out: dict[str, float] = {}
+    plain = World(case, chainrule)
+    step = plain.function()
+    wanted = [run(plain, step, c) for c in range(call + 1)][-1]
+    for n in range(3):
+        rng = np.random.default_rng(n)
+        world = World(case, chainrule)
+        world.shake(rng)
+        step = world.function()
+        seen = [run(world, step, c, rng) for c in range(call + 1)][-1]
+        for k, v in wanted.items():
+            w = seen.get(k)
+            if isinstance(v, tuple) and isinstance(w, tuple) and v[1].shape == w[1].shape:
+                x, y = w[1], v[1]
+                if x.dtype.kind in "iub":
+                    moved = float(not np.array_equal(x, y))
+                else:
+                    moved = distance(x, y)
+                out[k] = max(out.get(k, 0), moved)
+    return out
+
+
+def outcome(case: Case, others: tuple) -> Exception | None:
+    """What comparing raises."""
+    try:
+        compare(case, others)
+    except Exception as e:
+        return e
+    return None
+
+
+def runs(case: Case) -> bool:
+    """Whether a case runs eagerly."""
+    try:
+        world = World(case, chainrule)
+        step = world.function()
+        for call in range(CALLS):
+            run(world, step, call)
+    except Exception:
+        return False
+    return True
+
+
+def label(e: Exception) -> tuple:
+    """What makes two failures the same."""
+    return type(e).__name__, getattr(e, "kind", str(e)[:30])
+
+
+def shrunk(case: Case, others: tuple, error: Exception) -> Case:
+    """The case with as few lines as still fail in the same way."""
+    best, again = case, True
+    limit = time.perf_counter() + 60
+    while again and time.perf_counter() < limit:
+        again = False
+        for smaller in reductions(best):
+            if not runs(smaller):
+                continue
+            e = outcome(smaller, others)
+            if e is not None and label(e) == label(error):
+                best, again = smaller, True
+                break
+    return best
+
+
+def reductions(case: Case) -> Any:
+    """Cases with a little less."""
+    for n in reversed(range(len(case.lines))):
+        smaller = copy.copy(case)
+        smaller.lines = case.lines[:n] + case.lines[n + 1 :]
+        yield smaller
+    for n in range(len(case.returned)):
+        smaller = copy.copy(case)
+        smaller.returned = case.returned[:n] + case.returned[n + 1 :]
+        yield smaller
+    for group in ("args", "params", "buffers"):
+        specs = getattr(case, group)
+        for n, s in enumerate(specs):
+            for changed in ({"layout": ""}, {"grad": False}):
+                if getattr(s, next(iter(changed))):
+                    smaller, one = copy.copy(case), copy.copy(s)
+                    one.__dict__.update(changed)
+                    setattr(smaller, group, specs[:n] + [one] + specs[n + 1 :])
+                    yield smaller
+    if case.optimizer and not any("opt." in line for line in case.lines):
+        smaller = copy.copy(case)
+        smaller.optimizer = ""
+        yield smaller
+
+
+def main() -> int:
+    """Run many; print those that differ."""
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--count", type=int, default=1000)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--size", type=int, default=12)
+    p.add_argument("--torch", action="store_true", help="compare with torch, too")
+    p.add_argument("--stop", type=int, default=5, help="after so many differences")
+    p.add_argument("--seconds", type=float, default=1e9)
+    p.add_argument("--show", action="store_true", help="print every program")
+    given = p.parse_args()
+    others = ("compiled", "torch") if given.torch else ("compiled",)
+    failed, begun, n = 0, time.perf_counter(), 0
+    for n in range(given.seed, given.seed + given.count):
+        case = Builder(n, given.size).case
+        if given.show:
+            print(case)
+        if not runs(case):
+            continue
+        error = outcome(case, others)
+        if error is not None:
+            failed += 1
+            print(f"-- seed {n}: {type(error).__name__}: {str(error)[:400]}")
+            small = shrunk(case, others, error)
+            again = outcome(small, others)
+            print(f"{small}\n-> {type(again).__name__}: {str(again)[:600]}", flush=True)
+            if again is not None and not isinstance(again, Difference):
+                print("".join(traceback.format_tb(again.__traceback__)[-4:]), flush=True)
+        if failed >= given.stop or time.perf_counter() - begun > given.seconds:
+            break
+    print(f"{n - given.seed + 1} programs, {failed} differ, {time.perf_counter() - begun:.0f} s")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
