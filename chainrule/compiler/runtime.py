@@ -131,10 +131,16 @@ def _place(library: Any, name: str) -> int | None:
     return ctypes.cast(found, ctypes.c_void_p).value if found is not None else None
 
 
-@functools.cache
+_lock = threading.Lock()
+_loaded: list[Runtime] = []
+
+
 def runtime() -> Runtime:
     """The runtime, loaded when first asked for."""
-    return Runtime()
+    with _lock:
+        if not _loaded:
+            _loaded.append(Runtime())
+    return _loaded[0]
 
 
 def kernel(name: str) -> int:
