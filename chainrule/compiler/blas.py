@@ -267,12 +267,8 @@ def addresses() -> dict[str, int | None]:
     """Where the routines are, and the two functions that govern OpenBLAS's threads (None for any
     other BLAS): {"sgemm": address, ...}.
     """
-    capsules = _cython_blas().__pyx_capi__
-    api = ctypes.pythonapi
-    name, pointer = api.PyCapsule_GetName, api.PyCapsule_GetPointer
-    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    found: dict[str, int | None] = {r: pointer(capsules[r], name(capsules[r])) for r in ROUTINES}
+    capsules = scipy_module("scipy.linalg.cython_blas").__pyx_capi__
+    found: dict[str, int | None] = {r: pointer_of(capsules[r]) for r in ROUTINES}
     get, set_ = _threads_of()
     found["get_blas_threads"] = ctypes.cast(get, ctypes.c_void_p).value if get else None
     found["set_blas_threads"] = ctypes.cast(set_, ctypes.c_void_p).value if set_ else None
@@ -287,7 +283,9 @@ def set_threads(count: int) -> None:
 @functools.cache
 def _threads_of() -> tuple[Any, Any]:
     """OpenBLAS's functions to read and set its number of threads; names carry SciPy's prefix."""
-    library = ctypes.CDLL(_cython_blas().__file__)  # a look-up goes on to what it was linked with
+    library = ctypes.CDLL(
+        scipy_module("scipy.linalg.cython_blas").__file__
+    )  # a look-up goes on to what it was linked with
     for prefix in ("scipy_", ""):
         for suffix in ("", "64_", "_64"):
             names = (f"{prefix}openblas_{act}_num_threads{suffix}" for act in ("get", "set"))
@@ -297,11 +295,17 @@ def _threads_of() -> tuple[Any, Any]:
     return None, None
 
 
-def _cython_blas() -> Any:
-    """`scipy.linalg.cython_blas` without the rest of scipy.linalg, which takes ten times as
-    long.
-    """
-    name = "scipy.linalg.cython_blas"
+def pointer_of(capsule: Any) -> int:
+    """The address that a capsule holds."""
+    api = ctypes.pythonapi
+    name, pointer = api.PyCapsule_GetName, api.PyCapsule_GetPointer
+    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return pointer(capsule, name(capsule))
+
+
+def scipy_module(name: str) -> Any:
+    """A module of scipy.linalg without the rest of it, which takes ten times as long."""
     if name not in sys.modules:
         import scipy
 
