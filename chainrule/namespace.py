@@ -5,7 +5,6 @@ together for `chainrule/__init__.py`.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import warnings
 from collections.abc import Callable
@@ -140,10 +139,10 @@ def is_autocast_enabled(device_type: Any = None) -> bool:
     return False
 
 
-def compile(model: Callable | None = None, **options: Any) -> Callable:
-    """The function itself: a compiler is in the making, until then calls run eagerly (torch's
-    `backend="eager"`).
+def compile(model: Callable | None = None, **options: Any) -> Any:
+    """A function that does what `model` does, as one native call (see
+    `chainrule.compiler.api.compile`, whose options it takes).
     """
-    if model is None:
-        return functools.partial(compile, **options)
-    return model
+    from .compiler.api import compile as compiled
+
+    return compiled(model, **options)

@@ -21,6 +21,9 @@ Value = Any  # of compiler.program, which is above this module
 VIEWS = ("getitem", "reshape", "transpose", "real", "imag", "view", "restride", "broadcast_to")
 
 
+DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same
+
+
 class Cell:
     """A piece of memory: the value of the program that it holds, and how often it was written."""
 
@@ -184,8 +187,9 @@ class Trace:
             self.store(*args)
             return None
         target = kwargs.pop("out", None)
-        if kwargs.get("where", True) is True:
-            kwargs.pop("where", None)
+        for option, usual in DEFAULTS.items():
+            if kwargs.get(option, usual) is usual:
+                kwargs.pop(option, None)
         x = args[0] if args else None
         result = waist(name)(*_concrete(args), **_concrete(kwargs))
         if name in VIEWS and isinstance(x, TraceArray) and _shares(result, x.value):

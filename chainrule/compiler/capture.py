@@ -24,6 +24,7 @@ from ..arrays.trace import Cell, Trace, TraceArray
 from ..captures import inside, names_in
 from ..func.trees import leaves, mapped
 from ..ops import define
+from ..rng import default_generator
 from ..storage import describe_line, owner_of, user_line
 from ..tape import state, storage_of
 from ..tensor import Tensor
@@ -36,6 +37,18 @@ class CaptureError(RuntimeError):
     """A function does something that a program cannot say; the message says what, where, and how to
     write it.
     """
+
+    silent = False  # whether the function is then run as it is, without a word
+
+
+class Differentiable(CaptureError):
+    """The result of a function belongs to a graph that somebody else goes through."""
+
+    silent = True
+
+
+class Again(CaptureError):
+    """The run has to be made again, without gradients lent to some leaves (`args[0]`)."""
 
 
 class Memory:
@@ -82,39 +95,127 @@ class Capture:
         self.made: list[weakref.ref] = []
         self.function, self.args, self.kwargs = function, args, kwargs
         self.draws = 0
+        self.unlent: set[int] = set()  # leaves whose gradient has to be None
 
     # -- the run ----------------------------------------------------------------------------------
 
-    def run(self) -> Any:
-        """Run the function; returns what it returned, with traced tensors in it."""
+    def run(self, keep: bool = True) -> Any:
+        """Run the function; returns what it returned, its tensors as they are outside. With
+        keep=False nothing is entered: all is as it was before.
+        """
+        state_of_draws = default_generator.state_bytes()
+        optimizers = self.reach()
+        try:
+            self.lift_all(self.tensors)
+            self.lend_grads()
+            with self.recording():
+                result = self.function(*self.args, **self.kwargs)
+            self.look_at(result)
+        except BaseException as e:
+            self.undo(optimizers)
+            if isinstance(e, CaptureError):
+                default_generator.set_state_bytes(state_of_draws)
+            raise
+        if keep:
+            self.finish()
+        else:
+            self.undo(optimizers)
+            default_generator.set_state_bytes(state_of_draws)
+        return result
+
+    def reach(self) -> list:
+        """Find all tensors, and what they were; returns the optimizers with the state that was made
+        for them.
+        """
         roots = (self.function, self.args, self.kwargs)
         _, optimizers, _ = reachable(roots)
         prepared = [(o, o.prepare()) for o in optimizers]
         reached, _, self.edges = reachable(roots)
-        self.edges.ignore(optimizers)
         tensors = [t for t in self.given if isinstance(t, Tensor)] + reached
         unique = list({id(t): t for t in tensors}.values())
-        grads = [t._grad for t in unique if t._grad is not None]
+        self.owners = [t for t in unique if t._grad is not None]
+        self.initial = {id(t): t._grad for t in self.owners}
+        grads = [t._grad for t in self.owners]
         self.grad_ids = {id(g) for g in grads}
-        unique = list({id(t): t for t in [*unique, *grads]}.values())
-        for t in unique:
-            define.storage_array(t)
-        for t in unique:
-            define.storage_array(t)  # a number becomes memory, and stays it: the program writes there
-        before = [(t, Slots(t)) for t in unique]
-        self.tensors = unique
-        try:
-            self.lift_all(unique)
-            with self.recording():
-                result = self.function(*self.args, **self.kwargs)
-            self.finish(before)
-        except BaseException:
-            for t, slots in before:
-                slots.restore(t)
-            for o, was in prepared:
-                o.unprepare(was)
-            raise
-        return result
+        self.tensors = list({id(t): t for t in [*unique, *grads]}.values())
+        for t in self.tensors:
+            define.storage_array(
+                t
+            )  # a number becomes memory, and stays it: the program writes there
+        self.before = [(t, Slots(t)) for t in self.tensors]
+        return prepared
+
+    def tensors_without_grad(self) -> list:
+        """The leaves that require grad and have none."""
+        reached, *_ = reachable((self.function, self.args, self.kwargs))
+        found = [t for t in self.given if isinstance(t, Tensor)] + reached
+        return [t for t in found if t._node is not None and t.is_leaf and t._grad is None]
+
+    def lend_grads(self) -> None:
+        """Leaves without gradient get one of zeros, so that it does not matter whether there was
+        one before.
+        """
+        self.lent: dict[int, tuple[Any, Any, Memory]] = {}
+        for t in self.tensors:
+            if t._node is None or not t.is_leaf or t._grad is not None or id(t) in self.unlent:
+                continue
+            zeros = np.zeros(t._data.shape, t._data.dtype)
+            cell = Cell(self.trace, self.program.input(zeros))
+            memory = Memory(zeros, cell, zeros.copy())
+            grad = define.wrap(TraceArray(memory.copy, cell))
+            memory.tensors = [grad]
+            self.memories[id(zeros)] = memory
+            t._grad = grad
+            self.lent[id(t)] = t, grad, memory
+
+    def look_at(self, result: Any) -> None:
+        """Raise for what a program cannot give back, or what must be run anew in another way."""
+        for leaf in leaves(result):
+            if isinstance(leaf, Tensor) and leaf._node is not None and not leaf.is_leaf:
+                if not consumed(leaf._node):
+                    raise Differentiable(
+                        "its result requires grad and is differentiated outside; compile the whole"
+                        " step with its backward()"
+                    )
+        unread = {
+            id(t)
+            for t, grad, memory in self.lent.values()
+            if t._grad is grad and not memory.written and memory.given in self.program.used()
+        }
+        if unread:
+            raise Again(unread)
+
+    def undo(self, prepared: list) -> None:
+        """Put everything back."""
+        for t, slots in self.before:
+            slots.restore(t)
+        for o, was in prepared:
+            o.unprepare(was)
+
+    def finish(self) -> None:
+        """Put arrays back and enter the results."""
+        for t, grad, memory in self.lent.values():
+            if t._grad is grad and not memory.written:
+                t._grad = None
+            grad._data = memory.owner
+        self.updates = [m for m in self.memories.values() if m.written]
+        reached, *_ = reachable((self.function, self.args, self.kwargs))
+        known = {id(t) for t, _ in self.before}
+        self.replayable = not self.shared_arguments and all(id(t) in known for t in reached)
+        self.grads = [(t, t._grad) for t, slots in self.before if t._grad is not slots.grad]
+        for t, slots in self.before:
+            t._data = slots.data
+        for m in self.updates:
+            m.owner[...] = m.copy
+            for t in m.tensors:
+                storage_of(t).bump()
+        self.traced: dict[int, Any] = {}
+        for ref in self.made:
+            t = ref()
+            if t is not None and isinstance(t._data, TraceArray):
+                traced = self.traced[id(t)] = t._data
+                traced.tensor = t
+                t._data = traced.array = np.array(traced.value)
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
@@ -166,30 +267,6 @@ class Capture:
                 t._data = look(memory, t._data)
 
     shared_arguments = False  # whether an argument lies in memory that others look at
-
-    def finish(self, before: list) -> None:
-        """Note what was written, put everything back, and enter the results."""
-        self.updates = [m for m in self.memories.values() if m.written]
-        self.grads = []
-        reached, *_ = reachable((self.function, self.args, self.kwargs))
-        known = {id(t) for t, _ in before}
-        self.replayable = not self.shared_arguments and all(id(t) in known for t in reached)
-        for t, slots in before:
-            if t._grad is not slots.grad:
-                self.grads.append((t, t._grad))
-        for t, slots in before:
-            t._data = slots.data
-        for m in self.updates:
-            m.owner[...] = m.copy
-            for t in m.tensors:
-                storage_of(t).bump()
-        self.traced: dict[int, Any] = {}
-        for ref in self.made:
-            t = ref()
-            if t is not None and isinstance(t._data, TraceArray):
-                traced = self.traced[id(t)] = t._data
-                traced.tensor = t
-                t._data = traced.array = np.array(traced.value)
 
     def traced_of(self, leaf: Any) -> TraceArray | None:
         """What the program has for a tensor of the result."""
@@ -260,6 +337,21 @@ def drawing(f: Callable) -> Callable:
     return draw
 
 
+def consumed(node: Any) -> bool:
+    """Whether a backward pass has been through the graph of a node, and freed it."""
+    seen = {node}
+    waiting = [node]
+    while waiting:
+        n = waiting.pop()
+        if n.args is None:
+            return True
+        for e in n.edges:
+            if e is not None and e not in seen:
+                seen.add(e)
+                waiting.append(e)
+    return False
+
+
 class Slots:
     """What a tensor was before the run."""
 
@@ -310,17 +402,31 @@ class Edges:
         self.keys.append(key)
         self.values.append(value)
 
-    def ignore(self, optimizers: list) -> None:
-        """Learning rates are inputs of the program."""
-        rates = {id(g) for o in optimizers for g in o.param_groups}
-        kept = [
-            e
-            for e in zip(self.tables, self.keys, self.values, strict=True)
-            if not (id(e[0]) in rates and e[1] == "lr")
-        ]
-        self.tables, self.keys, self.values = (
-            (list(c) for c in zip(*kept, strict=True)) if kept else ([], [], [])
-        )
+    def note_all(self, x: Any) -> None:
+        """What an object, or a container, leads to. Of modules and optimizers only what calls of
+        their methods change in passing.
+        """
+        if isinstance(x, (dict, list)):
+            pairs = enumerate(x) if isinstance(x, list) else x.items()
+            for key, value in pairs:
+                self.note(x, key, value)
+        elif hasattr(x, "param_groups") and hasattr(x, "prepare"):
+            self.note(x.__dict__, "state", x.state)
+            self.note(x.__dict__, "param_groups", x.param_groups)
+            for group in x.param_groups:
+                for key in group:
+                    if key != "lr":  # an input of the program
+                        self.note(group, key, group[key])
+        elif hasattr(x, "_parameters") and hasattr(x, "_modules"):
+            for table in (x._parameters, x._buffers, x._modules):
+                for key, value in table.items():
+                    self.note(table, key, value)
+            for key, value in x.__dict__.items():
+                if key == "training" or key[0] != "_":
+                    self.note(x.__dict__, key, value)
+        elif hasattr(x, "__dict__"):
+            for key, value in x.__dict__.items():
+                self.note(x.__dict__, key, value)
 
     def hold(self) -> bool:
         """Whether nothing has changed."""
@@ -363,15 +469,30 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
             for name in set(names_in(x.__code__)) & x.__globals__.keys():
                 if not isinstance(x.__globals__[name], (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
-        own_table = x if isinstance(x, (dict, list)) else getattr(x, "__dict__", None)
-        if own_table and not isinstance(x, (types.FunctionType, types.ModuleType, type)):
-            pairs = enumerate(own_table) if isinstance(own_table, list) else own_table.items()
-            for key, value in pairs:
-                edges.note(own_table, key, value)
+        if not isinstance(x, (types.FunctionType, types.ModuleType, type)):
+            edges.note_all(x)
+        if hasattr(x, "param_groups") and hasattr(x, "prepare"):
+            for p, own_state in x.state.items():
+                waiting.append(p)
+                tensors += [t for t in leaves(own_state) if isinstance(t, Tensor)]
+            waiting += [p for g in x.param_groups for p in g["params"]]
+            continue
+        if hasattr(x, "_parameters") and hasattr(x, "_modules"):
+            for table in (x._parameters, x._buffers, x._modules):
+                waiting.extend(table.values())
+            waiting += [v for k, v in x.__dict__.items() if k[0] != "_"]
+            waiting += [f for k, f in hooks_of(x)]
+            continue
         waiting.extend(inside(x))
         if isinstance(x, dict):
             waiting.extend(k for k in x if isinstance(k, Tensor))
     return tensors, optimizers, edges
+
+
+def hooks_of(module: Any) -> list:
+    """The hooks of a module."""
+    tables = [t for k, t in module.__dict__.items() if k.endswith("_hooks") and t]
+    return [pair for t in tables for pair in t.items()]
 
 
 def own(f: Any) -> bool:

@@ -19,7 +19,9 @@ from .program import Instruction, Program, Value, values_in
 from .views import Map, Place, contiguous, is_basic, part_of, place, soft
 
 LARGEST = 64  # members of a nest
-WAITING = 8  # elementwise instructions, one using the other, that wait to be put where they are used
+WAITING = (
+    8  # elementwise instructions, one using the other, that wait to be put where they are used
+)
 ONE_ROW = 4096  # elements of a space that may be one row, done by one thread
 
 
@@ -368,7 +370,9 @@ class Fusion:
     def embed(self, nest: Nest, i: Instruction, v: Value, axes: Map) -> bool:
         """Make a pending operand a member, if it varies along all dimensions and is no view."""
         p = v.producer
-        if p is not None and any(nest in self.home_of(u) for u in p.operands()):
+        if p is not None and any(
+            nest in self.home_of(u) and self.source(u)[0] not in nest.maps for u in p.operands()
+        ):
             return False
         if i.name in ("pad", "gather") and v is i.args[0]:
             return False

@@ -924,5 +924,35 @@ class NestWriter:
 
 
 DEAR = frozenset(
-    ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "power", "sigmoid", "erf", "erfc", "erfinv", "log1p_exp", "twice_normal", "cbrt", "hypot"]
+    [
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "sin",
+        "cos",
+        "tan",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "arctan2",
+        "sinh",
+        "cosh",
+        "tanh",
+        "arcsinh",
+        "arccosh",
+        "arctanh",
+        "power",
+        "sigmoid",
+        "erf",
+        "erfc",
+        "erfinv",
+        "log1p_exp",
+        "twice_normal",
+        "cbrt",
+        "hypot",
+    ]
 )

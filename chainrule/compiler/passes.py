@@ -246,7 +246,9 @@ def filled(b: Builder, i: Instruction, steps: tuple) -> Value | None:
         box = None if where is None else box_of(where, out.shape)
         if box is not None:
             inside = b.emit("inside", box, out.shape, np.dtype(bool))
-            return b.emit("where", (inside, number.astype(out.dtype)[()], base), out.shape, out.dtype)
+            return b.emit(
+                "where", (inside, number.astype(out.dtype)[()], base), out.shape, out.dtype
+            )
     if steps is i.args[2]:
         return None
     return b.emit("store", (base, value, steps), out.shape, out.dtype)
@@ -333,8 +335,10 @@ def padded(b: Builder, x: Value, starts: tuple, shape: tuple) -> Value:
         return b.emit("negative", (inner,), shape, x.dtype)
     if p is not None and p.name == "multiply":
         for v, factor in (p.args, p.args[::-1]):
-            if isinstance(v, Value) and isinstance(factor, (int, float, np.generic)) and (
-                v.shape == x.shape and v.dtype == x.dtype and np.isfinite(factor)
+            if (
+                isinstance(v, Value)
+                and isinstance(factor, (int, float, np.generic))
+                and (v.shape == x.shape and v.dtype == x.dtype and np.isfinite(factor))
             ):
                 return b.emit("multiply", (padded(b, v, starts, shape), factor), shape, x.dtype)
     return b.emit("pad", (x, starts), shape, x.dtype)

@@ -108,7 +108,9 @@ class Planner:
         """Kernels, then memory, then records."""
         steps: list[tuple[Group, Any]] = []
         for g in self.groups:
-            steps.append((g, write(g, self.layouts, self.fusion.targets) if isinstance(g, Nest) else None))
+            steps.append(
+                (g, write(g, self.layouts, self.fusion.targets) if isinstance(g, Nest) else None)
+            )
         self.steps = steps
         for n, (g, k) in enumerate(steps):
             for v in self.touched(g, k):
@@ -302,6 +304,10 @@ class Planner:
         self.module = assemble(names, self.functions)
         self.code = machine.native(self.module)
         return {text: self.code.address(name) for text, name in names.items()}
+
+    def kernel_texts(self) -> list[str]:
+        """The text of each nest's kernel."""
+        return [k.text for _, k in self.steps if isinstance(k, Kernel)]
 
     # -- records ----------------------------------------------------------------------------------
 
@@ -535,6 +541,46 @@ def scattering(i: Instruction) -> str:
         "}",
     ]
     return "\n".join(lines)
+
+
+class Interpreted:
+    """The plan of a program where no machine code can be made: NumPy, an instruction at a time."""
+
+    def __init__(
+        self,
+        program: Program,
+        outputs: Sequence[Output],
+        fixed: dict[Value, Any],
+        layouts: dict[Value, tuple],
+    ) -> None:
+        self.program, self.outputs, self.fixed = program, list(outputs), fixed
+        self.layouts = layouts
+        self.given = [v for v in program.inputs if v not in fixed]
+        fresh = [o for o in self.outputs if o.target is None and o.array is None]
+        separate = dict.fromkeys(o.value for o in fresh)
+        self.fresh: list[Value] = []
+        for o in fresh:
+            if o.value not in separate or o.value in self.given:
+                like = np.broadcast_to(np.empty((), o.value.dtype), o.value.shape)
+                o.value = program.add("positive", (o.value,), {}, [like]).output
+            separate.pop(o.value, None)
+            self.fresh.append(o.value)
+        self.arguments = [*self.given, *self.fresh]
+        self.plan = self
+        program.outputs = [o.value for o in self.outputs]
+
+    def run(self, *arrays: Any) -> None:
+        """Run on those arrays, and write the results into the last of them."""
+        count = len(self.given)
+        known = dict(zip(self.given, arrays[:count], strict=True)) | self.fixed
+        results = self.program.run([known[v] for v in self.program.inputs])
+        results = [np.array(r) for r in results]
+        places = dict(zip(self.fresh, arrays[count:], strict=True))
+        for o, r in zip(self.outputs, results, strict=True):
+            if o.target is not None:
+                known[o.target][...] = r
+            else:
+                (places[o.value] if o.array is None else o.array)[...] = r
 
 
 def g_outputs(g: Group) -> list:

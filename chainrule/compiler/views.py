@@ -87,7 +87,9 @@ def part_of(memory: Value, steps: tuple) -> Place | None:
     for name, args, kwargs in steps:
         if name == "getitem":
             index = args[0] if isinstance(args[0], tuple) else (args[0],)
-            if any(not isinstance(p, (int, np.integer, slice, type(None), type(...))) for p in index):
+            if any(
+                not isinstance(p, (int, np.integer, slice, type(None), type(...))) for p in index
+            ):
                 return None
             if any(isinstance(p, bool) for p in index):
                 return None
