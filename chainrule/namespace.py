@@ -42,9 +42,11 @@ channels_last, channels_last_3d = memory_format("channels_last"), memory_format(
 
 
 class _Threads:
-    """How many threads are asked for; NumPy's own libraries decide how many are used."""
+    """How many threads are asked for: as many as this process has CPUs, if nobody says."""
 
-    count = os.cpu_count() or 1
+    count = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     watchers: list[Callable[[], None]] = []  # called when the number changes
 
 
