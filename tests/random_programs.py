@@ -208,6 +208,7 @@ class Case:
         self.optimizer, self.seed = optimizer, seed
         self.lines: list[str] = []
         self.returned: list[str] = []
+        self.mixed = True  # whether numbers less precise than float64 may have a part in it
 
     @property
     def source(self) -> str:
@@ -331,13 +332,14 @@ class Builder:
         if big:
             self.shapes[:2] = [[(100003,), (17, 6007)], [(331, 317), (317,)], [(33, 65, 50), (50,)],
                                [(70001, 2), (2,)], [(3, 40000), (3, 1)]][int(r.integers(5))]  # fmt: skip
+        self.double = r.random() < 0.25  # no float32 anywhere
         specs = [self.spec(n == 0) for n in range(int(r.integers(1, 4)))]
         if r.random() < 0.3:
             specs.append(Spec((int(r.choice([1, 2, 4, max(self.dims[0], 1)])),), "int64", False, ""))
         params = []
         for _ in range(int(r.integers(0, 3))):
-            params.append(Spec(self.shape(), "float64" if r.random() < 0.3 else "float32", True, ""))
-        buffers = [Spec(self.shape(), "float32", False, "") for _ in range(int(r.random() < 0.25))]
+            params.append(Spec(self.shape(), "float64" if self.double or r.random() < 0.3 else "float32", True, ""))
+        buffers = [Spec(self.shape(), "float64" if self.double else "float32", False, "") for _ in range(int(r.random() < 0.25))]
         self.learns = bool(params) and r.random() < 0.7
         optimizer = str(r.choice(OPTIMIZERS)) if self.learns else ""
         self.case = Case(specs, params, buffers, optimizer, seed)
@@ -361,6 +363,8 @@ class Builder:
         r, shape = self.rng, self.shape()
         weights = np.array(list(KINDS.values()))
         kind = "float32" if plain else str(r.choice(list(KINDS), p=weights / weights.sum()))
+        if self.double and kind in ("float32", "float16", "bfloat16", "complex64"):
+            kind = "float64"
         layouts = ["transposed"] * (len(shape) > 1) + ["strided"] + ["offset"]
         layout = str(r.choice(layouts)) if r.random() < 0.25 and 0 not in shape and shape else ""
         return Spec(shape, kind, kind in ("float32", "float64") and r.random() < 0.35, layout)
@@ -378,6 +382,10 @@ class Builder:
                 self.names.append("loss")
                 if self.case.optimizer:
                     self.line("opt.step()")
+        self.case.mixed = any(
+            self.scope[n].dtype not in (chainrule.float64, chainrule.bool, chainrule.int64)
+            for n in self.names
+        )
         outs = [n for n in self.names if n[0] in "tl"]
         self.rng.shuffle(outs)
         self.case.returned = outs[: int(self.rng.integers(1, 5))]
@@ -470,7 +478,7 @@ def sensible(t: Any) -> bool:
 # -- comparing -------------------------------------------------------------------------------------
 
 
-def difference(found: Any, wanted: Any) -> str | None:
+def difference(found: Any, wanted: Any, mixed: bool) -> str | None:
     """What differs between two values of `World.seen`, and by how much."""
     if not isinstance(wanted, tuple) or not isinstance(found, tuple):
         same = type(found) is type(wanted) and found == wanted
@@ -481,7 +489,8 @@ def difference(found: Any, wanted: Any) -> str | None:
     if kind not in TOLERANCE and kind not in COARSE:
         return None if np.array_equal(x, y) else f"{kind} numbers differ: {x.ravel()[:4]} for {y.ravel()[:4]}"
     worst = distance(x, y)
-    return None if worst <= {**TOLERANCE, **COARSE}[kind] else f"{kind} off by {worst:.3g}"
+    limit = 1e-5 if mixed and kind in TOLERANCE else {**TOLERANCE, **COARSE}[kind]
+    return None if worst <= limit else f"{kind} off by {worst:.3g}"
 
 
 def distance(x: np.ndarray, y: np.ndarray) -> float:
@@ -580,7 +589,7 @@ def off(x: Any, y: Any) -> float:
 
 def agree(case: Case, kind: str, found: dict, wanted: dict, call: int) -> None:
     """Raise Difference unless two runs agree, or rounding explains why they do not."""
-    told = [(k, difference(found.get(k), wanted[k])) for k in wanted]
+    told = [(k, difference(found.get(k), wanted[k], case.mixed)) for k in wanted]
     told = [(k, d) for k, d in told if d]
     if not told:
         return

@@ -72,6 +72,7 @@ class Capture:
         self.trace = Trace(Program(), self.read, self.lay)
         self.program = self.trace.program
         self.memories: dict[int, Memory] = {}
+        self.seen: dict[int, TraceArray] = {}
         self.guards: list[tuple[Value, Any]] = []
         self.settings: dict[Any, tuple[Setting, TraceArray]] = {}
         given = leaves((args, kwargs))
@@ -163,12 +164,21 @@ class Capture:
             elif numbers:
                 self.shared_arguments = True
             for t in group:
-                t._data = look(memory, t._data)
+                t._data = self.seen[id(t)] = look(memory, t._data)
 
     shared_arguments = False  # whether an argument lies in memory that others look at
 
     def finish(self, before: list) -> None:
         """Note what was written, put everything back, and enter the results."""
+        for t, _ in before:
+            seen = self.seen[id(t)]
+            same = t._data is seen or (
+                isinstance(t._data, TraceArray)
+                and t._data.cell is seen.cell
+                and t._data.steps == seen.steps
+            )
+            if not same:
+                raise NoRule("a tensor that was there before is made to look at memory differently")
         self.updates = [m for m in self.memories.values() if m.written]
         self.grads = []
         reached, *_ = reachable((self.function, self.args, self.kwargs))
