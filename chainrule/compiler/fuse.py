@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from .elements import REDUCTIONS, REGISTER, code, is_lowered
-from .program import Instruction, Program, Value, values_in
+from .program import Instruction, Program, Value, replaced, values_in
 from .views import Map, Place, contiguous, is_basic, part_of, place, soft
 
+DENSE = ("convolve", "convolve_back", "convolve_kernel")  # kernels that want row-major operands
 LARGEST = 64  # members of a nest
 WAITING = (
     8  # elementwise instructions, one using the other, that wait to be put where they are used
@@ -87,6 +88,8 @@ class Fusion:
             if is_lowered(i):
                 self.place(i)
             else:
+                if i.name in DENSE:
+                    self.make_dense(i)
                 self.call(i)
         for v in program.outputs:
             self.need(v)
@@ -103,19 +106,38 @@ class Fusion:
         """
         if place(i.output, self.layouts) is not None:
             return True
-        x = i.args[0]
-        if place(x, self.layouts) is None:
+        v = self.copied(i.args[0])
+        if v is None:
             return False
+        i.args = (v, *i.args[1:])
+        return place(i.output, self.layouts) is not None
+
+    def copied(self, x: Value) -> Value | None:
+        """A row-major copy of a value; None if no nest can make one."""
+        if place(x, self.layouts) is None:
+            return None
         copy = Instruction("positive", (x,), {}, [])
         v = self.program.new(x.shape, x.dtype)
         v.producer = copy
         copy.outputs.append(v)
         if not is_lowered(copy):
-            return False
+            return None
         self.program.instructions.append(copy)
         self.place(copy)
-        i.args = (v, *i.args[1:])
-        return place(i.output, self.layouts) is not None
+        return v
+
+    def make_dense(self, i: Instruction) -> None:
+        """Have the operands of a kernel that wants them so row-major, as copies where they are
+        not.
+        """
+        by: dict[Value, Value] = {}
+        self.program.instructions.pop()  # the copies come first
+        for v in dict.fromkeys(i.operands()):
+            found = place(v, self.layouts)
+            if found is not None and found.strides != contiguous(v.shape):
+                by[v] = self.copied(v) or v
+        i.args = replaced(i.args, lambda v: by.get(v, v))
+        self.program.instructions.append(i)
 
     def place_of(self, v: Value) -> Place:
         """Where a value is, once it is in memory."""

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, machine, vecmath
+from . import blas, convolutions, machine, vecmath
 from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
 from .program import Instruction, Program, Value, execute
+from .routines import Routine
 from .runtime import Plan, Record, kernel
 from .views import Place, contiguous, place
 
@@ -97,6 +98,9 @@ class Planner:
                 (g, write(g, self.layouts, self.fusion.targets) if isinstance(g, Nest) else None)
             )
         self.steps = steps
+        calls = [g.members[0] for g, _ in steps if isinstance(g, Call)]
+        found = {i: convolutions.routine(i) for i in calls}
+        self.routines: dict[Instruction, Routine] = {i: r for i, r in found.items() if r}
         for n, (g, k) in enumerate(steps):
             for v in self.touched(g, k):
                 self.uses.setdefault(v, []).append(n)
@@ -189,7 +193,7 @@ class Planner:
             if o.value in outputs and o.target is None and o.array is None:
                 self.slot(o.value)
                 self.arguments.append(o.value)
-        for n, (_, k) in enumerate(self.steps):
+        for n, (g, k) in enumerate(self.steps):
             for v in self.uses_at(n):
                 if v in self.slots or v in self.home or v.producer is None:
                     self.slot(v)
@@ -217,6 +221,12 @@ class Planner:
                         need = chunks * size * v.dtype.itemsize
                         self.offsets[key] = self.take(free, need)
                         dying.setdefault(n, []).append((self.offsets[key], need))
+            routine = self.routines.get(g.members[0])
+            if routine is not None and routine.scratch:
+                key = ("scratch", routine)
+                self.slot(key)
+                self.offsets[key] = self.take(free, routine.scratch)
+                dying.setdefault(n, []).append((self.offsets[key], routine.scratch))
             for at, size in dying.pop(n, []):
                 give(free, at, -(-size // 64) * 64)
 
@@ -283,6 +293,9 @@ class Planner:
                 for v, i, chunks, size in k.partials:
                     if chunks > 1:
                         names.setdefault(combining(v, i, chunks, size), f"k{len(names)}")
+        for routine in self.routines.values():
+            for text in routine.texts:
+                names.setdefault(text, f"k{len(names)}")
         names.setdefault(COPY, f"k{len(names)}")
         if not names:
             return {}
@@ -314,6 +327,11 @@ class Planner:
         if i.name == "duplicate" and self.duplicate(i):
             return
         if i.name == "scatter_add" and self.scatter(i):
+            return
+        routine = self.routines.get(i)
+        if routine is not None:
+            memory = self.slot(("scratch", routine)) if routine.scratch else 0
+            self.records += routine.records(self, memory)
             return
         self.python.append(i)
         self.calls[len(self.records)] = lambda: self.by_python(i)

@@ -169,9 +169,11 @@ plans: weakref.WeakSet[Plan] = weakref.WeakSet()
 
 
 class Record:
-    """One kernel call of a program, or (function None) one call of Python."""
+    """One kernel call of a program, or (function None) one call of Python; `blas` if the kernel
+    calls BLAS on its own.
+    """
 
-    __slots__ = ("extent", "function", "grain", "params", "slots")
+    __slots__ = ("blas", "extent", "function", "grain", "params", "slots")
 
     def __init__(
         self,
@@ -180,8 +182,10 @@ class Record:
         params: Sequence[int] = (),
         extent: int = 1,
         grain: int = 0,
+        blas: bool = False,
     ) -> None:
         self.function = function
+        self.blas = blas
         self.slots = slots
         self.params = params
         self.extent = extent
@@ -240,7 +244,7 @@ class Plan:
         self.words[ARGUMENTS] = self.arguments.ctypes.data
         self.words[ARGUMENT_COUNT] = len(self.arguments)
         parallel = any(r.extent > r.grain for r in records)
-        products = any(r.function in runtime().products for r in records)
+        products = any(r.blas or r.function in runtime().products for r in records)
         self.words[FLAGS] = RELEASE * release | PARALLEL * parallel | BLAS * products
         self.enter, self.resume = runtime().builtins(self.words)
         self._owner = 0
