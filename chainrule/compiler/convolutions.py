@@ -244,7 +244,7 @@ class Convolution(Routine):
         i = self.instruction
         given = [v for v in i.args if isinstance(v, Value)]
         slots = [planner.slot(i.output), *[planner.slot(planner.root(v)) for v in given]]
-        offsets = [planner.offset(v) for v in given]
+        offsets = [planner.place_of(v).offset for v in given]
         params = [entry_of(self.blas), 0, *offsets]
         out = []
         if self.own.count:

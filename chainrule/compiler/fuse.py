@@ -18,7 +18,14 @@ from .elements import REDUCTIONS, REGISTER, code, is_lowered
 from .program import Instruction, Program, Value, replaced, values_in
 from .views import Map, Place, contiguous, is_basic, part_of, place, soft
 
-DENSE = ("convolve", "convolve_back", "convolve_kernel")  # kernels that want row-major operands
+DENSE = (  # kernels that want row-major operands
+    "convolve",
+    "convolve_back",
+    "convolve_kernel",
+    "put_places",
+    "windows",
+    "segments",
+)
 LARGEST = 64  # members of a nest
 WAITING = (
     8  # elementwise instructions, one using the other, that wait to be put where they are used

@@ -204,6 +204,10 @@ def _(b: Builder, i: Instruction) -> Value | None:
 
 def gathered(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None:
     """x[:, index] with one array of integers, as a gather: the index stands under its axes."""
+    dots = [n for n, p in enumerate(parts) if p is Ellipsis]
+    if len(dots) == 1 and None not in [p for p in parts if not isinstance(p, Value)]:
+        lack = (slice(None),) * (len(x.shape) - len(parts) + 1)
+        parts = (*parts[: dots[0]], *lack, *parts[dots[0] + 1 :])
     arrays = [n for n, p in enumerate(parts) if isinstance(p, Value)]
     if len(arrays) != 1 or not all(whole(p) for n, p in enumerate(parts) if n not in arrays):
         return None
@@ -353,7 +357,31 @@ def scattered(b: Builder, x: Value, index: Any, shape: tuple, i: Instruction) ->
     fits = rows.dtype == np.int64 and x.shape == (*rows.shape, *shape[1:]) and x.size
     if not fits or x.dtype.str not in ("<f4", "<f8"):
         return None
+    if len(shape) == 1:
+        found = by_image(b, x, rows, shape[0])
+        if found is not None:
+            return found
     return b.emit("scatter_add", (x, rows, shape), shape, x.dtype)
+
+
+def by_image(b: Builder, x: Value, rows: Value, total: int) -> Value | None:
+    """Elements put at places in many images, each place that in its image and the image's first."""
+    flat = rows.producer
+    placed = flat.args[0].producer if flat is not None and flat.name == "reshape" else None
+    if placed is None or placed.name != "add":
+        return None
+    places, first = placed.args
+    if not isinstance(first, Value) or first.data is None or first.shape != (len(first.data), 1):
+        return None
+    images, size = len(first.data), total // max(len(first.data), 1)
+    regular = np.array_equal(first.data[:, 0], np.arange(images) * size)
+    if not isinstance(places, Value) or not regular or size * images != total:
+        return None
+    if places.shape != placed.output.shape or places.dtype != np.int64:
+        return None
+    x = b.emit("reshape", (x, places.shape), places.shape, x.dtype)
+    out = b.emit("put_places", (x, places, size), (images, size), x.dtype)
+    return b.emit("reshape", (out, (total,)), (total,), x.dtype)
 
 
 def whole(part: Any) -> bool:

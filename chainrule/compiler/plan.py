@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, convolutions, machine, vecmath
+from . import blas, convolutions, machine, pools, vecmath
 from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
@@ -99,7 +99,7 @@ class Planner:
             )
         self.steps = steps
         calls = [g.members[0] for g, _ in steps if isinstance(g, Call)]
-        found = {i: convolutions.routine(i) for i in calls}
+        found = {i: convolutions.routine(i) or pools.routine(i, self) for i in calls}
         self.routines: dict[Instruction, Routine] = {i: r for i, r in found.items() if r}
         for n, (g, k) in enumerate(steps):
             for v in self.touched(g, k):
@@ -137,11 +137,15 @@ class Planner:
         found = [self.root(v) for v in i.operands()]
         return list(dict.fromkeys([*found, *[v for v in i.outputs if v is not None]]))
 
-    def root(self, v: Value) -> Value:
-        """The root that a value lies in."""
+    def place_of(self, v: Value) -> Place:
+        """Where a value lies."""
         found = place(v, self.layouts)
         assert found is not None, v
-        return found.root
+        return found
+
+    def root(self, v: Value) -> Value:
+        """The root that a value lies in."""
+        return self.place_of(v).root
 
     def alias(self) -> None:
         """Write state where it stays, if nobody reads the old state afterwards."""

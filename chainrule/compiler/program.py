@@ -253,7 +253,20 @@ def scatter_add(x: Any, rows: Any, shape: tuple) -> np.ndarray:
     return out
 
 
-OWN = {"iota": iota, "duplicate": np.array, "gather": gather, "scatter_add": scatter_add}
+def put_places(x: Any, places: Any, size: int) -> np.ndarray:
+    """Rows of zeros, of that size, with those of x added at places of theirs."""
+    out = np.zeros((len(x), size), x.dtype)
+    np.add.at(out, (np.arange(len(x))[:, None], places), x)
+    return out
+
+
+OWN = {
+    "iota": iota,
+    "duplicate": np.array,
+    "gather": gather,
+    "scatter_add": scatter_add,
+    "put_places": put_places,
+}
 
 
 def stored(memory: Any, value: Any, steps: tuple) -> np.ndarray:
