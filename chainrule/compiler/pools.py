@@ -87,7 +87,7 @@ class Windows(Pool):
         def unit(n: Number) -> None:
             def line(index: list) -> None:
                 inside, across = index[: len(size)], index[len(size) :]
-                to = f.place(out, (n, every), *at(strides_of((*kernel, *size)), index))
+                to = f.place(out, (n, every), *at(strides_of((*kernel, *size)), [*index, 0]))
                 terms = [(k, d * s) for k, d, s in zip(inside, dilation, steps, strict=True)]
                 terms += [(q, d * s) for q, d, s in zip(across, stride, steps, strict=False)]
                 source = f.place(given[0], (n, product(image)), *terms)
