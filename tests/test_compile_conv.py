@@ -114,7 +114,9 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize(("shape", "weight", "how"), [s[1:] for s in SHAPES], ids=[s[0] for s in SHAPES])
+@pytest.mark.parametrize(
+    ("shape", "weight", "how"), [s[1:] for s in SHAPES], ids=[s[0] for s in SHAPES]
+)
 @pytest.mark.parametrize("dtype", [cr.float32, cr.float64])
 def test_convolutions_of_many_sizes(shape, weight, how, dtype):
     args = given(2, shape, weight, (weight[0],), dtype=dtype)
@@ -128,7 +130,9 @@ def test_without_bias_and_without_batch():
 
 def test_operands_that_are_views():
     x, w = given(4, (9, 8, 3, 2), (3, 3, 3, 4))
-    f = gradients(lambda x, w: F.conv2d(x.permute(3, 2, 0, 1), w.permute(3, 2, 0, 1)[1:], padding=1))
+    f = gradients(
+        lambda x, w: F.conv2d(x.permute(3, 2, 0, 1), w.permute(3, 2, 0, 1)[1:], padding=1)
+    )
     compare(f, x, w)
 
 

@@ -177,7 +177,7 @@ class Convolution(Routine):
 
     def plan(self) -> None:
         """Decide on units, chunks, scratch memory."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.plan")
 
     def cut(self, units: int, most: int = PIECES) -> None:
         """Cut units into chunks."""
@@ -226,7 +226,7 @@ class Convolution(Routine):
 
     def unit(self, number: Number) -> None:
         """One unit."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.unit")
 
     def at_region(self, name: str) -> str:
         """The address of a region."""
@@ -271,8 +271,9 @@ class Convolution(Routine):
             starts = [f.total((a, w)) for a, w in zip(s.starts, g.stride, strict=True)]
             steps = strides_of(g.image)
             if any(g.padding):
-                self.surround(source, starts)
-                source, steps = self.at_region("padded"), strides_of(b.reach)
+                to_padded = self.at_region("padded")
+                surround(f, to_padded, source, (g.c, *b.reach), starts, g.padding, g.image)
+                source, steps = to_padded, strides_of(b.reach)
                 channel = product(b.reach)
             else:
                 source, channel = f.place(source, *at(steps, starts)), size
@@ -280,38 +281,6 @@ class Convolution(Routine):
 
         f.loop(count, one)
         return to, b.row
-
-    def surround(self, source: str, starts: list) -> None:
-        """What the windows of a stretch see of an image, with its margin, as (c, *reach)."""
-        f, g, reach = self.f, self.g, self.blocks.reach
-        to = self.at_region("padded")
-        first = f.total(starts[-1], -g.padding[-1])
-        low = f.least(f.most(0, f.total((first, -1))), reach[-1])
-        high = f.most(low, f.least(reach[-1], f.total(g.image[-1], (first, -1))))
-
-        def row(index: list) -> None:
-            line = f.place(to, *at(strides_of((g.c, *reach)), [*index, 0]))
-            inside, terms = "", []
-            axes = zip(index[1:], starts, g.padding, g.image, strict=False)
-            for e, start, p, n in list(axes)[: g.dims - 1]:
-                place = f.total(e, start, -p)
-                terms.append(place)
-                test = f(f"icmp ult i64 {place}, {n}")
-                inside = f(f"and i1 {inside}, {test}") if inside else test
-            here = [index[0], *terms, f.total(first, low)]
-            read = f.place(source, *at(strides_of((g.c, *g.image)), here))
-
-            def taken() -> None:
-                f.loop(low, lambda e: f.store("0.0", f.place(line, e)))
-                f.copy(f.place(line, low), read, f.total(high, (low, -1)))
-                f.loop(reach[-1], lambda e: f.store("0.0", f.place(line, e)), first=high)
-
-            if inside:
-                f.either(inside, taken, lambda: f.clear(line, reach[-1]))
-            else:
-                taken()
-
-        f.loops([g.c, *reach[:-1]], row)
 
     def gather(self, to: str, source: str, channel: int, steps: list, s: Stretch) -> None:
         """The windows of one image as columns."""
@@ -349,6 +318,41 @@ class Convolution(Routine):
 
         f.loops([count, g.o], one)
         return to, b.row
+
+
+def surround(
+    f: Text, to: str, source: str, shape: tuple, starts: list, padding: tuple, image: tuple
+) -> None:
+    """What is seen from `starts` on of an image (channels, *image) with its margin, as an array of
+    that shape, zero outside.
+    """
+    reach = shape[1:]
+    first = f.total(starts[-1], -padding[-1])
+    low = f.least(f.most(0, f.total((first, -1))), reach[-1])
+    high = f.most(low, f.least(reach[-1], f.total(image[-1], (first, -1))))
+
+    def row(index: list) -> None:
+        line = f.place(to, *at(strides_of(shape), [*index, 0]))
+        inside, terms = "", []
+        for e, start, p, n in zip(index[1:], starts, padding, image, strict=False):
+            place = f.total(e, start, -p)
+            terms.append(place)
+            test = f(f"icmp ult i64 {place}, {n}")
+            inside = f(f"and i1 {inside}, {test}") if inside else test
+        here = [index[0], *terms, f.total(first, low)]
+        read = f.place(source, *at(strides_of((shape[0], *image)), here))
+
+        def taken() -> None:
+            f.loop(low, lambda e: f.store("0.0", f.place(line, e)))
+            f.copy(f.place(line, low), read, f.total(high, (low, -1)))
+            f.loop(reach[-1], lambda e: f.store("0.0", f.place(line, e)), first=high)
+
+        if inside:
+            f.either(inside, taken, lambda: f.clear(line, reach[-1]))
+        else:
+            taken()
+
+    f.loops(shape[:-1], row)
 
 
 class Response(Convolution):
@@ -492,7 +496,7 @@ class Image(Convolution):
         self.cut(together * (g.c // self.channels))
 
     def unit(self, number: Number) -> None:
-        f, g, b = self.f, self.g, self.blocks
+        f, g = self.f, self.g
         together, part = f.parts(number, g.c // self.channels)
         image, count = self.images_of(together)
         channel = f.total((part, self.channels)) if self.channels < g.c else 0
@@ -630,4 +634,6 @@ def routine(i: Instruction) -> Routine | None:
         return None
     if max(math.prod(v.shape) for v in (*given, i.output)) > 1 << 31:
         return None
-    return KINDS[i.name](i)
+    from . import direct
+
+    return direct.routine(i, Geometry(i)) or KINDS[i.name](i)

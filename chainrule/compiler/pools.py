@@ -1,5 +1,5 @@
-"""What poolings leave in a program, as kernels: elements put at places of images (the transpose of a
-maximum), windows copied or added where they lie (unfold, and the transpose of a mean), sums over
+"""What poolings leave in a program, as kernels: elements put at places of images (the transpose of
+a maximum), windows copied or added where they lie (unfold, and the transpose of a mean), sums over
 segments of an axis (adaptive poolings, resampling).
 
 A unit of work is one image of all.
@@ -35,7 +35,7 @@ class Pool(Routine):
 
     def write(self, out: str, *given: str) -> None:
         """The kernel: `units` of them, on so many elements (`work`) in all."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.write")
 
     def records(self, planner: Planner, memory: int) -> list[Record]:
         slots = [planner.slot(self.instruction.output)]
@@ -64,9 +64,7 @@ class Put(Pool):
                 here = f.total((n, count), j)
                 address = f(f"getelementptr i64, ptr {places}, i64 {here}")
                 spot = f.place(to, f(f"load i64, ptr {address}, align 8"))
-                f.store(
-                    f(f"fadd {f.kind} {f.load(spot)}, {f.load(f.place(x, here))}"), spot
-                )
+                f.store(f(f"fadd {f.kind} {f.load(spot)}, {f.load(f.place(x, here))}"), spot)
 
             f.loop(count, one)
 
@@ -107,7 +105,11 @@ class Overlap(Pool):
         f, i, seen = self.f, self.instruction, self.given[0]
         image, stride, dilation = i.args[1:]
         dims = len(image)
-        lead, kernel, size = seen.shape[: -2 * dims], seen.shape[-2 * dims : -dims], seen.shape[-dims:]
+        lead, kernel, size = (
+            seen.shape[: -2 * dims],
+            seen.shape[-2 * dims : -dims],
+            seen.shape[-dims:],
+        )
         self.units, self.work = product(lead), seen.size
         steps = strides_of(image)
 

@@ -48,7 +48,7 @@ class Routine:
 
     def records(self, planner: Planner, memory: int) -> list[Record]:
         """The records, in order; `memory` is the slot of the scratch memory."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}.records")
 
 
 class Text(Body):
@@ -170,7 +170,9 @@ class Text(Body):
         free: bool = False,
         first: Number = 0,
     ) -> None:
-        """body(i) for i from `first` up to count; its turns do not depend on each other if `free`."""
+        """body(i) for i from `first` up to count; `free` if its turns do not depend on each
+        other.
+        """
         if count == 1 and first == 0:
             body(0)
             return
@@ -183,6 +185,27 @@ class Text(Body):
         self.do(f"br label %tail{n}", f"tail{n}:", f"%next{n} = add nsw i64 {i}, 1")
         self.do(f"br label %head{n}" + f", !llvm.loop !LOOP{n}!" * free)
         self.begin_block(f"exit{n}")
+
+    def fold(
+        self, count: Number, values: list[str], kind: str, body: Callable[[Number, list], list]
+    ) -> list[str]:
+        """Values of one LLVM type, replaced by body(i, values) in each of some turns, at the end."""
+        n = self.new_label()
+        self.do(f"br label %head{n}", f"head{n}:")
+        i = self(f"phi i64 [ 0, %{self.label} ], [ %next{n}, %tail{n} ]")
+        kept = [
+            self(f"phi {kind} [ {v}, %{self.label} ], [ %fold{n}.{j}, %tail{n} ]")
+            for j, v in enumerate(values)
+        ]
+        self.do(f"br i1 {self(f'icmp slt i64 {i}, {count}')}, label %body{n}, label %exit{n}")
+        self.begin_block(f"body{n}")
+        made = body(i, kept)
+        self.do(f"br label %tail{n}", f"tail{n}:", f"%next{n} = add nsw i64 {i}, 1")
+        for j, v in enumerate(made):
+            self.do(f"%fold{n}.{j} = freeze {kind} {v}")
+        self.do(f"br label %head{n}")
+        self.begin_block(f"exit{n}")
+        return kept
 
     def loops(self, counts: Sequence[Number], body: Callable[[list[Number]], None]) -> None:
         """body(index) for every index of a space."""

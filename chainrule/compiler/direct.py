@@ -1,0 +1,324 @@
+"""Convolutions of stride 1 without columns: what a window sees is read where it lies.
+
+A tile is some vectors of responses, each along the last axis, for some channels: its sums are in
+registers, while a loop over (channel, place in the kernel) multiplies what the vectors see there,
+read from an image with its margin, by one weight for each channel. So `convolve`, and
+`convolve_back` with the kernels turned around. Weights are put into the order of the loop first,
+beside a table of how far from a window's first element its others are.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from . import machine
+from .convolutions import PIECES, WORK, Geometry, surround
+from .program import Instruction, Value
+from .routines import TYPES, Number, Routine, Scratch, Text, at, product, resetting, strides_of
+from .runtime import Record
+
+if TYPE_CHECKING:
+    from .plan import Planner
+
+FULL = 0.6  # of a vector's lanes that have to be of use
+
+
+def registers() -> tuple[int, int]:
+    """(bytes of a vector, how many registers there are) of this CPU."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return 16, 32
+    features = machine.features()
+    if "+avx512f" in features:
+        return 64, 32
+    return (32 if "+avx2" in features else 16), 16
+
+
+class Direct(Routine):
+    """`convolve` or `convolve_back` of stride 1."""
+
+    def __init__(self, i: Instruction, g: Geometry) -> None:
+        self.instruction, self.g = i, g
+        self.turned = i.name == "convolve_back"
+        self.inputs, self.outputs = (g.o, g.c) if self.turned else (g.c, g.o)
+        self.seen, self.made = (g.places, g.image) if self.turned else (g.image, g.places)
+        self.margin = margin_of(g) if self.turned else g.padding
+        self.rows = self.inputs * product(g.kernel)
+        self.kind = TYPES[g.dtype.str][0]
+        size, count = registers()
+        self.lanes = size // g.dtype.itemsize
+        self.channels, self.vectors = tile(count, self.outputs)
+        self.parts = -(-self.outputs // self.channels)
+        self.across = -(-self.made[-1] // self.lanes)  # vectors along the last axis
+        self.cut()
+        self.pack, self.text = self.packing(), self.convolving()
+        self.texts = [self.pack, self.text, resetting(self.own.count)]
+
+    def cut(self) -> None:
+        """Units, chunks, scratch memory."""
+        g = self.g
+        pieces = max(1, min(PIECES, -(-g.work // WORK)))
+        images = g.n * g.groups
+        self.length = self.made[0]
+        if g.dims > 1 and images < pieces:
+            self.length = -(-self.made[0] // min(self.made[0], -(-pieces // images)))
+        self.cuts = -(-self.made[0] // self.length)
+        self.units = images * self.cuts
+        self.grain = -(-self.units // pieces)
+        counts = (self.length, *self.made[1:]) if g.dims > 1 else self.made
+        reach = [n + d * (k - 1) for n, d, k in zip(counts, g.dilation, g.kernel, strict=True)]
+        reach[-1] += self.across * self.lanes - self.made[-1]
+        reach[-1] = -(-reach[-1] // self.lanes) * self.lanes
+        self.shape = (self.inputs, *reach)
+        size = g.dtype.itemsize
+        self.own = Scratch(product(self.shape) * size, -(-self.units // self.grain))
+        self.table = self.own.bytes  # where the offsets are
+        self.weights = self.table + -(-8 * self.rows // 64) * 64
+        self.scratch = self.weights + g.groups * self.parts * self.rows * self.channels * size
+
+    # -- weights ----------------------------------------------------------------------------------
+
+    def packing(self) -> str:
+        """The kernel that puts weights in order: (group, part, row, channel of a part)."""
+        f, g = Text(self.kind), self.g
+        memory, w = f.buffer(0), f.array(1, 0)
+        table = f(f"getelementptr i8, ptr {memory}, i64 {self.table}")
+        to = f(f"getelementptr i8, ptr {memory}, i64 {self.weights}")
+        shape = (self.inputs, *g.kernel)
+        steps = strides_of(self.shape)
+
+        def offset(index: list) -> None:
+            far = [(k, d) for k, d in zip(index[1:], g.dilation, strict=True)]
+            value = f.total(*at(steps, [index[0], *[f.total(t) for t in far]]))
+            row = f.total(*at(strides_of(shape), index))
+            f.do(f"store i64 {value}, ptr {f(f'getelementptr i64, ptr {table}, i64 {row}')}")
+
+        def part(n: Number) -> None:
+            group, p = f.parts(n, self.parts)
+
+            def one(index: list) -> None:
+                row = f.total(*at(strides_of(shape), index[:-1]))
+                here = f.place(to, (n, self.rows * self.channels), (row, self.channels), index[-1])
+                channel = f.total((p, self.channels), index[-1])
+                known = f(f"icmp slt i64 {channel}, {self.outputs}")
+                source = f.place(w, self.weight(f, group, channel, index[:-1]))
+                f.either(
+                    known,
+                    lambda: f.store(f.load(source), here),
+                    lambda: f.store("0.0", here),
+                )
+
+            f.loops([*shape, self.channels], one)
+
+        f.loops(shape, offset)
+        f.loop("%end", part, first="%begin")
+        return f.done()
+
+    def weight(self, f: Text, group: Number, channel: Number, index: Sequence[Number]) -> Number:
+        """Where the weight from one channel to another stands."""
+        g = self.g
+        sizes = strides_of((g.groups, g.o, g.c, *g.kernel))
+        if not self.turned:
+            return f.total(*at(sizes, [group, channel, *index]))
+        around = [f.total(n - 1, (k, -1)) for n, k in zip(g.kernel, index[1:], strict=True)]
+        return f.total(*at(sizes, [group, index[0], channel, *around]))
+
+    # -- sums -------------------------------------------------------------------------------------
+
+    def convolving(self) -> str:
+        """The kernel."""
+        f = self.f = Text(self.kind)
+        given = [v for v in self.instruction.args if isinstance(v, Value)]
+        arrays = [f.array(n, n) for n in (0, 1)]
+        self.out, self.given = arrays
+        self.bias = f.array(2, 2) if len(given) > 2 else ""
+        memory = f.buffer(3 if self.bias else 2)
+        self.offsets = f(f"getelementptr i8, ptr {memory}, i64 {self.table}")
+        self.packed = f(f"getelementptr i8, ptr {memory}, i64 {self.weights}")
+        flag, self.image = self.own.take(f, memory)
+        f.loop("%end", self.unit, first="%begin")
+        self.own.give(f, flag)
+        return f.done()
+
+    def unit(self, number: Number) -> None:
+        """Some rows of the responses of one group to one image."""
+        f, g = self.f, self.g
+        image, cut = f.parts(number, self.cuts)
+        start = f.total((cut, self.length)) if self.cuts > 1 else 0
+        length = self.length if self.cuts == 1 else f.least(
+            self.length, f.total(self.made[0], (start, -1))
+        )  # fmt: skip
+        source = f.place(self.given, (image, self.inputs * product(self.seen)))
+        starts = [start, *[0] * (g.dims - 1)]
+        surround(f, self.image, source, self.shape, starts, self.margin, self.seen)
+        group = f(f"urem i64 {image}, {g.groups}") if g.groups > 1 else 0
+        inner = product(self.made[1:-1]) * self.across if g.dims > 1 else 1
+        count = f.total((length, inner)) if g.dims > 1 else self.across
+        to = f.place(
+            self.out,
+            (image, self.outputs * product(self.made)),
+            (start, product(self.made[1:])),
+        )
+        tiles = f.total(count, self.vectors - 1)
+        tiles = f.parts(tiles, self.vectors)[0] if isinstance(tiles, str) else tiles // self.vectors
+        f.loop(tiles, lambda t: self.tile(f.total((t, self.vectors)), count, to, group))
+
+    def tile(self, first: Number, count: Number, to: str, group: Number) -> None:
+        """Some vectors of all channels."""
+        f, g = self.f, self.g
+        last = f.total(count, -1)
+        steps = strides_of(self.shape)[1:]
+        sees, writes, masks = [], [], []
+        for v in range(self.vectors):
+            index = f.digits(f.least(f.total(first, v), last), (*self.made[:-1], self.across))
+            sees.append(f.place(self.image, *at(steps[:-1], index[:-1]), (index[-1], self.lanes)))
+            flat = at(strides_of(self.made)[:-1], index[:-1])
+            writes.append(f.place(to, *flat, (index[-1], self.lanes)))
+            masks.append(self.mask(index[-1]))
+
+        def part(p: Number) -> None:
+            channel = f.total((p, self.channels))
+            weights = f.place(
+                self.packed,
+                (group, self.parts * self.rows * self.channels),
+                (p, self.rows * self.channels),
+            )
+            sums = self.summed(sees, weights, self.beginning(group, channel))
+            for j in range(self.channels):
+                self.put(f.total(channel, j), sums[j :: self.channels], writes, masks)
+
+        f.loop(self.parts, part)
+        del g
+
+    @property
+    def vector(self) -> str:
+        """LLVM's type of a vector."""
+        return f"<{self.lanes} x {self.kind}>"
+
+    def spread(self, value: str) -> str:
+        """A number in all lanes."""
+        f = self.f
+        one = f(f"insertelement {self.vector} poison, {self.kind} {value}, i64 0")
+        return f(
+            f"shufflevector {self.vector} {one}, {self.vector} poison,"
+            f" <{self.lanes} x i32> zeroinitializer"
+        )
+
+    def beginning(self, group: Number, channel: Number) -> list[str]:
+        """What the sums begin with: vector by vector, the channels of each."""
+        f, found = self.f, []
+        for j in range(self.channels):
+            if self.bias:
+                last = f.least(f.total(channel, j), self.outputs - 1)
+                place = f.place(self.bias, (group, self.outputs), last)
+                found.append(self.spread(f.load(place)))
+            else:
+                found.append("zeroinitializer")
+        return found * self.vectors
+
+    def summed(self, sees: list, weights: str, begin: list) -> list[str]:
+        """The loop over rows."""
+        f, vector = self.f, self.vector
+        name = f"@llvm.fmuladd.v{self.lanes}f{8 * self.g.dtype.itemsize}"
+        f.declared.add(f"declare {vector} {name}({vector}, {vector}, {vector})")
+
+        def row(r: Number, sums: list) -> list[str]:
+            far = f(f"load i64, ptr {f(f'getelementptr i64, ptr {self.offsets}, i64 {r}')}")
+            xs = [f(f"load {vector}, ptr {f.place(x, far)}, align {f.size}") for x in sees]
+            out = []
+            ws = [
+                self.spread(f.load(f.place(weights, (r, self.channels), j)))
+                for j in range(self.channels)
+            ]
+            for x in xs:
+                for w in ws:
+                    old = sums[len(out)]
+                    out.append(
+                        f(f"call {vector} {name}({vector} {x}, {vector} {w}, {vector} {old})")
+                    )
+            return out
+
+        return f.fold(self.rows, begin, vector, row)
+
+    def mask(self, place: Number) -> str:
+        """Which lanes of a vector at that place of the last axis are responses; empty: all."""
+        f, n = self.f, self.made[-1] % self.lanes
+        if not n:
+            return ""
+        bits = ", ".join(f"i1 {int(lane < n)}" for lane in range(self.lanes))
+        kind = f"<{self.lanes} x i1>"
+        every = ", ".join(["i1 1"] * self.lanes)
+        if isinstance(place, int):
+            return f"<{bits if place == self.across - 1 else every}>"
+        last = f(f"icmp eq i64 {place}, {self.across - 1}")
+        return f(f"select i1 {last}, {kind} <{bits}>, {kind} <{every}>")
+
+    def put(self, channel: Number, sums: list, writes: list, masks: list) -> None:
+        """Write the sums of a channel."""
+        f, vector = self.f, self.vector
+
+        def write() -> None:
+            for total, to, mask in zip(sums, writes, masks, strict=True):
+                place = f.place(to, (channel, product(self.made)))
+                if mask:
+                    name = f"@llvm.masked.store.v{self.lanes}f{8 * f.size}.p0"
+                    kind = f"<{self.lanes} x i1>"
+                    f.declared.add(f"declare void {name}({vector}, ptr, i32, {kind})")
+                    f.do(
+                        f"call void {name}({vector} {total}, ptr {place}, i32 {f.size},"
+                        f" {kind} {mask})"
+                    )
+                else:
+                    f.do(f"store {vector} {total}, ptr {place}, align {f.size}")
+
+        if self.outputs % self.channels == 0:
+            write()
+        else:
+            known = f(f"icmp slt i64 {channel}, {self.outputs}")
+            f.either(known, write, lambda: None)
+
+    def records(self, planner: Planner, memory: int) -> list[Record]:
+        i = self.instruction
+        x, w, *bias = [v for v in i.args if isinstance(v, Value)]
+        places = [planner.place_of(v) for v in (x, *bias)]
+        weights = planner.place_of(w)
+        slots = [memory, planner.slot(weights.root)]
+        parts = self.g.groups * self.parts
+        out = [
+            Record(planner.addresses[resetting(self.own.count)], [memory], [], 1),
+            Record(planner.addresses[self.pack], slots, [weights.offset], parts),
+        ]
+        slots = [planner.slot(i.output), *[planner.slot(p.root) for p in places], memory]
+        params = [0, *[p.offset for p in places]]
+        address = planner.addresses[self.text]
+        out.append(Record(address, slots, params, self.units, self.grain))
+        return out
+
+
+def tile(registers: int, outputs: int) -> tuple[int, int]:
+    """(channels, vectors) of a tile."""
+    if outputs < 4:
+        return outputs, (registers - 8) // (2 * outputs) if outputs > 1 else registers // 4
+    return (8, 3) if registers == 32 else (4, 3)
+
+
+def margin_of(g: Geometry) -> tuple:
+    """The padding with which a convolution with kernels turned around does `convolve_back`."""
+    rows = zip(g.kernel, g.dilation, g.padding, strict=True)
+    return tuple([d * (k - 1) - p for k, d, p in rows])
+
+
+def routine(i: Instruction, g: Geometry) -> Routine | None:
+    """The routine of a convolution that can be done so with profit; None if not."""
+    if i.name == "convolve_kernel" or any(s != 1 for s in g.stride) or g.plain:
+        return None
+    if i.name == "convolve_back" and min(margin_of(g)) < 0:
+        return None
+    last = (g.image if i.name == "convolve_back" else g.places)[-1]
+    lanes = registers()[0] // g.dtype.itemsize
+    if last < FULL * lanes * -(-last // lanes):
+        return None
+    if g.dims == 1 and g.n * g.groups < 4 and g.work > 4 * WORK:
+        return None
+    return Direct(i, g)
