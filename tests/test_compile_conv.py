@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.compiler import convolutions
+from chainrule.compiler import convolutions, direct
 from chainrule.nn import functional as F
 
 
@@ -171,7 +171,11 @@ def test_sums_over_images_are_the_same_for_any_number_of_threads():
         cr.set_num_threads(before)
     assert found[0] == found[1] == found[2]
     (entry,) = compiled.entries
-    kernels = [r for r in entry.planner.routines.values() if isinstance(r, convolutions.Kernel)]
+    kernels = [
+        r
+        for r in entry.planner.routines.values()
+        if isinstance(r, (convolutions.Kernel, direct.Weights))
+    ]
     assert [k.chunks > 1 for k in kernels] == [True]
 
 

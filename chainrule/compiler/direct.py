@@ -14,14 +14,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import machine
-from .convolutions import PIECES, WORK, Geometry, surround
+from .convolutions import PARTIAL, PIECES, WORK, Geometry, surround
 from .program import Instruction, Value
-from .routines import TYPES, Number, Routine, Scratch, Text, at, product, resetting, strides_of
+from .routines import (
+    TYPES,
+    Number,
+    Routine,
+    Scratch,
+    Text,
+    adding,
+    at,
+    product,
+    resetting,
+    strides_of,
+)
 from .runtime import Record
 
 if TYPE_CHECKING:
     from .plan import Planner
 
+NEAR = 2048  # positions that sums are made over at a time
 FULL = 0.6  # of a vector's lanes that have to be of use
 
 
@@ -67,10 +79,7 @@ class Direct(Routine):
         self.units = images * self.cuts
         self.grain = -(-self.units // pieces)
         counts = (self.length, *self.made[1:]) if g.dims > 1 else self.made
-        reach = [n + d * (k - 1) for n, d, k in zip(counts, g.dilation, g.kernel, strict=True)]
-        reach[-1] += self.across * self.lanes - self.made[-1]
-        reach[-1] = -(-reach[-1] // self.lanes) * self.lanes
-        self.shape = (self.inputs, *reach)
+        self.shape = padded_shape(g, counts, self.lanes, self.inputs)
         size = g.dtype.itemsize
         self.own = Scratch(product(self.shape) * size, -(-self.units // self.grain))
         self.table = self.own.bytes  # where the offsets are
@@ -145,10 +154,7 @@ class Direct(Routine):
         """Some rows of the responses of one group to one image."""
         f, g = self.f, self.g
         image, cut = f.parts(number, self.cuts)
-        start = f.total((cut, self.length)) if self.cuts > 1 else 0
-        length = self.length if self.cuts == 1 else f.least(
-            self.length, f.total(self.made[0], (start, -1))
-        )  # fmt: skip
+        start, length = stretch(f, cut, self.cuts, self.length, self.made[0])
         source = f.place(self.given, (image, self.inputs * product(self.seen)))
         starts = [start, *[0] * (g.dims - 1)]
         surround(f, self.image, source, self.shape, starts, self.margin, self.seen)
@@ -166,7 +172,7 @@ class Direct(Routine):
 
     def tile(self, first: Number, count: Number, to: str, group: Number) -> None:
         """Some vectors of all channels."""
-        f, g = self.f, self.g
+        f = self.f
         last = f.total(count, -1)
         steps = strides_of(self.shape)[1:]
         sees, writes, masks = [], [], []
@@ -175,7 +181,7 @@ class Direct(Routine):
             sees.append(f.place(self.image, *at(steps[:-1], index[:-1]), (index[-1], self.lanes)))
             flat = at(strides_of(self.made)[:-1], index[:-1])
             writes.append(f.place(to, *flat, (index[-1], self.lanes)))
-            masks.append(self.mask(index[-1]))
+            masks.append(mask(f, index[-1], self.made[-1], self.lanes))
 
         def part(p: Number) -> None:
             channel = f.total((p, self.channels))
@@ -189,7 +195,6 @@ class Direct(Routine):
                 self.put(f.total(channel, j), sums[j :: self.channels], writes, masks)
 
         f.loop(self.parts, part)
-        del g
 
     @property
     def vector(self) -> str:
@@ -241,19 +246,6 @@ class Direct(Routine):
 
         return f.fold(self.rows, begin, vector, row)
 
-    def mask(self, place: Number) -> str:
-        """Which lanes of a vector at that place of the last axis are responses; empty: all."""
-        f, n = self.f, self.made[-1] % self.lanes
-        if not n:
-            return ""
-        bits = ", ".join(f"i1 {int(lane < n)}" for lane in range(self.lanes))
-        kind = f"<{self.lanes} x i1>"
-        every = ", ".join(["i1 1"] * self.lanes)
-        if isinstance(place, int):
-            return f"<{bits if place == self.across - 1 else every}>"
-        last = f(f"icmp eq i64 {place}, {self.across - 1}")
-        return f(f"select i1 {last}, {kind} <{bits}>, {kind} <{every}>")
-
     def put(self, channel: Number, sums: list, writes: list, masks: list) -> None:
         """Write the sums of a channel."""
         f, vector = self.f, self.vector
@@ -296,6 +288,198 @@ class Direct(Routine):
         return out
 
 
+class Weights(Routine):
+    """`convolve_kernel` of stride 1: sums over positions, a vector of them at a time, of responses
+    for some channels times what some rows (channel, place in the kernel) see there. A tile of sums
+    is in registers. Chunks sum for themselves; what they found is added up in order.
+    """
+
+    def __init__(self, i: Instruction, g: Geometry) -> None:
+        self.instruction, self.g = i, g
+        self.rows = g.rows
+        self.kind = TYPES[g.dtype.str][0]
+        size, count = registers()
+        self.lanes = size // g.dtype.itemsize
+        self.vector = f"<{self.lanes} x {self.kind}>"
+        self.across = -(-g.places[-1] // self.lanes)
+        self.channels = min(g.o, 4 if count == 32 else 3)
+        self.together = min(self.rows, (24 if count == 32 else 12) // self.channels, 12)
+        self.size = g.groups * g.o * g.rows
+        self.cut()
+        self.text = self.summing()
+        self.join = adding(self.kind, self.chunks, self.size)
+        self.texts = [self.text, resetting(self.own.count), *[self.join] * (self.chunks > 1)]
+
+    def cut(self) -> None:
+        """Units, chunks, scratch memory."""
+        g = self.g
+        most = max(2, min(PIECES, PARTIAL // (self.size * g.dtype.itemsize)))
+        pieces = max(1, min(most, -(-g.work // WORK)))
+        self.length = g.places[0]
+        if g.dims > 1:
+            inner = product(g.places[1:])
+            images = g.n * g.groups
+            room = min(g.places[0], max(1, NEAR // inner), -(-g.places[0] * images // pieces))
+            self.length = -(-g.places[0] // -(-g.places[0] // max(1, room)))
+        self.cuts = -(-g.places[0] // self.length)
+        self.units = g.n * g.groups * self.cuts
+        self.grain = -(-self.units // pieces)
+        self.chunks = -(-self.units // self.grain)
+        self.shape = padded_shape(g, (self.length, *g.places[1:]), self.lanes, g.c)
+        self.own = Scratch(product(self.shape) * g.dtype.itemsize, self.chunks)
+        self.scratch = self.start = self.own.bytes
+        if self.chunks > 1:
+            self.scratch += self.chunks * self.size * g.dtype.itemsize
+
+    def summing(self) -> str:
+        """The kernel."""
+        f = self.f = Text(self.kind)
+        self.target, self.x, self.y = (f.array(n, n) for n in range(3))
+        if self.chunks > 1:
+            chunk = f(f"udiv i64 %begin, {self.grain}")
+            self.target = f.place(self.target, (chunk, self.size))
+        f.clear(self.target, self.size)
+        flag, self.image = self.own.take(f, f.buffer(3))
+        f.loop("%end", self.unit, first="%begin")
+        self.own.give(f, flag)
+        return f.done()
+
+    def unit(self, number: Number) -> None:
+        """Some rows of the responses of one group to one image."""
+        f, g = self.f, self.g
+        image, cut = f.parts(number, self.cuts)
+        start, length = stretch(f, cut, self.cuts, self.length, g.places[0])
+        source = f.place(self.x, (image, g.c * product(g.image)))
+        starts = [start, *[0] * (g.dims - 1)]
+        surround(f, self.image, source, self.shape, starts, g.padding, g.image)
+        y = f.place(self.y, (image, g.o * g.positions), (start, product(g.places[1:])))
+        group = f(f"urem i64 {image}, {g.groups}") if g.groups > 1 else 0
+        target = f.place(self.target, (group, g.o * self.rows))
+        inner = product(g.places[1:-1]) * self.across
+        self.count = f.total((length, inner)) if g.dims > 1 else self.across
+        tiles = [-(-g.o // self.channels), -(-self.rows // self.together)]
+        f.loops(tiles, lambda index: self.tile(index, y, target))
+
+    def tile(self, index: list, y: str, target: str) -> None:
+        """The sums for some channels and rows."""
+        f, g = self.f, self.g
+        channels = [f.total((index[0], self.channels), j) for j in range(self.channels)]
+        rows = [f.total((index[1], self.together), j) for j in range(self.together)]
+        given = [f.place(y, (f.least(o, g.o - 1), g.positions)) for o in channels]
+        seen = []
+        for r in rows:
+            c, *place = f.digits(f.least(r, self.rows - 1), (g.c, *g.kernel))
+            far = [f.total((k, d)) for k, d in zip(place, g.dilation, strict=True)]
+            seen.append(f.place(self.image, *at(strides_of(self.shape), [c, *far])))
+        sums = self.summed(given, seen)
+        for n, o in enumerate(channels):
+            for m, r in enumerate(rows):
+                self.add(sums[n * self.together + m], target, o, r)
+
+    def summed(self, given: list, seen: list) -> list[str]:
+        """The loop over vectors of positions."""
+        f, g, vector = self.f, self.g, self.vector
+        name = f"@llvm.fmuladd.v{self.lanes}f{8 * f.size}"
+        f.declared.add(f"declare {vector} {name}({vector}, {vector}, {vector})")
+        steps = strides_of(self.shape)[1:]
+
+        def one(v: Number, sums: list) -> list[str]:
+            place = f.digits(v, (*g.places[:-1], self.across))
+            here = f.total(*at(strides_of(g.places)[:-1], place[:-1]), (place[-1], self.lanes))
+            there = f.total(*at(steps[:-1], place[:-1]), (place[-1], self.lanes))
+            inside = mask(f, place[-1], g.places[-1], self.lanes)
+            ys = [load(f, vector, f.place(p, here), inside) for p in given]
+            xs = [load(f, vector, f.place(p, there), inside) for p in seen]
+            pairs = [(a, b) for a in ys for b in xs]
+            return [
+                f(f"call {vector} {name}({vector} {a}, {vector} {b}, {vector} {s})")
+                for (a, b), s in zip(pairs, sums, strict=True)
+            ]
+
+        begin = ["zeroinitializer"] * (self.channels * self.together)
+        return f.fold(self.count, begin, vector, one)
+
+    def add(self, total: str, target: str, channel: Number, row: Number) -> None:
+        """Add the lanes of a sum to its weight."""
+        f, g = self.f, self.g
+        name = f"@llvm.vector.reduce.fadd.v{self.lanes}f{8 * f.size}"
+        f.declared.add(f"declare {f.kind} {name}({f.kind}, {self.vector})")
+        value = f(f"call reassoc {f.kind} {name}({f.kind} -0.0, {self.vector} {total})")
+
+        def write() -> None:
+            to = f.place(target, (channel, self.rows), row)
+            f.store(f(f"fadd {f.kind} {f.load(to)}, {value}"), to)
+
+        tests = []
+        if g.o % self.channels:
+            tests.append(f(f"icmp slt i64 {channel}, {g.o}"))
+        if self.rows % self.together:
+            tests.append(f(f"icmp slt i64 {row}, {self.rows}"))
+        if tests:
+            known = tests[0] if len(tests) == 1 else f(f"and i1 {tests[0]}, {tests[1]}")
+            f.either(known, write, lambda: None)
+        else:
+            write()
+
+    def records(self, planner: Planner, memory: int) -> list[Record]:
+        i, address = self.instruction, planner.addresses
+        x, y = (planner.place_of(v) for v in i.args[:2])
+        out, start = planner.slot(i.output), self.start // self.g.dtype.itemsize
+        several = self.chunks > 1
+        slots = [memory if several else out, planner.slot(x.root), planner.slot(y.root), memory]
+        params = [start if several else 0, x.offset, y.offset]
+        found = [
+            Record(address[resetting(self.own.count)], [memory], [], 1),
+            Record(address[self.text], slots, params, self.units, self.grain),
+        ]
+        if several:
+            grain = min(self.size, max(1 << 13, -(-self.size // PIECES)))
+            found.append(Record(address[self.join], [out, memory], [0, start], self.size, grain))
+        return found
+
+
+def padded_shape(g: Geometry, counts: tuple, lanes: int, channels: int) -> tuple:
+    """The sizes of what windows of stride 1 see, rows being as long as whole vectors read."""
+    reach = [n + d * (k - 1) for n, d, k in zip(counts, g.dilation, g.kernel, strict=True)]
+    reach[-1] += -counts[-1] % lanes
+    reach[-1] += -reach[-1] % lanes
+    return (channels, *reach)
+
+
+def stretch(f: Text, cut: Number, cuts: int, length: int, total: int) -> tuple[Number, Number]:
+    """(start, length) of one of the pieces of an axis."""
+    if cuts == 1:
+        return 0, length
+    start = f.total((cut, length))
+    return start, f.least(length, f.total(total, (start, -1)))
+
+
+def mask(f: Text, place: Number, count: int, lanes: int) -> str:
+    """Which lanes of a vector at that place of a line of `count` elements exist; empty: all."""
+    last, n = count // lanes, count % lanes
+    if not n:
+        return ""
+    bits = ", ".join(f"i1 {int(lane < n)}" for lane in range(lanes))
+    every = ", ".join(["i1 1"] * lanes)
+    if isinstance(place, int):
+        return f"<{bits if place == last else every}>"
+    kind = f"<{lanes} x i1>"
+    return f(f"select i1 {f(f'icmp eq i64 {place}, {last}')}, {kind} <{bits}>, {kind} <{every}>")
+
+
+def load(f: Text, vector: str, place: str, inside: str) -> str:
+    """A vector, zero where it is not inside."""
+    if not inside:
+        return f(f"load {vector}, ptr {place}, align {f.size}")
+    lanes = int(vector[1:].split()[0])
+    name, kind = f"@llvm.masked.load.v{lanes}f{8 * f.size}.p0", f"<{lanes} x i1>"
+    f.declared.add(f"declare {vector} {name}(ptr, i32, {kind}, {vector})")
+    return f(
+        f"call {vector} {name}(ptr {place}, i32 {f.size}, {kind} {inside},"
+        f" {vector} zeroinitializer)"
+    )
+
+
 def tile(registers: int, outputs: int) -> tuple[int, int]:
     """(channels, vectors) of a tile."""
     if outputs < 4:
@@ -311,7 +495,7 @@ def margin_of(g: Geometry) -> tuple:
 
 def routine(i: Instruction, g: Geometry) -> Routine | None:
     """The routine of a convolution that can be done so with profit; None if not."""
-    if i.name == "convolve_kernel" or any(s != 1 for s in g.stride) or g.plain:
+    if any(s != 1 for s in g.stride) or g.plain:
         return None
     if i.name == "convolve_back" and min(margin_of(g)) < 0:
         return None
@@ -321,4 +505,4 @@ def routine(i: Instruction, g: Geometry) -> Routine | None:
         return None
     if g.dims == 1 and g.n * g.groups < 4 and g.work > 4 * WORK:
         return None
-    return Direct(i, g)
+    return Weights(i, g) if i.name == "convolve_kernel" else Direct(i, g)

@@ -189,7 +189,7 @@ class Text(Body):
     def fold(
         self, count: Number, values: list[str], kind: str, body: Callable[[Number, list], list]
     ) -> list[str]:
-        """Values of one LLVM type, replaced by body(i, values) in each of some turns, at the end."""
+        """Values of one LLVM type after some turns, each of which makes them body(i, values)."""
         n = self.new_label()
         self.do(f"br label %head{n}", f"head{n}:")
         i = self(f"phi i64 [ 0, %{self.label} ], [ %next{n}, %tail{n} ]")
