@@ -33,7 +33,10 @@ from .runtime import Record
 if TYPE_CHECKING:
     from .plan import Planner
 
+HELD = 1 << 17  # bytes of weights that stay in the cache while tiles go by
+ROWS = 288  # of weights of one part that do
 NEAR = 2048  # positions that sums are made over at a time
+LONG = 32  # vectors that are worth a sum of their lanes
 FULL = 0.6  # of a vector's lanes that have to be of use
 
 
@@ -63,6 +66,11 @@ class Direct(Routine):
         self.channels, self.vectors = tile(count, self.outputs)
         self.parts = -(-self.outputs // self.channels)
         self.across = -(-self.made[-1] // self.lanes)  # vectors along the last axis
+        places = product(g.kernel)  # rows that are summed over at a time, `steps` times in all
+        self.step = max(1, ROWS // places) * places
+        if self.rows * self.outputs * g.dtype.itemsize <= HELD:
+            self.step = self.rows
+        self.steps = -(-self.rows // self.step)
         self.cut()
         self.pack, self.text = self.packing(), self.convolving()
         self.texts = [self.pack, self.text, resetting(self.own.count)]
@@ -122,7 +130,7 @@ class Direct(Routine):
 
         f.loops(shape, offset)
         f.loop("%end", part, first="%begin")
-        return f.done()
+        return f.done(small=True)
 
     def weight(self, f: Text, group: Number, channel: Number, index: Sequence[Number]) -> Number:
         """Where the weight from one channel to another stands."""
@@ -168,10 +176,38 @@ class Direct(Routine):
         )
         tiles = f.total(count, self.vectors - 1)
         tiles = f.parts(tiles, self.vectors)[0] if isinstance(tiles, str) else tiles // self.vectors
-        f.loop(tiles, lambda t: self.tile(f.total((t, self.vectors)), count, to, group))
+        if self.steps == 1:
 
-    def tile(self, first: Number, count: Number, to: str, group: Number) -> None:
-        """Some vectors of all channels."""
+            def tile(t: Number) -> None:
+                vectors = self.tile(f.total((t, self.vectors)), count, to)
+                f.loop(self.parts, lambda p: self.part(p, group, (0, self.rows), *vectors))
+
+            f.loop(tiles, tile)
+            return
+
+        def fill(channel: Number) -> None:
+            value = "0.0"
+            if self.bias:
+                value = f.load(f.place(self.bias, (group, self.outputs), channel))
+            width = f.total((length, product(self.made[1:]))) if g.dims > 1 else self.made[0]
+            f.fill(f.place(to, (channel, product(self.made))), width, value)
+
+        f.loop(self.outputs, fill)
+
+        def step(index: list) -> None:
+            first = f.total((index[0], self.step))
+            rows = first, f.least(self.step, f.total(self.rows, (first, -1)))
+            f.loop(
+                tiles,
+                lambda t: self.part(
+                    index[1], group, rows, *self.tile(f.total((t, self.vectors)), count, to)
+                ),
+            )
+
+        f.loops([self.steps, self.parts], step)
+
+    def tile(self, first: Number, count: Number, to: str) -> tuple[list, list, list]:
+        """Some vectors: where what they see begins, where they are written, which lanes of them."""
         f = self.f
         last = f.total(count, -1)
         steps = strides_of(self.shape)[1:]
@@ -183,18 +219,35 @@ class Direct(Routine):
             writes.append(f.place(to, *flat, (index[-1], self.lanes)))
             masks.append(mask(f, index[-1], self.made[-1], self.lanes))
 
-        def part(p: Number) -> None:
-            channel = f.total((p, self.channels))
-            weights = f.place(
-                self.packed,
-                (group, self.parts * self.rows * self.channels),
-                (p, self.rows * self.channels),
-            )
-            sums = self.summed(sees, weights, self.beginning(group, channel))
-            for j in range(self.channels):
-                self.put(f.total(channel, j), sums[j :: self.channels], writes, masks)
+        return sees, writes, masks
 
-        f.loop(self.parts, part)
+    def part(
+        self, p: Number, group: Number, rows: tuple, sees: list, writes: list, masks: list
+    ) -> None:
+        """Some channels of a tile: the sums over some rows."""
+        f = self.f
+        channel = f.total((p, self.channels))
+        weights = f.place(
+            self.packed,
+            (group, self.parts * self.rows * self.channels),
+            (p, self.rows * self.channels),
+        )
+        if self.steps == 1:
+            begin = self.beginning(group, channel)
+        else:
+            begin = [
+                load(f, self.vector, f.place(to, (last, product(self.made))), inside)
+                for to, inside in zip(writes, masks, strict=True)
+                for last in self.known(channel)
+            ]
+        sums = self.summed(sees, weights, begin, *rows)
+        for j in range(self.channels):
+            self.put(f.total(channel, j), sums[j :: self.channels], writes, masks)
+
+    def known(self, channel: Number) -> list[Number]:
+        """The channels from one on, the last instead of those that are not."""
+        f = self.f
+        return [f.least(f.total(channel, j), self.outputs - 1) for j in range(self.channels)]
 
     @property
     def vector(self) -> str:
@@ -213,22 +266,24 @@ class Direct(Routine):
     def beginning(self, group: Number, channel: Number) -> list[str]:
         """What the sums begin with: vector by vector, the channels of each."""
         f, found = self.f, []
-        for j in range(self.channels):
+        for last in self.known(channel):
             if self.bias:
-                last = f.least(f.total(channel, j), self.outputs - 1)
                 place = f.place(self.bias, (group, self.outputs), last)
                 found.append(self.spread(f.load(place)))
             else:
                 found.append("zeroinitializer")
         return found * self.vectors
 
-    def summed(self, sees: list, weights: str, begin: list) -> list[str]:
+    def summed(
+        self, sees: list, weights: str, begin: list, first: Number, count: Number
+    ) -> list[str]:
         """The loop over rows."""
         f, vector = self.f, self.vector
         name = f"@llvm.fmuladd.v{self.lanes}f{8 * self.g.dtype.itemsize}"
         f.declared.add(f"declare {vector} {name}({vector}, {vector}, {vector})")
 
-        def row(r: Number, sums: list) -> list[str]:
+        def row(n: Number, sums: list) -> list[str]:
+            r = f.total(first, n)
             far = f(f"load i64, ptr {f(f'getelementptr i64, ptr {self.offsets}, i64 {r}')}")
             xs = [f(f"load {vector}, ptr {f.place(x, far)}, align {f.size}") for x in sees]
             out = []
@@ -244,7 +299,7 @@ class Direct(Routine):
                     )
             return out
 
-        return f.fold(self.rows, begin, vector, row)
+        return f.fold(count, begin, vector, row)
 
     def put(self, channel: Number, sums: list, writes: list, masks: list) -> None:
         """Write the sums of a channel."""
@@ -504,5 +559,8 @@ def routine(i: Instruction, g: Geometry) -> Routine | None:
     if last < FULL * lanes * -(-last // lanes):
         return None
     if g.dims == 1 and g.n * g.groups < 4 and g.work > 4 * WORK:
+        return None
+    vectors = product(g.places[:-1]) * -(-last // lanes)
+    if i.name == "convolve_kernel" and vectors < LONG:
         return None
     return Weights(i, g) if i.name == "convolve_kernel" else Direct(i, g)

@@ -61,9 +61,9 @@ class Text(Body):
         self.declared: set[str] = set()
         self.label, self.labels = "entry", 0
 
-    def done(self) -> str:
-        """The kernel's text."""
-        head = [HEAD, "entry:", *self.allocas]
+    def done(self, small: bool = False) -> str:
+        """The kernel's text; `small` code is sooner compiled."""
+        head = [HEAD.replace(" {", " optsize {") if small else HEAD, "entry:", *self.allocas]
         return "\n".join([*sorted(self.declared), *head, *self.lines, "  ret void", "}"])
 
     # -- numbers ----------------------------------------------------------------------------------
