@@ -36,8 +36,6 @@ FORBIDDEN = {
     "nonzero": DYNAMIC,
     "Tensor.nonzero": DYNAMIC,
     "Tensor.is_set_to": MEMORY,
-    "Tensor.resize_": MEMORY,
-    "resize_as_": MEMORY,
     "from_dlpack": "doesn't have storage",
     "nn.functional.rrelu": RANDOM,
     "nn.functional.rrelu_": RANDOM,

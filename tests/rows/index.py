@@ -47,6 +47,11 @@ def apart(make: Any, shape: tuple) -> np.ndarray:
     return np.asarray(values).astype(make.dtype)
 
 
+def between(make: Any) -> Any:
+    """What to add to numbers that are apart, so that none equals another that is not moved."""
+    return make.dtype.type(0.25)
+
+
 def reading() -> list[Row]:
     index = IndexError
     return [
@@ -331,9 +336,23 @@ def scattering() -> list[Row]:
                 )
             ),
             dtypes=REAL,
-            gradgrad=how not in ("amax", "amin"),
+            gradgrad=how not in ("amax", "amin"),  # among equals the gradient is shared: it jumps
         )
         for how in ("sum", "prod", "mean", "amax", "amin")
+    ]
+    reductions += [
+        row(
+            "scatter_reduce",
+            *(
+                lambda m, how=how, own=own: (
+                    (apart(m, (3, 2)), 0, m.ints((4, 2), 0, 3), apart(m, (4, 2)) + between(m), how),
+                    {"include_self": own},
+                )
+                for own in (True, False)
+                for how in ("amax", "amin")
+            ),
+            dtypes=REAL,
+        )
     ]
     return [
         row("scatter", *shapes, errors=unlike),
@@ -389,13 +408,12 @@ def scattering() -> list[Row]:
             "index_reduce",
             lambda m: (m((3, 2), 1, 2), 0, ints(2, 0, 2), m((3, 2), 1, 2), "prod"),
             lambda m: (m((3, 2)), 0, ints(2, 0, 2), m((3, 2)), "mean"),
-            lambda m: (apart(m, (3, 2)), 1, ints(1, 1), apart(m, (3, 2)), "amax"),
+            lambda m: (apart(m, (3, 2)), 1, ints(1, 1), apart(m, (3, 2)) + between(m), "amax"),
             lambda m: (
                 (apart(m, (3, 2)), 0, ints(1, 1), apart(m, (2, 2)), "amin"),
                 {"include_self": False},
             ),
             dtypes=REAL,
-            gradgrad=False,
         ),
         row(
             "index_copy",
@@ -726,7 +744,6 @@ def lookups() -> list[Row]:
             bag,
             lambda m: ((m.ints((2, 3), 0, 5), apart(m, (5, 2))), {"mode": "max"}),
             dtypes=REAL,
-            gradgrad=False,
         ),
     ]
 
