@@ -1,12 +1,13 @@
 """What can only be measured in a new process: the cost of the first call, and peak memory.
 
-python benchmarks/processes.py PEER PROGRAM prints, as JSON, seconds of the first and of a later
-call and the growth of the resident memory (Linux alone says so).
+python benchmarks/processes.py PEER PROGRAM [ANOTHER] prints, as JSON, seconds of the first and of a
+later call and the growth of the resident memory (Linux alone says so), after a step of ANOTHER.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -15,23 +16,24 @@ import tempfile
 import time
 from typing import Any
 
-from peers import PEERS
+from peers import UNROLLED, build
 
 LATENCY = ["mlp", "gpt", "heat", "chain"]
+LOOPS = ("node", "heat", "chain")
 MEMORY = ["mlp", "gpt", "convnet", "elementwise"]
 SECONDS = {"mlp": 1.0, "gpt": 2.0, "heat": 2.0, "chain": 2.0}  # targets of a cold first call
 REPEATS = 3
 
 
-def run(peer: str, name: str, cache: str | None = None, limit: float = 600) -> dict[str, Any]:
-    """What a new process finds, or {"error": why there is nothing}."""
+def run(*words: str, cache: str | None = None, limit: float = 600) -> dict[str, Any]:
+    """What a new process finds for a `worker`'s words, or {"error": why there is nothing}."""
     here = os.path.abspath(__file__)
     environment = dict(os.environ)
     if cache is not None:
         environment["CHAINRULE_CACHE"] = cache
     try:
         done = subprocess.run(
-            [sys.executable, here, peer, name],
+            [sys.executable, here, *words],
             env=environment,
             timeout=limit,
             capture_output=True,
@@ -60,12 +62,15 @@ def forget_peak() -> None:
         file.write("5")
 
 
-def worker(peer: str, name: str) -> dict[str, float]:
-    """Build the program, call it, and watch."""
-    PEERS[peer]("poly").step()  # libraries are loaded and their threads begun
+def worker(peer: str, name: str, first: str = "") -> dict[str, float]:
+    """Build the program, call it, and watch. Another program may come first, so that libraries are
+    loaded and their threads begun.
+    """
+    if first:
+        build(peer, first).step()
     forget_peak()
     before = memory("VmRSS")
-    step = PEERS[peer](name).step
+    step = build(peer, name).step
     calls = []
     for n in range(8):
         if n == 3:
@@ -96,26 +101,32 @@ def latency(peer: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def print_latency(names: list[str]) -> None:
-    """Seconds that the first call costs more than a later one, and their targets."""
+    """Seconds that the first call costs more than a later one, and their targets. jax is given the
+    program as it is written, and, where that has a loop, as a loop of the program too.
+    """
     for name in names:
-        (mine, warm), (theirs, _) = latency("chainrule compiled", name), latency("jax.jit", name)
-        if "error" in mine or "error" in theirs:
-            print(f"{name:12s} chainrule: {mine}   jax.jit: {theirs}", flush=True)
-            continue
-        cold, warm, other = mine["seconds"], warm["seconds"], theirs["seconds"]
-        print(
-            f"{name:12s} cold {cold:7.3f} s (target {SECONDS.get(name, 2.0)})"
-            f"   jax.jit {other:7.3f} s   ratio {cold / other:.2f} (0.5)"
-            f"   warm {1e3 * warm:6.0f} ms (100)",
-            flush=True,
-        )
+        (mine, warm), (theirs, _) = latency("chainrule compiled", name), latency(UNROLLED, name)
+        cells = [f"{name:12s}"]
+        if "seconds" in mine:
+            cells.append(f"cold {mine['seconds']:7.3f} s (target {SECONDS.get(name, 2.0)})")
+            cells.append(f"warm {1e3 * warm['seconds']:6.0f} ms (100)")
+        else:
+            cells.append(mine["error"])
+        cells.append(f"jax.jit {theirs.get('seconds', math.nan):7.3f} s")
+        if "seconds" in mine and "seconds" in theirs:
+            cells.append(f"ratio {mine['seconds'] / theirs['seconds']:.2f} (0.5)")
+        if name in LOOPS:
+            cells.append(
+                f"jax.jit by scan {latency('jax.jit', name)[0].get('seconds', math.nan):.3f} s"
+            )
+        print("   ".join(cells), flush=True)
 
 
 def print_memory(names: list[str]) -> None:
     """Megabytes by which the resident memory grows at most, over torch eager's."""
     for name in names:
         peers = ("torch eager", "jax.jit", "chainrule eager", "chainrule compiled")
-        found = {peer: run(peer, name) for peer in peers}
+        found = {peer: run(peer, name, "poly") for peer in peers}
         reference = found["torch eager"]
         cells = [f"{name:12s}"]
         for peer, value in found.items():
