@@ -300,6 +300,8 @@ class Tensor(metaclass=_TensorMeta):
     def grad(self, value: Any) -> None:
         if value is not None:
             _check_grad(self, value)
+        elif state.capture is not None:
+            state.capture.clears([self])
         self._grad = value
 
     @property

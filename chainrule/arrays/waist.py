@@ -26,7 +26,16 @@ def restride(x: Any, shape: Sequence, strides: Sequence) -> Any:
 
 def has_strides(x: Any) -> bool:
     """Whether an array lies in memory, so that `restride` can look at it in another way."""
-    return type(x) is np.ndarray or (isinstance(x, Duck) and x.in_memory)
+    if isinstance(x, Duck):
+        return x.in_memory and x.memory().flags.c_contiguous
+    return type(x) is np.ndarray
+
+
+def diagonal_of(x: np.ndarray, offset: int, axis1: int, axis2: int) -> np.ndarray:
+    """The diagonal over two axes, as a last axis; a view that can be written if the array can."""
+    out = x.diagonal(offset, axis1, axis2)
+    out.flags.writeable = x.flags.writeable
+    return out
 
 
 METHODS: dict[str, Callable] = {
@@ -39,6 +48,7 @@ METHODS: dict[str, Callable] = {
     "real": lambda x: x.real,
     "imag": lambda x: x.imag,
     "view": lambda x, dtype: x.view(dtype),
+    "diagonal": diagonal_of,
     "restride": lambda x, shape, strides: restride(x, shape, strides),
 }
 

@@ -456,7 +456,10 @@ def add_to(old: Any, g: Any) -> None:
     if WATCHERS:
         define.about_to_write(old)
     data = old._data
-    if isinstance(data, ndarray):
+    if isinstance(g, Duck) and isinstance(data, ndarray):
+        g.lay(old)
+        data = old._data
+    if isinstance(data, ndarray) or data.ground:
         np.add(data, g, out=data)
         storage_of(old).bump()
     else:

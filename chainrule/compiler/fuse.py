@@ -3,8 +3,8 @@
 A `Nest` runs over a space of dimensions. Its members are elementwise instructions and reductions;
 each value in it has a map from its axes to those dimensions. A reduction over the nest's inner
 dimensions may be used by later members (softmax, layer norm): a row is then swept several times
-while it is in the cache. Any other reduction ends in the nest. Everything that is not a loop nest is
-a `Call`: of a library's function, or of Python.
+while it is in the cache. Any other reduction ends in the nest. Everything that is not a loop nest
+is a `Call`: of a library's function, or of Python.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from .program import Instruction, Program, Value, values_in
 from .views import Map, Place, contiguous, is_basic, part_of, place, soft
 
 LARGEST = 64  # members of a nest
-WAITING = 8  # elementwise instructions, one using the other, that wait to be put where they are used
+WAITING = (
+    8  # elementwise instructions, one using the other, that wait to be put where they are used
+)
 ONE_ROW = 4096  # elements of a space that may be one row, done by one thread
 
 
@@ -282,9 +284,8 @@ class Fusion:
         for nest in [*makers, *self.siblings(operands)]:
             if nest in after or not isinstance(nest, Nest):
                 continue
-            if self.may_join(nest, [*makers, *after]):
-                if self.join(nest, i):
-                    return
+            if self.may_join(nest, [*makers, *after]) and self.join(nest, i):
+                return
         space = (i.operands()[0] if i.name in REDUCTIONS else i.output).shape
         nest = Nest(len(self.groups), tuple(n for n in space if n != 1))
         self.enter(nest)
@@ -339,13 +340,57 @@ class Fusion:
         axes, places, over = found
         if over is not None and not self.may_reduce(nest, over, axes):
             return False
-        if not inside and not first and len([d for d in axes if d is not None]) < len(nest.dims):
-            if over is None:
-                return False  # a row that does not come from this nest: computed apart
+        partial = len([d for d in axes if d is not None]) < len(nest.dims)
+        if not inside and not first and partial and over is None:
+            return False  # a row that does not come from this nest: computed apart
+        before = nest.inner
         if rows:
             nest.inner = next(iter(rows))
+        if not self.ready(nest, i, axes, places):
+            nest.inner = before
+            return False
         self.adopt(nest, i, axes, places, over)
         return True
+
+    def ready(self, nest: Nest, i: Instruction, axes: Map, places: dict) -> bool:
+        """Give pending operands that cannot become members of a nest with `i` nests of their own;
+        False if one of these would have to come after this nest.
+        """
+        while True:
+            makers: dict[int, Group] = {}
+            maps = dict(nest.maps)
+            refused = self.refused(nest, i, axes, list(places), maps, makers)
+            if refused is None:
+                return self.may_join(nest, list(makers.values()))
+            self.apart(refused)
+
+    def refused(
+        self, nest: Nest, i: Instruction, axes: Map, operands: list, maps: dict, makers: dict
+    ) -> Value | None:
+        """A pending value that `i` needs and that cannot become a member; None if all can. `maps`
+        gets those that can, `makers` the groups that the others come from.
+        """
+        for v in sorted(operands, key=lambda v: v in self.pending):
+            if v in maps:
+                continue
+            root = self.place_of(v).root
+            if v not in self.pending:
+                if root in self.pending:
+                    return root
+                makers.update((g.number, g) for g in self.home_of(v))
+                continue
+            given = self.embedded(nest, i, v, axes, maps)
+            if given is None:
+                return v
+            p = v.producer
+            assert p is not None
+            found = self.refused(nest, p, given, list(dict.fromkeys(p.operands())), maps, makers)
+            if found is not None:
+                return found
+            maps[v] = given
+            if any(u in maps and maps[u] != tail(given, u.shape) for u in p.operands()):
+                return v
+        return None
 
     def adopt(self, nest: Nest, i: Instruction, axes: Map, places: dict, over: Any) -> None:
         """The member's marks in the tables; pending operands become members before it."""
@@ -366,29 +411,33 @@ class Fusion:
                 nest.over[v] = over
 
     def embed(self, nest: Nest, i: Instruction, v: Value, axes: Map) -> bool:
-        """Make a pending operand a member, if it varies along all dimensions and is no view."""
+        """Make a pending operand a member (`ready` has seen to it that it can be one)."""
+        if v not in self.pending:
+            return False
+        p, given = v.producer, self.embedded(nest, i, v, axes, nest.maps)
+        assert p is not None and given is not None, i
+        self.adopt(nest, p, given, {u: self.place_of(u) for u in dict.fromkeys(p.operands())}, None)
+        return True
+
+    def embedded(self, nest: Nest, i: Instruction, v: Value, axes: Map, maps: dict) -> Map | None:
+        """The map of a pending operand of `i` as a member of a nest with the members `maps`, if it
+        varies along all dimensions and is no view; else None.
+        """
         p = v.producer
-        if p is not None and any(
-            nest in self.home_of(u) and self.source(u)[0] not in nest.maps for u in p.operands()
-        ):
-            return False
-        if i.name in ("pad", "gather") and v is i.args[0]:
-            return False
-        if v not in self.pending or p is None or len(nest.members) >= LARGEST:
-            return False
+        if p is None or len(maps) >= LARGEST or (i.name in ("pad", "gather") and v is i.args[0]):
+            return None
+        for u in p.operands():
+            if u not in maps and (nest in self.home_of(u) or self.source(u)[0] in maps):
+                return None
+        if nest.inner is not None and any(u in maps for u in p.operands()):
+            return None
         if i.name in REDUCTIONS:
             given = aligned(v.shape, nest.dims)
         else:
-            given = tuple(
-                None if n == 1 else d
-                for n, d in zip(v.shape, axes[len(axes) - len(v.shape) :], strict=True)
-            )
+            given = tail(axes, v.shape)
         if given is None or [d for d in given if d is not None] != list(range(len(nest.dims))):
-            return False
-        if nest.inner is not None and any(u in nest.maps for u in p.operands()):
-            return False
-        self.adopt(nest, p, given, {u: self.place_of(u) for u in dict.fromkeys(p.operands())}, None)
-        return True
+            return None
+        return given
 
     def may_use(self, nest: Nest, over: frozenset) -> bool:
         """Whether a reduction over these dimensions may be used in its own nest."""
@@ -436,7 +485,7 @@ class Fusion:
         """(map of the result, places read, None)."""
         shape = i.output.shape
         axes: list[Any] = [None] * len(shape)
-        for v, given in inside.items():
+        for given in inside.values():
             lead = len(shape) - len(given)
             for a, d in enumerate(given):
                 if d is None:
@@ -448,15 +497,7 @@ class Fusion:
         known = [d for d in axes if d is not None]
         if len(set(known)) != len(known):
             return None
-        apart = outside[:1] if i.name in ("pad", "gather") else []
-        every = i.name in ("iota", "assign", "pad", "gather", "inside")
-        wide = [
-            a
-            for a, n in enumerate(shape)
-            if n != 1
-            and axes[a] is None
-            and (every or any(extent(v, a, len(shape)) != 1 for v in outside if v not in apart))
-        ]
+        wide = [a for a, n in enumerate(shape) if n != 1 and axes[a] is None]
         if wide:
             standard = aligned(shape, nest.dims)
             if standard is None:
@@ -488,6 +529,12 @@ class Fusion:
             assert len(later) < len(waiting), "groups depend on each other"
             waiting = later
         self.groups = out
+
+
+def tail(axes: Map, shape: tuple) -> Map:
+    """The map of an operand of this shape of an instruction with the map `axes`."""
+    last = axes[len(axes) - len(shape) :]
+    return tuple(None if n == 1 else d for n, d in zip(shape, last, strict=True))
 
 
 def extent(v: Value, axis: int, rank: int) -> int:

@@ -142,6 +142,10 @@ class Program:
         self.instructions.append(made)
         return made
 
+    def used(self) -> set[Value]:
+        """The values that instructions use."""
+        return {v for i in self.instructions for v in i.operands()}
+
     def uses(self) -> dict[Value, int]:
         """How often each value is used; outputs count as uses."""
         count: dict[Value, int] = {}
@@ -258,5 +262,9 @@ def stored(memory: Any, value: Any, steps: tuple) -> np.ndarray:
     seen = out
     for name, args, kwargs in steps[:-1]:
         seen = waist(name)(seen, *args, **kwargs)
-    seen[steps[-1][1][0]] = value
+    name, args, kwargs = steps[-1]
+    if name == "getitem":
+        seen[args[0]] = value
+    else:
+        waist(name)(seen, *args, **kwargs)[...] = value
     return out

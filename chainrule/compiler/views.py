@@ -13,7 +13,17 @@ import numpy as np
 from ..arrays.waist import waist
 from .program import Instruction, Value
 
-VIEWS = ("getitem", "reshape", "transpose", "broadcast_to", "restride", "real", "imag", "view")
+VIEWS = (
+    "getitem",
+    "reshape",
+    "transpose",
+    "broadcast_to",
+    "restride",
+    "real",
+    "imag",
+    "view",
+    "diagonal",
+)
 Map = (
     tuple  # for each axis of a value the dimension of the loop nest, or None where it does not vary
 )
@@ -62,6 +72,8 @@ def place(v: Value, layouts: dict[Value, tuple]) -> Place | None:
     inner = place(i.args[0], layouts)
     if inner is None:
         return None
+    if i.name == "restride" and inner.strides != contiguous(inner.shape):
+        return None  # its strides are those of row-major memory
     base = laid(inner, i.args[0].dtype)
     seen = waist(i.name)(base, *i.args[1:], **i.kwargs)
     if isinstance(seen, np.generic):  # an element: NumPy copies it
@@ -87,7 +99,9 @@ def part_of(memory: Value, steps: tuple) -> Place | None:
     for name, args, kwargs in steps:
         if name == "getitem":
             index = args[0] if isinstance(args[0], tuple) else (args[0],)
-            if any(not isinstance(p, (int, np.integer, slice, type(None), type(...))) for p in index):
+            if any(
+                not isinstance(p, (int, np.integer, slice, type(None), type(...))) for p in index
+            ):
                 return None
             if any(isinstance(p, bool) for p in index):
                 return None
@@ -105,9 +119,11 @@ def part_of(memory: Value, steps: tuple) -> Place | None:
 
 def laid(p: Place, dtype: np.dtype) -> np.ndarray:
     """An array with a place's layout (nobody looks at what is in it)."""
-    span = 1 + sum((n - 1) * s for n, s in zip(p.shape, p.strides, strict=True) if n)
-    memory = np.empty(max(span, 1), dtype)
-    return np.ndarray(p.shape, dtype, memory, 0, tuple(s * dtype.itemsize for s in p.strides))
+    steps = [(n - 1) * s for n, s in zip(p.shape, p.strides, strict=True) if n]
+    before = -sum(s for s in steps if s < 0)  # elements that lie before the first
+    memory = np.empty(1 + before + sum(s for s in steps if s > 0), dtype)
+    strides = tuple(s * dtype.itemsize for s in p.strides)
+    return np.ndarray(p.shape, dtype, memory, before * dtype.itemsize, strides)
 
 
 def soft(i: Instruction, axes: Map) -> Map | None:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 from .. import devices, dtypes
 from ..autograd.modes import no_grad
 from ..ops import define
+from ..tape import state
 from ..tensor import RemovableHandle, Tensor
 from .backward_hooks import BackwardWatch
 from .parameter import Buffer, Parameter, is_lazy
@@ -934,6 +935,8 @@ def _indented(text: str) -> str:
 
 def clear_grad(param: Any, set_to_none: bool) -> None:
     """Drop a tensor's gradient, or fill it with zeros."""
+    if set_to_none and state.capture is not None:
+        state.capture.clears([param])
     grad = param._grad
     if grad is None:
         return

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.duck import Duck
+from ..arrays.waist import diagonal_of
 from .define import MOVE, OPS, function, op, storage_array, write_out
 from .define import wrap as as_tensor
 from .index import SLICE, dim_of, look, tensor_data
@@ -46,12 +47,12 @@ def _diagonal_kernel(x: Any, /, offset: int = 0, dim1: int = 0, dim2: int = 1) -
     them.
     """
     order, _ = last_two(x.ndim, dim1, dim2)
+    if isinstance(x, Duck) and x.in_memory:
+        return x.call("diagonal", (x, offset, dim1, dim2), {})
     if not isinstance(x, np.ndarray):
         moved = x.transpose(order)
         return moved[on_diagonal(moved.shape, offset)]
-    out = x.diagonal(offset, dim1, dim2)
-    out.flags.writeable = x.flags.writeable
-    return out
+    return diagonal_of(x, offset, dim1, dim2)
 
 
 diagonal = op(_diagonal_kernel, promote=MOVE, view=True, linear=True, name="diagonal")

@@ -331,12 +331,15 @@ class CopySlices(Node):
     def part(self, whole: Any) -> Any:
         """The cotangent of the view."""
         if self.plain(whole):
-            return self.seen(whole if isinstance(whole, Duck) else np.ascontiguousarray(whole)).copy()
+            if not isinstance(whole, Duck):
+                whole = np.ascontiguousarray(whole)
+            return self.seen(whole).copy()
         return whole.reshape(-1)[view_places(*self.more["geometry"])]
 
     def rest(self, whole: Any, own: Any) -> Any:
         """The cotangent of the base before the write: `own` where the view looks."""
-        if self.plain(whole) and (is_ground(own) if isinstance(whole, Duck) else not isinstance(own, Duck)):
+        alike = is_ground(own) if isinstance(whole, Duck) else not isinstance(own, Duck)
+        if self.plain(whole) and alike:
             out = whole.copy()
             self.seen(out)[...] = own
             return out

@@ -63,7 +63,7 @@ def inv_ex(A: Any, /, check_errors: bool = False) -> Any:
 
 
 inv_ex.vjp(_inverse_rule)
-inv_ex.op.node_name = "LinalgInvExBackward0"
+inv_ex.op.node = "LinalgInvExBackward0"
 
 
 # -- determinants ----------------------------------------------------------------------------------
