@@ -29,18 +29,6 @@ VIEWS = (
     "broadcast_to",
     "diagonal",
 )
-    [
-        "getitem",
-        "reshape",
-        "transpose",
-        "real",
-        "imag",
-        "view",
-        "restride",
-        "broadcast_to",
-        "diagonal",
-    ]
-)
 
 
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same

@@ -81,6 +81,7 @@ class Capture:
         self.trace = Trace(Program(), self.read, self.lay)
         self.program = self.trace.program
         self.memories: dict[int, Memory] = {}
+        self.seen: dict[int, TraceArray] = {}
         self.guards: list[tuple[Value, Any]] = []
         self.settings: dict[Any, tuple[Setting, TraceArray]] = {}
         given = leaves((args, kwargs))
@@ -103,6 +104,7 @@ class Capture:
         optimizers = self.reach()
         try:
             self.lift_all(self.tensors)
+            self.seen = {id(t): t._data for t in self.tensors}
             with self.recording():
                 result = self.function(*self.args, **self.kwargs)
             self.look_at(result)
@@ -141,6 +143,15 @@ class Capture:
 
     def look_at(self, result: Any) -> None:
         """Raise for what a program cannot give back."""
+        for t in self.tensors:
+            seen = self.seen[id(t)]
+            same = t._data is seen or (
+                isinstance(t._data, TraceArray)
+                and t._data.cell is seen.cell
+                and t._data.steps == seen.steps
+            )
+            if not same:
+                raise NoRule("a tensor that was there before is made to look at memory differently")
         for leaf in leaves(result):
             if not isinstance(leaf, Tensor) or leaf._node is None or leaf.is_leaf:
                 continue
@@ -236,7 +247,7 @@ class Capture:
             elif numbers:
                 self.shared_arguments = True
             for t in group:
-                t._data = look(memory, t._data)
+                t._data = self.seen[id(t)] = look(memory, t._data)
 
     shared_arguments = False  # whether an argument lies in memory that others look at
 

@@ -537,12 +537,6 @@ def tail(axes: Map, shape: tuple) -> Map:
     return tuple(None if n == 1 else d for n, d in zip(shape, last, strict=True))
 
 
-def extent(v: Value, axis: int, rank: int) -> int:
-    """The size of an operand along an axis of the result it broadcasts to."""
-    a = axis - (rank - len(v.shape))
-    return v.shape[a] if a >= 0 else 1
-
-
 def aligned(shape: tuple, dims: tuple) -> Map | None:
     """The map of an array whose axes longer than 1 are the last of the dimensions, in order."""
     long = [n for n in shape if n != 1]

@@ -365,7 +365,7 @@ class Planner:
     def scatter(self, i: Instruction) -> bool:
         """The record that adds rows up; False if they lie in another way."""
         x, rows, shape = i.args
-        if any(self.offset(v) is None for v in (x, rows)):
+        if any(not isinstance(v, Value) or self.offset(v) is None for v in (x, rows)):
             return False
         text = scattering(i)
         slots = [self.slot(i.output), self.slot(self.root(x)), self.slot(self.root(rows))]

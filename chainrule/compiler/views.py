@@ -10,20 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.trace import VIEWS
 from ..arrays.waist import waist
 from .program import Instruction, Value
 
-VIEWS = (
-    "getitem",
-    "reshape",
-    "transpose",
-    "broadcast_to",
-    "restride",
-    "real",
-    "imag",
-    "view",
-    "diagonal",
-)
 Map = (
     tuple  # for each axis of a value the dimension of the loop nest, or None where it does not vary
 )
