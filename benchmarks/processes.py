@@ -7,7 +7,6 @@ later call and the growth of the resident memory (Linux alone says so), after a 
 from __future__ import annotations
 
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ LOOPS = ("node", "heat", "chain")
 MEMORY = ["mlp", "gpt", "convnet", "elementwise"]
 SECONDS = {"mlp": 1.0, "gpt": 2.0, "heat": 2.0, "chain": 2.0}  # targets of a cold first call
 REPEATS = 3
+PATIENCE = 20  # seconds after which no further process is begun
 
 
 def run(*words: str, cache: str | None = None, limit: float = 600) -> dict[str, Any]:
@@ -87,17 +87,21 @@ def worker(peer: str, name: str, first: str = "") -> dict[str, float]:
     }
 
 
-def latency(peer: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(cold, warm): medians of the first call minus a later one, {"error": ...} if it fails."""
-    found: tuple[list[dict], list[dict]] = ([], [])
-    for _ in range(REPEATS):
+def latency(peer: str, name: str, again: bool = False) -> list[float]:
+    """Seconds of the first call minus a later one: with an empty cache, and with what that process
+    left in the cache if asked for `again`. Medians over a few processes, of one if that takes long.
+    Raises RuntimeError with what the process said if it fails.
+    """
+    found: list[list[float]] = []
+    start = time.perf_counter()
+    while len(found) < REPEATS and time.perf_counter() - start < PATIENCE:
         with tempfile.TemporaryDirectory() as folder:
-            for runs in found:
-                runs.append(run(peer, name, cache=folder))
-                if "error" in runs[-1]:
-                    return runs[-1], runs[-1]
-    cold, warm = (statistics.median(r["first"] - r["later"] for r in runs) for runs in found)
-    return {"seconds": cold}, {"seconds": warm}
+            runs = [run(peer, name, cache=folder) for _ in range(2 if again else 1)]
+        for values in runs:
+            if "error" in values:
+                raise RuntimeError(values["error"])
+        found.append([values["first"] - values["later"] for values in runs])
+    return [statistics.median(values) for values in zip(*found, strict=True)]
 
 
 def print_latency(names: list[str]) -> None:
@@ -105,21 +109,21 @@ def print_latency(names: list[str]) -> None:
     program as it is written, and, where that has a loop, as a loop of the program too.
     """
     for name in names:
-        (mine, warm), (theirs, _) = latency("chainrule compiled", name), latency(UNROLLED, name)
-        cells = [f"{name:12s}"]
-        if "seconds" in mine:
-            cells.append(f"cold {mine['seconds']:7.3f} s (target {SECONDS.get(name, 2.0)})")
-            cells.append(f"warm {1e3 * warm['seconds']:6.0f} ms (100)")
-        else:
-            cells.append(mine["error"])
-        cells.append(f"jax.jit {theirs.get('seconds', math.nan):7.3f} s")
-        if "seconds" in mine and "seconds" in theirs:
-            cells.append(f"ratio {mine['seconds'] / theirs['seconds']:.2f} (0.5)")
+        print(f"{name:12s} jax.jit", end="", flush=True)
+        (other,) = latency(UNROLLED, name)
+        print(f" {other:7.3f} s", end="", flush=True)
         if name in LOOPS:
-            cells.append(
-                f"jax.jit by scan {latency('jax.jit', name)[0].get('seconds', math.nan):.3f} s"
-            )
-        print("   ".join(cells), flush=True)
+            print(f" ({latency('jax.jit', name)[0]:.3f} s as a loop)", end="", flush=True)
+        try:
+            cold, warm = latency("chainrule compiled", name, again=True)
+        except RuntimeError as error:
+            print(f"   chainrule: {error}", flush=True)
+            continue
+        print(
+            f"   chainrule cold {cold:7.3f} s (target {SECONDS.get(name, 2.0)}),"
+            f" ratio {cold / other:.2f} (0.5), warm {1e3 * warm:4.0f} ms (100)",
+            flush=True,
+        )
 
 
 def print_memory(names: list[str]) -> None:
