@@ -24,7 +24,7 @@ from ..arrays.trace import Cell, Trace, TraceArray
 from ..captures import inside, names_in
 from ..func.trees import leaves, mapped
 from ..ops import define
-from ..storage import describe_line, owner_of, user_line
+from ..storage import HERE, describe_line, owner_of, user_line
 from ..tape import state, storage_of
 from ..tensor import Tensor
 from .program import Program, Value
@@ -254,6 +254,8 @@ class Capture:
         if x.value.size == 1 and x.dtype.kind in "biu":
             self.guards.append((x.now(), x.value.copy()))
             return x.value
+        if frame.f_back is not None and frame.f_back.f_code.co_filename.startswith(HERE):
+            raise NoRule("the numbers of a traced array")
         line = describe_line(*user_line(2))
         raise CaptureError(
             f"compile: a number that the step computes is read by Python at {line}. What Python"
@@ -383,6 +385,21 @@ class Edges:
         return True
 
 
+class Contents:
+    """What a closure's cell holds, looked up as in a table."""
+
+    def __init__(self, cell: Any) -> None:
+        self.cell = cell
+
+    def all(self) -> Iterator[Any]:
+        """Nothing, if the name has no value yet."""
+        with contextlib.suppress(ValueError):
+            yield self.cell.cell_contents
+
+    def __getitem__(self, _: Any) -> Any:
+        return next(self.all(), Contents)
+
+
 NUMBERS = (int, float, bool, str, complex, tuple)
 
 
@@ -407,8 +424,10 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
             for name in set(names_in(x.__code__)) & x.__globals__.keys():
                 if not isinstance(x.__globals__[name], (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
+        for cell in getattr(x, "__closure__", None) or ():
+            edges.note(Contents(cell), 0, next(Contents(cell).all(), Contents))
         own_table = x if isinstance(x, (dict, list)) else getattr(x, "__dict__", None)
-        if own_table and not isinstance(x, (types.FunctionType, types.ModuleType, type)):
+        if own_table is not None and not isinstance(x, (types.FunctionType, types.ModuleType, type)):
             edges.lengths.append((own_table, len(own_table)))
             pairs = enumerate(own_table) if isinstance(own_table, list) else own_table.items()
             for key, value in pairs:
