@@ -31,8 +31,6 @@ _pause = _Pause()
 
 from . import tensor as _tensor  # first: what the others hang on
 from . import autograd as autograd
-from .autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
-from .autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
 from .autograd.modes import enable_grad as enable_grad
 from .autograd.modes import inference_mode as inference_mode
 from .autograd.modes import is_grad_enabled as is_grad_enabled
@@ -592,6 +590,8 @@ _ELSEWHERE = {
     "vmap": "func",
     "check_rules": "autograd.consistency",
     "why_no_grad": "autograd.explain",
+    "is_anomaly_check_nan_enabled": "autograd.anomaly",
+    "is_anomaly_enabled": "autograd.anomaly",
     "install_as_torch": "as_torch",
 }
 

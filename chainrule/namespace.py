@@ -5,7 +5,6 @@ together for `chainrule/__init__.py`.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import warnings
 from collections.abc import Callable
@@ -43,9 +42,11 @@ channels_last, channels_last_3d = memory_format("channels_last"), memory_format(
 
 
 class _Threads:
-    """How many threads are asked for; NumPy's own libraries decide how many are used."""
+    """How many threads are asked for: as many as this process has CPUs, if nobody says."""
 
-    count = os.cpu_count() or 1
+    count = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     watchers: list[Callable[[], None]] = []  # called when the number changes
 
 
@@ -138,10 +139,10 @@ def is_autocast_enabled(device_type: Any = None) -> bool:
     return False
 
 
-def compile(model: Callable | None = None, **options: Any) -> Callable:
-    """The function itself: a compiler is in the making, until then calls run eagerly (torch's
-    `backend="eager"`).
+def compile(model: Callable | None = None, **options: Any) -> Any:
+    """A function that does what `model` does, as one native call (see
+    `chainrule.compiler.api.compile`, whose options it takes).
     """
-    if model is None:
-        return functools.partial(compile, **options)
-    return model
+    from .compiler.api import compile as compiled
+
+    return compiled(model, **options)

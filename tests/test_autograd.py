@@ -15,8 +15,8 @@ import pytest
 
 import chainrule as torch
 from chainrule.arrays.trace import Trace
-from chainrule.compiler.program import Program
 from chainrule.autograd import Function, functional, grad
+from chainrule.compiler.program import Program
 from chainrule.ops.define import wrap
 
 close = torch.testing.assert_close

@@ -19,20 +19,21 @@ from .vector_samples import GOLDEN, POSITIVE, reference, samples, special_values
 NAMES = sorted(vecmath.functions())
 DTYPES = ("f32", "f64")
 KINDS = {"f32": np.float32, "f64": np.float64}
-# The largest error in ulps, float32 and float64: what was measured on 1.4 million numbers each
-# (7,000 in float64), with fma and without, rounded up. None is above 4.
+# The largest error in ulps, float32 and float64: what was measured on 20 million float32 over all
+# bit patterns and on 400,000 float64, rounded up, with room for machines without fma. None is
+# above 4.
 BOUNDS = {
     "exp": (1.0, 1.0),
     "exp2": (1.1, 1.1),
-    "expm1": (1.7, 1.7),
+    "expm1": (1.7, 2.1),
     "sigmoid": (2.4, 2.4),
     "tanh": (2.6, 2.6),
     "sinh": (2.4, 2.4),
     "cosh": (1.5, 1.5),
     "log": (1.0, 1.0),
     "log1p": (1.2, 1.2),
-    "log2": (1.5, 1.3),
-    "log10": (1.1, 1.1),
+    "log2": (1.5, 1.7),
+    "log10": (1.5, 1.5),
     "softplus": (1.7, 1.7),
     "log_sigmoid": (1.7, 1.7),
     "logaddexp": (3.2, 3.2),
@@ -40,16 +41,16 @@ BOUNDS = {
     "arcsinh": (2.0, 2.0),
     "arccosh": (2.2, 2.2),
     "arctanh": (2.2, 2.2),
-    "power": (0.7, 1.3),
-    "float_power": (0.7, 1.3),
+    "power": (0.7, 1.6),
+    "float_power": (0.7, 1.6),
     "cbrt": (0.6, 0.6),
     "hypot": (1.3, 1.3),
     "rsqrt": (1.5, 1.5),
     "sin": (1.6, 1.6),
     "cos": (1.6, 1.6),
     "tan": (3.0, 3.0),
-    "arctan": (1.8, 2.2),
-    "arctan2": (1.8, 2.2),
+    "arctan": (1.8, 2.6),
+    "arctan2": (1.8, 2.6),
     "arcsin": (2.5, 2.5),
     "arccos": (1.5, 1.5),
     "erf": (1.3, 1.3),

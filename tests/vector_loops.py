@@ -15,7 +15,7 @@ import numpy as np
 from chainrule.compiler import vecmath
 
 LOOP = """
-define void @loop({pointers}, ptr noalias %out, i64 %n) "prefer-vector-width"="512" {{
+define void @loop({pointers}, ptr noalias %out, i64 %n) #0 {{
 entry:
   br label %body
 body:
@@ -30,6 +30,7 @@ body:
 end:
   ret void
 }}
+attributes #0 = {{ alignstack=64 "prefer-vector-width"="512" }}
 """
 KEPT: list = []  # engines own the machine code
 

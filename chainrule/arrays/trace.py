@@ -18,7 +18,17 @@ from .waist import restride, waist
 
 Step = tuple[str, tuple, dict]
 Value = Any  # of compiler.program, which is above this module
-VIEWS = ("getitem", "reshape", "transpose", "real", "imag", "view", "restride", "broadcast_to", "diagonal")
+VIEWS = (
+    "getitem",
+    "reshape",
+    "transpose",
+    "real",
+    "imag",
+    "view",
+    "restride",
+    "broadcast_to",
+    "diagonal",
+)
 
 
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same
@@ -212,9 +222,8 @@ class Trace:
         results = list(result) if many else [result]
         given = self.operand(args)
         arrays = [isinstance(r, (np.ndarray, np.generic)) for r in results]
-        made = self.program.add(
-            name, given, self.operand(kwargs), [r if a else None for r, a in zip(results, arrays)]
-        )
+        like = [r if a else None for r, a in zip(results, arrays, strict=True)]
+        made = self.program.add(name, given, self.operand(kwargs), like)
         out = [
             TraceArray(r, Cell(self, v)) if a else r
             for r, a, v in zip(results, arrays, made.outputs, strict=True)

@@ -1,5 +1,5 @@
-"""`compile`: a function that is captured when it is first called, and run as one native program from
-then on, as long as everything that it depended on stays as it was.
+"""`compile`: a function that is captured when it is first called, and run as one native program
+from then on, as long as everything that it depended on stays as it was.
 
 An `Entry` is one program with its guards. A call looks for an entry whose guards hold and runs it;
 where none does, the function is captured again.
@@ -8,6 +8,7 @@ where none does, the function is captured again.
 from __future__ import annotations
 
 import functools
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from operator import attrgetter, is_
@@ -19,41 +20,48 @@ from .. import dtypes
 from ..arrays.duck import NoRule
 from ..func.trees import leaves, rebuild, shape_of
 from ..ops import define
-from ..storage import LAST, owner_of, tick, user_line
-from ..tape import AccumulateGrad, state, storage_of
+from ..storage import LAST, owner_of, tick
+from ..tape import state, storage_of
 from ..tensor import Tensor
 from . import machine
-from .capture import Capture, CaptureError, reachable
+from .capture import Capture, CaptureError
 from .passes import simplify
-from .plan import Output, Planner
+from .plan import Interpreted, Output, Planner
 from .views import contiguous
 
 ENTRIES = 8  # programs of one function; beyond, it is run as it is
 FRESH, GIVEN, SAME = range(3)  # a result: new, an argument, what it was
 DATA, GRAD = attrgetter("_data"), attrgetter("_grad")
+told: list[str] = []  # what has been said once
 
 
 class Entry:
     """One program of a function: its guards, its plan, and how results are given back."""
 
-    def __init__(self, capture: Capture, result: Any, args: tuple, kwargs: dict) -> None:
-        self.capture_facts(capture, args, kwargs)
-        self.result_tree = result
-        self.build(capture, result)
+    def __init__(self, c: Capture, result: Any, args: tuple, kwargs: dict) -> None:
+        start = time.perf_counter()
+        self.remember(c, args, kwargs)
+        outputs = self.results_of(c, result)
+        self.captured = len(c.program.instructions)
+        self.program = self.simplified(c, outputs)
+        self.plan_of(c, outputs)
+        self.hold(c)
+        self.guard_of(c)
+        self.seconds = time.perf_counter() - start
 
     # -- guards -----------------------------------------------------------------------------------
 
-    def capture_facts(self, c: Capture, args: tuple, kwargs: dict) -> None:
+    def remember(self, c: Capture, args: tuple, kwargs: dict) -> None:
         """What has to stay."""
         given = leaves((args, kwargs))
         self.tree = shape_of((args, kwargs))
         self.count = len(args)
-        self.plain = not kwargs and all(type(a) is Tensor or isinstance(a, Tensor) for a in args)
+        self.plain = not kwargs and all(isinstance(a, Tensor) for a in args)
         self.kinds = [signature(a) for a in given]
         self.tensors = [n for n, a in enumerate(given) if isinstance(a, Tensor)]
         self.mode = (state.grad, dtypes.default.real)
-        own = {id(a) for a in given}
-        self.state = [t for t in c.tensors if id(t) not in own and id(t) not in c.grad_ids]
+        own = {id(a) for a in given} | c.grad_ids
+        self.state = [t for t in c.tensors if id(t) not in own]
         self.arrays = [t._data for t in self.state]
         self.edges = c.edges
 
@@ -67,36 +75,26 @@ class Entry:
             given = leaves((args, kwargs))
             if len(given) != len(self.kinds) or shape_of((args, kwargs)) != self.tree:
                 return False
-        for a, kind in zip(given, self.kinds, strict=True):
-            if type(kind) is tuple:
-                if not isinstance(a, Tensor):
-                    return False
-                data = a._data
-                if type(data) is not np.ndarray:
-                    data = define.storage_array(a)
-                if (data.shape, data.dtype, data.strides) != kind[0] or (a._node is None) != kind[
-                    1
-                ]:
-                    return False
-            elif type(a) is not type(kind.value) or (a is not kind.value and a != kind.value):
-                return False
         for n, grad, t in self.given_held:
             if given[n]._grad is not grad or (t is not None and given[n] is not t):
                 return False
         return (
-            (state.grad, dtypes.default.real) == self.mode
+            all(map(fits, given, self.kinds))
+            and (state.grad, dtypes.default.real) == self.mode
             and all(map(is_, map(DATA, self.state), self.arrays))
             and all(map(is_, map(GRAD, self.held_tensors), self.held_grads))
             and self.apart(given)
             and self.edges.hold()
+            and (self.guard is None or self.guard(given))
         )
 
-    # -- the plan ---------------------------------------------------------------------------------
+    # -- the program ------------------------------------------------------------------------------
 
-    def build(self, c: Capture, result: Any) -> None:
-        """Simplify the program and plan it."""
-        self.out_leaves = leaves(result)
-        outputs, recipe = [], []
+    def results_of(self, c: Capture, result: Any) -> list[Output]:
+        """The outputs: what is returned, the state that is written, gradients."""
+        self.result_tree, self.out_leaves = result, leaves(result)
+        outputs: list[Output] = []
+        recipe: list[tuple[int, Any]] = []
         for leaf in self.out_leaves:
             value = c.value_of(leaf)
             if value is not None:
@@ -125,13 +123,26 @@ class Entry:
             storage_of(t) for m in c.updates for t in m.tensors if id(t) not in c.arguments
         ]
         self.given_written = [m.argument for m in c.updates if m.argument is not None]
+        self.recipe = recipe
+        return outputs
+
+    def simplified(self, c: Capture, outputs: list[Output]) -> Any:
+        """The program after all passes."""
         program = c.program
-        program.outputs = [o.value for o in outputs]
-        self.captured = len(program.instructions)
+        program.outputs = [o.value for o in outputs] + [v for v, _ in c.guards]
         program = simplify(program)
-        for o, v in zip(outputs, program.outputs, strict=True):
+        for o, v in zip(outputs, program.outputs, strict=False):
             o.value = v
-        self.program = program
+        self.guarded = list(
+            zip(program.outputs[len(outputs) :], [x for _, x in c.guards], strict=True)
+        )
+        if not self.guarded:
+            return program
+        self.watched = program
+        return part(program, program.outputs[: len(outputs)], outputs)
+
+    def plan_of(self, c: Capture, outputs: list[Output]) -> None:
+        """The plan, and what it needs at each call."""
         fixed = {m.given: m.owner for m in c.memories.values() if m.argument is None}
         self.settings = [s for s, _ in c.settings.values()]
         self.numbers = [np.array(s.now()) for s in self.settings]
@@ -141,22 +152,27 @@ class Entry:
             strides = tuple(s // m.owner.itemsize for s in m.owner.strides)
             if strides != contiguous(m.owner.shape):
                 layouts[m.given] = strides
-        self.planner = Planner(program, outputs, fixed, layouts)
+        make = Planner if machine.available() else Interpreted
+        self.planner = make(self.program, outputs, fixed, layouts)
         self.plan = self.planner.plan
         number = {m.given: m.argument for m in c.memories.values()}
-        self.positions = [number[v] for v in self.planner.arguments if v in number]
+        arguments = self.planner.arguments
+        self.positions = [number[v] for v in arguments if v in number]
         new = {o.value: n for n, o in enumerate(outputs) if o.target is None and o.array is None}
-        made = [v for v in self.planner.arguments if v not in number]
+        made = [v for v in arguments if v not in number]
         self.made = [(v.shape, v.dtype) for v in made]
         place = {new[v]: k for k, v in enumerate(made)}
-        self.recipe = [(how, place[x] if how == FRESH else x) for how, x in recipe]
+        self.recipe = [(how, place[x] if how == FRESH else x) for how, x in self.recipe]
         self.given_grads = [
             (n, place[new[o.value]] if isinstance(o, Output) else None) for n, o in self.given_grads
         ]
-        self.hold(c)
         self.grad_tensors = [t for t, _ in self.grads]
         self.grad_values = [g for _, g in self.grads]
-        self.single = self.recipe == [(FRESH, 0)] and len(made) == 1 and self.out_leaves[0] is result
+        self.single = (
+            self.recipe == [(FRESH, 0)]
+            and len(made) == 1
+            and self.out_leaves[0] is self.result_tree
+        )
 
     def hold(self, c: Capture) -> None:
         """Which gradients have to be what they were, and which memory must not be given twice."""
@@ -177,7 +193,9 @@ class Entry:
                 self.given_held.append((position, grad, None if grad is None else t))
         self.held_tensors = [t for t, _ in self.held]
         self.held_grads = [g for _, g in self.held]
-        grads = [g for g in [*self.held_grads, *(g for _, g, _ in self.given_held)] if g is not None]
+        grads = [
+            g for g in [*self.held_grads, *(g for _, g, _ in self.given_held)] if g is not None
+        ]
         self.state += grads
         self.arrays += [g._data for g in grads]
         self.owners = {id(owner_of(m.owner)) for m in c.memories.values() if m.argument is None}
@@ -194,6 +212,32 @@ class Entry:
                 return False
             found.add(owner)
         return True
+
+    def guard_of(self, c: Capture) -> None:
+        """A program of its own for the values that Python has looked at."""
+        self.guard: Any = None
+        if not self.guarded:
+            return
+        values = [v for v, _ in self.guarded]
+        wanted = [x for _, x in self.guarded]
+        program = part(self.watched, values)
+        memories = {m.given: m for m in c.memories.values()}
+        settings = dict(zip([s.value for s in self.settings], self.settings, strict=True))
+
+        def guard(given: Sequence) -> bool:
+            arrays = []
+            for v in program.inputs:
+                if v in settings:
+                    arrays.append(np.float64(settings[v].now()))
+                elif memories[v].argument is None:
+                    arrays.append(memories[v].owner)
+                else:
+                    arrays.append(given[memories[v].argument]._data)
+            return all(map(np.array_equal, program.run(arrays), wanted))
+
+        self.guard = guard
+
+    # -- a call -----------------------------------------------------------------------------------
 
     def run(self, args: tuple, kwargs: dict) -> Any:
         """One call."""
@@ -229,6 +273,23 @@ class Entry:
         )
 
 
+def part(program: Any, values: list, outputs: Sequence[Output] = ()) -> Any:
+    """The part of a program that computes these values; `outputs` are told what theirs are now."""
+    from .passes import live
+
+    source = type(program)()
+    source.count = program.count
+    source.inputs, source.constants = program.inputs, program.constants
+    source.instructions, source.outputs = program.instructions, values
+    found = live(source)
+    for o, v in zip(outputs, found.outputs, strict=False):
+        o.value = v
+    used = found.used() | set(found.outputs)
+    if not outputs:
+        found.inputs = [v for v in found.inputs if v in used]
+    return found
+
+
 class Constant:
     """An argument that is no tensor: it has to be equal."""
 
@@ -241,56 +302,115 @@ def signature(a: Any) -> Any:
     if not isinstance(a, Tensor):
         return Constant(a)
     data = define.storage_array(a)
-    return (data.shape, data.dtype, data.strides), a._node is None
+    return data.shape, data.dtype, data.strides, a._node is None
+
+
+def fits(a: Any, kind: Any) -> bool:
+    """Whether an argument is as the guard remembers."""
+    if type(kind) is tuple:
+        if not isinstance(a, Tensor):
+            return False
+        data = a._data
+        if type(data) is not np.ndarray:
+            data = define.storage_array(a)
+        return (data.shape, data.dtype, data.strides, a._node is None) == kind
+    value = kind.value
+    if type(a) is not type(value):
+        return False
+    return a is value or bool(a == value) or (a != a and value != value)
 
 
 class Compiled:
     """A compiled function (see `compile`)."""
 
-    def __init__(self, function: Callable, fullgraph: bool = False) -> None:
-        functools.update_wrapper(self, function)
-        self.function, self.fullgraph = function, fullgraph
+    def __init__(self, function: Callable, fullgraph: bool = False, check: bool = False) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self.function, self.fullgraph, self.check = function, fullgraph, check
         self.entries: list[Entry] = []
-        self.captures = 0
+        self.captures = self.hits = 0
         self.eager: str | None = None  # why it is not compiled
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         for entry in self.entries:
             if entry.matches(args, kwargs):
+                self.hits += 1
+                if self.check:
+                    return self.checked(entry, args, kwargs)
                 return entry.run(args, kwargs)
-        if self.eager is not None or state.capture is not None or not machine.available():
+        if self.eager is not None or state.capture is not None:
             return self.function(*args, **kwargs)
         return self.capture(args, kwargs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["function"], name)
+
     def capture(self, args: tuple, kwargs: dict) -> Any:
         """Run the function and keep its program."""
         if self.captures >= ENTRIES:
-            self.eager = f"it was captured {ENTRIES} times, and no program fitted the next call"
-            warnings.warn(
-                f"compile: {self.function.__name__} is run as it is from now on: {self.eager}."
-                " reset() begins anew.",
-                stacklevel=3,
+            self.give_up(
+                f"it was captured {ENTRIES} times, and no program fitted the next call: shapes,"
+                " dtypes, Python numbers or objects that it depends on change from call to call"
             )
             return self.function(*args, **kwargs)
         self.captures += 1
         c = Capture(self.function, args, kwargs)
         try:
             result = c.run()
-        except NoRule as e:
+        except CaptureError as why:
+            if self.fullgraph or not why.silent:
+                raise
+            self.eager = str(why)
+            return self.function(*args, **kwargs)
+        except NoRule as why:
             if self.fullgraph:
                 raise
-            self.eager = f"it does something that a program cannot say: {e}"
-            warnings.warn(
-                f"compile: {self.function.__name__} is run as it is from now on: {self.eager}",
-                stacklevel=3,
-            )
+            self.give_up(f"it does something that a program cannot say: {why}")
             return self.function(*args, **kwargs)
         if c.replayable:
-            self.entries.append(Entry(c, result, args, kwargs))
+            self.keep(c, result, args, kwargs)
         return c.returned(result)
+
+    def keep(self, c: Capture, result: Any, args: tuple, kwargs: dict) -> None:
+        """Make an entry of a capture."""
+        if not machine.available() and "llvmlite" not in told:
+            told.append("llvmlite")
+            warnings.warn(
+                "compile: llvmlite is not installed, so compiled functions run through NumPy,"
+                " without machine code; `pip install chainrule[jit]` gets the speed",
+                stacklevel=5,
+            )
+        self.entries.append(Entry(c, result, args, kwargs))
+
+    def give_up(self, why: str) -> None:
+        """Run the function as it is from now on."""
+        self.eager = why
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        warnings.warn(
+            f"compile: {name} is run as it is from now on: {why}. reset() begins anew.",
+            stacklevel=4,
+        )
+
+    def checked(self, entry: Entry, args: tuple, kwargs: dict) -> Any:
+        """Run an entry and compare with the function; RuntimeError if they differ."""
+        c = Capture(self.function, args, kwargs)
+        expected = c.run(keep=False)
+        wanted = [np.array(t._data.value) for t in leaves(expected) if is_traced(t)]
+        memory = [(m.owner, np.array(m.copy)) for m in c.memories.values() if m.written]
+        result = entry.run(args, kwargs)
+        found = [t._data for t in leaves(result) if isinstance(t, Tensor)]
+        pairs = list(zip(wanted, found, strict=False)) + [(x, owner) for owner, x in memory]
+        for x, y in pairs:
+            low = x.dtype.itemsize <= 4 or x.dtype.kind == "c"
+            if not np.allclose(x, y, 1e-4 if low else 1e-10, 1e-5 if low else 1e-11, True):
+                raise RuntimeError(
+                    "compile(check=True): the compiled step and the function differ by"
+                    f" {np.max(np.abs(x - y))} in a value of shape {list(x.shape)}; please report"
+                    " it, with explain()"
+                )
+        return result
 
     def reset(self) -> None:
         """Forget all programs."""
@@ -298,20 +418,59 @@ class Compiled:
         self.captures, self.eager = 0, None
 
     def explain(self) -> str:
-        """The programs, for people."""
-        return "\n\n".join(str(e.program) for e in self.entries)
+        """What became of the function, for people to read."""
+        from .report import report
+
+        return report(self)
 
 
-def compile(model: Any = None, *, fullgraph: bool = False, **options: Any) -> Any:
+def is_traced(t: Any) -> bool:
+    """Whether a tensor's array was computed in a capture."""
+    return isinstance(t, Tensor) and hasattr(t._data, "value")
+
+
+def compile(
+    model: Any = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = None,
+    mode: str | None = None,
+    options: dict | None = None,
+    disable: bool = False,
+    check: bool = False,
+) -> Any:
     """A function that does what `model` does, as one native call.
 
     The first call runs the function and writes down what it does to tensors: forward, backward, the
     optimizer's update. Later calls run that program, made into machine code, as long as the
-    arguments have the same shapes and dtypes and nothing else has changed.
+    arguments have the same shapes and dtypes and nothing else that the function depends on has
+    changed; otherwise it is captured again, up to eight times. State (parameters, buffers, the
+    optimizer's, `.grad`, the random generator's) is read and written where it is.
+
+    Args:
+        model: a function or module; without it, a decorator is returned.
+        fullgraph: raise where the function cannot be compiled as a whole, instead of running it.
+        dynamic: accepted; every shape gets a program of its own.
+        backend, mode, options: torch's; there is one backend, and nothing to choose.
+        disable: return `model` as it is.
+        check: run the function beside every compiled call and compare; for finding faults.
+
+    Returns:
+        A callable with `explain()`, which says what was made of it, and `reset()`.
+
+    Raises:
+        CaptureError: a number that the function computes is read by Python.
     """
     if model is None:
-        return lambda f: compile(f, fullgraph=fullgraph, **options)
-    return Compiled(model, fullgraph)
-
-
-__all__ = ["CaptureError", "Compiled", "compile", "reachable", "user_line", "AccumulateGrad"]
+        return functools.partial(
+            compile,
+            fullgraph=fullgraph,
+            dynamic=dynamic,
+            backend=backend,
+            mode=mode,
+            options=options,
+            disable=disable,
+            check=check,
+        )
+    return model if disable else Compiled(model, fullgraph, check)

@@ -6,7 +6,8 @@ c64, c128.
     slots   A, B, C
     params  m n k, lda ldb ldc, opa opb, alpha, beta (each the bits of two float64: real and
             imaginary part), offsets of A B C, how the extent splits (ROWS or COLUMNS of C, BATCH),
-            strides of A B C in a batch; all in elements. `gemm_params` puts them in order.
+            strides of A B C in a batch, the length of its inner run, strides of A B C from run to
+            run; all in elements. `gemm_params` puts them in order.
 
 `cr.gemv.<t>`: y = alpha op(A) x + beta y with A[m, n] in C order; the extent is y's length.
 
@@ -58,10 +59,16 @@ def gemm_params(
     offsets: tuple[int, int, int] = (0, 0, 0),
     split: int = ROWS,
     strides: tuple[int, int, int] = (0, 0, 0),
+    inner: int = 1 << 62,
+    outer: tuple[int, int, int] = (0, 0, 0),
 ) -> list[int]:
-    """The params of a `cr.gemm` record; its extent is m, n or the batch, as `split` says."""
+    """The params of a `cr.gemm` record; its extent is m, n or the batch, as `split` says.
+
+    In a batch, matrix i of A begins at (i // inner) * outer[0] + (i % inner) * strides[0], and so
+    on for B and C: heads inside of samples, say.
+    """
     scale = [*bits(alpha), *bits(beta)]
-    return [m, n, k, lda, ldb, ldc, opa, opb, *scale, *offsets, split, *strides]
+    return [m, n, k, lda, ldb, ldc, opa, opb, *scale, *offsets, split, *strides, inner, *outer]
 
 
 def gemv_params(
@@ -209,7 +216,8 @@ def _gemm() -> str:
     alpha, beta = f.scale(8), f.scale(10)
     starts = [f.param(12 + i) for i in range(3)]
     split = f.param(15)
-    strides = [f.param(16 + i) for i in range(3)]
+    strides, outer = [f.param(16 + i) for i in range(3)], [f.param(20 + i) for i in range(3)]
+    inner = f.choose(f(f"icmp eq i64 {split}, {BATCH}"), f.param(19), str(1 << 62))
     buffers = [f.buffer(i) for i in range(3)]
     rows, columns = f(f"icmp eq i64 {split}, {ROWS}"), f(f"icmp eq i64 {split}, {COLUMNS}")
     batch = f(f"icmp eq i64 {split}, {BATCH}")
@@ -229,7 +237,9 @@ def _gemm() -> str:
     i = f("phi i64 [ %begin, %0 ], [ %next, %body ]")
     more = f(f"icmp slt i64 {i}, {times}")
     f.do(f"br i1 {more}, label %body, label %done", "body:")
-    a, b, c = (f.at(buffers[j], starts[j], i, steps[j]) for j in range(3))
+    run, index = f(f"udiv i64 {i}, {inner}"), f(f"urem i64 {i}, {inner}")
+    firsts = [f(f"add i64 {starts[j]}, {f(f'mul i64 {run}, {outer[j]}')}") for j in range(3)]
+    a, b, c = (f.at(buffers[j], firsts[j], index, steps[j]) for j in range(3))
     f.call([*places, b, leads[1], a, leads[0], beta, c, leads[2]])
     f.do(f"%next = add i64 {i}, 1", "br label %loop", "done:", "ret void")
     return "\n".join(f.lines)
@@ -257,12 +267,8 @@ def addresses() -> dict[str, int | None]:
     """Where the routines are, and the two functions that govern OpenBLAS's threads (None for any
     other BLAS): {"sgemm": address, ...}.
     """
-    capsules = _cython_blas().__pyx_capi__
-    api = ctypes.pythonapi
-    name, pointer = api.PyCapsule_GetName, api.PyCapsule_GetPointer
-    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    found: dict[str, int | None] = {r: pointer(capsules[r], name(capsules[r])) for r in ROUTINES}
+    capsules = scipy_module("scipy.linalg.cython_blas").__pyx_capi__
+    found: dict[str, int | None] = {r: pointer_of(capsules[r]) for r in ROUTINES}
     get, set_ = _threads_of()
     found["get_blas_threads"] = ctypes.cast(get, ctypes.c_void_p).value if get else None
     found["set_blas_threads"] = ctypes.cast(set_, ctypes.c_void_p).value if set_ else None
@@ -277,7 +283,9 @@ def set_threads(count: int) -> None:
 @functools.cache
 def _threads_of() -> tuple[Any, Any]:
     """OpenBLAS's functions to read and set its number of threads; names carry SciPy's prefix."""
-    library = ctypes.CDLL(_cython_blas().__file__)  # a look-up goes on to what it was linked with
+    library = ctypes.CDLL(
+        scipy_module("scipy.linalg.cython_blas").__file__
+    )  # a look-up goes on to what it was linked with
     for prefix in ("scipy_", ""):
         for suffix in ("", "64_", "_64"):
             names = (f"{prefix}openblas_{act}_num_threads{suffix}" for act in ("get", "set"))
@@ -287,11 +295,17 @@ def _threads_of() -> tuple[Any, Any]:
     return None, None
 
 
-def _cython_blas() -> Any:
-    """`scipy.linalg.cython_blas` without the rest of scipy.linalg, which takes ten times as
-    long.
-    """
-    name = "scipy.linalg.cython_blas"
+def pointer_of(capsule: Any) -> int:
+    """The address that a capsule holds."""
+    api = ctypes.pythonapi
+    name, pointer = api.PyCapsule_GetName, api.PyCapsule_GetPointer
+    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return pointer(capsule, name(capsule))
+
+
+def scipy_module(name: str) -> Any:
+    """A module of scipy.linalg without the rest of it, which takes ten times as long."""
     if name not in sys.modules:
         import scipy
 

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LIMIT = 256 << 20  # bytes
-MAGIC = b"chainrule 1\n"
+MAGIC = b"chainrule 2\n"  # the number changes with the layout of entries
 SUFFIX = ".code"
 TOUCH = 3600  # seconds: an entry's time of use is written down no more often than this
 STALE = 3600  # seconds after which a half-written file has been left behind

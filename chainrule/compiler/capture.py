@@ -21,9 +21,10 @@ import numpy as np
 
 from ..arrays.duck import Duck, NoRule
 from ..arrays.trace import Cell, Trace, TraceArray
-from ..captures import inside, names_in
+from ..captures import inside, methods_of, names_in
 from ..func.trees import leaves, mapped
 from ..ops import define
+from ..rng import default_generator
 from ..storage import HERE, describe_line, owner_of, user_line
 from ..tape import state, storage_of
 from ..tensor import Tensor
@@ -37,9 +38,17 @@ class CaptureError(RuntimeError):
     write it.
     """
 
+    silent = False  # whether the function is then run as it is, without a word
+
+
+class Differentiable(CaptureError):
+    """The result of a function belongs to a graph that somebody else goes through."""
+
+    silent = True
+
 
 class Memory:
-    """A piece of memory that was there before: the tensors that lie in it, its cell in the trace."""
+    """A piece of memory that was there before: the tensors in it, its cell in the trace."""
 
     def __init__(self, owner: np.ndarray, cell: Cell, copy: np.ndarray) -> None:
         self.owner, self.cell, self.copy = owner, cell, copy
@@ -83,43 +92,117 @@ class Capture:
         self.made: list[weakref.ref] = []
         self.function, self.args, self.kwargs = function, args, kwargs
         self.draws = 0
+        self.cleared: set[int] = set()  # tensors whose first gradient the function drops
 
     # -- the run ----------------------------------------------------------------------------------
 
-    def run(self) -> Any:
-        """Run the function; returns what it returned, with traced tensors in it."""
+    def run(self, keep: bool = True) -> Any:
+        """Run the function; returns what it returned, its tensors as they are outside. With
+        keep=False nothing is entered: all is as it was before.
+        """
+        state_of_draws = default_generator.state_bytes()
+        optimizers = self.reach()
+        try:
+            self.lift_all(self.tensors)
+            self.seen = {id(t): t._data for t in self.tensors}
+            with self.recording():
+                result = self.function(*self.args, **self.kwargs)
+            self.look_at(result)
+        except BaseException as e:
+            self.undo(optimizers)
+            if isinstance(e, CaptureError):
+                default_generator.set_state_bytes(state_of_draws)
+            raise
+        if keep:
+            self.finish()
+        else:
+            self.undo(optimizers)
+            default_generator.set_state_bytes(state_of_draws)
+        return result
+
+    def reach(self) -> list:
+        """Find all tensors, and what they were; returns the optimizers with the state that was made
+        for them.
+        """
         roots = (self.function, self.args, self.kwargs)
         _, optimizers, _ = reachable(roots)
         prepared = [(o, o.prepare()) for o in optimizers]
         reached, _, self.edges = reachable(roots)
-        self.edges.ignore(optimizers)
         tensors = [t for t in self.given if isinstance(t, Tensor)] + reached
         unique = list({id(t): t for t in tensors}.values())
         grads = [t._grad for t in unique if t._grad is not None]
         self.grad_ids = {id(g) for g in grads}
-        unique = list({id(t): t for t in [*unique, *grads]}.values())
-        for t in unique:
-            define.storage_array(t)  # a number becomes memory, and stays it: the program writes there
-        before = [(t, Slots(t)) for t in unique]
-        self.tensors = unique
-        self.first = {id(t): t._grad for t in unique}
-        self.cleared: set[int] = set()
-        try:
-            self.lift_all(unique)
-            with self.recording():
-                result = self.function(*self.args, **self.kwargs)
-            self.finish(before)
-        except BaseException:
-            for t, slots in before:
-                slots.restore(t)
-            for o, was in prepared:
-                o.unprepare(was)
-            raise
-        return result
+        self.tensors = list({id(t): t for t in [*unique, *grads]}.values())
+        for t in self.tensors:
+            define.storage_array(
+                t
+            )  # a number becomes memory, and stays it: the program writes there
+        self.before = [(t, Slots(t)) for t in self.tensors]
+        self.first = {id(t): t._grad for t in self.tensors}
+        return prepared
+
+    def look_at(self, result: Any) -> None:
+        """Raise for what a program cannot give back."""
+        for t in self.tensors:
+            seen = self.seen[id(t)]
+            same = t._data is seen or (
+                isinstance(t._data, TraceArray)
+                and t._data.cell is seen.cell
+                and t._data.steps == seen.steps
+            )
+            if not same:
+                raise NoRule("a tensor that was there before is made to look at memory differently")
+        for leaf in leaves(result):
+            if not isinstance(leaf, Tensor) or leaf._node is None or leaf.is_leaf:
+                continue
+            if not consumed(leaf._node):
+                raise Differentiable(
+                    "its result requires grad and is differentiated outside; compile the whole"
+                    " step with its backward()"
+                )
+
+    def undo(self, prepared: list) -> None:
+        """Put everything back."""
+        for t, slots in self.before:
+            slots.restore(t)
+        for o, was in prepared:
+            o.unprepare(was)
+
+    def finish(self) -> None:
+        """Put arrays back and enter the results."""
+        self.updates = [m for m in self.memories.values() if m.written]
+        reached, *_ = reachable((self.function, self.args, self.kwargs))
+        known = {id(t) for t, _ in self.before}
+        self.replayable = (
+            not self.shared_arguments
+            and all(id(t) in known for t in reached)
+            and self.edges.hold()
+            and self.edges.full()
+        )
+        self.held = [
+            (t, slots.grad)
+            for t, slots in self.before
+            if id(t) not in self.cleared or slots.grad is not None
+            if slots.grad is not None or t._grad is not None or t.requires_grad
+        ]
+        self.grads = [(t, t._grad) for t, slots in self.before if t._grad is not slots.grad]
+        for t, slots in self.before:
+            t._data = slots.data
+        for m in self.updates:
+            m.owner[...] = m.copy
+            for t in m.tensors:
+                storage_of(t).bump()
+        self.traced: dict[int, Any] = {}
+        for ref in self.made:
+            t = ref()
+            if t is not None and isinstance(t._data, TraceArray):
+                traced = self.traced[id(t)] = t._data
+                traced.tensor = t
+                t._data = traced.array = np.array(traced.value)
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
-        """While the function runs: new tensors are noted, and random draws and settings ask here."""
+        """While the function runs: new tensors are noted, draws and settings ask here."""
         blank, outer = define.blank, state.capture
 
         def noted() -> Any:
@@ -168,55 +251,6 @@ class Capture:
 
     shared_arguments = False  # whether an argument lies in memory that others look at
 
-    def finish(self, before: list) -> None:
-        """Note what was written, put everything back, and enter the results."""
-        for t, _ in before:
-            seen = self.seen[id(t)]
-            same = t._data is seen or (
-                isinstance(t._data, TraceArray)
-                and t._data.cell is seen.cell
-                and t._data.steps == seen.steps
-            )
-            if not same:
-                raise NoRule("a tensor that was there before is made to look at memory differently")
-        self.updates = [m for m in self.memories.values() if m.written]
-        self.grads = []
-        reached, *_ = reachable((self.function, self.args, self.kwargs))
-        known = {id(t) for t, _ in before}
-        self.replayable = (
-            not self.shared_arguments
-            and not self.guards
-            and all(id(t) in known for t in reached)
-            and self.edges.hold()
-            and self.edges.full()
-        )
-        self.held = [
-            (t, slots.grad)
-            for t, slots in before
-            if id(t) not in self.cleared or slots.grad is not None
-            if slots.grad is not None or t._grad is not None or t.requires_grad
-        ]
-        for t, slots in before:
-            if t._grad is not slots.grad:
-                self.grads.append((t, t._grad))
-        for t, slots in before:
-            t._data = slots.data
-        for m in self.updates:
-            m.owner[...] = m.copy
-            for t in m.tensors:
-                storage_of(t).bump()
-        self.traced: dict[int, Any] = {}
-        for ref in self.made:
-            t = ref()
-            if t is not None and isinstance(t._data, TraceArray):
-                traced = self.traced[id(t)] = t._data
-                traced.tensor = t
-                t._data = traced.array = np.array(traced.value)
-
-    def traced_of(self, leaf: Any) -> TraceArray | None:
-        """What the program has for a tensor of the result."""
-        return self.traced.get(id(leaf))
-
     def value_of(self, leaf: Any) -> Value | None:
         """The program's value of a tensor made in the run, at its end; None for anything else."""
         traced = self.traced.get(id(leaf))
@@ -226,6 +260,14 @@ class Capture:
             return self.trace.constant(define.storage_array(leaf))
         return None
 
+    def clears(self, tensors: list) -> None:
+        """The function drops gradients; those that were there before then do not matter, if they
+        have not been used.
+        """
+        for t in tensors:
+            if id(t) in self.first and t._grad is self.first[id(t)]:
+                self.cleared.add(id(t))
+
     def returned(self, result: Any) -> Any:
         """The result of the run, its tensors without history."""
 
@@ -233,14 +275,6 @@ class Capture:
             return define.wrap(leaf._data) if id(leaf) in self.traced else leaf
 
         return mapped(settled, result)
-
-    def clears(self, tensors: list) -> None:
-        """The function drops gradients; those that were there before then do not matter, if they have
-        not been used.
-        """
-        for t in tensors:
-            if id(t) in self.first and t._grad is self.first[id(t)]:
-                self.cleared.add(id(t))
 
     # -- what the run asks ------------------------------------------------------------------------
 
@@ -301,6 +335,21 @@ def drawing(f: Callable) -> Callable:
     return draw
 
 
+def consumed(node: Any) -> bool:
+    """Whether a backward pass has been through the graph of a node, and freed it."""
+    seen = {node}
+    waiting = [node]
+    while waiting:
+        n = waiting.pop()
+        if n.args is None:
+            return True
+        for e in n.edges:
+            if e is not None and e not in seen:
+                seen.add(e)
+                waiting.append(e)
+    return False
+
+
 class Slots:
     """What a tensor was before the run."""
 
@@ -342,9 +391,9 @@ class Edges:
 
     def __init__(self) -> None:
         self.tables: list[Any] = []
+        self.lengths: list[tuple] = []
         self.keys: list[Any] = []
         self.values: list[Any] = []
-        self.lengths: list[tuple] = []
 
     def full(self) -> bool:
         """Whether the tables are as long as they were."""
@@ -356,17 +405,33 @@ class Edges:
         self.keys.append(key)
         self.values.append(value)
 
-    def ignore(self, optimizers: list) -> None:
-        """Learning rates are inputs of the program."""
-        rates = {id(g) for o in optimizers for g in o.param_groups}
-        kept = [
-            e
-            for e in zip(self.tables, self.keys, self.values, strict=True)
-            if not (id(e[0]) in rates and e[1] == "lr")
-        ]
-        self.tables, self.keys, self.values = (
-            (list(c) for c in zip(*kept, strict=True)) if kept else ([], [], [])
-        )
+    def note_all(self, x: Any) -> None:
+        """What an object, or a container, leads to. Of modules and optimizers only what calls of
+        their methods change in passing.
+        """
+        if isinstance(x, (dict, list)):
+            self.lengths.append((x, len(x)))
+            pairs = enumerate(x) if isinstance(x, list) else x.items()
+            for key, value in pairs:
+                self.note(x, key, value)
+        elif hasattr(x, "param_groups") and hasattr(x, "prepare"):
+            self.note(x.__dict__, "state", x.state)
+            self.note(x.__dict__, "param_groups", x.param_groups)
+            for group in x.param_groups:
+                for key in group:
+                    if key != "lr":  # an input of the program
+                        self.note(group, key, group[key])
+        elif hasattr(x, "_parameters") and hasattr(x, "_modules"):
+            for table in (x._parameters, x._buffers, x._modules):
+                for key, value in table.items():
+                    self.note(table, key, value)
+            for key, value in x.__dict__.items():
+                if key == "training" or key[0] != "_":
+                    self.note(x.__dict__, key, value)
+        elif hasattr(x, "__dict__"):
+            self.lengths.append((x.__dict__, len(x.__dict__)))
+            for key, value in x.__dict__.items():
+                self.note(x.__dict__, key, value)
 
     def hold(self) -> bool:
         """Whether nothing has changed."""
@@ -426,16 +491,31 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
                     edges.note(x.__globals__, name, x.__globals__[name])
         for cell in getattr(x, "__closure__", None) or ():
             edges.note(Contents(cell), 0, next(Contents(cell).all(), Contents))
-        own_table = x if isinstance(x, (dict, list)) else getattr(x, "__dict__", None)
-        if own_table is not None and not isinstance(x, (types.FunctionType, types.ModuleType, type)):
-            edges.lengths.append((own_table, len(own_table)))
-            pairs = enumerate(own_table) if isinstance(own_table, list) else own_table.items()
-            for key, value in pairs:
-                edges.note(own_table, key, value)
+        if not isinstance(x, (types.FunctionType, types.ModuleType, type)):
+            edges.note_all(x)
+        if hasattr(x, "param_groups") and hasattr(x, "prepare"):
+            for p, own_state in x.state.items():
+                waiting.append(p)
+                tensors += [t for t in leaves(own_state) if isinstance(t, Tensor)]
+            waiting += [p for g in x.param_groups for p in g["params"]]
+            continue
+        if hasattr(x, "_parameters") and hasattr(x, "_modules"):
+            for table in (x._parameters, x._buffers, x._modules):
+                waiting.extend(table.values())
+            waiting += [v for k, v in x.__dict__.items() if k[0] != "_"]
+            waiting += [f for k, f in hooks_of(x)]
+            waiting.extend(methods_of(x))
+            continue
         waiting.extend(inside(x))
         if isinstance(x, dict):
             waiting.extend(k for k in x if isinstance(k, Tensor))
     return tensors, optimizers, edges
+
+
+def hooks_of(module: Any) -> list:
+    """The hooks of a module."""
+    tables = [t for k, t in module.__dict__.items() if k.endswith("_hooks") and t]
+    return [pair for t in tables for pair in t.items()]
 
 
 def own(f: Any) -> bool:

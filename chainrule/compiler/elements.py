@@ -125,7 +125,7 @@ class Writer(Body):
         return self.convert(x, "zext" if unsigned else "sext", t)
 
 
-# -- one element of each function -------------------------------------------------------------------
+# -- one element of each function ------------------------------------------------------------------
 
 Emit = Callable[..., Value]
 ELEMENTWISE: dict[str, Emit] = {}
@@ -354,7 +354,7 @@ def loop_dtype(i: Instruction) -> np.dtype:
     return f.resolve_dtypes((*kinds, *(None,) * f.nout))[0]
 
 
-# -- reductions -------------------------------------------------------------------------------------
+# -- reductions ------------------------------------------------------------------------------------
 
 REDUCTIONS = {
     "add.reduce": ("add", 0),
@@ -396,7 +396,7 @@ def reduced_dtype(i: Instruction) -> np.dtype:
     return np.dtype(bool) if i.name.startswith("logical") else i.output.dtype
 
 
-# -- what can be done -------------------------------------------------------------------------------
+# -- what can be done ------------------------------------------------------------------------------
 
 
 def is_lowered(i: Instruction) -> bool:

@@ -699,8 +699,8 @@ def erfc(b: Body, x: Value) -> Value:
     square = y * y
     lost = b.fma(y, y, -square)
     k, r = reduce_exp(b, -square)
-    small = exp_small(b, r - lost)
-    far = scaled(b, small * erfc_smooth(b, y), k, y > -1)
+    smooth = erfc_smooth(b, y)
+    far = scaled(b, b.mul_add(smooth, expm1_small(b, r - lost), smooth), k, y > -1)
     far = b.select(x < 0, 2.0 - far, far)
     return b.select(size > 0.5, far, 1.0 - near)
 

@@ -3,8 +3,8 @@
 A `Nest` runs over a space of dimensions. Its members are elementwise instructions and reductions;
 each value in it has a map from its axes to those dimensions. A reduction over the nest's inner
 dimensions may be used by later members (softmax, layer norm): a row is then swept several times
-while it is in the cache. Any other reduction ends in the nest. Everything that is not a loop nest is
-a `Call`: of a library's function, or of Python.
+while it is in the cache. Any other reduction ends in the nest. Everything that is not a loop nest
+is a `Call`: of a library's function, or of Python.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from .program import Instruction, Program, Value, values_in
 from .views import Map, Place, contiguous, is_basic, part_of, place, soft
 
 LARGEST = 64  # members of a nest
-WAITING = 8  # elementwise instructions, one using the other, that wait to be put where they are used
+WAITING = (
+    8  # elementwise instructions, one using the other, that wait to be put where they are used
+)
 ONE_ROW = 4096  # elements of a space that may be one row, done by one thread
 
 
@@ -282,9 +284,8 @@ class Fusion:
         for nest in [*makers, *self.siblings(operands)]:
             if nest in after or not isinstance(nest, Nest):
                 continue
-            if self.may_join(nest, [*makers, *after]):
-                if self.join(nest, i):
-                    return
+            if self.may_join(nest, [*makers, *after]) and self.join(nest, i):
+                return
         space = (i.operands()[0] if i.name in REDUCTIONS else i.output).shape
         nest = Nest(len(self.groups), tuple(n for n in space if n != 1))
         self.enter(nest)
@@ -339,9 +340,9 @@ class Fusion:
         axes, places, over = found
         if over is not None and not self.may_reduce(nest, over, axes):
             return False
-        if not inside and not first and len([d for d in axes if d is not None]) < len(nest.dims):
-            if over is None:
-                return False  # a row that does not come from this nest: computed apart
+        partial = len([d for d in axes if d is not None]) < len(nest.dims)
+        if not inside and not first and partial and over is None:
+            return False  # a row that does not come from this nest: computed apart
         before = nest.inner
         if rows:
             nest.inner = next(iter(rows))
@@ -387,9 +388,7 @@ class Fusion:
             if found is not None:
                 return found
             maps[v] = given
-            if any(
-                u in maps and maps[u] != tail(given, u.shape) for u in p.operands()
-            ):
+            if any(u in maps and maps[u] != tail(given, u.shape) for u in p.operands()):
                 return v
         return None
 
@@ -486,7 +485,7 @@ class Fusion:
         """(map of the result, places read, None)."""
         shape = i.output.shape
         axes: list[Any] = [None] * len(shape)
-        for v, given in inside.items():
+        for given in inside.values():
             lead = len(shape) - len(given)
             for a, d in enumerate(given):
                 if d is None:

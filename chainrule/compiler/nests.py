@@ -32,7 +32,7 @@ from .elements import (
 )
 from .fuse import Nest, aligned
 from .program import Instruction, Value
-from .views import contiguous
+from .views import Place, contiguous
 
 ROW, COLUMN, ALL, WITHIN = "row", "column", "all", "within"  # how a reduction ends
 CHUNK = 1 << 16  # the cost, in simple operations, of what a thread takes at a time
@@ -268,7 +268,7 @@ class NestWriter:
 
     def write(self) -> Kernel:
         """Do it."""
-        nest, k, w = self.nest, self.kernel, self.w
+        k, w = self.kernel, self.w
         self.endings()
         count = self.stages()
         self.keep_for_later()
@@ -654,10 +654,9 @@ class NestWriter:
         for key, a in self.accesses.items():
             if not isinstance(key, tuple) or self.is_apart(*key):
                 continue
-            if not any(a.strides[rows:]) and key[0] in members:
-                if a.key not in self.loads:
-                    at = self.address(a, [])
-                    self.loads[a.key] = self.get_memory(at, a.root.dtype, not self.inner_sizes)
+            if not any(a.strides[rows:]) and key[0] in members and a.key not in self.loads:
+                at = self.address(a, [])
+                self.loads[a.key] = self.get_memory(at, a.root.dtype, not self.inner_sizes)
 
     def address(self, a: Access, inner: list[str]) -> str:
         """The address of an access at the row's and the inner indices."""
@@ -924,5 +923,35 @@ class NestWriter:
 
 
 DEAR = frozenset(
-    ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "power", "sigmoid", "erf", "erfc", "erfinv", "log1p_exp", "twice_normal", "cbrt", "hypot"]
+    [
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "sin",
+        "cos",
+        "tan",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "arctan2",
+        "sinh",
+        "cosh",
+        "tanh",
+        "arcsinh",
+        "arccosh",
+        "arctanh",
+        "power",
+        "sigmoid",
+        "erf",
+        "erfc",
+        "erfinv",
+        "log1p_exp",
+        "twice_normal",
+        "cbrt",
+        "hypot",
+    ]
 )

@@ -1,7 +1,7 @@
 """Passes over a program: each takes one and returns one that computes the same with less.
 
-`simplify` runs them in order and verifies after each. Instructions with an effect (a random draw) are
-never moved, joined or left out.
+`simplify` runs them in order and verifies after each. Instructions with an effect (a random draw)
+are never moved, joined or left out.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def rewritten(program: Program) -> Program:
 
 
 def rule(*names: str) -> Callable:
-    """Enter a rewriting into the table: it returns the value that stands for the result, or None."""
+    """Enter a rewriting into the table: it returns what stands for the result, or None."""
 
     def enter(f: Callable) -> Callable:
         RULES.update(dict.fromkeys(names, f))
@@ -220,7 +220,7 @@ def gathered(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None
 
 @rule("store")
 def _(b: Builder, i: Instruction) -> Value | None:
-    base, value, steps = i.args
+    _, value, steps = i.args
     last = steps[-1]
     index = last[1][0] if isinstance(last[1][0], tuple) else last[1]
     trivial = last[0] == "getitem" and all(p is Ellipsis or whole(p) for p in index)
@@ -246,7 +246,9 @@ def filled(b: Builder, i: Instruction, steps: tuple) -> Value | None:
         box = None if where is None else box_of(where, out.shape)
         if box is not None:
             inside = b.emit("inside", box, out.shape, np.dtype(bool))
-            return b.emit("where", (inside, number.astype(out.dtype)[()], base), out.shape, out.dtype)
+            return b.emit(
+                "where", (inside, number.astype(out.dtype)[()], base), out.shape, out.dtype
+            )
     if steps is i.args[2]:
         return None
     return b.emit("store", (base, value, steps), out.shape, out.dtype)
@@ -333,8 +335,10 @@ def padded(b: Builder, x: Value, starts: tuple, shape: tuple) -> Value:
         return b.emit("negative", (inner,), shape, x.dtype)
     if p is not None and p.name == "multiply":
         for v, factor in (p.args, p.args[::-1]):
-            if isinstance(v, Value) and isinstance(factor, (int, float, np.generic)) and (
-                v.shape == x.shape and v.dtype == x.dtype and np.isfinite(factor)
+            if (
+                isinstance(v, Value)
+                and isinstance(factor, (int, float, np.generic))
+                and (v.shape == x.shape and v.dtype == x.dtype and np.isfinite(factor))
             ):
                 return b.emit("multiply", (padded(b, v, starts, shape), factor), shape, x.dtype)
     return b.emit("pad", (x, starts), shape, x.dtype)
@@ -358,7 +362,7 @@ def whole(part: Any) -> bool:
 
 
 def picked(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None:
-    """x[rows, index], one element of each row, as a sum over the row of what stands at the index."""
+    """x[rows, index], one element of each row, as a sum over the row: zero but at the index."""
     if len(parts) != 2 or len(x.shape) != 2 or not all(isinstance(p, Value) for p in parts):
         return None
     rows, index = (b.of(p) for p in parts)

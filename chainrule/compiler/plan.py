@@ -15,26 +15,11 @@ import numpy as np
 
 from . import blas, machine, vecmath
 from .fuse import Call, Fusion, Group, Nest
+from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
 from .program import Instruction, Program, Value, execute
 from .runtime import Plan, Record, kernel
 from .views import Place, contiguous, place
-
-COPY = """\
-define void @KERNEL(ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end) nounwind {
-  %s0 = load i32, ptr %slots
-  %s1a = getelementptr i32, ptr %slots, i64 1
-  %s1 = load i32, ptr %s1a
-  %p0a = getelementptr ptr, ptr %buffers, i32 %s0
-  %p0 = load ptr, ptr %p0a
-  %p1a = getelementptr ptr, ptr %buffers, i32 %s1
-  %p1 = load ptr, ptr %p1a
-  %n = sub i64 %end, %begin
-  %to = getelementptr i8, ptr %p0, i64 %begin
-  %from = getelementptr i8, ptr %p1, i64 %begin
-  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %n, i1 false)
-  ret void
-}"""
 
 
 class Output:
@@ -108,7 +93,9 @@ class Planner:
         """Kernels, then memory, then records."""
         steps: list[tuple[Group, Any]] = []
         for g in self.groups:
-            steps.append((g, write(g, self.layouts, self.fusion.targets) if isinstance(g, Nest) else None))
+            steps.append(
+                (g, write(g, self.layouts, self.fusion.targets) if isinstance(g, Nest) else None)
+            )
         self.steps = steps
         for n, (g, k) in enumerate(steps):
             for v in self.touched(g, k):
@@ -171,7 +158,7 @@ class Planner:
 
     def in_step(self, n: int, v: Value, t: Value) -> bool:
         """Whether a nest reads the old state just where it writes the new one."""
-        g, k = self.steps[n]
+        g, _ = self.steps[n]
         if not isinstance(g, Nest) or g.inner is not None or v in g.over:
             return False
         writer = NestWriter(g, self.layouts, self.fusion.targets)
@@ -202,7 +189,7 @@ class Planner:
             if o.value in outputs and o.target is None and o.array is None:
                 self.slot(o.value)
                 self.arguments.append(o.value)
-        for n, (g, k) in enumerate(self.steps):
+        for n, (_, k) in enumerate(self.steps):
             for v in self.uses_at(n):
                 if v in self.slots or v in self.home or v.producer is None:
                     self.slot(v)
@@ -302,6 +289,10 @@ class Planner:
         self.module = assemble(names, self.functions)
         self.code = machine.native(self.module)
         return {text: self.code.address(name) for text, name in names.items()}
+
+    def kernel_texts(self) -> list[str]:
+        """The text of each nest's kernel."""
+        return [k.text for _, k in self.steps if isinstance(k, Kernel)]
 
     # -- records ----------------------------------------------------------------------------------
 
@@ -456,85 +447,44 @@ def copy_grain(size: int) -> int:
     return max(1 << 18, -(-size // 2)) if size > 1 << 19 else max(size, 1)
 
 
-def scattering(i: Instruction) -> str:
-    """The kernel that adds rows of an array to those of zeros, for a range of columns."""
-    x, rows, shape = i.args
-    t = {"<f4": "float", "<f8": "double"}[x.dtype.str]
-    width, count, high = math.prod(shape[1:]), rows.size, shape[0]
-    lines = [
-        "declare i64 @llvm.smax.i64(i64, i64)",
-        "declare i64 @llvm.smin.i64(i64, i64)",
-        "define void @KERNEL(ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end)"
-        " nounwind {",
-        "entry:",
-    ]
-    for n in range(3):
-        lines += [
-            f"  %s{n}a = getelementptr i32, ptr %slots, i64 {n}",
-            f"  %s{n} = load i32, ptr %s{n}a",
-            f"  %p{n}a = getelementptr ptr, ptr %buffers, i32 %s{n}",
-            f"  %p{n}b = load ptr, ptr %p{n}a",
-        ]
-    lines += [
-        "  %o1 = load i64, ptr %params",
-        f"  %p1 = getelementptr {t}, ptr %p1b, i64 %o1",
-        "  %o2a = getelementptr i64, ptr %params, i64 1",
-        "  %o2 = load i64, ptr %o2a",
-        "  %p2 = getelementptr i64, ptr %p2b, i64 %o2",
-        "  br label %zero",
-        "zero:",
-        "  %z = phi i64 [ 0, %entry ], [ %zn, %zeros ]",
-        f"  %zr = mul i64 %z, {width}",
-        f"  %za = getelementptr {t}, ptr %p0b, i64 %zr",
-        "  br label %zeros",
-        "zeros:",
-        "  %zj = phi i64 [ %begin, %zero ], [ %zjn, %zeros ]",
-        f"  %zp = getelementptr {t}, ptr %za, i64 %zj",
-        f"  store {t} 0.0, ptr %zp",
-        "  %zjn = add i64 %zj, 1",
-        "  %zjm = icmp slt i64 %zjn, %end",
-        "  %zn = add i64 %z, 1",
-        "  br i1 %zjm, label %zeros, label %zerod",
-        "zerod:",
-    ]
-    lines = [line.replace("[ %zn, %zeros ]", "[ %zn, %zerod ]") for line in lines]
-    lines += [
-        f"  %zm = icmp slt i64 %zn, {high}",
-        "  br i1 %zm, label %zero, label %row",
-        "row:",
-        "  %r = phi i64 [ 0, %zerod ], [ %rn, %rowd ]",
-        "  %ia = getelementptr i64, ptr %p2, i64 %r",
-        "  %i0 = load i64, ptr %ia",
-        f"  %i1 = add i64 %i0, {high}",
-        "  %in = icmp slt i64 %i0, 0",
-        "  %i2 = select i1 %in, i64 %i1, i64 %i0",
-        "  %i3 = call i64 @llvm.smax.i64(i64 %i2, i64 0)",
-        f"  %i4 = call i64 @llvm.smin.i64(i64 %i3, i64 {high - 1})",
-        f"  %to = mul i64 %i4, {width}",
-        f"  %toa = getelementptr {t}, ptr %p0b, i64 %to",
-        f"  %fr = mul i64 %r, {width}",
-        f"  %fra = getelementptr {t}, ptr %p1, i64 %fr",
-        "  br label %one",
-        "one:",
-        "  %j = phi i64 [ %begin, %row ], [ %jn, %one ]",
-        f"  %a = getelementptr {t}, ptr %toa, i64 %j",
-        f"  %b = getelementptr {t}, ptr %fra, i64 %j",
-        f"  %x = load {t}, ptr %a, !llvm.access.group !0",
-        f"  %y = load {t}, ptr %b, !llvm.access.group !0",
-        f"  %s = fadd {t} %x, %y",
-        f"  store {t} %s, ptr %a, !llvm.access.group !0",
-        "  %jn = add i64 %j, 1",
-        "  %jm = icmp slt i64 %jn, %end",
-        "  br i1 %jm, label %one, label %rowd, !llvm.loop !LOOP1!",
-        "rowd:",
-        "  %rn = add i64 %r, 1",
-        f"  %rm = icmp slt i64 %rn, {count}",
-        "  br i1 %rm, label %row, label %done",
-        "done:",
-        "  ret void",
-        "}",
-    ]
-    return "\n".join(lines)
+class Interpreted:
+    """The plan of a program where no machine code can be made: NumPy, an instruction at a time."""
+
+    def __init__(
+        self,
+        program: Program,
+        outputs: Sequence[Output],
+        fixed: dict[Value, Any],
+        layouts: dict[Value, tuple],
+    ) -> None:
+        self.program, self.outputs, self.fixed = program, list(outputs), fixed
+        self.layouts = layouts
+        self.given = [v for v in program.inputs if v not in fixed]
+        fresh = [o for o in self.outputs if o.target is None and o.array is None]
+        separate = dict.fromkeys(o.value for o in fresh)
+        self.fresh: list[Value] = []
+        for o in fresh:
+            if o.value not in separate or o.value in self.given:
+                like = np.broadcast_to(np.empty((), o.value.dtype), o.value.shape)
+                o.value = program.add("positive", (o.value,), {}, [like]).output
+            separate.pop(o.value, None)
+            self.fresh.append(o.value)
+        self.arguments = [*self.given, *self.fresh]
+        self.plan = self
+        program.outputs = [o.value for o in self.outputs]
+
+    def run(self, *arrays: Any) -> None:
+        """Run on those arrays, and write the results into the last of them."""
+        count = len(self.given)
+        known = dict(zip(self.given, arrays[:count], strict=True)) | self.fixed
+        results = self.program.run([known[v] for v in self.program.inputs])
+        results = [np.array(r) for r in results]
+        places = dict(zip(self.fresh, arrays[count:], strict=True))
+        for o, r in zip(self.outputs, results, strict=True):
+            if o.target is not None:
+                known[o.target][...] = r
+            else:
+                (places[o.value] if o.array is None else o.array)[...] = r
 
 
 def g_outputs(g: Group) -> list:
@@ -599,12 +549,12 @@ def batches(a: Place, b: Place, out: Value) -> Any:
     for index in np.ndindex(*outer):
         da = sum(
             i * s
-            for i, s, z in zip(index[len(outer) - len(sa) + 2 :], a.strides, sa[:-2])
+            for i, s, z in zip(index[len(outer) - len(sa) + 2 :], a.strides, sa[:-2], strict=False)
             if z != 1
         )
         db = sum(
             i * s
-            for i, s, z in zip(index[len(outer) - len(sb) + 2 :], b.strides, sb[:-2])
+            for i, s, z in zip(index[len(outer) - len(sb) + 2 :], b.strides, sb[:-2], strict=False)
             if z != 1
         )
         offsets.append((da, db, len(offsets) * m * n))
@@ -620,68 +570,6 @@ def leading(strides: tuple, shape: tuple) -> tuple[int, int] | None:
     if (rows == 1 or m == 1) and (columns >= m or n == 1):
         return 1, max(columns, m) if n > 1 else m
     return None
-
-
-def combining(v: Value, i: Instruction, chunks: int, size: int) -> str:
-    """The kernel that joins the partial results of a reduction."""
-    from .body import Value as Register
-    from .elements import MEMORY, REGISTER, Writer, code, combine, reduced_dtype
-
-    w = Writer()
-    t = MEMORY[code(v.dtype)]
-    r = REGISTER[code(reduced_dtype(i))]
-    w.known.clear()
-    lines = w.lines
-    boolean = t != r
-
-    def read(name: str, at: str) -> None:
-        if boolean:
-            lines.append(f"  {name}b = load {t}, ptr {at}")
-            lines.append(f"  {name} = icmp ne {t} {name}b, 0")
-        else:
-            lines.append(f"  {name} = load {t}, ptr {at}, align {v.dtype.itemsize}")
-
-    lines += [
-        "define void @KERNEL(ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end) nounwind {",
-        "entry:",
-        "  %s0 = load i32, ptr %slots",
-        "  %s1a = getelementptr i32, ptr %slots, i64 1",
-        "  %s1 = load i32, ptr %s1a",
-        "  %p0a = getelementptr ptr, ptr %buffers, i32 %s0",
-        "  %out = load ptr, ptr %p0a",
-        "  %p1a = getelementptr ptr, ptr %buffers, i32 %s1",
-        "  %from = load ptr, ptr %p1a",
-        f"  call void @llvm.memcpy.p0.p0.i64(ptr %out, ptr %from, i64 {size * v.dtype.itemsize}, i1 false)",
-        "  br label %chunk",
-        "chunk:",
-        "  %c = phi i64 [ 1, %entry ], [ %cn, %next ]",
-        f"  %start = mul i64 %c, {size}",
-        f"  %part = getelementptr {t}, ptr %from, i64 %start",
-        "  br label %one",
-        "one:",
-        "  %j = phi i64 [ 0, %chunk ], [ %jn, %one ]",
-        f"  %to = getelementptr {t}, ptr %out, i64 %j",
-        f"  %at = getelementptr {t}, ptr %part, i64 %j",
-    ]
-    read("%old", "%to")
-    read("%new", "%at")
-    total = combine(w, i, reduced_dtype(i), Register(w, "%old", r), Register(w, "%new", r))
-    if boolean:
-        total = w.convert(total, "zext", t)
-    lines += [
-        f"  store {t} {total.name}, ptr %to, align {v.dtype.itemsize}",
-        "  %jn = add i64 %j, 1",
-        f"  %jm = icmp slt i64 %jn, {size}",
-        "  br i1 %jm, label %one, label %next",
-        "next:",
-        "  %cn = add i64 %c, 1",
-        f"  %cm = icmp slt i64 %cn, {chunks}",
-        "  br i1 %cm, label %chunk, label %done",
-        "done:",
-        "  ret void",
-        "}",
-    ]
-    return "\n".join([*sorted(w.intrinsics), *lines])
 
 
 def assemble(names: dict[str, str], functions: set) -> str:

@@ -142,6 +142,10 @@ class Program:
         self.instructions.append(made)
         return made
 
+    def used(self) -> set[Value]:
+        """The values that instructions use."""
+        return {v for i in self.instructions for v in i.operands()}
+
     def uses(self) -> dict[Value, int]:
         """How often each value is used; outputs count as uses."""
         count: dict[Value, int] = {}

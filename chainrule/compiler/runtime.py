@@ -89,7 +89,7 @@ class Runtime:
         self._fill(found)
         self.products = {
             self.code.address(f"cr.{kind}.{t}") for kind in ("gemm", "gemv") for t in blas.TYPES
-        }
+        } | {self.code.address("cr.call")}
         self.splits: bool | None = None  # whether the workers may share a product; not known yet
         self._enter = _Method(b"enter", self.code.address("cr.enter"), METH_FASTCALL, None)
         self._resume = _Method(b"resume", self.code.address("cr.resume"), METH_O, None)
@@ -131,10 +131,16 @@ def _place(library: Any, name: str) -> int | None:
     return ctypes.cast(found, ctypes.c_void_p).value if found is not None else None
 
 
-@functools.cache
+_lock = threading.Lock()
+_loaded: list[Runtime] = []
+
+
 def runtime() -> Runtime:
     """The runtime, loaded when first asked for."""
-    return Runtime()
+    with _lock:
+        if not _loaded:
+            _loaded.append(Runtime())
+    return _loaded[0]
 
 
 def kernel(name: str) -> int:

@@ -8,6 +8,10 @@ A few formulas do not reach everywhere: sin of 1e30 needs a thousand bits of pi.
 ends in a *rescue*: a call with vector variants, which LLVM keeps as one call for a whole vector.
 It looks whether any lane is beyond the formula's reach, and returns at once where none is; else it
 computes those lanes one by one by a slow formula.
+
+A loop that calls a rescue keeps its constants on the stack, for no vector register outlives a call:
+give the function around it `alignstack(64)`, or wide loads from there straddle cache lines (a
+quarter slower on AVX-512, by chance of the stack's address).
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.trace import VIEWS
 from ..arrays.waist import waist
 from .program import Instruction, Value
 
-VIEWS = ("getitem", "reshape", "transpose", "broadcast_to", "restride", "real", "imag", "view", "diagonal")
 Map = (
     tuple  # for each axis of a value the dimension of the loop nest, or None where it does not vary
 )
@@ -89,7 +89,9 @@ def part_of(memory: Value, steps: tuple) -> Place | None:
     for name, args, kwargs in steps:
         if name == "getitem":
             index = args[0] if isinstance(args[0], tuple) else (args[0],)
-            if any(not isinstance(p, (int, np.integer, slice, type(None), type(...))) for p in index):
+            if any(
+                not isinstance(p, (int, np.integer, slice, type(None), type(...))) for p in index
+            ):
                 return None
             if any(isinstance(p, bool) for p in index):
                 return None

@@ -23,7 +23,7 @@ import numpy as np
 from .. import namespace
 from .driver import CONDITION, CPU_WORDS, CPUS, JOB_CPU, MUTEX, POOL_WORDS, SPINS, STOP, WORKERS
 
-PATIENCE = 50e-6  # seconds that a worker without work looks for it before it sleeps
+PATIENCE = 100e-6  # seconds that a worker without work looks for it before it sleeps
 
 
 def library() -> Any:

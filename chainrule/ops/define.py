@@ -92,79 +92,104 @@ def bind_tensor(cls: type) -> None:
 class Op:
     """One operator: kernel, rules and how its public forms are called."""
 
-    def __init__(
-        self, kernel: Callable, *, name: str, promote: str, rules: Sequence = (), **facets: Any
-    ) -> None:
-        self.kernel, self.name, self.promote = kernel, name, promote
-        self.source: Callable = facets.pop("source", kernel)  # whose signature counts
-        self.ufunc: np.ufunc | None = facets.pop(
-            "ufunc", kernel if isinstance(kernel, np.ufunc) else None
-        )
-        self.view: bool = facets.pop("view", False)
-        self.outputs: int = facets.pop("outputs", 1)
-        self.result: type | None = facets.pop("result", None)
-        self.extra: bool = facets.pop("extra", False)
-        self.variadic: bool = facets.pop("variadic", False)
-        self.star: bool = facets.pop("star", False)
-        self.node_name: str = facets.pop(
-            "node", "".join(w[:1].upper() + w[1:] for w in name.split("_")) + "Backward0"
-        )
-        self.namespace: str = facets.pop("namespace", "torch")
-        self.method: bool = facets.pop("method", self.namespace == "torch")
-        self.inplace: bool = facets.pop("inplace", False)
-        self.alias: tuple[str, ...] = tuple(facets.pop("alias", "").split())
-        self.doc: str = facets.pop("doc", kernel.__doc__ or "")
-        self.numbers: Any = facets.pop(
-            "numbers", promote in (SAME, FLOAT, BOOLEAN)
-        )  # "right": not in the first place
-        self.linear: bool = facets.pop("linear", False)
-        public: dict[str, str] = facets.pop("public", {})  # names outside that are not PUBLIC's
-        self.partial: bool = facets.pop(
-            "partial", False
-        )  # the rule takes None for outputs that received no gradient
-        self.takes: str = facets.pop("takes", "")
-        self.refusal: str = facets.pop("refusal", "")
-        self.each: str = facets.pop(
-            "each", ""
-        )  # the refusal of one operand among others, if each is looked at
-        self.wide: bool = facets.pop("wide", False)
-        self.into: Callable | None = facets.pop(
-            "into", None
-        )  # the kernel's twin that writes into its first argument
-        self.scalar_nodes: tuple[str, ...] = tuple(facets.pop("scalar_nodes", "").split())
-        self.keeps: bool = facets.pop(
-            "keeps", False
-        )  # whether a parameter that the rules read is an index tensor or mask
-        elementwise_op: bool = facets.pop("plain", False)
-        self.pointwise: bool = facets.pop("pointwise", elementwise_op)  # perhaps with parameters
-        # forward mode is by the rule, not through the kernel, which has another one at kinks
-        self.by_rule: bool = facets.pop("by_rule", self.pointwise and self.ufunc is None)
-        assert not facets, facets
-        self.joint = False
-        self._read_signature(PUBLIC | public)
-        self.plain = elementwise_op and self.n <= 2  # elementwise, on one or two tensors
-        self.shown_edges = (
-            self.n if self.plain and not self.scalar_nodes else 0
-        )  # torch makes a tensor of a number then
-        self.set_rules(rules)
+    view = False  # facets: as here, unless the definition says otherwise
+    result: type | None = None
+    extra = variadic = star = inplace = linear = False
+    alias: tuple[str, ...] = ()
+    takes = refusal = ""
+    partial = False  # whether the rule takes None for outputs that received no gradient
+    each = ""  # the refusal of one operand among others, if each is looked at
+    wide = False
+    into: Callable | None = None  # the kernel's twin that writes into its first argument
+    keeps = False  # whether a parameter that the rules read is an index tensor or mask
+    shapes = False  # whether a rule asks for the shape of an input
 
-    def _read_signature(self, public: dict[str, str]) -> None:
+    def __init__(
+        self,
+        kernel: Callable,
+        *,
+        name: str,
+        promote: str,
+        rules: Sequence = (),
+        source: Callable | None = None,
+        ufunc: Any = MISSING,
+        outputs: int = 1,
+        node: str = "",
+        scalar_nodes: str = "",
+        namespace: str = "torch",
+        method: bool | None = None,
+        alias: str = "",
+        doc: str | None = None,
+        numbers: Any = None,
+        public: dict[str, str] | None = None,
+        plain: bool = False,
+        pointwise: bool | None = None,
+        by_rule: bool | None = None,
+        **facets: Any,
+    ) -> None:
+        self.kernel, self.name, self.promote, self.outputs = kernel, name, promote, outputs
+        self.source = source or kernel  # whose signature counts
+        self.ufunc: np.ufunc | None = (
+            ufunc if ufunc is not MISSING else kernel if isinstance(kernel, np.ufunc) else None
+        )
+        self.node, self.scalar_nodes = node, tuple(scalar_nodes.split()) if scalar_nodes else ()
+        self.namespace = namespace
+        self.method = namespace == "torch" if method is None else method
+        self.doc: str = doc if doc is not None else kernel.__doc__ or ""
+        # "right": not in the first place
+        self.numbers = promote in (SAME, FLOAT, BOOLEAN) if numbers is None else numbers
+        self.pointwise = plain if pointwise is None else pointwise  # perhaps with parameters
+        # forward mode is by the rule, not through the kernel, which has another one at kinks
+        self.by_rule = self.pointwise and self.ufunc is None if by_rule is None else by_rule
+        self._read_signature(public)
+        self.plain = plain and self.n <= 2  # elementwise, on one or two tensors
+        self.right = self.left = self
+        self.set_rules(rules)
+        if alias:
+            self.alias = tuple(alias.split())
+        assert facets.keys() <= Op.__dict__.keys(), facets
+        self.__dict__.update(facets)  # last: attributes are found faster if they stand in one order
+
+    @property
+    def shown_edges(self) -> int:
+        """How many edges a node shows at least: torch makes a tensor of a number."""
+        return self.n if self.plain and not self.scalar_nodes else 0
+
+    @property
+    def defaults(self) -> tuple:
+        """The values of the last parameters, where none are given."""
+        return self.blank[self.required :]
+
+    @property
+    def node_name(self) -> str:
+        """What the operator's nodes are called."""
+        return self.node or "".join(w[:1].upper() + w[1:] for w in self.name.split("_")) + (
+            "Backward0"
+        )
+
+    def _read_signature(self, public: dict[str, str] | None) -> None:
         code = getattr(self.source, "__code__", None)
         if code is None:
-            self.n, count = self.kernel.nin, self.kernel.nin
-            self.params, self.defaults = ("x", "y", "z")[:count], ()
+            self.n = self.kernel.nin  # type: ignore[attr-defined]
+            self.params, defaults = ("x", "y", "z")[: self.n], ()
         else:
             self.n = code.co_posonlyargcount
             self.params = code.co_varnames[: code.co_argcount]
-            self.defaults = self.source.__defaults__ or ()
-        self.public = tuple(public.get(p, p) for p in self.params)
+            defaults = self.source.__defaults__ or ()  # type: ignore[attr-defined]
+        names = PUBLIC | public if public else PUBLIC  # outside, where they are others
+        self.public = tuple([names.get(p, p) for p in self.params])
         self.total = len(self.params)
-        self.required = self.total - len(self.defaults)
-        self.blank = (*(MISSING,) * self.required, *self.defaults)
-        self.places = {public: i for i, public in enumerate(self.public)}
-        for name, public in SYNONYMS.items():  # type: ignore[assignment]
-            if public in self.places:
-                self.places.setdefault(name, self.places[public])  # type: ignore[index]
+        self.required = self.total - len(defaults)
+        self.blank = (*(MISSING,) * self.required, *defaults)
+
+    @functools.cached_property
+    def places(self) -> dict[str, int]:
+        """Where an argument stands, by torch's name or NumPy's."""
+        places = {public: i for i, public in enumerate(self.public)}
+        for name, public in SYNONYMS.items():
+            if public in places:
+                places.setdefault(name, places[public])
+        return places
 
     def set_rules(self, rules: Sequence, joint: bool = False) -> None:
         """Give the operator its derivative; `joint`: one rule that returns every input's
@@ -191,11 +216,12 @@ class Op:
         shapes, kinds = [f"{p}_shape" for p in tensors], [f"{p}_dtype" for p in tensors]
         order = (*tensors, "out", "extra", "needs", *rest, *shapes, *kinds)
         places = {p: i for i, p in enumerate(order)}
-        self.shapes = any(n in shapes or n in kinds for names in wanted for n in names)
+        self.kinds = any(n in kinds for names in wanted for n in names)
+        if self.kinds or any(n in shapes for names in wanted for n in names):
+            self.shapes = True
         self.saving = self.keeps or any(places[n] <= self.n for names in wanted for n in names)
         simple = self.rules and self.outputs == 1 and not self.joint and not self.variadic
         self.simple = (self.rules, self.plain, self.saving) if simple else None
-        self.right = self.left = self
         if self.scalar_nodes:
             self.right, self.left = (
                 self._named(self.scalar_nodes[0]),
@@ -210,7 +236,7 @@ class Op:
         left.
         """
         twin = copy.copy(self)
-        twin.node_name, twin._node = node, None
+        twin.node, twin._node = node, None
         return twin
 
     @property
@@ -426,7 +452,7 @@ class Op:
         given = (arrays,) if self.variadic else tuple(arrays)
         values = (*given, value, extra, needs, *params)
         if self.shapes:
-            values += tuple([_shape(a) for a in given]) + tuple([_dtype(x) for x in inputs])
+            values += self.shapes_of(given, inputs)
         if self.joint:
             pick = picks[0]
             args = (pick(values) if pick else (),)
@@ -458,6 +484,11 @@ class Op:
             t._node, t._index = node, i
             if t._base is not None:
                 t._seen = t._base._node
+
+    def shapes_of(self, arrays: Sequence, inputs: Sequence) -> tuple:
+        """What rules may ask for besides values: the tensors' shapes, and then their dtypes."""
+        shapes = tuple([_shape(a) for a in arrays])
+        return shapes + tuple([_dtype(x) for x in inputs]) if self.kinds else shapes
 
     def owner(self, inputs: Sequence) -> Op:
         """This operator under the name it has for these inputs: numbers on the left, on the right,

@@ -183,7 +183,7 @@ def _(g, out, extra):
     return _lu_cotangent(lower(g, -1)[..., :, :k], upper(g)[..., :k, :], *_unpacked(out), P)
 
 
-lu_factor_ex.op.node_name = "LinalgLuFactorExBackward0"
+lu_factor_ex.op.node = "LinalgLuFactorExBackward0"
 
 
 def _check_pivots(name: str, info: Any) -> None:

@@ -21,7 +21,7 @@ from ..arrays.levels import RUNNING
 from ..captures import refuse_captured
 from ..dtypes import F32, F64
 from ..errors import LeafInPlaceError, not_a_tensor
-from ..storage import tick
+from ..storage import WRITTEN, tick
 from ..tape import PACKING, AccumulateGrad, Ending, Node, packed_in, record, state, storage_of
 from . import define
 from .define import (
@@ -210,7 +210,9 @@ def views_of(base: Any, known: Any) -> list:
     and this function (twice, while it counts).
     """
     storage, view = base._storage, known is not base
-    if getrefcount(storage) == 3 + view + (storage.version > 0):
+    owners = storage.owner and storage.owner(), storage.scalar
+    noted = [o for o in owners if WRITTEN.get(id(o)) is storage]
+    if getrefcount(storage) == 3 + view + len(noted):
         return [known] if view else []
     held = [t for t in gc.get_referrers(storage) if isinstance(t, define.Tensor)]
     return [t for t in held if t._base is base]
@@ -331,12 +333,15 @@ class CopySlices(Node):
     def part(self, whole: Any) -> Any:
         """The cotangent of the view."""
         if self.plain(whole):
-            return self.seen(whole if isinstance(whole, Duck) else np.ascontiguousarray(whole)).copy()
+            if not isinstance(whole, Duck):
+                whole = np.ascontiguousarray(whole)
+            return self.seen(whole).copy()
         return whole.reshape(-1)[view_places(*self.more["geometry"])]
 
     def rest(self, whole: Any, own: Any) -> Any:
         """The cotangent of the base before the write: `own` where the view looks."""
-        if self.plain(whole) and (is_ground(own) if isinstance(whole, Duck) else not isinstance(own, Duck)):
+        alike = is_ground(own) if isinstance(whole, Duck) else not isinstance(own, Duck)
+        if self.plain(whole) and alike:
             out = whole.copy()
             self.seen(out)[...] = own
             return out

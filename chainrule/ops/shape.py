@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..arrays.duck import Duck, has_tangent
 from ..arrays.waist import has_strides, restride
 from ..errors import bad_dim, not_a_tensor
 from ..tape import state, storage_of
@@ -904,7 +905,11 @@ def resize_(self: Any, *size: Any, memory_format: Any = contiguous_format) -> An
     shape = sizes_of("resize_", size)
     if any(n < 0 for n in shape):
         raise bad_allocation("resize_", shape, self._data.dtype, ValueError())
-    count, memory = math.prod(shape), memory_behind(storage_array(self))
+    data, count = storage_array(self), math.prod(shape)
+    if isinstance(data, Duck):
+        self._data = _resized_example(data, count).reshape(shape)
+        return self
+    memory = memory_behind(data)
     if count > memory.size:
         grown = allocate("resize_", np.empty, (count,), memory.dtype)
         grown[: memory.size] = memory
@@ -913,6 +918,16 @@ def resize_(self: Any, *size: Any, memory_format: Any = contiguous_format) -> An
     if memory_format is not contiguous_format and memory_format is not preserve_format:
         self._data = arranged(self._data, memory_format)
     return self
+
+
+def _resized_example(data: Any, count: int) -> Any:
+    """The elements of an example of a vmap, as many as `count`."""
+    if has_tangent(data):
+        raise RuntimeError("cannot resize variables that has a forward grad")
+    flat = data.reshape(-1)
+    if count <= flat.size:
+        return flat[:count]
+    return np.concatenate((flat, np.zeros(count - flat.size, data.dtype)))
 
 
 @function
