@@ -21,11 +21,11 @@ import numpy as np
 
 from ..arrays.duck import Duck, NoRule
 from ..arrays.trace import Cell, Trace, TraceArray
-from ..captures import inside, names_in
+from ..captures import inside, methods_of, names_in
 from ..func.trees import leaves, mapped
 from ..ops import define
 from ..rng import default_generator
-from ..storage import describe_line, owner_of, user_line
+from ..storage import HERE, describe_line, owner_of, user_line
 from ..tape import state, storage_of
 from ..tensor import Tensor
 from .program import Program, Value
@@ -288,6 +288,8 @@ class Capture:
         if x.value.size == 1 and x.dtype.kind in "biu":
             self.guards.append((x.now(), x.value.copy()))
             return x.value
+        if frame.f_back is not None and frame.f_back.f_code.co_filename.startswith(HERE):
+            raise NoRule("the numbers of a traced array")
         line = describe_line(*user_line(2))
         raise CaptureError(
             f"compile: a number that the step computes is read by Python at {line}. What Python"
@@ -448,6 +450,21 @@ class Edges:
         return True
 
 
+class Contents:
+    """What a closure's cell holds, looked up as in a table."""
+
+    def __init__(self, cell: Any) -> None:
+        self.cell = cell
+
+    def all(self) -> Iterator[Any]:
+        """Nothing, if the name has no value yet."""
+        with contextlib.suppress(ValueError):
+            yield self.cell.cell_contents
+
+    def __getitem__(self, _: Any) -> Any:
+        return next(self.all(), Contents)
+
+
 NUMBERS = (int, float, bool, str, complex, tuple)
 
 
@@ -472,6 +489,8 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
             for name in set(names_in(x.__code__)) & x.__globals__.keys():
                 if not isinstance(x.__globals__[name], (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
+        for cell in getattr(x, "__closure__", None) or ():
+            edges.note(Contents(cell), 0, next(Contents(cell).all(), Contents))
         if not isinstance(x, (types.FunctionType, types.ModuleType, type)):
             edges.note_all(x)
         if hasattr(x, "param_groups") and hasattr(x, "prepare"):
@@ -485,6 +504,7 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
                 waiting.extend(table.values())
             waiting += [v for k, v in x.__dict__.items() if k[0] != "_"]
             waiting += [f for k, f in hooks_of(x)]
+            waiting.extend(methods_of(x))
             continue
         waiting.extend(inside(x))
         if isinstance(x, dict):

@@ -193,7 +193,7 @@ class Optimizer:
                 else:
                     if grad._node is not None:
                         p._grad = grad = grad.detach()
-                    about_to_be_written(grad).fill(0)
+                    about_to_be_written(grad)[...] = 0
                     storage_of(grad).bump()
 
     def step(self, closure: Callable | None = None) -> Any:
