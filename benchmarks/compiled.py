@@ -233,7 +233,7 @@ COLOURS = ("#9a9a9a", "#c9a227", "#5b8bd0", "#b9d7a8", "#2f7d32")
 
 
 def draw(rows: list[Row], path: pathlib.Path) -> None:
-    """A bar for each program and peer: its time over torch eager's, on a logarithmic axis."""
+    """A point for each program and peer: its time over torch eager's, on a logarithmic axis."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -242,19 +242,21 @@ def draw(rows: list[Row], path: pathlib.Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "chainrule"
     peers = [p for p in PEERS if any(p in r.times for r in rows)]
     figure, axes = pyplot.subplots(figsize=(10, 1 + 0.5 * len(rows)))
-    height = 0.8 / len(peers)
-    for n, peer in enumerate(peers):
-        taken = [(i, r) for i, r in enumerate(rows) if peer in r.times]
-        axes.barh(
-            [i + (n - (len(peers) - 1) / 2) * height for i, _ in taken],
-            [r.times[peer] / r.times[REFERENCE] for _, r in taken],
-            height,
+    for peer in peers:
+        taken = [
+            (i, r.times[peer] / r.times[REFERENCE]) for i, r in enumerate(rows) if peer in r.times
+        ]
+        axes.plot(
+            [ratio for _, ratio in taken],
+            [i for i, _ in taken],
+            "o",
             label=peer,
             color=COLOURS[list(PEERS).index(peer)],
         )
     axes.set_yticks(range(len(rows)), [r.name for r in rows])
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.grid(axis="y", linewidth=0.3)
     axes.axvline(1, color="black", linewidth=0.5)
     axes.set_xlabel("time of one step / torch eager's (less is faster)")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
