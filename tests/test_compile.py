@@ -683,3 +683,68 @@ def test_methods_and_decoration():
         assert a.step(torch.ones(3)).item() == 3 + 3 * n
         assert b.step(torch.zeros(3)).item() == 3
     assert isinstance(Model.__dict__["step"], Compiled)
+
+
+# -- differentiated outside ------------------------------------------------------------------------
+
+
+def test_a_module_is_trained_from_outside():
+    torch.manual_seed(3)
+    plain = nn.Sequential(nn.Linear(6, 8), nn.GELU(), nn.LayerNorm(8), nn.Linear(8, 3))
+    nets = [plain, copy.deepcopy(plain)]
+    forwards = [nets[0], compile(nets[1], fullgraph=True)]
+    optimizers = [torch.optim.SGD(n.parameters(), lr=0.1) for n in nets]
+    target = torch.randint(0, 3, (5,))
+    for _ in range(4):
+        given = torch.randn(5, 6)
+        inputs = [given.clone().requires_grad_() for _ in nets]
+        for forward, optimizer, x in zip(forwards, optimizers, inputs, strict=True):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(forward(x), target).backward()
+            optimizer.step()
+        close(inputs[1].grad, inputs[0].grad)
+    for p, q in zip(nets[1].parameters(), nets[0].parameters(), strict=True):
+        close(p, q)
+    assert forwards[1].captures == 1
+
+
+def test_results_of_which_some_are_differentiated():
+    def f(x, w):
+        y = (x @ w).tanh()
+        return {"sum": y.sum(), "y": y, "size": y.detach().abs().max(), "x": x}
+
+    c = compile(f, fullgraph=True)
+    for _ in range(3):
+        x, w = torch.randn(4, 3), torch.randn(3, 2, requires_grad=True)
+        out, expected = c(x, w), f(x, w)
+        assert out["x"] is x and not out["size"].requires_grad
+        for k in ("sum", "y", "size"):
+            close(out[k], expected[k])
+        (g,) = torch.autograd.grad(out["sum"] + (out["y"] ** 2).sum(), w)
+        (h,) = torch.autograd.grad(expected["sum"] + (expected["y"] ** 2).sum(), w)
+        close(g, h)
+
+
+def test_batch_norm_from_outside_follows_its_statistics():
+    nets = [nn.BatchNorm1d(3), nn.BatchNorm1d(3)]
+    forwards = [nets[0], compile(nets[1], fullgraph=True)]
+    for _ in range(3):
+        x = torch.randn(8, 3)
+        for forward in forwards:
+            forward(x).square().sum().backward()
+    close(nets[1].running_mean, nets[0].running_mean)
+    close(nets[1].running_var, nets[0].running_var)
+    close(nets[1].weight.grad, nets[0].weight.grad)
+
+
+def test_dropout_differentiated_outside_draws_the_same_numbers():
+    f = lambda x: nn.functional.dropout(x * 2, 0.5).exp()  # noqa: E731
+    c = compile(f, fullgraph=True)
+    grads = []
+    for g in (f, c):
+        torch.manual_seed(1)
+        for _ in range(3):
+            x = torch.ones(20, requires_grad=True)
+            g(x).sum().backward()
+            grads.append(x.grad)
+    close(torch.stack(grads[3:]), torch.stack(grads[:3]))

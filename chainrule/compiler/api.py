@@ -163,6 +163,7 @@ class Entry:
         made = [v for v in arguments if v not in number]
         self.made = [(v.shape, v.dtype) for v in made]
         place = {new[v]: k for k, v in enumerate(made)}
+        self.place_of = {n: place[n] for n in place}
         self.recipe = [(how, place[x] if how == FRESH else x) for how, x in self.recipe]
         self.given_grads = [
             (n, place[new[o.value]] if isinstance(o, Output) else None) for n, o in self.given_grads
@@ -243,6 +244,13 @@ class Entry:
     def run(self, args: tuple, kwargs: dict) -> Any:
         """One call."""
         given = args if self.plain else leaves((args, kwargs))
+        fresh = self.execute(given)
+        if self.single:
+            return define.wrap(fresh[0])
+        return rebuild(self.result_tree, self.results(given, fresh))
+
+    def execute(self, given: Sequence) -> list:
+        """Run the plan, and enter what it did; returns the arrays that it made."""
         arrays = [given[i]._data for i in self.positions]
         for s, number in zip(self.settings, self.numbers, strict=True):
             number[...] = s.now()
@@ -260,9 +268,7 @@ class Entry:
         if self.given_grads:
             for n, place in self.given_grads:
                 given[n]._grad = None if place is None else define.wrap(fresh[place])
-        if self.single:
-            return define.wrap(fresh[0])
-        return rebuild(self.result_tree, self.results(given, fresh))
+        return fresh
 
     def results(self, given: Sequence, fresh: list) -> Any:
         """The leaves of the result."""
@@ -370,12 +376,24 @@ class Compiled:
                 raise
             self.give_up(f"it does something that a program cannot say: {why}")
             return self.function(*args, **kwargs)
+        if c.outside:
+            return self.keep_both(c, result, args, kwargs)
         if c.replayable:
             self.keep(c, result, args, kwargs)
         return c.returned(result)
 
-    def keep(self, c: Capture, result: Any, args: tuple, kwargs: dict) -> None:
-        """Make an entry of a capture."""
+    def keep_both(self, c: Capture, result: Any, args: tuple, kwargs: dict) -> Any:
+        """Make an entry of a capture whose result is differentiated outside, and run it."""
+        from .twofold import Twofold
+
+        if not c.replayable:
+            self.eager = "it changes Python objects, and its result is differentiated outside"
+        elif self.keep(c, result, args, kwargs, Twofold):
+            return self.entries[-1].run(args, kwargs)
+        return self.function(*args, **kwargs)
+
+    def keep(self, c: Capture, result: Any, args: tuple, kwargs: dict, kind: Any = Entry) -> bool:
+        """Make an entry of a capture; False if it cannot be made."""
         if not machine.available() and "llvmlite" not in told:
             told.append("llvmlite")
             warnings.warn(
@@ -383,7 +401,14 @@ class Compiled:
                 " without machine code; `pip install chainrule[jit]` gets the speed",
                 stacklevel=5,
             )
-        self.entries.append(Entry(c, result, args, kwargs))
+        try:
+            self.entries.append(kind(c, result, args, kwargs))
+        except Exception as fault:
+            if self.fullgraph:
+                raise
+            self.give_up(f"no program could be made of it ({type(fault).__name__}: {fault})")
+            return False
+        return True
 
     def give_up(self, why: str) -> None:
         """Run the function as it is from now on."""

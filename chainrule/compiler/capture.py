@@ -23,6 +23,7 @@ from ..arrays.duck import Duck, NoRule
 from ..arrays.trace import Cell, Trace, TraceArray
 from ..captures import inside, methods_of, names_in
 from ..func.trees import leaves, mapped
+from ..autograd.reverse import grad
 from ..ops import define
 from ..rng import default_generator
 from ..storage import HERE, describe_line, owner_of, user_line
@@ -92,6 +93,7 @@ class Capture:
         self.made: list[weakref.ref] = []
         self.function, self.args, self.kwargs = function, args, kwargs
         self.draws = 0
+        self.outside: list[Any] = []  # results whose graph is differentiated by the caller
         self.cleared: set[int] = set()  # tensors whose first gradient the function drops
 
     # -- the run ----------------------------------------------------------------------------------
@@ -107,15 +109,18 @@ class Capture:
             self.seen = {id(t): t._data for t in self.tensors}
             with self.recording():
                 result = self.function(*self.args, **self.kwargs)
-            self.look_at(result)
+                self.look_at(result)
+                if self.outside and keep:
+                    self.differentiate(any(made for _, made in optimizers))
         except BaseException as e:
             self.undo(optimizers)
             if isinstance(e, CaptureError):
                 default_generator.set_state_bytes(state_of_draws)
             raise
+        enter = keep and not self.outside
         if keep:
-            self.finish()
-        else:
+            self.finish(enter)
+        if not enter:
             self.undo(optimizers)
             default_generator.set_state_bytes(state_of_draws)
         return result
@@ -152,14 +157,28 @@ class Capture:
             )
             if not same:
                 raise NoRule("a tensor that was there before is made to look at memory differently")
-        for leaf in leaves(result):
-            if not isinstance(leaf, Tensor) or leaf._node is None or leaf.is_leaf:
-                continue
-            if not consumed(leaf._node):
-                raise Differentiable(
-                    "its result requires grad and is differentiated outside; compile the whole"
-                    " step with its backward()"
-                )
+        found = [t for t in leaves(result) if isinstance(t, Tensor) and id(t) not in self.first]
+        self.outside = [t for t in found if t.requires_grad and not consumed(t._history())]
+
+    def differentiate(self, prepared: bool) -> None:
+        """Write down, for results that belong to a graph, its backward pass too: gradients of all
+        tensors that require grad, from cotangents that are given.
+        """
+        if prepared:
+            raise Differentiable(
+                "it updates an optimizer, and its result is differentiated outside"
+            )
+        self.sources = [
+            t for t in self.tensors if t._node is not None and id(t) not in self.grad_ids
+        ]
+        self.cotangents = [self.trace.input(np.ones_like(t._data.value)) for t in self.outside]
+        given = [define.wrap(g) for g in self.cotangents]
+        found = grad(self.outside, self.sources, given, allow_unused=True)
+        self.gradients = [
+            None if g is None else g._data.now()
+            if isinstance(g._data, TraceArray) else self.trace.constant(np.asarray(g._data))
+            for g in found
+        ]  # fmt: skip
 
     def undo(self, prepared: list) -> None:
         """Put everything back."""
@@ -168,8 +187,8 @@ class Capture:
         for o, was in prepared:
             o.unprepare(was)
 
-    def finish(self) -> None:
-        """Put arrays back and enter the results."""
+    def finish(self, enter: bool) -> None:
+        """Put arrays back and enter the results, if that is wanted."""
         self.updates = [m for m in self.memories.values() if m.written]
         reached, *_ = reachable((self.function, self.args, self.kwargs))
         known = {id(t) for t, _ in self.before}
@@ -188,7 +207,7 @@ class Capture:
         self.grads = [(t, t._grad) for t, slots in self.before if t._grad is not slots.grad]
         for t, slots in self.before:
             t._data = slots.data
-        for m in self.updates:
+        for m in self.updates if enter else ():
             m.owner[...] = m.copy
             for t in m.tensors:
                 storage_of(t).bump()

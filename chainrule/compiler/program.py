@@ -253,7 +253,13 @@ def scatter_add(x: Any, rows: Any, shape: tuple) -> np.ndarray:
     return out
 
 
-OWN = {"iota": iota, "positive": np.array, "duplicate": np.array, "gather": gather, "scatter_add": scatter_add}
+OWN = {
+    "iota": iota,
+    "positive": np.array,
+    "duplicate": np.array,
+    "gather": gather,
+    "scatter_add": scatter_add,
+}
 
 
 def stored(memory: Any, value: Any, steps: tuple) -> np.ndarray:
