@@ -158,7 +158,7 @@ class Entry:
         self.plan = self.planner.plan
         number = {m.given: m.argument for m in c.memories.values()}
         arguments = self.planner.arguments
-        self.positions = [number[v] for v in arguments if v in number]
+        self.positions: list[Any] = [number[v] for v in arguments if v in number]
         new = {o.value: n for n, o in enumerate(outputs) if o.target is None and o.array is None}
         made = [v for v in arguments if v not in number]
         self.made = [(v.shape, v.dtype) for v in made]
@@ -234,7 +234,9 @@ class Entry:
                 elif memories[v].argument is None:
                     arrays.append(memories[v].owner)
                 else:
-                    arrays.append(given[memories[v].argument]._data)
+                    place = memories[v].argument
+                    assert place is not None
+                    arrays.append(given[place]._data)
             return all(map(np.array_equal, program.run(arrays), wanted))
 
         self.guard = guard
@@ -252,8 +254,8 @@ class Entry:
     def execute(self, given: Sequence) -> list:
         """Run the plan, and enter what it did; returns the arrays that it made."""
         arrays = [given[i]._data for i in self.positions]
-        for s, number in zip(self.settings, self.numbers, strict=True):
-            number[...] = s.now()
+        for setting, number in zip(self.settings, self.numbers, strict=True):
+            number[...] = setting.now()
         fresh = [np.empty(shape, dtype) for shape, dtype in self.made]
         self.plan.run(*arrays, *fresh)
         if not all(map(is_, map(GRAD, self.grad_tensors), self.grad_values)):

@@ -21,9 +21,9 @@ import numpy as np
 
 from ..arrays.duck import Duck, NoRule
 from ..arrays.trace import Cell, Trace, TraceArray
+from ..autograd.reverse import grad
 from ..captures import inside, methods_of, names_in
 from ..func.trees import leaves, mapped
-from ..autograd.reverse import grad
 from ..ops import define
 from ..rng import default_generator
 from ..storage import HERE, describe_line, owner_of, user_line
@@ -71,8 +71,12 @@ class Setting:
 
     def now(self) -> float:
         """The number."""
-        found = self.group[self.key[0]] if isinstance(self.key, tuple) else self.group[self.key]
-        return float(found[self.key[1]] if isinstance(self.key, tuple) else found)
+        return setting_now(self.group, self.key)
+
+
+def setting_now(group: dict, key: Any) -> float:
+    """A number of a group: that of a key, or of a place in what the key has."""
+    return float(group[key[0]][key[1]] if isinstance(key, tuple) else group[key])
 
 
 class Capture:
@@ -331,10 +335,8 @@ class Capture:
         """A number of an optimizer's group as an input of the program (float64)."""
         name = (id(group), key)
         if name not in self.settings:
-            setting = Setting(group, key, None)
-            array = self.trace.input(np.float64(setting.now()))
-            setting.value = array.now()
-            self.settings[name] = setting, array
+            array = self.trace.input(np.float64(setting_now(group, key)))
+            self.settings[name] = Setting(group, key, array.now()), array
         return self.settings[name][1]
 
     def draw(self, f: Callable, *given: Any) -> Any:

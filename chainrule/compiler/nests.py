@@ -178,8 +178,8 @@ class NestWriter:
         if target is not None:
             strides = by_dims(self.nest.maps[v], target.strides, len(self.nest.dims))
             return Access(target.root, target.offset, strides)
-        strides = self.layouts.get(v) or contiguous(v.shape)
-        return Access(v, 0, by_dims(self.nest.maps[v], strides, len(self.nest.dims)))
+        lies = self.layouts.get(v) or contiguous(v.shape)
+        return Access(v, 0, by_dims(self.nest.maps[v], lies, len(self.nest.dims)))
 
     def is_row(self, v: Value) -> bool:
         """Whether a member's result is one number for each row."""

@@ -164,7 +164,7 @@ def _(b: Builder, i: Instruction) -> Value | None:
 
 @rule("dot", "matmul")
 def _(b: Builder, i: Instruction) -> Value | None:
-    """A matrix times a vector as a sum of products, which may be part of a sweep over the matrix."""
+    """A matrix times a vector as a sum of products, which may be part of a sweep over it."""
     x, y = (b.of(v) if isinstance(v, Value) else v for v in i.args)
     out = i.output
     if i.kwargs or (len(x.shape), len(y.shape)) not in ((2, 1), (1, 2)):
@@ -429,8 +429,9 @@ def _(b: Builder, i: Instruction) -> Value | None:
 
 @rule("put_along")
 def _(b: Builder, i: Instruction) -> Value | None:
-    x, index, axis, shape = (b.of(a) if isinstance(a, Value) else a for a in i.args[:4])
-    axis %= len(shape)
+    x, index = (b.of(a) if isinstance(a, Value) else a for a in i.args[:2])
+    shape = i.args[3]
+    axis = i.args[2] % len(shape)
     if not isinstance(x, Value) or index.shape[axis] != 1 or x.dtype.kind != "f":
         return None
     if x.shape != index.shape or index.shape[:axis] + index.shape[axis + 1 :] != (

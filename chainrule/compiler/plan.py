@@ -76,11 +76,8 @@ class Planner:
         for o in self.outputs:
             v = o.value
             i = v.producer
-            if (
-                i is None
-                or v in taken
-                or (place(v, self.layouts) or Place(None, 0, (), ())).root is not v
-            ):
+            lies = place(v, self.layouts)
+            if i is None or v in taken or lies is None or lies.root is not v:
                 made = self.program.add(
                     "positive", (v,), {}, [np.broadcast_to(np.empty((), v.dtype), v.shape)]
                 )
@@ -150,8 +147,10 @@ class Planner:
             made = next((n for n, (g, _) in enumerate(self.steps) if v in g_outputs(g)), None)
             last = max(self.uses.get(t, [-1]))
             layout = self.layouts.get(t)
-            fits = made is not None and layout in (None, contiguous(t.shape))
-            if fits and (last < made or (last == made and self.in_step(made, v, t))):
+            fits = layout in (None, contiguous(t.shape))
+            if made is None or not fits:
+                self.late.append(o)
+            elif last < made or (last == made and self.in_step(made, v, t)):
                 self.home[v] = t
             else:
                 self.late.append(o)
@@ -194,8 +193,8 @@ class Planner:
                 if v in self.slots or v in self.home or v.producer is None:
                     self.slot(v)
                     continue
-                o = outputs.get(v)
-                if o is not None and o.array is not None:
+                known = outputs.get(v)
+                if known is not None and known.array is not None:
                     self.slot(v)
                     continue
                 self.slot(v)
@@ -365,13 +364,16 @@ class Planner:
     def scatter(self, i: Instruction) -> bool:
         """The record that adds rows up; False if they lie in another way."""
         x, rows, shape = i.args
-        if any(not isinstance(v, Value) or self.offset(v) is None for v in (x, rows)):
+        if not isinstance(x, Value) or not isinstance(rows, Value):
+            return False
+        starts = [self.offset(x), self.offset(rows)]
+        if starts[0] is None or starts[1] is None:
             return False
         text = scattering(i)
         slots = [self.slot(i.output), self.slot(self.root(x)), self.slot(self.root(rows))]
         columns = math.prod(shape[1:])
         grain = max(64, -(-columns // 2)) if x.size > 1 << 15 else columns
-        params = [self.offset(x), self.offset(rows)]
+        params = [s for s in starts if s is not None]
         self.records.append(Record(self.addresses[text], slots, params, columns, grain))
         return True
 
