@@ -388,7 +388,10 @@ class Builder:
         )
         outs = [n for n in self.names if n[0] in "tl"]
         self.rng.shuffle(outs)
-        self.case.returned = outs[: int(self.rng.integers(1, 5))]
+        self.case.returned = [
+            n + ".detach()" * self.scope[n].requires_grad
+            for n in outs[: int(self.rng.integers(1, 5))]
+        ]
         self.case.lines = [line for line in self.case.lines if line != "pass"]
 
     def any(self, test: Callable = lambda t: True) -> str:

@@ -254,7 +254,7 @@ def test_double_backward():
 
 def test_batch_norm_train_and_eval():
     def make(w):
-        return lambda x: w["net"](x)
+        return lambda x: w["net"](x).detach()
 
     pair = Pair(make, net=nn.Sequential(nn.BatchNorm1d(4), nn.ReLU()))
     for mode in (True, False, True, False):
