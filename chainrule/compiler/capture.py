@@ -110,7 +110,7 @@ class Capture:
             self.look_at(result)
         except BaseException as e:
             self.undo(optimizers)
-            if isinstance(e, CaptureError):
+            if isinstance(e, (CaptureError, NoRule)):
                 default_generator.set_state_bytes(state_of_draws)
             raise
         if keep:
