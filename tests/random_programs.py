@@ -61,7 +61,7 @@ BINARY = """
     torch.maximum({x}, {y}) | torch.minimum({x}, {y}) | torch.atan2({x}, {y}) | torch.fmod({x}, {y})
     {x} < {y} | {x} >= {y} | {x} == {y} | {x} != {y} | torch.logical_and({x}, {y}) | {x} & {y}
     {x} | {y} | {x} ^ {y} | torch.logical_xor({x}, {y}) | torch.hypot({x}, {y}) | {x} * {y} + {x}
-    torch.fmax({x}, {y}) | torch.fmin({x}, {y}) | torch.copysign({x}, {y}) | torch.logaddexp({x}, {y})
+    torch.fmax({x}, {y}) | torch.fmin({x}, {y}) | torch.logaddexp({x}, {y})
     torch.where({x} > 0, {x}, {y}) | torch.where({x} > {y}, {x}, {y}) | torch.lerp({x}, {y}, 0.3)
     torch.where({c}, {x}, {y}) | torch.where({c}, {x}, 0.0) | torch.masked_fill({x}, {c}, 2)
     torch.addcmul({x}, {y}, {z}, value=0.5) | torch.addcdiv({x}, {y}, {z}) | torch.sub({x}, {y}, alpha=2)

@@ -328,6 +328,9 @@ def _filled(self: Any, draw: Callable, generator: Any, *parameters: Any) -> Any:
     """Fill `self` with draws, in torch's order; what it was computed from no longer matters."""
     check_inplace(self)
     data, g = storage_array(self), _generator(generator)
+    if state.capture is not None and isinstance(data, np.ndarray):
+        state.capture.lay(self)  # the numbers are drawn anew whenever the program runs
+        data = self._data
     if check_target(data) or isinstance(data, Duck):
         name = self.dtype.name
         like = data.memory() if isinstance(data, Duck) and data.ground else None

@@ -380,7 +380,9 @@ def expand(x: Any, /, size: Any) -> Any:
     """Dimensions of size 1 (and new ones in front) repeated without copying; -1 keeps a size."""
     if type(x) is not np.ndarray:
         full = expanded_shape(x.shape, sizes(size))
-        return x[...] if full == x.shape else np.broadcast_to(x, full)
+        if math.prod(full) == x.size:
+            return x[(None,) * (len(full) - x.ndim) + (...,)]
+        return np.broadcast_to(x, full)
     shape = list(sizes(size))
     lead = len(shape) - x.ndim
     strides = [0] * lead
