@@ -92,9 +92,21 @@ class TraceArray(Duck):
     def zeros(self, zeros: Any) -> Any:
         return self.cell.trace.lifted(zeros)
 
-    def seen(self, start: int, shape: Any, strides: Any) -> Any:
-        flat = self.reshape(-1)[start:]
-        return restride(flat, tuple(shape), tuple(s * self.itemsize for s in strides))
+    def laid_out(self, like: Any) -> Any:
+        if not like.flags.c_contiguous:
+            raise NoRule("a copy of a traced array that does not lie row by row")
+        return self.copy()
+
+    def over(self, data: Any, private: bool) -> Any:
+        return self.cell.trace.lifted(data)
+
+    def seen(self, start: int, shape: Any, strides: Any, dtype: Any) -> Any:
+        value = self.value
+        if start == 0 and (shape, strides, dtype) == (value.shape, value.strides, value.dtype):
+            return self
+        if not value.flags.c_contiguous or dtype != value.dtype or start % self.itemsize:
+            raise NoRule("memory of a traced array seen in another way")
+        return restride(self.reshape(-1)[start // self.itemsize :], tuple(shape), tuple(strides))
 
     def lay(self, x: Any) -> None:
         self.cell.trace.lay(x)

@@ -14,7 +14,7 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Iterator
-from operator import getitem, is_
+from operator import attrgetter, getitem, is_
 from typing import Any
 
 import numpy as np
@@ -392,6 +392,8 @@ class Edges:
     def __init__(self) -> None:
         self.tables: list[Any] = []
         self.lengths: list[tuple] = []
+        self.modules: list[Any] = []
+        self.training: list[bool] = []
         self.keys: list[Any] = []
         self.values: list[Any] = []
 
@@ -425,8 +427,10 @@ class Edges:
             for table in (x._parameters, x._buffers, x._modules):
                 for key, value in table.items():
                     self.note(table, key, value)
+            self.modules.append(x)
+            self.training.append(x.training)
             for key, value in x.__dict__.items():
-                if key == "training" or key[0] != "_":
+                if key[0] != "_":
                     self.note(x.__dict__, key, value)
         elif hasattr(x, "__dict__"):
             self.lengths.append((x.__dict__, len(x.__dict__)))
@@ -438,6 +442,8 @@ class Edges:
         try:
             now = list(map(getitem, self.tables, self.keys))
         except (KeyError, IndexError):
+            return False
+        if list(map(TRAINING, self.modules)) != self.training:
             return False
         if all(map(is_, now, self.values)):
             return True
@@ -465,6 +471,7 @@ class Contents:
         return next(self.all(), Contents)
 
 
+TRAINING = attrgetter("training")
 NUMBERS = (int, float, bool, str, complex, tuple)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -407,20 +407,19 @@ class Planner:
         (opa, lda), (opb, ldb) = flags  # type: ignore[misc]
         slots = [self.slot(a.root), self.slot(b.root), self.slot(out)]
         address = kernel(f"cr.gemm.{suffix}")
-        for da, db, dc in batch:
-            split, extent, grain = share(m, n, k)
-            params = blas.gemm_params(
-                m,
-                n,
-                k,
-                lda=lda,
-                ldb=ldb,
-                ldc=n,
-                opa=opa,
-                opb=opb,
-                split=split,
-                offsets=(a.offset + da, b.offset + db, dc),
-            )
+        sizes = {"lda": lda, "ldb": ldb, "ldc": n, "opa": opa, "opb": opb}
+        for starts, (inner, strides), (count, outer) in runs(batch):
+            offsets = (a.offset + starts[0], b.offset + starts[1], starts[2])
+            if inner * count == 1:
+                split, extent, grain = blas.gemm_split(m, n, k)
+                params = blas.gemm_params(m, n, k, split=split, offsets=offsets, **sizes)
+            else:
+                extent = inner * count
+                grain = max(1, min(-(-extent // blas.CORES), blas.PIECE // (m * n * k)))
+                params = blas.gemm_params(
+                    m, n, k, split=blas.BATCH, offsets=offsets, strides=strides, inner=inner,
+                    outer=outer, **sizes,
+                )  # fmt: skip
             self.records.append(Record(address, slots, params, extent, grain))
         return True
 
@@ -509,56 +508,64 @@ def give(free: list, at: int, size: int) -> None:
     free.append((at, size))
 
 
-def share(m: int, n: int, k: int) -> tuple[int, int, int]:
-    """(how a product is split, extent, grain)."""
-    cost = max(2 * k, 1)
-    if m >= n:
-        per = max(1, (1 << 22) // (cost * max(n, 1)))
-        grain = max(per, -(-m // 2)) if m * n * k > 1 << 19 else m
-        return blas.ROWS, m, -(-grain // 16) * 16
-    per = max(1, (1 << 22) // (cost * max(m, 1)))
-    grain = max(per, -(-n // 2)) if m * n * k > 1 << 19 else n
-    return blas.COLUMNS, n, -(-grain // 16) * 16
+Dim = tuple[
+    int, tuple[int, int, int]
+]  # how many matrices, and their strides in a, b and the result
 
 
 def batches(a: Place, b: Place, out: Value) -> Any:
-    """(m, n, k, strides of one matrix of a, and of b, offsets of all pairs)."""
+    """(m, n, k, strides of one matrix of a, and of b, the dimensions of the batch)."""
     sa, sb = a.shape, b.shape
     if len(sa) == 1 and len(sb) == 1:
-        return 1, 1, sa[0], (sa[0], a.strides[0]), (b.strides[0], 1), [(0, 0, 0)]
+        return 1, 1, sa[0], (sa[0], a.strides[0]), (b.strides[0], 1), []
     if len(sb) == 1:
-        if len(sa) != 2:
-            return None
-        return sa[0], 1, sa[1], a.strides, (b.strides[0], 1), [(0, 0, 0)]
+        return (sa[0], 1, sa[1], a.strides, (b.strides[0], 1), []) if len(sa) == 2 else None
     if len(sa) == 1:
-        if len(sb) != 2:
-            return None
-        return 1, sb[1], sa[0], (sa[0], a.strides[0]), b.strides, [(0, 0, 0)]
+        return (1, sb[1], sa[0], (sa[0], a.strides[0]), b.strides, []) if len(sb) == 2 else None
     m, k, n = sa[-2], sa[-1], sb[-1]
-    outer = out.shape[:-2]
-    if (
-        len(sa) > 2
-        and len(sb) == 2
-        and a.strides[:-1] == tuple(s * a.strides[-2] for s in contiguous(sa[:-1]))
-    ):
-        rows = m
-        for s in outer:
-            rows *= s
-        return rows, n, k, a.strides[-2:], b.strides, [(0, 0, 0)]
-    offsets = []
-    for index in np.ndindex(*outer):
-        da = sum(
-            i * s
-            for i, s, z in zip(index[len(outer) - len(sa) + 2 :], a.strides, sa[:-2], strict=False)
-            if z != 1
+    lead = len(out.shape) - 2
+    dims: list[Dim] = []
+    for axis, (size, dc) in enumerate(zip(out.shape, contiguous(out.shape), strict=True)):
+        if axis < lead and size != 1:
+            da, db = (
+                p.strides[axis - lead - 2] if axis - lead - 2 >= -len(p.shape)
+                and p.shape[axis - lead - 2] != 1 else 0
+                for p in (a, b)
+            )  # fmt: skip
+            dims.append((size, (da, db, dc)))
+    rows = a.strides[-2]
+    if dims and all(db == 0 for _, (_, db, _) in dims):  # one matrix on the right: one product
+        joined = joined_dims([*dims, (m, (rows, 0, n))])
+        if len(joined) == 1:
+            return joined[0][0], n, k, a.strides[-2:], b.strides[-2:], []
+    return m, n, k, a.strides[-2:], b.strides[-2:], dims
+
+
+def joined_dims(dims: list[Dim]) -> list[Dim]:
+    """The dimensions of a batch, neighbours joined where their matrices are evenly spaced."""
+    out: list[Dim] = []
+    for size, strides in dims:
+        if out and out[-1][1] == tuple(s * size for s in strides):
+            out[-1] = out[-1][0] * size, strides
+        else:
+            out.append((size, strides))
+    return out
+
+
+def runs(dims: list[Dim]) -> Iterator[tuple[tuple, Dim, Dim]]:
+    """A batch as (where it starts, inner dimension, outer dimension), several where there are more
+    than two.
+    """
+    dims = joined_dims(dims)
+    none: Dim = (1, (0, 0, 0))
+    inner = dims[-1] if dims else none
+    outer = dims[-2] if len(dims) > 1 else none
+    rest = dims[:-2]
+    for index in np.ndindex(*[n for n, _ in rest]):
+        starts = tuple(
+            sum(i * s[j] for i, (_, s) in zip(index, rest, strict=True)) for j in range(3)
         )
-        db = sum(
-            i * s
-            for i, s, z in zip(index[len(outer) - len(sb) + 2 :], b.strides, sb[:-2], strict=False)
-            if z != 1
-        )
-        offsets.append((da, db, len(offsets) * m * n))
-    return m, n, k, a.strides[-2:], b.strides[-2:], offsets
+        yield starts, inner, outer
 
 
 def leading(strides: tuple, shape: tuple) -> tuple[int, int] | None:

@@ -350,9 +350,9 @@ class CopySlices(Node):
     def seen(self, whole: Any) -> Any:
         """A row-major array like the base, looked at as the view looks at the base."""
         _, _, shape, strides, start = self.more["geometry"]
-        if isinstance(whole, Duck):
-            return whole.seen(start, shape, strides)
         size = whole.itemsize
+        if isinstance(whole, Duck):
+            return whole.seen(start * size, shape, tuple(s * size for s in strides), whole.dtype)
         return ndarray(shape, whole.dtype, whole, start * size, [s * size for s in strides])
 
 
