@@ -214,7 +214,10 @@ class Trace:
                 kwargs.pop(option, None)
         x = args[0] if args else None
         result = waist(name)(*_concrete(args), **_concrete(kwargs))
-        if name in VIEWS and isinstance(x, TraceArray) and _shares(result, x.value):
+        fixed = name in VIEWS and find(args[1:]) is None and not has_slices_of(args[1:])
+        if name in VIEWS and not fixed and isinstance(result, np.ndarray):
+            result = result.copy()
+        if fixed and isinstance(x, TraceArray) and _shares(result, x.value):
             rest = tuple(self.operand(a) for a in args[1:])
             out: Any = TraceArray(result, x.cell, (*x.steps, (name, rest, kwargs)))
         else:
@@ -293,6 +296,16 @@ class Trace:
         if isinstance(a, Duck):
             raise NoRule("an array of a transformation inside of a traced one")
         return a
+
+
+def has_slices_of(args: Any) -> bool:
+    """Whether a slice among nested tuples begins or ends at a traced number."""
+    return any(
+        has_slices_of(a)
+        if type(a) in (tuple, list)
+        else type(a) is slice and find((a.start, a.stop, a.step)) is not None
+        for a in args
+    )
 
 
 def find(args: Any) -> Any:

@@ -829,7 +829,9 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         if isinstance(owner, np.ndarray) or not owner.memory().flags.c_contiguous:
             raise NoRule("other strides of memory that is not the function's own")
         check_strided(shape, strides, offset, owner.size, owner.dtype.itemsize)
-        out = as_strided_view(input, owner.seen(offset, shape, strides))
+        item = owner.dtype.itemsize
+        steps = tuple([s * item for s in strides])
+        out = as_strided_view(input, owner.seen(offset * item, shape, steps, owner.dtype))
         if out._base is None:
             be_view(out, input)
         return out
