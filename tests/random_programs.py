@@ -141,7 +141,10 @@ def parts(text: str) -> list[str]:
 
 def split_bars(line: str) -> list[str]:
     """A line of a table at its bars, but for the operator `|` between two operands."""
-    return [t.replace("{x} OR {y}", "{x} | {y}") for t in line.replace("{x} | {y} | {x} ^", "{x} OR {y} | {x} ^").split(" | ")]
+    return [
+        t.replace("{x} OR {y}", "{x} | {y}")
+        for t in line.replace("{x} | {y} | {x} ^", "{x} OR {y} | {x} ^").split(" | ")
+    ]
 
 
 TABLES = {
@@ -293,7 +296,9 @@ def shake(x: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
     """Floats changed by a few units in the last place."""
     if x.dtype.kind not in "fc" or kind not in TOLERANCE:
         return x
-    return x * (1 + rng.uniform(-4, 4, x.shape) * (6e-8 if kind in ("float32", "complex64") else 1.1e-16))
+    return x * (
+        1 + rng.uniform(-4, 4, x.shape) * (6e-8 if kind in ("float32", "complex64") else 1.1e-16)
+    )
 
 
 def shake_tensor(t: Any, rng: np.random.Generator) -> None:
@@ -312,7 +317,9 @@ def array_of(v: Any, torch: Any) -> Any:
     kind = str(v.dtype).removeprefix("torch.").removeprefix("chainrule.")
     v = v.detach()
     wide = v.double() if v.is_floating_point() else v
-    return kind, np.array(wide.resolve_conj().numpy() if hasattr(wide, "resolve_conj") else wide.numpy())
+    return kind, np.array(
+        wide.resolve_conj().numpy() if hasattr(wide, "resolve_conj") else wide.numpy()
+    )
 
 
 # -- building --------------------------------------------------------------------------------------
@@ -335,11 +342,23 @@ class Builder:
         self.double = r.random() < 0.25  # no float32 anywhere
         specs = [self.spec(n == 0) for n in range(int(r.integers(1, 4)))]
         if r.random() < 0.3:
-            specs.append(Spec((int(r.choice([1, 2, 4, max(self.dims[0], 1)])),), "int64", False, ""))
+            specs.append(
+                Spec((int(r.choice([1, 2, 4, max(self.dims[0], 1)])),), "int64", False, "")
+            )
         params = []
         for _ in range(int(r.integers(0, 3))):
-            params.append(Spec(self.shape(), "float64" if self.double or r.random() < 0.3 else "float32", True, ""))
-        buffers = [Spec(self.shape(), "float64" if self.double else "float32", False, "") for _ in range(int(r.random() < 0.25))]
+            params.append(
+                Spec(
+                    self.shape(),
+                    "float64" if self.double or r.random() < 0.3 else "float32",
+                    True,
+                    "",
+                )
+            )
+        buffers = [
+            Spec(self.shape(), "float64" if self.double else "float32", False, "")
+            for _ in range(int(r.random() < 0.25))
+        ]
         self.learns = bool(params) and r.random() < 0.7
         optimizer = str(r.choice(OPTIMIZERS)) if self.learns else ""
         self.case = Case(specs, params, buffers, optimizer, seed)
@@ -370,7 +389,7 @@ class Builder:
         return Spec(shape, kind, kind in ("float32", "float64") and r.random() < 0.35, layout)
 
     def build(self, size: int) -> None:
-        """Lines, then perhaps a backward pass and a step of the optimizer, then what is returned."""
+        """Lines, then perhaps a backward pass and an optimizer's step, then what is returned."""
         tries = made = 0
         while made < size and tries < 12 * size:
             tries += 1
@@ -414,7 +433,11 @@ class Builder:
         axes = [int(a) for a in r.permutation(rank)]
         some = tuple(axes[: int(r.integers(1, rank + 1))]) if rank else ()
         shape = self.scope[x].shape
-        near = self.any(lambda t: t.shape == shape or t.shape == shape[1:]) if r.random() < 0.6 else self.any()
+        near = (
+            self.any(lambda t: t.shape == shape or t.shape == shape[1:])
+            if r.random() < 0.6
+            else self.any()
+        )
         made = text.format(
             x=x,
             y=near,
@@ -434,7 +457,11 @@ class Builder:
         """Take a line, if it runs and its numbers are of a sensible size."""
         target = text.partition(" = ")[0] if text.partition(" = ")[0].isidentifier() else ""
         before = dict(self.scope)
-        kept = {n: before[n].detach().clone() for n in self.names} if not target and len(text) < 300 else {}
+        kept = (
+            {n: before[n].detach().clone() for n in self.names}
+            if not target and len(text) < 300
+            else {}
+        )
         try:
             exec(text, self.scope)
             made = self.scope.get(target)
@@ -460,7 +487,12 @@ class Builder:
         terms = []
         for n in self.names[::-1]:
             t = self.scope[n]
-            if t.requires_grad and t.is_floating_point() and t.numel() and (n[0] == "t" or not terms):
+            if (
+                t.requires_grad
+                and t.is_floating_point()
+                and t.numel()
+                and (n[0] == "t" or not terms)
+            ):
                 terms.append(f"{n}.mean()" if t.numel() > 1 or t.ndim else n)
             if len(terms) == 3:
                 break
@@ -490,7 +522,11 @@ def difference(found: Any, wanted: Any, mixed: bool) -> str | None:
     if kind != wanted_kind or x.shape != y.shape:
         return f"{kind}{list(x.shape)} for {wanted_kind}{list(y.shape)}"
     if kind not in TOLERANCE and kind not in COARSE:
-        return None if np.array_equal(x, y) else f"{kind} numbers differ: {x.ravel()[:4]} for {y.ravel()[:4]}"
+        return (
+            None
+            if np.array_equal(x, y)
+            else f"{kind} numbers differ: {x.ravel()[:4]} for {y.ravel()[:4]}"
+        )
     worst = distance(x, y)
     limit = 1e-5 if mixed and kind in TOLERANCE else {**TOLERANCE, **COARSE}[kind]
     return None if worst <= limit else f"{kind} off by {worst:.3g}"
@@ -545,7 +581,9 @@ def compare(case: Case, others: tuple = ("compiled",)) -> None:
                 agree(case, "compiled" if call else "captured", found, wanted[call], call)
             except Difference as e:
                 notes = [n for entry in compiled.entries for n in getattr(entry.plan, "found", ())]
-                raise Difference(e.kind, f"{e}; {notes or 'native code does as the program'}") from None
+                raise Difference(
+                    e.kind, f"{e}; {notes or 'native code does as the program'}"
+                ) from None
     if "torch" in others:
         import torch
 
@@ -573,7 +611,7 @@ class Interpreted:
         wanted = [np.array(x) for x in wanted]
         chainrule.set_rng_state(stream)
         self.plan.run(*arrays)
-        for n, (o, w) in enumerate(zip(planner.outputs, wanted, strict=True)):
+        for o, w in zip(planner.outputs, wanted, strict=True):
             found = o.array if o.array is not None else known[o.target or o.value]
             worst = off(found, w)
             if worst > {"f4": 1e-5, "f8": 1e-12, "c8": 1e-5}.get(w.dtype.str[1:], 3e-2):
@@ -599,7 +637,12 @@ def agree(case: Case, kind: str, found: dict, wanted: dict, call: int) -> None:
     noise = rounding(case, call)
     for k, d in told:
         x, y = found.get(k), wanted[k]
-        if isinstance(x, tuple) and isinstance(y, tuple) and x[0] == y[0] and x[1].shape == y[1].shape:
+        if (
+            isinstance(x, tuple)
+            and isinstance(y, tuple)
+            and x[0] == y[0]
+            and x[1].shape == y[1].shape
+        ):
             if x[1].dtype.kind in "iub" and noise.get(k, 0) > 0:
                 continue
             if x[1].dtype.kind in "fc" and distance(x[1], y[1]) <= 50 * noise.get(k, 0):
@@ -639,6 +682,13 @@ def outcome(case: Case, others: tuple) -> Exception | None:
     except Exception as e:
         return e
     return None
+
+
+def one(seed: int, size: int = 12) -> None:
+    """Build the program of a seed and compare; raises if its runs do not agree."""
+    case = Builder(seed, size).case
+    if runs(case):
+        compare(case)
 
 
 def runs(case: Case) -> bool:

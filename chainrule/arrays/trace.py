@@ -111,6 +111,9 @@ class TraceArray(Duck):
     def lay(self, x: Any) -> None:
         self.cell.trace.lay(x)
 
+    def astype(self, dtype: Any) -> Any:
+        return self.call("astype", (self, np.dtype(dtype)), {})  # always a copy, as NumPy's
+
     def item(self) -> Any:
         """The only element: a guard of the program where it is discrete, and else an error."""
         return self.cell.trace.read(self).item()
@@ -257,6 +260,8 @@ class Trace:
         if not isinstance(x, TraceArray):
             raise NoRule("a traced array cannot be written into an array that is not")
         x.settle()
+        if not x.value.flags.writeable:
+            raise NoRule("a write into a traced array whose elements overlap")
         cell = x.cell
         given = self.operand(value)
         x.value[_concrete(index)] = _concrete(value)

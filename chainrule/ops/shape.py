@@ -380,8 +380,9 @@ def expand(x: Any, /, size: Any) -> Any:
     """Dimensions of size 1 (and new ones in front) repeated without copying; -1 keeps a size."""
     if type(x) is not np.ndarray:
         full = expanded_shape(x.shape, sizes(size))
-        if math.prod(full) == x.size:
-            return x[(None,) * (len(full) - x.ndim) + (...,)]
+        lead = len(full) - x.ndim
+        if full == (1,) * lead + x.shape:
+            return x[(None,) * lead + (...,)]
         return np.broadcast_to(x, full)
     shape = list(sizes(size))
     lead = len(shape) - x.ndim
@@ -828,8 +829,10 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     if isinstance(input._data, Duck) and input._data.ground:
         if isinstance(owner, np.ndarray) or not owner.memory().flags.c_contiguous:
             raise NoRule("other strides of memory that is not the function's own")
-        check_strided(shape, strides, offset, owner.size, owner.dtype.itemsize)
         item = owner.dtype.itemsize
+        if storage_offset is None:
+            offset = geometry(owner, input._data)[-1]
+        check_strided(shape, strides, offset, owner.size, item)
         steps = tuple([s * item for s in strides])
         out = as_strided_view(input, owner.seen(offset * item, shape, steps, owner.dtype))
         if out._base is None:
