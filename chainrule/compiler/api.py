@@ -59,7 +59,7 @@ class Entry:
         self.plain = not kwargs and all(isinstance(a, Tensor) for a in args)
         self.kinds = [signature(a) for a in given]
         self.tensors = [n for n, a in enumerate(given) if isinstance(a, Tensor)]
-        self.mode = (state.grad, dtypes.default.real)
+        self.recording, self.default = state.grad, dtypes.default.real
         own = {id(a) for a in given} | c.grad_ids
         self.state = [t for t in c.tensors if id(t) not in own]
         self.arrays = [t._data for t in self.state]
@@ -80,7 +80,8 @@ class Entry:
                 return False
         return (
             all(map(fits, given, self.kinds))
-            and (state.grad, dtypes.default.real) == self.mode
+            and state.mode[1] is self.recording
+            and dtypes.default.real is self.default
             and all(map(is_, map(DATA, self.state), self.arrays))
             and all(map(is_, map(GRAD, self.held_tensors), self.held_grads))
             and self.apart(given)

@@ -394,6 +394,8 @@ class Edges:
         self.lengths: list[tuple] = []
         self.modules: list[Any] = []
         self.training: list[bool] = []
+        self.cells: list[Any] = []
+        self.contents: list[Any] = []
         self.keys: list[Any] = []
         self.values: list[Any] = []
 
@@ -406,6 +408,12 @@ class Edges:
         self.tables.append(table)
         self.keys.append(key)
         self.values.append(value)
+
+    def note_cell(self, cell: Any) -> None:
+        """What a closure's cell holds, if its name has a value yet."""
+        with contextlib.suppress(ValueError):
+            self.contents.append(cell.cell_contents)
+            self.cells.append(cell)
 
     def note_all(self, x: Any) -> None:
         """What an object, or a container, leads to. Of modules and optimizers only what calls of
@@ -440,37 +448,31 @@ class Edges:
     def hold(self) -> bool:
         """Whether nothing has changed."""
         try:
-            now = list(map(getitem, self.tables, self.keys))
-        except (KeyError, IndexError):
+            if (
+                all(map(is_, map(getitem, self.tables, self.keys), self.values))
+                and all(map(is_, map(CONTENTS, self.cells), self.contents))
+                and all(map(is_, map(TRAINING, self.modules), self.training))
+            ):
+                return True
+            return self.hold_equal()
+        except (KeyError, IndexError, ValueError):
             return False
+
+    def hold_equal(self) -> bool:
+        """Whether what has changed is equal to what was there; it is then what has to stay."""
         if list(map(TRAINING, self.modules)) != self.training:
             return False
-        if all(map(is_, now, self.values)):
-            return True
-        for old, new in zip(self.values, now, strict=True):
-            if old is not new and not (
-                type(old) is type(new) and type(old) in NUMBERS and old == new
-            ):
+        now = list(map(getitem, self.tables, self.keys))
+        held = list(map(CONTENTS, self.cells))
+        for old, new in zip([*self.values, *self.contents], [*now, *held], strict=True):
+            same = type(old) is type(new) and type(old) in NUMBERS and old == new
+            if old is not new and not same:
                 return False
-        self.values = now
+        self.values, self.contents = now, held
         return True
 
 
-class Contents:
-    """What a closure's cell holds, looked up as in a table."""
-
-    def __init__(self, cell: Any) -> None:
-        self.cell = cell
-
-    def all(self) -> Iterator[Any]:
-        """Nothing, if the name has no value yet."""
-        with contextlib.suppress(ValueError):
-            yield self.cell.cell_contents
-
-    def __getitem__(self, _: Any) -> Any:
-        return next(self.all(), Contents)
-
-
+CONTENTS = attrgetter("cell_contents")
 TRAINING = attrgetter("training")
 NUMBERS = (int, float, bool, str, complex, tuple)
 
@@ -497,7 +499,7 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
                 if not isinstance(x.__globals__[name], (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
         for cell in getattr(x, "__closure__", None) or ():
-            edges.note(Contents(cell), 0, next(Contents(cell).all(), Contents))
+            edges.note_cell(cell)
         if not isinstance(x, (types.FunctionType, types.ModuleType, type)):
             edges.note_all(x)
         if hasattr(x, "param_groups") and hasattr(x, "prepare"):

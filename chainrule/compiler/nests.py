@@ -34,6 +34,8 @@ from .fuse import Nest, aligned
 from .program import Instruction, Value
 from .views import Place, contiguous
 
+# vectors as wide as there are; the stack aligned for what is spilled from them
+ATTRIBUTES = 'nounwind alignstack(64) "prefer-vector-width"="512"'
 ROW, COLUMN, ALL, WITHIN = "row", "column", "all", "within"  # how a reduction ends
 CHUNK = 1 << 16  # the cost, in simple operations, of what a thread takes at a time
 CHUNKS = 32  # of a nest that keeps a partial result for each
@@ -278,7 +280,7 @@ class NestWriter:
         self.plan_rows(count)
         w.lines.append(
             "define void @KERNEL(ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end)"
-            " nounwind {"
+            f" {ATTRIBUTES} {{"
         )
         w.block("entry")
         at_allocas = len(w.lines)
