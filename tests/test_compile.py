@@ -1,5 +1,5 @@
-"""`compile`: state written in place, gradients, optimizers, guards, results: each step is run beside
-the same step that is not compiled, on a copy of everything.
+"""`compile`: state written in place, gradients, optimizers, guards, results: each step is run
+beside the same step that is not compiled, on a copy of everything.
 """
 
 from __future__ import annotations
@@ -748,3 +748,73 @@ def test_dropout_differentiated_outside_draws_the_same_numbers():
             g(x).sum().backward()
             grads.append(x.grad)
     close(torch.stack(grads[3:]), torch.stack(grads[:3]))
+
+
+# -- what random programs found --------------------------------------------------------------------
+
+FOUND = {
+    "numbers that share what they are computed from": lambda x: F.mish(F.mish(x[0, 0])),
+    "a number tiled": lambda x: (x * x).var().repeat(2),
+    "signs tiled": lambda x: torch.sign(x[:, :1, None]).tile(2),
+    "windows of every second column": lambda x: (x[:, ::2].unfold(0, 2, 1) > 0).sum(-3),
+    "backwards sums": lambda x: x.logcumsumexp(0) + x.flip(0),
+    "a diagonal filled": lambda x: (x * 1).diagonal().fill_(1),
+    "a running sum of a number, overwritten": lambda x: (x[0, 0].cumsum(0).add_(1), x * 1),
+    "draws into new memory": lambda x: (
+        torch.zeros(3).uniform_(),
+        torch.ones(3).normal_() + x[0, 0],
+    ),
+    "draws into transposed memory": lambda x: (x * 1).t().normal_(),
+    "part of a pair": lambda x: torch.stack([x[0, 0], x[0, 0]], -1)[::2] * 1,
+    "a row at a computed place": lambda x: x[x[0].argmin()] * 1,
+    "integers are numbers": lambda x: (x.argmin(0).isnan(), x.long().isfinite(), x.long().isinf()),
+    "a complex variance": lambda x: x.to(torch.complex64).square().var(0).real,
+    "one over, and an inverse": lambda x: (1 / x.exp(), x.t()[:2, :2].reciprocal()),
+    "what is contiguous": lambda x: x.t().contiguous().mul_(2) + x.t(),
+    "other strides": lambda x: (x * 1).as_strided((2, 2), (1, 1), 1),
+    "expanded to itself": lambda x: x.exp().expand(1, 4, 6).mul_(2),
+    "nothing, repeated": lambda x: x[:0].repeat_interleave(2, -1),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_found(name):
+    pair = Pair(lambda w: lambda x: FOUND[name](x))
+    for _ in range(3):
+        pair(torch.randn(4, 6))
+    assert pair.compiled.eager is None and pair.captures == 1
+
+
+def test_sums_over_many_rows_are_exact_enough():
+    f = compile(lambda x: (x * x).sum(0))
+    x = torch.full((70001, 2), 0.1)
+    f(x)  # this one is NumPy's
+    close(f(x), (x.double() * x.double()).sum(0).float())
+
+
+def test_found_in_steps():
+    def make(w):
+        def step(x):
+            w["q"].mul(2).tanh().sum().backward()
+            w["c"].squeeze(0).clamp(max=w["q"].detach()).add_(x.sum())
+            return x
+
+        return step
+
+    pair = Pair(make, q=torch.tensor(0.5).requires_grad_(), c=torch.randn(1, 3))
+    for _ in range(3):
+        pair(torch.randn(3))
+
+
+@pytest.mark.filterwarnings("ignore:compile.* is run as it is")
+def test_tensors_that_change_their_shape():
+    def make(w):
+        def step():
+            w["b"].squeeze_()
+            return torch.rand(2)
+
+        return step
+
+    pair = Pair(make, b=torch.ones(1, 3))
+    for _ in range(3):
+        pair()

@@ -111,6 +111,9 @@ class TraceArray(Duck):
     def lay(self, x: Any) -> None:
         self.cell.trace.lay(x)
 
+    def astype(self, dtype: Any) -> Any:
+        return self.call("astype", (self, np.dtype(dtype)), {})  # always a copy, as NumPy's
+
     def item(self) -> Any:
         """The only element: a guard of the program where it is discrete, and else an error."""
         return self.cell.trace.read(self).item()
@@ -214,7 +217,10 @@ class Trace:
                 kwargs.pop(option, None)
         x = args[0] if args else None
         result = waist(name)(*_concrete(args), **_concrete(kwargs))
-        if name in VIEWS and isinstance(x, TraceArray) and _shares(result, x.value):
+        fixed = name in VIEWS and find(args[1:]) is None and not has_slices_of(args[1:])
+        if name in VIEWS and not fixed and isinstance(result, np.ndarray):
+            result = result.copy()
+        if fixed and isinstance(x, TraceArray) and _shares(result, x.value):
             rest = tuple(self.operand(a) for a in args[1:])
             out: Any = TraceArray(result, x.cell, (*x.steps, (name, rest, kwargs)))
         else:
@@ -254,6 +260,8 @@ class Trace:
         if not isinstance(x, TraceArray):
             raise NoRule("a traced array cannot be written into an array that is not")
         x.settle()
+        if not x.value.flags.writeable:
+            raise NoRule("a write into a traced array whose elements overlap")
         cell = x.cell
         given = self.operand(value)
         x.value[_concrete(index)] = _concrete(value)
@@ -293,6 +301,16 @@ class Trace:
         if isinstance(a, Duck):
             raise NoRule("an array of a transformation inside of a traced one")
         return a
+
+
+def has_slices_of(args: Any) -> bool:
+    """Whether a slice among nested tuples begins or ends at a traced number."""
+    return any(
+        has_slices_of(a)
+        if type(a) in (tuple, list)
+        else type(a) is slice and find((a.start, a.stop, a.step)) is not None
+        for a in args
+    )
 
 
 def find(args: Any) -> Any:

@@ -118,7 +118,7 @@ class Capture:
                     self.differentiate(any(made for _, made in optimizers))
         except BaseException as e:
             self.undo(optimizers)
-            if isinstance(e, CaptureError):
+            if isinstance(e, (CaptureError, NoRule)):
                 default_generator.set_state_bytes(state_of_draws)
             raise
         enter = keep and not self.outside

@@ -39,6 +39,7 @@ ATTRIBUTES = 'nounwind alignstack(64) "prefer-vector-width"="512"'
 ROW, COLUMN, ALL, WITHIN = "row", "column", "all", "within"  # how a reduction ends
 CHUNK = 1 << 16  # the cost, in simple operations, of what a thread takes at a time
 CHUNKS = 32  # of a nest that keeps a partial result for each
+SHORT = 512  # rows whose sum is one of those
 SCRATCH = 1 << 17  # bytes that wait for the next sweep
 CHEAP = 3  # operations that are done again rather than kept
 
@@ -413,7 +414,12 @@ class NestWriter:
         k.grain = max(1, min(rows, CHUNK // max(cost, 1)))
         partial = any(e in (COLUMN, ALL) for e in self.ending.values())
         if partial:
-            k.grain = max(k.grain, -(-rows // CHUNKS))
+            columns = [v.size for v, e in self.ending.items() if e == COLUMN]
+            chunks = CHUNKS
+            if columns:  # short sums, joined at the end, round less than a long one
+                k.grain = min(k.grain, SHORT)
+                chunks = max(CHUNKS, min(1 << 10, (1 << 16) // max(columns)))
+            k.grain = max(k.grain, -(-rows // chunks))
         self.block = max(1, min(64, 4096 // max(inner, 1), rows)) if self.blocked else 1
         if self.blocked and k.grain > self.block:
             k.grain -= k.grain % self.block

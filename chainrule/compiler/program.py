@@ -255,8 +255,14 @@ def scatter_add(x: Any, rows: Any, shape: tuple) -> np.ndarray:
     return out
 
 
+def look(x: Any, name: str, args: tuple) -> np.ndarray:
+    """What a view function shows, copied."""
+    return np.array(waist(name)(x, *args))
+
+
 OWN = {
     "iota": iota,
+    "look": look,
     "positive": np.array,
     "duplicate": np.array,
     "gather": gather,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..arrays.duck import Duck, holds, memory, seen, wider
+from ..arrays.duck import Duck, NoRule, holds, memory, seen, wider
 from ..arrays.levels import RUNNING
 from ..captures import refuse_captured
 from ..dtypes import F32, F64
@@ -405,6 +405,8 @@ def geometry(base: Any, view: Any) -> tuple:
     """How `view` lies in the memory of `base`: shapes, strides and offset, in elements (real ones,
     where just one is complex).
     """
+    if isinstance(base, np.ndarray) and isinstance(view, Duck) and view.ground:
+        raise NoRule("a view of memory that is not the function's own is given another history")
     base, view = memory(base), memory(view)
     mixed = _mixed(base, view)
     if mixed is not None:

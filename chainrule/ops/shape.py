@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..arrays.duck import Duck, has_tangent
+from ..arrays.duck import Duck, NoRule, has_tangent
 from ..arrays.waist import has_strides, restride
 from ..errors import bad_dim, not_a_tensor
 from ..tape import state, storage_of
@@ -380,7 +380,10 @@ def expand(x: Any, /, size: Any) -> Any:
     """Dimensions of size 1 (and new ones in front) repeated without copying; -1 keeps a size."""
     if type(x) is not np.ndarray:
         full = expanded_shape(x.shape, sizes(size))
-        return x[...] if full == x.shape else np.broadcast_to(x, full)
+        lead = len(full) - x.ndim
+        if full == (1,) * lead + x.shape:
+            return x[(None,) * lead + (...,)]
+        return np.broadcast_to(x, full)
     shape = list(sizes(size))
     lead = len(shape) - x.ndim
     strides = [0] * lead
@@ -823,6 +826,18 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     shape, strides = sizes_of("as_strided", (size,)), sizes_of("as_strided", (stride,))
     offset = input.storage_offset() if storage_offset is None else operator.index(storage_offset)
     owner = storage_array(input if input._base is None else input._base)
+    if isinstance(input._data, Duck) and input._data.ground:
+        if isinstance(owner, np.ndarray) or not owner.memory().flags.c_contiguous:
+            raise NoRule("other strides of memory that is not the function's own")
+        item = owner.dtype.itemsize
+        if storage_offset is None:
+            offset = geometry(owner, input._data)[-1]
+        check_strided(shape, strides, offset, owner.size, item)
+        steps = tuple([s * item for s in strides])
+        out = as_strided_view(input, owner.seen(offset * item, shape, steps, owner.dtype))
+        if out._base is None:
+            be_view(out, input)
+        return out
     if not isinstance(owner, np.ndarray):  # an array type of ours: taken for contiguous
         check_strided(shape, strides, offset, owner.size, owner.dtype.itemsize)
         return reshape(input, (-1,))[wrap(seen_by(np.arange(owner.size)[offset:], shape, strides))]
