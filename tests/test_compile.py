@@ -818,3 +818,15 @@ def test_tensors_that_change_their_shape():
     pair = Pair(make, b=torch.ones(1, 3))
     for _ in range(3):
         pair()
+
+
+def test_operators_that_are_used_elsewhere_for_the_first_time_change_nothing():
+    def step(x, y):
+        return F.huber_loss(x, y, delta=0.7).detach()
+
+    c = compile(step)
+    x, y = torch.randn(5), torch.randn(5)
+    c(x, y)
+    F.huber_loss(x.clone().requires_grad_(), y, delta=0.7).backward()  # reads the rules
+    c(x, y)
+    assert c.captures == 1

@@ -498,6 +498,9 @@ TRAINING = attrgetter("training")
 NUMBERS = (int, float, bool, str, complex, tuple)
 
 
+LEADING_NOWHERE = (str, int, float, complex, type(None), np.ndarray, define.Op)
+
+
 def reachable(roots: tuple) -> tuple[list, list, Edges]:
     """The tensors and optimizers that a function and its arguments lead to, and the way to them."""
     tensors: list = []
@@ -507,7 +510,7 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
     waiting = [*roots]
     while waiting and len(seen) < REACH:
         x = waiting.pop()
-        if id(x) in seen or isinstance(x, (str, int, float, complex, type(None), np.ndarray)):
+        if id(x) in seen or isinstance(x, LEADING_NOWHERE):
             continue
         seen[id(x)] = x
         if isinstance(x, Tensor):
