@@ -48,7 +48,7 @@ class Row(NamedTuple):
     note: str  # what became of the program
 
 
-def interleaved(steps: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
+def interleaved(steps: dict[str, Callable], rounds: int, clock: Callable) -> dict[str, list[float]]:
     """Seconds per call of each step, round by round. The order rotates, and a call that is not
     timed comes first, so that nobody pays for the caches or the waking threads of the one before.
     """
@@ -61,10 +61,10 @@ def interleaved(steps: dict[str, Callable], rounds: int) -> dict[str, list[float
         for name in names[turn:] + names[:turn]:
             step, count = steps[name], range(counts[name])
             step()
-            start = time.perf_counter()
+            start = clock()
             for _ in count:
                 step()
-            times[name].append((time.perf_counter() - start) / len(count))
+            times[name].append((clock() - start) / len(count))
     return times
 
 
@@ -111,12 +111,12 @@ def note_of(compiled: Any) -> str:
     return f"Python calls: {listed}" if calls else ""
 
 
-def row_of(name: str, peers: list[str], rounds: int) -> Row:
+def row_of(name: str, peers: list[str], rounds: int, clock: Callable) -> Row:
     """Check and time one program."""
     built, errors = prepare(name, peers)
     steps = {peer: made.step for peer, made in built.items()}
     steps[AGAIN] = steps[REFERENCE]
-    times = interleaved(steps, rounds)
+    times = interleaved(steps, rounds, clock)
     medians = {peer: 1e3 * statistics.median(t) for peer, t in times.items()}
     best = min((p for p in OTHERS if p in medians), key=medians.__getitem__)
     ratio = middle(times[MINE], times[best]) if MINE in times else None
@@ -125,19 +125,20 @@ def row_of(name: str, peers: list[str], rounds: int) -> Row:
     return Row(name, suite.PROGRAMS[name][1], medians, errors, best, ratio, noise, note)
 
 
-def compare(names: list[str], peers: list[str], rounds: int, limit: float) -> list[Row]:
+def compare(names: list[str], peers: list[str], options: argparse.Namespace) -> list[Row]:
     """All programs, printed as they are done. torch.compile is tried in a process of its own
-    first, which is ended after `limit` seconds and leaves its code in torch's cache.
+    first, which is ended after a while and leaves its code in torch's cache.
     """
+    clock = time.process_time if options.cpu else time.perf_counter
     rows = []
     for name in names:
         taking, failed = list(peers), {}
         if "torch.compile" in peers:
-            trial = processes.run("torch.compile", name, limit=limit)
+            trial = processes.run("torch.compile", name, limit=options.limit)
             if "error" in trial:
                 taking.remove("torch.compile")
                 failed["torch.compile"] = trial["error"]
-        row = row_of(name, taking, rounds)
+        row = row_of(name, taking, options.rounds, clock)
         row.errors.update(failed)
         rows.append(row)
         print(line(row), flush=True)
@@ -232,7 +233,7 @@ COLOURS = ("#9a9a9a", "#c9a227", "#5b8bd0", "#b9d7a8", "#2f7d32")
 
 
 def draw(rows: list[Row], path: pathlib.Path) -> None:
-    """A bar for each program and peer: its time over torch eager's, on a logarithmic axis."""
+    """A point for each program and peer: its time over torch eager's, on a logarithmic axis."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -241,19 +242,21 @@ def draw(rows: list[Row], path: pathlib.Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "chainrule"
     peers = [p for p in PEERS if any(p in r.times for r in rows)]
     figure, axes = pyplot.subplots(figsize=(10, 1 + 0.5 * len(rows)))
-    height = 0.8 / len(peers)
-    for n, peer in enumerate(peers):
-        taken = [(i, r) for i, r in enumerate(rows) if peer in r.times]
-        axes.barh(
-            [i + (n - (len(peers) - 1) / 2) * height for i, _ in taken],
-            [r.times[peer] / r.times[REFERENCE] for _, r in taken],
-            height,
+    for peer in peers:
+        taken = [
+            (i, r.times[peer] / r.times[REFERENCE]) for i, r in enumerate(rows) if peer in r.times
+        ]
+        axes.plot(
+            [ratio for _, ratio in taken],
+            [i for i, _ in taken],
+            "o",
             label=peer,
             color=COLOURS[list(PEERS).index(peer)],
         )
     axes.set_yticks(range(len(rows)), [r.name for r in rows])
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.grid(axis="y", linewidth=0.3)
     axes.axvline(1, color="black", linewidth=0.5)
     axes.set_xlabel("time of one step / torch eager's (less is faster)")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
@@ -284,8 +287,10 @@ def run_suite(options: argparse.Namespace, names: list[str]) -> None:
     """Measure, print, and write table and plot if asked to."""
     peers = [p for p in PEERS if p != "torch.compile" or options.torch_compile]
     load = load_average()
-    rows = compare(names, peers, options.rounds, options.limit)
+    rows = compare(names, peers, options)
     load = f"{load} at the beginning, {load_average()} at the end"
+    if options.cpu:
+        load += "; CPU time, not the clock's"
     print(summary(rows), f"Load average: {load}.")
     if options.write:
         plot = options.write.with_suffix(".svg")
@@ -301,6 +306,7 @@ def main() -> None:
     add = parser.add_argument
     add("--rounds", type=int, default=15)
     add("--threads", type=int, help="cores to use (default: all)")
+    add("--cpu", action="store_true", help="CPU time, for a busy machine (with --threads 1)")
     add("--only", help="names of programs, separated by commas")
     add("--torch-compile", action="store_true", help="torch.compile as well: minutes")
     add("--limit", type=float, default=300, help="seconds that torch.compile may take a program")
@@ -310,6 +316,8 @@ def main() -> None:
     kinds.add_argument("--memory", action="store_true", help="the peak of the resident memory")
     kinds.add_argument("--eager", action="store_true", help="single operations, eager, at size")
     options = parser.parse_args()
+    if options.cpu and options.threads != 1:
+        parser.error("--cpu adds up the time of all threads: it needs --threads 1")
     if options.threads:
         confine(options.threads)
     names = options.only.split(",") if options.only else None

@@ -77,6 +77,13 @@ def jax_jit(name: str) -> Peer:
     return Peer(*suite_jax.step_of(suite_jax.PROGRAMS[name]()))
 
 
+def jax_unrolled(name: str) -> Peer:
+    """Loops written out, where the suite for jax has them as loops of the program."""
+    import suite_jax
+
+    return Peer(*suite_jax.step_of(suite_jax.UNROLLED.get(name, suite_jax.PROGRAMS[name])()))
+
+
 PEERS: dict[str, Callable[[str], Peer]] = {
     "torch eager": torch_eager,
     "torch.compile": torch_compiled,
@@ -84,6 +91,13 @@ PEERS: dict[str, Callable[[str], Peer]] = {
     "chainrule eager": chainrule_eager,
     "chainrule compiled": chainrule_compiled,
 }
+# Only the cost of its first call is looked at.
+UNROLLED = "jax.jit, unrolled"
+
+
+def build(peer: str, name: str) -> Peer:
+    """The peer of that name."""
+    return jax_unrolled(name) if peer == UNROLLED else PEERS[peer](name)
 
 
 def outcome(peer: Peer) -> list[np.ndarray]:

@@ -1,7 +1,7 @@
 """What can only be measured in a new process: the cost of the first call, and peak memory.
 
-python benchmarks/processes.py PEER PROGRAM prints, as JSON, seconds of the first and of a later
-call and the growth of the resident memory (Linux alone says so).
+python benchmarks/processes.py PEER PROGRAM [ANOTHER] prints, as JSON, seconds of the first and of a
+later call and the growth of the resident memory (Linux alone says so), after a step of ANOTHER.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ import tempfile
 import time
 from typing import Any
 
-from peers import PEERS
+from peers import UNROLLED, build
 
 LATENCY = ["mlp", "gpt", "heat", "chain"]
+LOOPS = ("node", "heat", "chain")
 MEMORY = ["mlp", "gpt", "convnet", "elementwise"]
 SECONDS = {"mlp": 1.0, "gpt": 2.0, "heat": 2.0, "chain": 2.0}  # targets of a cold first call
 REPEATS = 3
+PATIENCE = 20  # seconds after which no further process is begun
 
 
-def run(peer: str, name: str, cache: str | None = None, limit: float = 600) -> dict[str, Any]:
-    """What a new process finds, or {"error": why there is nothing}."""
+def run(*words: str, cache: str | None = None, limit: float = 600) -> dict[str, Any]:
+    """What a new process finds for a `worker`'s words, or {"error": why there is nothing}."""
     here = os.path.abspath(__file__)
     environment = dict(os.environ)
     if cache is not None:
         environment["CHAINRULE_CACHE"] = cache
     try:
         done = subprocess.run(
-            [sys.executable, here, peer, name],
+            [sys.executable, here, *words],
             env=environment,
             timeout=limit,
             capture_output=True,
@@ -60,12 +62,15 @@ def forget_peak() -> None:
         file.write("5")
 
 
-def worker(peer: str, name: str) -> dict[str, float]:
-    """Build the program, call it, and watch."""
-    PEERS[peer]("poly").step()  # libraries are loaded and their threads begun
+def worker(peer: str, name: str, first: str = "") -> dict[str, float]:
+    """Build the program, call it, and watch. Another program may come first, so that libraries are
+    loaded and their threads begun.
+    """
+    if first:
+        build(peer, first).step()
     forget_peak()
     before = memory("VmRSS")
-    step = PEERS[peer](name).step
+    step = build(peer, name).step
     calls = []
     for n in range(8):
         if n == 3:
@@ -82,31 +87,41 @@ def worker(peer: str, name: str) -> dict[str, float]:
     }
 
 
-def latency(peer: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(cold, warm): medians of the first call minus a later one, {"error": ...} if it fails."""
-    found: tuple[list[dict], list[dict]] = ([], [])
-    for _ in range(REPEATS):
+def latency(peer: str, name: str, again: bool = False) -> list[float]:
+    """Seconds of the first call minus a later one: with an empty cache, and with what that process
+    left in the cache if asked for `again`. Medians over a few processes, of one if that takes long.
+    Raises RuntimeError with what the process said if it fails.
+    """
+    found: list[list[float]] = []
+    start = time.perf_counter()
+    while len(found) < REPEATS and time.perf_counter() - start < PATIENCE:
         with tempfile.TemporaryDirectory() as folder:
-            for runs in found:
-                runs.append(run(peer, name, cache=folder))
-                if "error" in runs[-1]:
-                    return runs[-1], runs[-1]
-    cold, warm = (statistics.median(r["first"] - r["later"] for r in runs) for runs in found)
-    return {"seconds": cold}, {"seconds": warm}
+            runs = [run(peer, name, cache=folder) for _ in range(2 if again else 1)]
+        for values in runs:
+            if "error" in values:
+                raise RuntimeError(values["error"])
+        found.append([values["first"] - values["later"] for values in runs])
+    return [statistics.median(values) for values in zip(*found, strict=True)]
 
 
 def print_latency(names: list[str]) -> None:
-    """Seconds that the first call costs more than a later one, and their targets."""
+    """Seconds that the first call costs more than a later one, and their targets. jax is given the
+    program as it is written, and, where that has a loop, as a loop of the program too.
+    """
     for name in names:
-        (mine, warm), (theirs, _) = latency("chainrule compiled", name), latency("jax.jit", name)
-        if "error" in mine or "error" in theirs:
-            print(f"{name:12s} chainrule: {mine}   jax.jit: {theirs}", flush=True)
+        print(f"{name:12s} jax.jit", end="", flush=True)
+        (other,) = latency(UNROLLED, name)
+        print(f" {other:7.3f} s", end="", flush=True)
+        if name in LOOPS:
+            print(f" ({latency('jax.jit', name)[0]:.3f} s as a loop)", end="", flush=True)
+        try:
+            cold, warm = latency("chainrule compiled", name, again=True)
+        except RuntimeError as error:
+            print(f"   chainrule: {error}", flush=True)
             continue
-        cold, warm, other = mine["seconds"], warm["seconds"], theirs["seconds"]
         print(
-            f"{name:12s} cold {cold:7.3f} s (target {SECONDS.get(name, 2.0)})"
-            f"   jax.jit {other:7.3f} s   ratio {cold / other:.2f} (0.5)"
-            f"   warm {1e3 * warm:6.0f} ms (100)",
+            f"   chainrule cold {cold:7.3f} s (target {SECONDS.get(name, 2.0)}),"
+            f" ratio {cold / other:.2f} (0.5), warm {1e3 * warm:4.0f} ms (100)",
             flush=True,
         )
 
@@ -115,7 +130,7 @@ def print_memory(names: list[str]) -> None:
     """Megabytes by which the resident memory grows at most, over torch eager's."""
     for name in names:
         peers = ("torch eager", "jax.jit", "chainrule eager", "chainrule compiled")
-        found = {peer: run(peer, name) for peer in peers}
+        found = {peer: run(peer, name, "poly") for peer in peers}
         reference = found["torch eager"]
         cells = [f"{name:12s}"]
         for peer, value in found.items():

@@ -349,26 +349,30 @@ def chain_arrays() -> tuple[list, list]:
     return [np.linspace(0.1, 1.6, 16, dtype=np.float32)], []
 
 
-def links(m: Any, x: Any) -> Any:
-    """2000 elementwise operations, of ten kinds."""
-    y = x
-    for _ in range(200):
-        y = m.sin(y)
-        y = y * 1.1
-        y = y + x
-        y = m.tanh(y)
-        y = m.exp(-y)
-        y = y - x
-        y = m.cos(y)
-        y = y * x
-        y = y + 0.5
-    return y.sum()
+def ten(m: Any, x: Any, y: Any) -> Any:
+    """Ten elementwise operations."""
+    y = m.sin(y)
+    y = y * 1.1
+    y = y + x
+    y = m.tanh(y)
+    y = m.exp(-y)
+    y = y - x
+    y = m.cos(y)
+    y = y * x
+    return y + 0.5
 
 
 def chain(m: Any) -> Program:
     """2000 operations on 16 floats."""
     x = leaf(m, chain_arrays()[0][0])
-    return Program(lambda: links(m, x), (), (x,))
+
+    def loss() -> Any:
+        y = x
+        for _ in range(200):
+            y = ten(m, x, y)
+        return y.sum()
+
+    return Program(loss, (), (x,))
 
 
 # -- Hessians --------------------------------------------------------------------------------------

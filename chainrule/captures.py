@@ -71,8 +71,21 @@ def inside(x: Any) -> Iterator[Any]:
         yield from x.values()
     elif isinstance(x, (list, tuple, set)):
         yield from x
-    elif not isinstance(x, (type, types.ModuleType)) and hasattr(x, "__dict__"):
-        yield from vars(x).values()
+    elif not isinstance(x, (type, types.ModuleType)):
+        yield from vars(x).values() if hasattr(x, "__dict__") else ()
+        yield from methods_of(x)
+
+
+def methods_of(x: Any) -> Iterator[Any]:
+    """The functions of an object's class, and what its slots hold, if it is a user's class."""
+    for kind in type(x).__mro__:
+        if kind.__module__.partition(".")[0] in ("chainrule", "builtins", "numpy"):
+            continue
+        names = kind.__dict__.get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else names:
+            if hasattr(x, name):
+                yield getattr(x, name)
+        yield from (f for f in vars(kind).values() if isinstance(f, types.FunctionType))
 
 
 def names_in(code: types.CodeType) -> Iterator[str]:

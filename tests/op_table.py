@@ -49,7 +49,6 @@ class Row:
     samples: Callable[[Any], Iterator[tuple[tuple, dict]]]
     dtypes: tuple[str, ...] = FLOATS
     grad: bool = True  # differentiable: gradcheck and gradgradcheck in float64
-    gradgrad: bool = True
     complex_grad: bool = False  # gradcheck in complex128 too
     errors: tuple[tuple[Callable[[Any], Any], type, str], ...] = ()  # (call(torch), class, pattern)
     # by dtype ("gradient": finite differences), where the default is too tight

@@ -41,107 +41,124 @@ HEAD = "def step({}):\n"
 UNARY = """
     torch.abs({x}) | -{x} | torch.exp({x}) | torch.log({x}) | torch.sqrt({x}) | torch.rsqrt({x})
     torch.sin({x}) | torch.cos({x}) | torch.tan({x}) | torch.tanh({x}) | torch.sigmoid({x})
-    torch.relu({x}) | F.gelu({x}) | F.gelu({x}, approximate='tanh') | F.silu({x}) | F.softplus({x})
-    torch.erf({x}) | torch.expm1({x}) | torch.log1p({x}) | torch.square({x}) | {x}.reciprocal()
-    torch.floor({x}) | torch.ceil({x}) | torch.round({x}) | torch.trunc({x}) | torch.sign({x})
-    F.elu({x}) | F.leaky_relu({x}, 0.2) | F.hardtanh({x}) | torch.clamp({x}, -0.5, 1.5)
-    {x}.clamp(min=0.25) | {x}.clamp(max=1) | F.logsigmoid({x}) | torch.sinh({x}) | torch.cosh({x})
-    torch.atan({x}) | torch.asin({x}) | torch.atanh({x}) | torch.asinh({x}) | torch.frac({x})
-    torch.isnan({x}) | torch.isfinite({x}) | ~{x} | torch.logical_not({x}) | torch.exp2({x})
-    torch.log2({x}) | torch.log10({x}) | F.selu({x}) | F.mish({x}) | F.hardswish({x}) | {x} ** 2
-    {x} ** 3 | {x} ** 0.5 | {x} ** -1 | F.softsign({x}) | F.relu6({x}) | torch.logit({x}, 0.1)
-    torch.sinc({x}) | torch.lgamma({x}) | torch.erfc({x}) | torch.nan_to_num({x}) | {x}.detach()
-    torch.deg2rad({x}) | {x}.sign() | F.threshold({x}, 0.1, 20) | F.hardsigmoid({x}) | {x}.clone()
-    {x} * 2 | {x} * 2.5 | 2 - {x} | {x} - 0.5 | {x} / 3 | 1 / {x} | {x} // 2 | {x} % 3 | 2.0 ** {x}
-    {x} > 0 | {x} <= 1 | {x} == 0 | {x} != 1 | torch.pow({x}, 1.5) | {x} + True | {x} * 1 | {x} ** 1
+    torch.relu({x}) | F.gelu({x}) | F.gelu({x}, approximate='tanh') | F.silu({x})
+    F.softplus({x}) | torch.erf({x}) | torch.expm1({x}) | torch.log1p({x}) | torch.square({x})
+    {x}.reciprocal() | torch.floor({x}) | torch.ceil({x}) | torch.round({x}) | torch.trunc({x})
+    torch.sign({x}) | F.elu({x}) | F.leaky_relu({x}, 0.2) | F.hardtanh({x})
+    torch.clamp({x}, -0.5, 1.5) | {x}.clamp(min=0.25) | {x}.clamp(max=1) | F.logsigmoid({x})
+    torch.sinh({x}) | torch.cosh({x}) | torch.atan({x}) | torch.asin({x}) | torch.atanh({x})
+    torch.asinh({x}) | torch.frac({x}) | torch.isnan({x}) | torch.isfinite({x}) | ~{x}
+    torch.logical_not({x}) | torch.exp2({x}) | torch.log2({x}) | torch.log10({x}) | F.selu({x})
+    F.mish({x}) | F.hardswish({x}) | {x} ** 2 | {x} ** 3 | {x} ** 0.5 | {x} ** -1
+    F.softsign({x}) | F.relu6({x}) | torch.logit({x}, 0.1) | torch.sinc({x}) | torch.lgamma({x})
+    torch.erfc({x}) | torch.nan_to_num({x}) | {x}.detach() | torch.deg2rad({x}) | {x}.sign()
+    F.threshold({x}, 0.1, 20) | F.hardsigmoid({x}) | {x}.clone() | {x} * 2 | {x} * 2.5 | 2 - {x}
+    {x} - 0.5 | {x} / 3 | 1 / {x} | {x} // 2 | {x} % 3 | 2.0 ** {x} | {x} > 0 | {x} <= 1
+    {x} == 0 | {x} != 1 | torch.pow({x}, 1.5) | {x} + True | {x} * 1 | {x} ** 1
     torch.zeros_like({x}) | torch.ones_like({x}) | torch.full_like({x}, 3)
 """
 BINARY = """
     {x} + {y} | {x} - {y} | {x} * {y} | {x} / {y} | {x} ** {y} | {x} // {y} | {x} % {y}
-    torch.maximum({x}, {y}) | torch.minimum({x}, {y}) | torch.atan2({x}, {y}) | torch.fmod({x}, {y})
-    {x} < {y} | {x} >= {y} | {x} == {y} | {x} != {y} | torch.logical_and({x}, {y}) | {x} & {y}
-    {x} | {y} | {x} ^ {y} | torch.logical_xor({x}, {y}) | torch.hypot({x}, {y}) | {x} * {y} + {x}
-    torch.fmax({x}, {y}) | torch.fmin({x}, {y}) | torch.copysign({x}, {y}) | torch.logaddexp({x}, {y})
-    torch.where({x} > 0, {x}, {y}) | torch.where({x} > {y}, {x}, {y}) | torch.lerp({x}, {y}, 0.3)
-    torch.where({c}, {x}, {y}) | torch.where({c}, {x}, 0.0) | torch.masked_fill({x}, {c}, 2)
-    torch.addcmul({x}, {y}, {z}, value=0.5) | torch.addcdiv({x}, {y}, {z}) | torch.sub({x}, {y}, alpha=2)
-    torch.true_divide({x}, {y}) | torch.div({x}, {y}, rounding_mode='trunc') | {x} - {y} * {z}
-    torch.remainder({x}, {y}) | torch.heaviside({x}, {y}) | torch.clamp({x}, {y}, {z}) | {x}.lerp({y}, {z})
-    F.mse_loss({x}, {y}) | F.l1_loss({x}, {y}) | F.smooth_l1_loss({x}, {y}) | F.huber_loss({x}, {y})
-    F.binary_cross_entropy_with_logits({x}, {y}.sigmoid()) | F.mse_loss({x}, {y}, reduction='none')
-    F.kl_div({x}, {y}.sigmoid()) | F.cosine_similarity({x}, {y}, dim={d}) | torch.isclose({x}, {y})
+    torch.maximum({x}, {y}) | torch.minimum({x}, {y}) | torch.atan2({x}, {y})
+    torch.fmod({x}, {y}) | {x} < {y} | {x} >= {y} | {x} == {y} | {x} != {y}
+    torch.logical_and({x}, {y}) | {x} & {y} | {x}.bitwise_or({y}) | {x} ^ {y}
+    torch.logical_xor({x}, {y}) | torch.hypot({x}, {y}) | {x} * {y} + {x} | torch.fmax({x}, {y})
+    torch.fmin({x}, {y}) | torch.logaddexp({x}, {y}) | torch.where({x} > 0, {x}, {y})
+    torch.where({x} > {y}, {x}, {y}) | torch.lerp({x}, {y}, 0.3) | torch.where({c}, {x}, {y})
+    torch.where({c}, {x}, 0.0) | torch.masked_fill({x}, {c}, 2)
+    torch.addcmul({x}, {y}, {z}, value=0.5) | torch.addcdiv({x}, {y}, {z})
+    torch.sub({x}, {y}, alpha=2) | torch.true_divide({x}, {y})
+    torch.div({x}, {y}, rounding_mode='trunc') | {x} - {y} * {z} | torch.remainder({x}, {y})
+    torch.heaviside({x}, {y}) | torch.clamp({x}, {y}, {z}) | {x}.lerp({y}, {z})
+    F.mse_loss({x}, {y}) | F.l1_loss({x}, {y}) | F.smooth_l1_loss({x}, {y})
+    F.huber_loss({x}, {y}) | F.binary_cross_entropy_with_logits({x}, {y}.sigmoid())
+    F.mse_loss({x}, {y}, reduction='none') | F.kl_div({x}, {y}.sigmoid())
+    F.cosine_similarity({x}, {y}, dim={d}) | torch.isclose({x}, {y})
 """
 REDUCED = """
-    {x}.sum() | {x}.sum({d}) | {x}.sum({ds}, keepdim=True) | {x}.mean() | {x}.mean({ds}) | {x}.mean({d}, True)
-    {x}.prod() | {x}.prod({d}) | torch.amax({x}, {ds}) | torch.amin({x}, {ds}, keepdim=True) | {x}.max()
-    {x}.max({d})[0] | {x}.min({d}, keepdim=True)[0] | {x}.max({d})[1] | {x}.argmax({d}) | {x}.argmin({d})
-    {x}.all() | {x}.any({d}) | {x}.std() | {x}.var({ds}) | {x}.var({d}, unbiased=False, keepdim=True)
-    torch.logsumexp({x}, {ds}) | torch.logsumexp({x}, {d}, keepdim=True) | {x}.norm() | {x}.norm(dim={d})
-    {x}.cumsum({d}) | {x}.cumprod({d}) | torch.count_nonzero({x}, {d}) | torch.nansum({x}, {d}) | {x}.norm(1)
+    {x}.sum() | {x}.sum({d}) | {x}.sum({ds}, keepdim=True) | {x}.mean() | {x}.mean({ds})
+    {x}.mean({d}, True) | {x}.prod() | {x}.prod({d}) | torch.amax({x}, {ds})
+    torch.amin({x}, {ds}, keepdim=True) | {x}.max() | {x}.max({d})[0]
+    {x}.min({d}, keepdim=True)[0] | {x}.max({d})[1] | {x}.argmax({d}) | {x}.argmin({d})
+    {x}.all() | {x}.any({d}) | {x}.std() | {x}.var({ds})
+    {x}.var({d}, unbiased=False, keepdim=True) | torch.logsumexp({x}, {ds})
+    torch.logsumexp({x}, {d}, keepdim=True) | {x}.norm() | {x}.norm(dim={d}) | {x}.cumsum({d})
+    {x}.cumprod({d}) | torch.count_nonzero({x}, {d}) | torch.nansum({x}, {d}) | {x}.norm(1)
     torch.var_mean({x}, {d})[1] | {x}.sum(dtype=torch.float64) | {x}.sum({d}, dtype=torch.float32)
-    torch.softmax({x}, {d}) | torch.log_softmax({x}, {d}) | F.softmin({x}, {d}) | F.normalize({x}, dim={d})
-    F.layer_norm({x}, {x}.shape[-1:]) | F.layer_norm({x}, {x}.shape[-2:]) | {x} - {x}.mean({d}, keepdim=True)
-    {x} / {x}.abs().sum({d}, keepdim=True) | {x} - {x}.max({d}, keepdim=True)[0] | ({x} * {x}).sum({d})
-    F.cross_entropy({x}, {i}) | F.cross_entropy({x}, {i}, label_smoothing=0.1) | F.nll_loss({x}, {i})
+    torch.softmax({x}, {d}) | torch.log_softmax({x}, {d}) | F.softmin({x}, {d})
+    F.normalize({x}, dim={d}) | F.layer_norm({x}, {x}.shape[-1:])
+    F.layer_norm({x}, {x}.shape[-2:]) | {x} - {x}.mean({d}, keepdim=True)
+    {x} / {x}.abs().sum({d}, keepdim=True) | {x} - {x}.max({d}, keepdim=True)[0]
+    ({x} * {x}).sum({d}) | F.cross_entropy({x}, {i})
+    F.cross_entropy({x}, {i}, label_smoothing=0.1) | F.nll_loss({x}, {i})
     F.cross_entropy({x}, {i}, reduction='none') | F.batch_norm({x}, None, None, training=True)
-    F.group_norm({x}, 1) | F.rms_norm({x}, {x}.shape[-1:]) | torch.linalg.vector_norm({x}, dim={ds})
-    ({x} - {y}).abs().max() | ({x} * {y}).sum({ds}) | ({x} > 0).sum({d}) | {x}.sort({d})[0] | {x}.median()
-    {x}.flip({d}) | {x}.roll(1, {d}) | torch.diff({x}, dim={d}) | {x}.trace() | {x}.logcumsumexp({d})
+    F.group_norm({x}, 1) | F.rms_norm({x}, {x}.shape[-1:])
+    torch.linalg.vector_norm({x}, dim={ds}) | ({x} - {y}).abs().max() | ({x} * {y}).sum({ds})
+    ({x} > 0).sum({d}) | {x}.sort({d})[0] | {x}.median() | {x}.flip({d}) | {x}.roll(1, {d})
+    torch.diff({x}, dim={d}) | {x}.trace() | {x}.logcumsumexp({d})
 """
 SHAPES = """
-    {x}.reshape(-1) | {x}.flatten() | {x}.unsqueeze({d}) | {x}.unsqueeze(-1) | {x}.squeeze() | {x}.squeeze({d})
-    {x}.transpose({d}, -1) | {x}.permute({p}) | {x}.T | {x}.mT | {x}.expand(3, *{x}.shape) | {x}.contiguous()
-    {x}[0] | {x}[-1] | {x}[1:] | {x}[:-1] | {x}[::2] | {x}[..., 1:] | {x}[..., ::2] | {x}[..., 0] | {x}[:, None]
-    {x}[..., None] | {x}[None] | {x}[1:, ..., :-1] | {x}[:, 1:-1] | {x}[..., -1:] | {x}[{x}.shape[0] // 2:]
-    {x}.reshape({x}.shape[0], -1) | {x}.reshape(*{x}.shape[:-1], -1, 2) | {x}.view(-1, {x}.shape[-1])
-    {x}.reshape(2, -1) | {x}.narrow({d}, 0, 1) | {x}.select({d}, 0) | {x}.unbind({d})[-1] | {x}.chunk(2, {d})[1]
-    {x}.split(2, {d})[0] | {x}.diagonal() | {x}.diag() | {x}.tril() | {x}.triu(1) | {x}.repeat(2, *(1,) * {x}.ndim)
-    {x}.movedim({d}, 0) | {x}.repeat_interleave(2, {d}) | {x}.unfold({d}, 2, 1) | {x}.expand_as({y}) | {x}.tile(2)
-    torch.cat([{x}, {y}], {d}) | torch.stack([{x}, {y}]) | torch.cat([{x}, {x} * 2, {y}], -1) | torch.stack([{x}, {y}], -1)
-    torch.hstack([{x}, {y}]) | {x}[{i}] | {x}[:, {i}] | {x}.gather({d}, {i}) | {x}.index_select({d}, {i}) | {x}.take({i})
-    {x}[{c}.nonzero()[:0]] | torch.zeros(4, {x}.shape[-1]).scatter({d}, {i}, {x}) | {x}.index_add({d}, {i}, {y})
-    torch.take_along_dim({x}, {i}, {d}) | F.one_hot({i}, 5) | F.embedding({i}, {x}) | F.pad({x}, (1, 1)) | F.pad({x}, (0, -1))
-    {x}.real | {x}.view_as({y}) | torch.broadcast_to({x}, {y}.shape) | {x}.scatter_add({d}, {i}, {y}) | {x}[[0, -1]]
-    {x}.masked_fill({c}, 0.5) | {x}.swapaxes(0, -1).contiguous() | {x}.t().reshape(-1) | {x}.as_strided((2, 2), (1, 1))
+    {x}.reshape(-1) | {x}.flatten() | {x}.unsqueeze({d}) | {x}.unsqueeze(-1) | {x}.squeeze()
+    {x}.squeeze({d}) | {x}.transpose({d}, -1) | {x}.permute({p}) | {x}.T | {x}.mT
+    {x}.expand(3, *{x}.shape) | {x}.contiguous() | {x}[0] | {x}[-1] | {x}[1:] | {x}[:-1]
+    {x}[::2] | {x}[..., 1:] | {x}[..., ::2] | {x}[..., 0] | {x}[:, None] | {x}[..., None]
+    {x}[None] | {x}[1:, ..., :-1] | {x}[:, 1:-1] | {x}[..., -1:] | {x}[{x}.shape[0] // 2:]
+    {x}.reshape({x}.shape[0], -1) | {x}.reshape(*{x}.shape[:-1], -1, 2)
+    {x}.view(-1, {x}.shape[-1]) | {x}.reshape(2, -1) | {x}.narrow({d}, 0, 1) | {x}.select({d}, 0)
+    {x}.unbind({d})[-1] | {x}.chunk(2, {d})[1] | {x}.split(2, {d})[0] | {x}.diagonal()
+    {x}.diag() | {x}.tril() | {x}.triu(1) | {x}.repeat(2, *(1,) * {x}.ndim) | {x}.movedim({d}, 0)
+    {x}.repeat_interleave(2, {d}) | {x}.unfold({d}, 2, 1) | {x}.expand_as({y}) | {x}.tile(2)
+    torch.cat([{x}, {y}], {d}) | torch.stack([{x}, {y}]) | torch.cat([{x}, {x} * 2, {y}], -1)
+    torch.stack([{x}, {y}], -1) | torch.hstack([{x}, {y}]) | {x}[{i}] | {x}[:, {i}]
+    {x}.gather({d}, {i}) | {x}.index_select({d}, {i}) | {x}.take({i}) | {x}[{c}.nonzero()[:0]]
+    torch.zeros(4, {x}.shape[-1]).scatter({d}, {i}, {x}) | {x}.index_add({d}, {i}, {y})
+    torch.take_along_dim({x}, {i}, {d}) | F.one_hot({i}, 5) | F.embedding({i}, {x})
+    F.pad({x}, (1, 1)) | F.pad({x}, (0, -1)) | {x}.real | {x}.view_as({y})
+    torch.broadcast_to({x}, {y}.shape) | {x}.scatter_add({d}, {i}, {y}) | {x}[[0, -1]]
+    {x}.masked_fill({c}, 0.5) | {x}.swapaxes(0, -1).contiguous() | {x}.t().reshape(-1)
+    {x}.as_strided((2, 2), (1, 1))
 """
 PRODUCTS = """
-    {x} @ {y} | {x} @ {y}.mT | {x}.mT @ {y} | {x} @ {x}.mT | torch.matmul({x}, {y}) | F.linear({x}, {y})
-    torch.outer({x}.flatten()[:7], {y}.flatten()[:5]) | torch.einsum('...i,...i->...', {x}, {y}) | {x}.mm({y})
-    torch.einsum('ij,kj->ik', {x}, {y}) | torch.addmm({z}, {x}, {y}) | torch.bmm({x}, {y}) | torch.dot({x}, {y})
-    F.linear({x}, {y}, {z}) | {x}.mv({y}) | torch.tensordot({x}, {y}, 1) | {x}[..., None] * {y}[..., None, :]
-    torch.einsum('bij,bjk->bik', {x}, {y}) | F.linear({x}, {y}).relu() | torch.tanh({x} @ {y}) + {z}
-    F.conv1d({x}, {x}[:2], padding=1) | F.max_pool1d({x}, 2) | F.avg_pool1d({x}, 2) | {x}[:, :2] @ {y}[:2]
+    {x} @ {y} | {x} @ {y}.mT | {x}.mT @ {y} | {x} @ {x}.mT | torch.matmul({x}, {y})
+    F.linear({x}, {y}) | torch.outer({x}.flatten()[:7], {y}.flatten()[:5])
+    torch.einsum('...i,...i->...', {x}, {y}) | {x}.mm({y}) | torch.einsum('ij,kj->ik', {x}, {y})
+    torch.addmm({z}, {x}, {y}) | torch.bmm({x}, {y}) | torch.dot({x}, {y})
+    F.linear({x}, {y}, {z}) | {x}.mv({y}) | torch.tensordot({x}, {y}, 1)
+    {x}[..., None] * {y}[..., None, :] | torch.einsum('bij,bjk->bik', {x}, {y})
+    F.linear({x}, {y}).relu() | torch.tanh({x} @ {y}) + {z} | F.conv1d({x}, {x}[:2], padding=1)
+    F.max_pool1d({x}, 2) | F.avg_pool1d({x}, 2) | {x}[:, :2] @ {y}[:2]
 """
 CASTS = """
-    {x}.float() | {x}.double() | {x}.long() | {x}.int() | {x}.bool() | {x}.half() | {x}.bfloat16() | {x}.to(torch.uint8)
-    {x}.to(torch.int16) | {x}.to(torch.float32) | {x}.to({y}.dtype) | {x}.type_as({y}) | {x}.to(torch.complex64)
+    {x}.float() | {x}.double() | {x}.long() | {x}.int() | {x}.bool() | {x}.half() | {x}.bfloat16()
+    {x}.to(torch.uint8) | {x}.to(torch.int16) | {x}.to(torch.float32) | {x}.to({y}.dtype)
+    {x}.type_as({y}) | {x}.to(torch.complex64)
 """
 RANDOM = """
-    torch.randn({x}.shape) | torch.randn_like({x}) | torch.rand(3) | torch.rand_like({x}) | F.dropout({x}, 0.3)
-    torch.randint(0, 5, (4,)) | torch.bernoulli({x}.sigmoid()) | torch.randperm(5) | torch.normal(0.0, 1.0, (2, 3))
-    F.dropout({x}, 0.5, training=False) | {x} + 0.1 * torch.randn_like({x}) | torch.arange({x}.shape[-1])
-    torch.zeros(3) | torch.eye(3) | torch.linspace(0, 1, {x}.shape[-1]) | torch.arange(5.0) | torch.ones({x}.shape)
-    torch.tensor([1.0, 2.0, 3.0]) | torch.full(({x}.shape[-1],), 0.5) | torch.randn(20) | torch.tensor(2.5)
+    torch.randn({x}.shape) | torch.randn_like({x}) | torch.rand(3) | torch.rand_like({x})
+    F.dropout({x}, 0.3) | torch.randint(0, 5, (4,)) | torch.bernoulli({x}.sigmoid())
+    torch.randperm(5) | torch.normal(0.0, 1.0, (2, 3)) | F.dropout({x}, 0.5, training=False)
+    {x} + 0.1 * torch.randn_like({x}) | torch.arange({x}.shape[-1]) | torch.zeros(3)
+    torch.eye(3) | torch.linspace(0, 1, {x}.shape[-1]) | torch.arange(5.0) | torch.ones({x}.shape)
+    torch.tensor([1.0, 2.0, 3.0]) | torch.full(({x}.shape[-1],), 0.5) | torch.randn(20)
+    torch.tensor(2.5)
 """
 WRITES = """
-    {w}.add_({y}) | {w}.mul_(0.5) | {w}.sub_({y}, alpha=0.5) | {w}[0] = {y} | {w}[..., 0] = 1.5 | {w}[1:] += {y}
-    {w}[...] = {y} | {w}.copy_({y}) | {w}.zero_() | {w}.fill_(2) | {w}.masked_fill_({c}, 0.25) | {w}[{c}] = 0.75
-    {w}[{i}] = 1.0 | {w}.clamp_(-1, 1) | {w}.t().add_(1) | {w}[::2].mul_(2) | {w}.view(-1)[1:].add_(0.5) | {w} += {y}
-    {w} *= {y} | {w}.exp_() | {w}.tanh_() | {w}.index_add_({d}, {i}, {y}) | {w}.relu_() | {w}.lerp_({y}, 0.5)
-    {w}.index_fill_({d}, {i}, 3) | {w}.addcmul_({y}, {z}) | {w}[..., ::2] = {y} | {w}.transpose(0, -1)[0] = 2.0
-    {w}[:, 1] = {w}[:, 0] | {w}[1:] = {w}[:-1] | {w}.uniform_() | {w}.normal_() | {w}.diagonal().fill_(1) | {w}.neg_()
-    {w}[-1] -= {w}[0] | {w}.index_put_(({i},), {y}) | {w}.scatter_({d}, {i}, 0.5) | {w}.data.mul_(0.9) | {w}.squeeze_()
+    {w}.add_({y}) | {w}.mul_(0.5) | {w}.sub_({y}, alpha=0.5) | {w}[0] = {y} | {w}[..., 0] = 1.5
+    {w}[1:] += {y} | {w}[...] = {y} | {w}.copy_({y}) | {w}.zero_() | {w}.fill_(2)
+    {w}.masked_fill_({c}, 0.25) | {w}[{c}] = 0.75 | {w}[{i}] = 1.0 | {w}.clamp_(-1, 1)
+    {w}.t().add_(1) | {w}[::2].mul_(2) | {w}.view(-1)[1:].add_(0.5) | {w} += {y} | {w} *= {y}
+    {w}.exp_() | {w}.tanh_() | {w}.index_add_({d}, {i}, {y}) | {w}.relu_() | {w}.lerp_({y}, 0.5)
+    {w}.index_fill_({d}, {i}, 3) | {w}.addcmul_({y}, {z}) | {w}[..., ::2] = {y}
+    {w}.transpose(0, -1)[0] = 2.0 | {w}[:, 1] = {w}[:, 0] | {w}[1:] = {w}[:-1] | {w}.uniform_()
+    {w}.normal_() | {w}.diagonal().fill_(1) | {w}.neg_() | {w}[-1] -= {w}[0]
+    {w}.index_put_(({i},), {y}) | {w}.scatter_({d}, {i}, 0.5) | {w}.data.mul_(0.9)
+    {w}.squeeze_()
 """
 
 
 def parts(text: str) -> list[str]:
     """The templates of a table."""
-    return [t.strip() for line in text.strip().split("\n") for t in split_bars(line)]
-
-
-def split_bars(line: str) -> list[str]:
-    """A line of a table at its bars, but for the operator `|` between two operands."""
-    return [t.replace("{x} OR {y}", "{x} | {y}") for t in line.replace("{x} | {y} | {x} ^", "{x} OR {y} | {x} ^").split(" | ")]
+    return [t.strip() for line in text.strip().split("\n") for t in line.split(" | ")]
 
 
 TABLES = {
@@ -160,11 +177,25 @@ KINDS = {
     "float32": 10, "float64": 4, "int64": 2, "bool": 1, "int32": 0.5, "float16": 0.3,
     "bfloat16": 0.3, "uint8": 0.3, "complex64": 0.2, "int16": 0.2,
 }  # fmt: skip
+LARGE = (
+    [(100003,), (17, 6007)],
+    [(331, 317), (317,)],
+    [(33, 65, 50), (50,)],
+    [(70001, 2), (2,)],
+    [(3, 40000), (3, 1)],
+)
 OPTIMIZERS = (
-    "SGD(P, lr=0.1)", "SGD(P, lr=0.05, momentum=0.9)", "SGD(P, lr=0.05, momentum=0.9, nesterov=True)",
-    "Adam(P, lr=0.01)", "AdamW(P, lr=0.01)", "Adam(P, lr=0.01, amsgrad=True)", "RMSprop(P, lr=0.01)",
-    "SGD(P, lr=0.1, weight_decay=0.1)", "Adam(P, lr=0.01, weight_decay=0.1)", "Adagrad(P, lr=0.01)",
-)  # fmt: skip
+    "SGD(P, lr=0.1)",
+    "SGD(P, lr=0.05, momentum=0.9)",
+    "SGD(P, lr=0.05, momentum=0.9, nesterov=True)",
+    "Adam(P, lr=0.01)",
+    "AdamW(P, lr=0.01)",
+    "Adam(P, lr=0.01, amsgrad=True)",
+    "RMSprop(P, lr=0.01)",
+    "SGD(P, lr=0.1, weight_decay=0.1)",
+    "Adam(P, lr=0.01, weight_decay=0.1)",
+    "Adagrad(P, lr=0.01)",
+)
 
 
 # -- a world: what a step finds --------------------------------------------------------------------
@@ -197,7 +228,7 @@ class Spec:
         return t.requires_grad_() if self.grad else t
 
     def __repr__(self) -> str:
-        return f"{self.kind}{list(self.shape)}{' grad' * self.grad}{' ' + self.layout if self.layout else ''}"
+        return " ".join([f"{self.kind}{list(self.shape)}", "grad" * self.grad, self.layout]).strip()
 
 
 class Case:
@@ -293,7 +324,9 @@ def shake(x: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
     """Floats changed by a few units in the last place."""
     if x.dtype.kind not in "fc" or kind not in TOLERANCE:
         return x
-    return x * (1 + rng.uniform(-4, 4, x.shape) * (6e-8 if kind in ("float32", "complex64") else 1.1e-16))
+    return x * (
+        1 + rng.uniform(-4, 4, x.shape) * (6e-8 if kind in ("float32", "complex64") else 1.1e-16)
+    )
 
 
 def shake_tensor(t: Any, rng: np.random.Generator) -> None:
@@ -312,7 +345,9 @@ def array_of(v: Any, torch: Any) -> Any:
     kind = str(v.dtype).removeprefix("torch.").removeprefix("chainrule.")
     v = v.detach()
     wide = v.double() if v.is_floating_point() else v
-    return kind, np.array(wide.resolve_conj().numpy() if hasattr(wide, "resolve_conj") else wide.numpy())
+    return kind, np.array(
+        wide.resolve_conj().numpy() if hasattr(wide, "resolve_conj") else wide.numpy()
+    )
 
 
 # -- building --------------------------------------------------------------------------------------
@@ -330,16 +365,27 @@ class Builder:
         self.shapes = [tuple(self.dims[: int(r.integers(0, 4))]) for _ in range(3)]
         self.shapes += [tuple(int(d) for d in r.permutation(self.dims)[: int(r.integers(1, 4))])]
         if big:
-            self.shapes[:2] = [[(100003,), (17, 6007)], [(331, 317), (317,)], [(33, 65, 50), (50,)],
-                               [(70001, 2), (2,)], [(3, 40000), (3, 1)]][int(r.integers(5))]  # fmt: skip
+            self.shapes[:2] = LARGE[int(r.integers(len(LARGE)))]
         self.double = r.random() < 0.25  # no float32 anywhere
         specs = [self.spec(n == 0) for n in range(int(r.integers(1, 4)))]
         if r.random() < 0.3:
-            specs.append(Spec((int(r.choice([1, 2, 4, max(self.dims[0], 1)])),), "int64", False, ""))
+            specs.append(
+                Spec((int(r.choice([1, 2, 4, max(self.dims[0], 1)])),), "int64", False, "")
+            )
         params = []
         for _ in range(int(r.integers(0, 3))):
-            params.append(Spec(self.shape(), "float64" if self.double or r.random() < 0.3 else "float32", True, ""))
-        buffers = [Spec(self.shape(), "float64" if self.double else "float32", False, "") for _ in range(int(r.random() < 0.25))]
+            params.append(
+                Spec(
+                    self.shape(),
+                    "float64" if self.double or r.random() < 0.3 else "float32",
+                    True,
+                    "",
+                )
+            )
+        buffers = [
+            Spec(self.shape(), "float64" if self.double else "float32", False, "")
+            for _ in range(int(r.random() < 0.25))
+        ]
         self.learns = bool(params) and r.random() < 0.7
         optimizer = str(r.choice(OPTIMIZERS)) if self.learns else ""
         self.case = Case(specs, params, buffers, optimizer, seed)
@@ -370,7 +416,7 @@ class Builder:
         return Spec(shape, kind, kind in ("float32", "float64") and r.random() < 0.35, layout)
 
     def build(self, size: int) -> None:
-        """Lines, then perhaps a backward pass and a step of the optimizer, then what is returned."""
+        """Lines, then perhaps a backward pass and an optimizer's step, then what is returned."""
         tries = made = 0
         while made < size and tries < 12 * size:
             tries += 1
@@ -388,7 +434,10 @@ class Builder:
         )
         outs = [n for n in self.names if n[0] in "tl"]
         self.rng.shuffle(outs)
-        self.case.returned = outs[: int(self.rng.integers(1, 5))]
+        self.case.returned = [
+            n + ".detach()" * self.scope[n].requires_grad
+            for n in outs[: int(self.rng.integers(1, 5))]
+        ]
         self.case.lines = [line for line in self.case.lines if line != "pass"]
 
     def any(self, test: Callable = lambda t: True) -> str:
@@ -411,7 +460,11 @@ class Builder:
         axes = [int(a) for a in r.permutation(rank)]
         some = tuple(axes[: int(r.integers(1, rank + 1))]) if rank else ()
         shape = self.scope[x].shape
-        near = self.any(lambda t: t.shape == shape or t.shape == shape[1:]) if r.random() < 0.6 else self.any()
+        near = (
+            self.any(lambda t: t.shape == shape or t.shape == shape[1:])
+            if r.random() < 0.6
+            else self.any()
+        )
         made = text.format(
             x=x,
             y=near,
@@ -431,7 +484,11 @@ class Builder:
         """Take a line, if it runs and its numbers are of a sensible size."""
         target = text.partition(" = ")[0] if text.partition(" = ")[0].isidentifier() else ""
         before = dict(self.scope)
-        kept = {n: before[n].detach().clone() for n in self.names} if not target and len(text) < 300 else {}
+        kept = (
+            {n: before[n].detach().clone() for n in self.names}
+            if not target and len(text) < 300
+            else {}
+        )
         try:
             exec(text, self.scope)
             made = self.scope.get(target)
@@ -457,7 +514,12 @@ class Builder:
         terms = []
         for n in self.names[::-1]:
             t = self.scope[n]
-            if t.requires_grad and t.is_floating_point() and t.numel() and (n[0] == "t" or not terms):
+            if (
+                t.requires_grad
+                and t.is_floating_point()
+                and t.numel()
+                and (n[0] == "t" or not terms)
+            ):
                 terms.append(f"{n}.mean()" if t.numel() > 1 or t.ndim else n)
             if len(terms) == 3:
                 break
@@ -487,7 +549,11 @@ def difference(found: Any, wanted: Any, mixed: bool) -> str | None:
     if kind != wanted_kind or x.shape != y.shape:
         return f"{kind}{list(x.shape)} for {wanted_kind}{list(y.shape)}"
     if kind not in TOLERANCE and kind not in COARSE:
-        return None if np.array_equal(x, y) else f"{kind} numbers differ: {x.ravel()[:4]} for {y.ravel()[:4]}"
+        return (
+            None
+            if np.array_equal(x, y)
+            else f"{kind} numbers differ: {x.ravel()[:4]} for {y.ravel()[:4]}"
+        )
     worst = distance(x, y)
     limit = 1e-5 if mixed and kind in TOLERANCE else {**TOLERANCE, **COARSE}[kind]
     return None if worst <= limit else f"{kind} off by {worst:.3g}"
@@ -542,7 +608,9 @@ def compare(case: Case, others: tuple = ("compiled",)) -> None:
                 agree(case, "compiled" if call else "captured", found, wanted[call], call)
             except Difference as e:
                 notes = [n for entry in compiled.entries for n in getattr(entry.plan, "found", ())]
-                raise Difference(e.kind, f"{e}; {notes or 'native code does as the program'}") from None
+                raise Difference(
+                    e.kind, f"{e}; {notes or 'native code does as the program'}"
+                ) from None
     if "torch" in others:
         import torch
 
@@ -570,7 +638,7 @@ class Interpreted:
         wanted = [np.array(x) for x in wanted]
         chainrule.set_rng_state(stream)
         self.plan.run(*arrays)
-        for n, (o, w) in enumerate(zip(planner.outputs, wanted, strict=True)):
+        for o, w in zip(planner.outputs, wanted, strict=True):
             found = o.array if o.array is not None else known[o.target or o.value]
             worst = off(found, w)
             if worst > {"f4": 1e-5, "f8": 1e-12, "c8": 1e-5}.get(w.dtype.str[1:], 3e-2):
@@ -596,7 +664,12 @@ def agree(case: Case, kind: str, found: dict, wanted: dict, call: int) -> None:
     noise = rounding(case, call)
     for k, d in told:
         x, y = found.get(k), wanted[k]
-        if isinstance(x, tuple) and isinstance(y, tuple) and x[0] == y[0] and x[1].shape == y[1].shape:
+        if (
+            isinstance(x, tuple)
+            and isinstance(y, tuple)
+            and x[0] == y[0]
+            and x[1].shape == y[1].shape
+        ):
             if x[1].dtype.kind in "iub" and noise.get(k, 0) > 0:
                 continue
             if x[1].dtype.kind in "fc" and distance(x[1], y[1]) <= 50 * noise.get(k, 0):
@@ -636,6 +709,13 @@ def outcome(case: Case, others: tuple) -> Exception | None:
     except Exception as e:
         return e
     return None
+
+
+def one(seed: int, size: int = 12) -> None:
+    """Build the program of a seed and compare; raises if its runs do not agree."""
+    case = Builder(seed, size).case
+    if runs(case):
+        compare(case)
 
 
 def runs(case: Case) -> bool:

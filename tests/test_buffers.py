@@ -201,6 +201,22 @@ def test_views_from_before_the_level():
     assert torch.allclose(head, out[:2])
 
 
+def test_views_of_data_that_was_written():
+    def f(x):
+        out = torch.zeros(3, dtype=D).data
+        out.add_(1)
+        tail = out[1:]
+        out[0] = x[0] ** 2
+        tail.mul_(x[1:])
+        return out * tail[0].clone()
+
+    def plain(x):
+        return torch.cat([x[:1] ** 2, x[1:]]) * x[1]
+
+    assert torch.allclose(jacfwd(f)(X), jacrev(plain)(X))
+    assert torch.allclose(jacfwd(jacfwd(f))(X), jacrev(jacrev(plain))(X))
+
+
 def test_detached_views_take_no_tangent():
     def f(x):
         out = torch.zeros(3, dtype=D)

@@ -415,13 +415,13 @@ def test_gradient(family: str, key: str, row: Row):
         report(row, dtype, complaints)
 
 
-def checked(row: Row, sample: tuple, dtype: str) -> str | None:
-    """What finite differences say about the gradients of one call."""
+def checked(row: Row, sample: tuple, dtype: str, second: bool = True) -> str | None:
+    """What finite differences say about the gradients of one call, and about their gradients."""
     tolerance = row.tolerance.get("gradient", 2e-6)
     inputs = [a for a in arrays_in(sample) if differentiable(a, dtype)]
     try:
         return differences.check(
-            as_function(function_of(row), sample, dtype), inputs, tolerance, row.gradgrad
+            as_function(function_of(row), sample, dtype), inputs, tolerance, second
         )
     except Exception as e:
         return f"raised {type(e).__name__}: {e}"

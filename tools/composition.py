@@ -15,7 +15,6 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +55,7 @@ held to another way to the same number: values to torch's; gradients and second 
 differences; forward mode to the transpose of reverse mode; vmap to a loop.
 
 - `error`: vmap is impossible, in torch as here (the shape of the result would depend on the
-  examples' values, or random numbers were not allowed), and is refused in torch's words; or the
-  gradient has no derivative, in torch neither.
+  examples' values, or random numbers were not allowed), and is refused in torch's words.
 - `-`: nothing to compute: the operator is not differentiable, takes no numbers, or its result is
   undefined.
 """
@@ -132,8 +130,6 @@ def operator_mark(column: str, family: str, key: str, row: Row) -> str:
     differentiated = row.grad and column != "vmap"
     if not (differentiated or (column == "vmap" and row.values)):
         return NONE
-    if column in ("gradgrad", "jvp of grad") and not row.gradgrad:
-        return SAME
     if row.name in test_modes.UNDEFINED:
         return NONE
     dtypes = ["float64", *(["complex128"] if row.complex_grad else [])]
@@ -158,7 +154,7 @@ def mode_mark(column: str, row: Row, dtype: str) -> str:
 
 def gradient(row: Row, sample: tuple, dtype: str, second: bool) -> str | None:
     """What finite differences say about the first, or also the second, derivatives."""
-    return test_ops.checked(row if second else replace(row, gradgrad=False), sample, dtype)
+    return test_ops.checked(row, sample, dtype, second)
 
 
 def families() -> dict[str, dict[str, list[tuple[str, Row]]]]:

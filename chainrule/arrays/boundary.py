@@ -157,7 +157,8 @@ def outside(g: Any, level: int) -> Any:
 def combined(a: Any, b: Any) -> Any:
     """The sum of two cotangents of one value. Where one of them comes from inside a transformation
     and the other does not, the value is outside of it; unless that other is just a zero, which a
-    rule may have made without a look at its cotangent.
+    rule may have made without a look at its cotangent. It is told by its value: rules make zeros in
+    many ways, and a zero that is a real contribution adds nothing either, wherever it belongs.
     """
     if type(a) is type(b) is np.ndarray:
         return a + b

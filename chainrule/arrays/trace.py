@@ -92,12 +92,27 @@ class TraceArray(Duck):
     def zeros(self, zeros: Any) -> Any:
         return self.cell.trace.lifted(zeros)
 
-    def seen(self, start: int, shape: Any, strides: Any) -> Any:
-        flat = self.reshape(-1)[start:]
-        return restride(flat, tuple(shape), tuple(s * self.itemsize for s in strides))
+    def laid_out(self, like: Any) -> Any:
+        if not like.flags.c_contiguous:
+            raise NoRule("a copy of a traced array that does not lie row by row")
+        return self.copy()
+
+    def over(self, data: Any, private: bool) -> Any:
+        return self.cell.trace.lifted(data)
+
+    def seen(self, start: int, shape: Any, strides: Any, dtype: Any) -> Any:
+        value = self.value
+        if start == 0 and (shape, strides, dtype) == (value.shape, value.strides, value.dtype):
+            return self
+        if not value.flags.c_contiguous or dtype != value.dtype or start % self.itemsize:
+            raise NoRule("memory of a traced array seen in another way")
+        return restride(self.reshape(-1)[start // self.itemsize :], tuple(shape), tuple(strides))
 
     def lay(self, x: Any) -> None:
         self.cell.trace.lay(x)
+
+    def astype(self, dtype: Any) -> Any:
+        return self.call("astype", (self, np.dtype(dtype)), {})  # always a copy, as NumPy's
 
     def item(self) -> Any:
         """The only element: a guard of the program where it is discrete, and else an error."""
@@ -202,7 +217,10 @@ class Trace:
                 kwargs.pop(option, None)
         x = args[0] if args else None
         result = waist(name)(*_concrete(args), **_concrete(kwargs))
-        if name in VIEWS and isinstance(x, TraceArray) and _shares(result, x.value):
+        fixed = name in VIEWS and find(args[1:]) is None and not has_slices_of(args[1:])
+        if name in VIEWS and not fixed and isinstance(result, np.ndarray):
+            result = result.copy()
+        if fixed and isinstance(x, TraceArray) and _shares(result, x.value):
             rest = tuple(self.operand(a) for a in args[1:])
             out: Any = TraceArray(result, x.cell, (*x.steps, (name, rest, kwargs)))
         else:
@@ -242,6 +260,8 @@ class Trace:
         if not isinstance(x, TraceArray):
             raise NoRule("a traced array cannot be written into an array that is not")
         x.settle()
+        if not x.value.flags.writeable:
+            raise NoRule("a write into a traced array whose elements overlap")
         cell = x.cell
         given = self.operand(value)
         x.value[_concrete(index)] = _concrete(value)
@@ -281,6 +301,16 @@ class Trace:
         if isinstance(a, Duck):
             raise NoRule("an array of a transformation inside of a traced one")
         return a
+
+
+def has_slices_of(args: Any) -> bool:
+    """Whether a slice among nested tuples begins or ends at a traced number."""
+    return any(
+        has_slices_of(a)
+        if type(a) in (tuple, list)
+        else type(a) is slice and find((a.start, a.stop, a.step)) is not None
+        for a in args
+    )
 
 
 def find(args: Any) -> Any:

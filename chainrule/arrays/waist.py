@@ -27,7 +27,7 @@ def restride(x: Any, shape: Sequence, strides: Sequence) -> Any:
 def has_strides(x: Any) -> bool:
     """Whether an array lies in memory, so that `restride` can look at it in another way."""
     if isinstance(x, Duck):
-        return x.in_memory and x.memory().flags.c_contiguous
+        return x.in_memory and not (x.ground and not x.memory().flags.c_contiguous)
     return type(x) is np.ndarray
 
 

@@ -459,7 +459,7 @@ def add_to(old: Any, g: Any) -> None:
     if isinstance(g, Duck) and isinstance(data, ndarray):
         g.lay(old)
         data = old._data
-    if isinstance(data, ndarray) or data.ground:
+    if isinstance(data, ndarray) or (isinstance(data, Duck) and data.ground):
         np.add(data, g, out=data)
         storage_of(old).bump()
     else:

@@ -59,7 +59,7 @@ class Entry:
         self.plain = not kwargs and all(isinstance(a, Tensor) for a in args)
         self.kinds = [signature(a) for a in given]
         self.tensors = [n for n, a in enumerate(given) if isinstance(a, Tensor)]
-        self.mode = (state.grad, dtypes.default.real)
+        self.recording, self.default = state.grad, dtypes.default.real
         own = {id(a) for a in given} | c.grad_ids
         self.state = [t for t in c.tensors if id(t) not in own]
         self.arrays = [t._data for t in self.state]
@@ -80,7 +80,8 @@ class Entry:
                 return False
         return (
             all(map(fits, given, self.kinds))
-            and (state.grad, dtypes.default.real) == self.mode
+            and state.mode[1] is self.recording
+            and dtypes.default.real is self.default
             and all(map(is_, map(DATA, self.state), self.arrays))
             and all(map(is_, map(GRAD, self.held_tensors), self.held_grads))
             and self.apart(given)
@@ -157,11 +158,12 @@ class Entry:
         self.plan = self.planner.plan
         number = {m.given: m.argument for m in c.memories.values()}
         arguments = self.planner.arguments
-        self.positions = [number[v] for v in arguments if v in number]
+        self.positions: list[Any] = [number[v] for v in arguments if v in number]
         new = {o.value: n for n, o in enumerate(outputs) if o.target is None and o.array is None}
         made = [v for v in arguments if v not in number]
         self.made = [(v.shape, v.dtype) for v in made]
         place = {new[v]: k for k, v in enumerate(made)}
+        self.place_of = {n: place[n] for n in place}
         self.recipe = [(how, place[x] if how == FRESH else x) for how, x in self.recipe]
         self.given_grads = [
             (n, place[new[o.value]] if isinstance(o, Output) else None) for n, o in self.given_grads
@@ -232,7 +234,9 @@ class Entry:
                 elif memories[v].argument is None:
                     arrays.append(memories[v].owner)
                 else:
-                    arrays.append(given[memories[v].argument]._data)
+                    place = memories[v].argument
+                    assert place is not None
+                    arrays.append(given[place]._data)
             return all(map(np.array_equal, program.run(arrays), wanted))
 
         self.guard = guard
@@ -242,9 +246,16 @@ class Entry:
     def run(self, args: tuple, kwargs: dict) -> Any:
         """One call."""
         given = args if self.plain else leaves((args, kwargs))
+        fresh = self.execute(given)
+        if self.single:
+            return define.wrap(fresh[0])
+        return rebuild(self.result_tree, self.results(given, fresh))
+
+    def execute(self, given: Sequence) -> list:
+        """Run the plan, and enter what it did; returns the arrays that it made."""
         arrays = [given[i]._data for i in self.positions]
-        for s, number in zip(self.settings, self.numbers, strict=True):
-            number[...] = s.now()
+        for setting, number in zip(self.settings, self.numbers, strict=True):
+            number[...] = setting.now()
         fresh = [np.empty(shape, dtype) for shape, dtype in self.made]
         self.plan.run(*arrays, *fresh)
         if not all(map(is_, map(GRAD, self.grad_tensors), self.grad_values)):
@@ -259,9 +270,7 @@ class Entry:
         if self.given_grads:
             for n, place in self.given_grads:
                 given[n]._grad = None if place is None else define.wrap(fresh[place])
-        if self.single:
-            return define.wrap(fresh[0])
-        return rebuild(self.result_tree, self.results(given, fresh))
+        return fresh
 
     def results(self, given: Sequence, fresh: list) -> Any:
         """The leaves of the result."""
@@ -369,12 +378,24 @@ class Compiled:
                 raise
             self.give_up(f"it does something that a program cannot say: {why}")
             return self.function(*args, **kwargs)
+        if c.outside:
+            return self.keep_both(c, result, args, kwargs)
         if c.replayable:
             self.keep(c, result, args, kwargs)
         return c.returned(result)
 
-    def keep(self, c: Capture, result: Any, args: tuple, kwargs: dict) -> None:
-        """Make an entry of a capture."""
+    def keep_both(self, c: Capture, result: Any, args: tuple, kwargs: dict) -> Any:
+        """Make an entry of a capture whose result is differentiated outside, and run it."""
+        from .twofold import Twofold
+
+        if not c.replayable:
+            self.eager = "it changes Python objects, and its result is differentiated outside"
+        elif self.keep(c, result, args, kwargs, Twofold):
+            return self.entries[-1].run(args, kwargs)
+        return self.function(*args, **kwargs)
+
+    def keep(self, c: Capture, result: Any, args: tuple, kwargs: dict, kind: Any = Entry) -> bool:
+        """Make an entry of a capture; False if it cannot be made."""
         if not machine.available() and "llvmlite" not in told:
             told.append("llvmlite")
             warnings.warn(
@@ -382,7 +403,14 @@ class Compiled:
                 " without machine code; `pip install chainrule[jit]` gets the speed",
                 stacklevel=5,
             )
-        self.entries.append(Entry(c, result, args, kwargs))
+        try:
+            self.entries.append(kind(c, result, args, kwargs))
+        except Exception as fault:
+            if self.fullgraph:
+                raise
+            self.give_up(f"no program could be made of it ({type(fault).__name__}: {fault})")
+            return False
+        return True
 
     def give_up(self, why: str) -> None:
         """Run the function as it is from now on."""

@@ -14,18 +14,19 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Iterator
-from operator import getitem, is_
+from operator import attrgetter, getitem, is_
 from typing import Any
 
 import numpy as np
 
 from ..arrays.duck import Duck, NoRule
 from ..arrays.trace import Cell, Trace, TraceArray
-from ..captures import inside, names_in
+from ..autograd.reverse import grad
+from ..captures import inside, methods_of, names_in
 from ..func.trees import leaves, mapped
 from ..ops import define
 from ..rng import default_generator
-from ..storage import describe_line, owner_of, user_line
+from ..storage import HERE, describe_line, owner_of, user_line
 from ..tape import state, storage_of
 from ..tensor import Tensor
 from .program import Program, Value
@@ -70,8 +71,12 @@ class Setting:
 
     def now(self) -> float:
         """The number."""
-        found = self.group[self.key[0]] if isinstance(self.key, tuple) else self.group[self.key]
-        return float(found[self.key[1]] if isinstance(self.key, tuple) else found)
+        return setting_now(self.group, self.key)
+
+
+def setting_now(group: dict, key: Any) -> float:
+    """A number of a group: that of a key, or of a place in what the key has."""
+    return float(group[key[0]][key[1]] if isinstance(key, tuple) else group[key])
 
 
 class Capture:
@@ -92,6 +97,7 @@ class Capture:
         self.made: list[weakref.ref] = []
         self.function, self.args, self.kwargs = function, args, kwargs
         self.draws = 0
+        self.outside: list[Any] = []  # results whose graph is differentiated by the caller
         self.cleared: set[int] = set()  # tensors whose first gradient the function drops
 
     # -- the run ----------------------------------------------------------------------------------
@@ -107,15 +113,18 @@ class Capture:
             self.seen = {id(t): t._data for t in self.tensors}
             with self.recording():
                 result = self.function(*self.args, **self.kwargs)
-            self.look_at(result)
+                self.look_at(result)
+                if self.outside and keep:
+                    self.differentiate(any(made for _, made in optimizers))
         except BaseException as e:
             self.undo(optimizers)
-            if isinstance(e, CaptureError):
+            if isinstance(e, (CaptureError, NoRule)):
                 default_generator.set_state_bytes(state_of_draws)
             raise
+        enter = keep and not self.outside
         if keep:
-            self.finish()
-        else:
+            self.finish(enter)
+        if not enter:
             self.undo(optimizers)
             default_generator.set_state_bytes(state_of_draws)
         return result
@@ -152,14 +161,28 @@ class Capture:
             )
             if not same:
                 raise NoRule("a tensor that was there before is made to look at memory differently")
-        for leaf in leaves(result):
-            if not isinstance(leaf, Tensor) or leaf._node is None or leaf.is_leaf:
-                continue
-            if not consumed(leaf._node):
-                raise Differentiable(
-                    "its result requires grad and is differentiated outside; compile the whole"
-                    " step with its backward()"
-                )
+        found = [t for t in leaves(result) if isinstance(t, Tensor) and id(t) not in self.first]
+        self.outside = [t for t in found if t.requires_grad and not consumed(t._history())]
+
+    def differentiate(self, prepared: bool) -> None:
+        """Write down, for results that belong to a graph, its backward pass too: gradients of all
+        tensors that require grad, from cotangents that are given.
+        """
+        if prepared:
+            raise Differentiable(
+                "it updates an optimizer, and its result is differentiated outside"
+            )
+        self.sources = [
+            t for t in self.tensors if t._node is not None and id(t) not in self.grad_ids
+        ]
+        self.cotangents = [self.trace.input(np.ones_like(t._data.value)) for t in self.outside]
+        given = [define.wrap(g) for g in self.cotangents]
+        found = grad(self.outside, self.sources, given, allow_unused=True)
+        self.gradients = [
+            None if g is None else g._data.now()
+            if isinstance(g._data, TraceArray) else self.trace.constant(np.asarray(g._data))
+            for g in found
+        ]  # fmt: skip
 
     def undo(self, prepared: list) -> None:
         """Put everything back."""
@@ -168,8 +191,8 @@ class Capture:
         for o, was in prepared:
             o.unprepare(was)
 
-    def finish(self) -> None:
-        """Put arrays back and enter the results."""
+    def finish(self, enter: bool) -> None:
+        """Put arrays back and enter the results, if that is wanted."""
         self.updates = [m for m in self.memories.values() if m.written]
         reached, *_ = reachable((self.function, self.args, self.kwargs))
         known = {id(t) for t, _ in self.before}
@@ -188,7 +211,7 @@ class Capture:
         self.grads = [(t, t._grad) for t, slots in self.before if t._grad is not slots.grad]
         for t, slots in self.before:
             t._data = slots.data
-        for m in self.updates:
+        for m in self.updates if enter else ():
             m.owner[...] = m.copy
             for t in m.tensors:
                 storage_of(t).bump()
@@ -288,6 +311,8 @@ class Capture:
         if x.value.size == 1 and x.dtype.kind in "biu":
             self.guards.append((x.now(), x.value.copy()))
             return x.value
+        if frame.f_back is not None and frame.f_back.f_code.co_filename.startswith(HERE):
+            raise NoRule("the numbers of a traced array")
         line = describe_line(*user_line(2))
         raise CaptureError(
             f"compile: a number that the step computes is read by Python at {line}. What Python"
@@ -310,10 +335,8 @@ class Capture:
         """A number of an optimizer's group as an input of the program (float64)."""
         name = (id(group), key)
         if name not in self.settings:
-            setting = Setting(group, key, None)
-            array = self.trace.input(np.float64(setting.now()))
-            setting.value = array.now()
-            self.settings[name] = setting, array
+            array = self.trace.input(np.float64(setting_now(group, key)))
+            self.settings[name] = Setting(group, key, array.now()), array
         return self.settings[name][1]
 
     def draw(self, f: Callable, *given: Any) -> Any:
@@ -390,6 +413,10 @@ class Edges:
     def __init__(self) -> None:
         self.tables: list[Any] = []
         self.lengths: list[tuple] = []
+        self.modules: list[Any] = []
+        self.training: list[bool] = []
+        self.cells: list[Any] = []
+        self.contents: list[Any] = []
         self.keys: list[Any] = []
         self.values: list[Any] = []
 
@@ -402,6 +429,12 @@ class Edges:
         self.tables.append(table)
         self.keys.append(key)
         self.values.append(value)
+
+    def note_cell(self, cell: Any) -> None:
+        """What a closure's cell holds, if its name has a value yet."""
+        with contextlib.suppress(ValueError):
+            self.contents.append(cell.cell_contents)
+            self.cells.append(cell)
 
     def note_all(self, x: Any) -> None:
         """What an object, or a container, leads to. Of modules and optimizers only what calls of
@@ -423,8 +456,10 @@ class Edges:
             for table in (x._parameters, x._buffers, x._modules):
                 for key, value in table.items():
                     self.note(table, key, value)
+            self.modules.append(x)
+            self.training.append(x.training)
             for key, value in x.__dict__.items():
-                if key == "training" or key[0] != "_":
+                if key[0] != "_":
                     self.note(x.__dict__, key, value)
         elif hasattr(x, "__dict__"):
             self.lengths.append((x.__dict__, len(x.__dict__)))
@@ -434,21 +469,36 @@ class Edges:
     def hold(self) -> bool:
         """Whether nothing has changed."""
         try:
-            now = list(map(getitem, self.tables, self.keys))
-        except (KeyError, IndexError):
-            return False
-        if all(map(is_, now, self.values)):
-            return True
-        for old, new in zip(self.values, now, strict=True):
-            if old is not new and not (
-                type(old) is type(new) and type(old) in NUMBERS and old == new
+            if (
+                all(map(is_, map(getitem, self.tables, self.keys), self.values))
+                and all(map(is_, map(CONTENTS, self.cells), self.contents))
+                and all(map(is_, map(TRAINING, self.modules), self.training))
             ):
+                return True
+            return self.hold_equal()
+        except (KeyError, IndexError, ValueError):
+            return False
+
+    def hold_equal(self) -> bool:
+        """Whether what has changed is equal to what was there; it is then what has to stay."""
+        if list(map(TRAINING, self.modules)) != self.training:
+            return False
+        now = list(map(getitem, self.tables, self.keys))
+        held = list(map(CONTENTS, self.cells))
+        for old, new in zip([*self.values, *self.contents], [*now, *held], strict=True):
+            same = type(old) is type(new) and type(old) in NUMBERS and old == new
+            if old is not new and not same:
                 return False
-        self.values = now
+        self.values, self.contents = now, held
         return True
 
 
+CONTENTS = attrgetter("cell_contents")
+TRAINING = attrgetter("training")
 NUMBERS = (int, float, bool, str, complex, tuple)
+
+
+LEADING_NOWHERE = (str, int, float, complex, type(None), np.ndarray, define.Op)
 
 
 def reachable(roots: tuple) -> tuple[list, list, Edges]:
@@ -460,7 +510,7 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
     waiting = [*roots]
     while waiting and len(seen) < REACH:
         x = waiting.pop()
-        if id(x) in seen or isinstance(x, (str, int, float, complex, type(None), np.ndarray)):
+        if id(x) in seen or isinstance(x, LEADING_NOWHERE):
             continue
         seen[id(x)] = x
         if isinstance(x, Tensor):
@@ -472,6 +522,8 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
             for name in set(names_in(x.__code__)) & x.__globals__.keys():
                 if not isinstance(x.__globals__[name], (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
+        for cell in getattr(x, "__closure__", None) or ():
+            edges.note_cell(cell)
         if not isinstance(x, (types.FunctionType, types.ModuleType, type)):
             edges.note_all(x)
         if hasattr(x, "param_groups") and hasattr(x, "prepare"):
@@ -485,6 +537,7 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
                 waiting.extend(table.values())
             waiting += [v for k, v in x.__dict__.items() if k[0] != "_"]
             waiting += [f for k, f in hooks_of(x)]
+            waiting.extend(methods_of(x))
             continue
         waiting.extend(inside(x))
         if isinstance(x, dict):

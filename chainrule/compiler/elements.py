@@ -230,17 +230,23 @@ def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
 
 @element("isnan")
 def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    if not is_float(dtype):
+        return w.const(False, np.dtype(bool))
     return w.emit(f"fcmp uno {x.type} {x.name}, {x.name}", "i1")
 
 
 @element("isinf")
 def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    if not is_float(dtype):
+        return w.const(False, np.dtype(bool))
     size = w.intrinsic("fabs", x)
     return w.emit(f"fcmp oeq {x.type} {size.name}, {literal(float('inf'), x.type)}", "i1")
 
 
 @element("isfinite")
 def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
+    if not is_float(dtype):
+        return w.const(True, np.dtype(bool))
     size = w.intrinsic("fabs", x)
     return w.emit(f"fcmp olt {x.type} {size.name}, {literal(float('inf'), x.type)}", "i1")
 

@@ -88,6 +88,8 @@ class Fusion:
             program.instructions.append(i)
             if view:
                 continue
+            if is_basic(i):  # it cannot be one: an instruction like any other
+                i.args, i.name = (i.args[0], i.name, i.args[1:]), "look"
             if i.name == "store" and self.store(i):
                 continue
             if i.name == "concatenate" and self.concatenate(i):
@@ -354,7 +356,7 @@ class Fusion:
                 inside[v] = axes
                 if base in nest.over:
                     rows.add(nest.over[base])
-            elif self.home.get(base) is nest:
+            elif nest in self.home_of(base):
                 return False  # memory that the nest writes elsewhere than it would be read
             else:
                 outside.append(v)

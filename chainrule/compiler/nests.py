@@ -34,9 +34,12 @@ from .fuse import Nest, aligned
 from .program import Instruction, Value
 from .views import Place, contiguous
 
+# vectors as wide as there are; the stack aligned for what is spilled from them
+ATTRIBUTES = 'nounwind alignstack(64) "prefer-vector-width"="512"'
 ROW, COLUMN, ALL, WITHIN = "row", "column", "all", "within"  # how a reduction ends
 CHUNK = 1 << 16  # the cost, in simple operations, of what a thread takes at a time
 CHUNKS = 32  # of a nest that keeps a partial result for each
+SHORT = 512  # rows whose sum is one of those
 SCRATCH = 1 << 17  # bytes that wait for the next sweep
 CHEAP = 3  # operations that are done again rather than kept
 
@@ -176,8 +179,8 @@ class NestWriter:
         if target is not None:
             strides = by_dims(self.nest.maps[v], target.strides, len(self.nest.dims))
             return Access(target.root, target.offset, strides)
-        strides = self.layouts.get(v) or contiguous(v.shape)
-        return Access(v, 0, by_dims(self.nest.maps[v], strides, len(self.nest.dims)))
+        lies = self.layouts.get(v) or contiguous(v.shape)
+        return Access(v, 0, by_dims(self.nest.maps[v], lies, len(self.nest.dims)))
 
     def is_row(self, v: Value) -> bool:
         """Whether a member's result is one number for each row."""
@@ -277,7 +280,7 @@ class NestWriter:
         self.plan_rows(count)
         w.lines.append(
             "define void @KERNEL(ptr %buffers, ptr %slots, ptr %params, i64 %begin, i64 %end)"
-            " nounwind {"
+            f" {ATTRIBUTES} {{"
         )
         w.block("entry")
         at_allocas = len(w.lines)
@@ -411,7 +414,12 @@ class NestWriter:
         k.grain = max(1, min(rows, CHUNK // max(cost, 1)))
         partial = any(e in (COLUMN, ALL) for e in self.ending.values())
         if partial:
-            k.grain = max(k.grain, -(-rows // CHUNKS))
+            columns = [v.size for v, e in self.ending.items() if e == COLUMN]
+            chunks = CHUNKS
+            if columns:  # short sums, joined at the end, round less than a long one
+                k.grain = min(k.grain, SHORT)
+                chunks = max(CHUNKS, min(1 << 10, (1 << 16) // max(columns)))
+            k.grain = max(k.grain, -(-rows // chunks))
         self.block = max(1, min(64, 4096 // max(inner, 1), rows)) if self.blocked else 1
         if self.blocked and k.grain > self.block:
             k.grain -= k.grain % self.block

@@ -14,6 +14,7 @@ import numpy as np
 from .program import Instruction, Program, Value, execute, replaced, values_in
 from .views import Place, contiguous, part_of
 
+SWEPT = 1 << 14  # elements of a tall matrix, times a vector, from which it is swept by rows
 FOLDED = 1 << 16  # elements up to which constants are computed once and for all
 
 
@@ -159,6 +160,29 @@ def _(b: Builder, i: Instruction) -> Value | None:
     if x.dtype != out.dtype:
         x = b.emit("astype", (x, out.dtype), x.shape, out.dtype)
     return x if x.shape == out.shape else b.emit("reshape", (x, out.shape), out.shape, out.dtype)
+
+
+@rule("dot", "matmul")
+def _(b: Builder, i: Instruction) -> Value | None:
+    """A matrix times a vector as a sum of products, which may be part of a sweep over it."""
+    x, y = (b.of(v) if isinstance(v, Value) else v for v in i.args)
+    out = i.output
+    if i.kwargs or (len(x.shape), len(y.shape)) not in ((2, 1), (1, 2)):
+        return None
+    if out.dtype.str not in ("<f4", "<f8") or not x.dtype == y.dtype == out.dtype:
+        return None
+    matrix, vector, axis = (x, y, 1) if len(y.shape) == 1 else (y, x, 0)
+    p = matrix.producer
+    if p is not None and p.name == "transpose":
+        matrix, axis = p.args[0], 1 - axis
+    long = matrix.shape[0] > 8 * matrix.shape[1]
+    if not long or matrix.shape[1] < 2 or matrix.size < SWEPT:
+        return None
+    if axis == 0:
+        column = b.emit("getitem", (vector, (slice(None), None)), (vector.size, 1), out.dtype)
+        vector = column
+    terms = b.emit("multiply", (matrix, vector), matrix.shape, out.dtype)
+    return b.emit("add.reduce", (terms,), out.shape, out.dtype, axis=(axis,))
 
 
 @rule("copy")
@@ -433,8 +457,9 @@ def _(b: Builder, i: Instruction) -> Value | None:
 
 @rule("put_along")
 def _(b: Builder, i: Instruction) -> Value | None:
-    x, index, axis, shape = (b.of(a) if isinstance(a, Value) else a for a in i.args[:4])
-    axis %= len(shape)
+    x, index = (b.of(a) if isinstance(a, Value) else a for a in i.args[:2])
+    shape = i.args[3]
+    axis = i.args[2] % len(shape)
     if not isinstance(x, Value) or index.shape[axis] != 1 or x.dtype.kind != "f":
         return None
     if x.shape != index.shape or index.shape[:axis] + index.shape[axis + 1 :] != (

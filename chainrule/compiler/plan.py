@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,11 +77,8 @@ class Planner:
         for o in self.outputs:
             v = o.value
             i = v.producer
-            if (
-                i is None
-                or v in taken
-                or (place(v, self.layouts) or Place(None, 0, (), ())).root is not v
-            ):
+            lies = place(v, self.layouts)
+            if i is None or v in taken or lies is None or lies.root is not v:
                 made = self.program.add(
                     "positive", (v,), {}, [np.broadcast_to(np.empty((), v.dtype), v.shape)]
                 )
@@ -158,8 +155,10 @@ class Planner:
             made = next((n for n, (g, _) in enumerate(self.steps) if v in g_outputs(g)), None)
             last = max(self.uses.get(t, [-1]))
             layout = self.layouts.get(t)
-            fits = made is not None and layout in (None, contiguous(t.shape))
-            if fits and (last < made or (last == made and self.in_step(made, v, t))):
+            fits = layout in (None, contiguous(t.shape))
+            if made is None or not fits:
+                self.late.append(o)
+            elif last < made or (last == made and self.in_step(made, v, t)):
                 self.home[v] = t
             else:
                 self.late.append(o)
@@ -202,8 +201,8 @@ class Planner:
                 if v in self.slots or v in self.home or v.producer is None:
                     self.slot(v)
                     continue
-                o = outputs.get(v)
-                if o is not None and o.array is not None:
+                known = outputs.get(v)
+                if known is not None and known.array is not None:
                     self.slot(v)
                     continue
                 self.slot(v)
@@ -227,10 +226,10 @@ class Planner:
                         dying.setdefault(n, []).append((self.offsets[key], need))
             routine = self.routines.get(g.members[0])
             if routine is not None and routine.scratch:
-                key = ("scratch", routine)
-                self.slot(key)
-                self.offsets[key] = self.take(free, routine.scratch)
-                dying.setdefault(n, []).append((self.offsets[key], routine.scratch))
+                memory = ("scratch", routine)
+                self.slot(memory)
+                self.offsets[memory] = self.take(free, routine.scratch)
+                dying.setdefault(n, []).append((self.offsets[memory], routine.scratch))
             for at, size in dying.pop(n, []):
                 give(free, at, -(-size // 64) * 64)
 
@@ -387,13 +386,16 @@ class Planner:
     def scatter(self, i: Instruction) -> bool:
         """The record that adds rows up; False if they lie in another way."""
         x, rows, shape = i.args
-        if any(not isinstance(v, Value) or self.offset(v) is None for v in (x, rows)):
+        if not isinstance(x, Value) or not isinstance(rows, Value):
+            return False
+        starts = [self.offset(x), self.offset(rows)]
+        if starts[0] is None or starts[1] is None:
             return False
         text = scattering(i)
         slots = [self.slot(i.output), self.slot(self.root(x)), self.slot(self.root(rows))]
         columns = math.prod(shape[1:])
         grain = max(64, -(-columns // 2)) if x.size > 1 << 15 else columns
-        params = [self.offset(x), self.offset(rows)]
+        params = [s for s in starts if s is not None]
         self.records.append(Record(self.addresses[text], slots, params, columns, grain))
         return True
 
@@ -429,20 +431,19 @@ class Planner:
         (opa, lda), (opb, ldb) = flags  # type: ignore[misc]
         slots = [self.slot(a.root), self.slot(b.root), self.slot(out)]
         address = kernel(f"cr.gemm.{suffix}")
-        for da, db, dc in batch:
-            split, extent, grain = share(m, n, k)
-            params = blas.gemm_params(
-                m,
-                n,
-                k,
-                lda=lda,
-                ldb=ldb,
-                ldc=n,
-                opa=opa,
-                opb=opb,
-                split=split,
-                offsets=(a.offset + da, b.offset + db, dc),
-            )
+        sizes = {"lda": lda, "ldb": ldb, "ldc": n, "opa": opa, "opb": opb}
+        for starts, (inner, strides), (count, outer) in runs(batch):
+            offsets = (a.offset + starts[0], b.offset + starts[1], starts[2])
+            if inner * count == 1:
+                split, extent, grain = blas.gemm_split(m, n, k)
+                params = blas.gemm_params(m, n, k, split=split, offsets=offsets, **sizes)
+            else:
+                extent = inner * count
+                grain = max(1, min(-(-extent // blas.CORES), blas.PIECE // (m * n * k)))
+                params = blas.gemm_params(
+                    m, n, k, split=blas.BATCH, offsets=offsets, strides=strides, inner=inner,
+                    outer=outer, **sizes,
+                )  # fmt: skip
             self.records.append(Record(address, slots, params, extent, grain))
         return True
 
@@ -531,56 +532,64 @@ def give(free: list, at: int, size: int) -> None:
     free.append((at, size))
 
 
-def share(m: int, n: int, k: int) -> tuple[int, int, int]:
-    """(how a product is split, extent, grain)."""
-    cost = max(2 * k, 1)
-    if m >= n:
-        per = max(1, (1 << 22) // (cost * max(n, 1)))
-        grain = max(per, -(-m // 2)) if m * n * k > 1 << 19 else m
-        return blas.ROWS, m, -(-grain // 16) * 16
-    per = max(1, (1 << 22) // (cost * max(m, 1)))
-    grain = max(per, -(-n // 2)) if m * n * k > 1 << 19 else n
-    return blas.COLUMNS, n, -(-grain // 16) * 16
+Dim = tuple[
+    int, tuple[int, int, int]
+]  # how many matrices, and their strides in a, b and the result
 
 
 def batches(a: Place, b: Place, out: Value) -> Any:
-    """(m, n, k, strides of one matrix of a, and of b, offsets of all pairs)."""
+    """(m, n, k, strides of one matrix of a, and of b, the dimensions of the batch)."""
     sa, sb = a.shape, b.shape
     if len(sa) == 1 and len(sb) == 1:
-        return 1, 1, sa[0], (sa[0], a.strides[0]), (b.strides[0], 1), [(0, 0, 0)]
+        return 1, 1, sa[0], (sa[0], a.strides[0]), (b.strides[0], 1), []
     if len(sb) == 1:
-        if len(sa) != 2:
-            return None
-        return sa[0], 1, sa[1], a.strides, (b.strides[0], 1), [(0, 0, 0)]
+        return (sa[0], 1, sa[1], a.strides, (b.strides[0], 1), []) if len(sa) == 2 else None
     if len(sa) == 1:
-        if len(sb) != 2:
-            return None
-        return 1, sb[1], sa[0], (sa[0], a.strides[0]), b.strides, [(0, 0, 0)]
+        return (1, sb[1], sa[0], (sa[0], a.strides[0]), b.strides, []) if len(sb) == 2 else None
     m, k, n = sa[-2], sa[-1], sb[-1]
-    outer = out.shape[:-2]
-    if (
-        len(sa) > 2
-        and len(sb) == 2
-        and a.strides[:-1] == tuple(s * a.strides[-2] for s in contiguous(sa[:-1]))
-    ):
-        rows = m
-        for s in outer:
-            rows *= s
-        return rows, n, k, a.strides[-2:], b.strides, [(0, 0, 0)]
-    offsets = []
-    for index in np.ndindex(*outer):
-        da = sum(
-            i * s
-            for i, s, z in zip(index[len(outer) - len(sa) + 2 :], a.strides, sa[:-2], strict=False)
-            if z != 1
+    lead = len(out.shape) - 2
+    dims: list[Dim] = []
+    for axis, (size, dc) in enumerate(zip(out.shape, contiguous(out.shape), strict=True)):
+        if axis < lead and size != 1:
+            da, db = (
+                p.strides[axis - lead - 2] if axis - lead - 2 >= -len(p.shape)
+                and p.shape[axis - lead - 2] != 1 else 0
+                for p in (a, b)
+            )  # fmt: skip
+            dims.append((size, (da, db, dc)))
+    rows = a.strides[-2]
+    if dims and all(db == 0 for _, (_, db, _) in dims):  # one matrix on the right: one product
+        joined = joined_dims([*dims, (m, (rows, 0, n))])
+        if len(joined) == 1:
+            return joined[0][0], n, k, a.strides[-2:], b.strides[-2:], []
+    return m, n, k, a.strides[-2:], b.strides[-2:], dims
+
+
+def joined_dims(dims: list[Dim]) -> list[Dim]:
+    """The dimensions of a batch, neighbours joined where their matrices are evenly spaced."""
+    out: list[Dim] = []
+    for size, strides in dims:
+        if out and out[-1][1] == tuple(s * size for s in strides):
+            out[-1] = out[-1][0] * size, strides
+        else:
+            out.append((size, strides))
+    return out
+
+
+def runs(dims: list[Dim]) -> Iterator[tuple[tuple, Dim, Dim]]:
+    """A batch as (where it starts, inner dimension, outer dimension), several where there are more
+    than two.
+    """
+    dims = joined_dims(dims)
+    none: Dim = (1, (0, 0, 0))
+    inner = dims[-1] if dims else none
+    outer = dims[-2] if len(dims) > 1 else none
+    rest = dims[:-2]
+    for index in np.ndindex(*[n for n, _ in rest]):
+        starts = tuple(
+            sum(i * s[j] for i, (_, s) in zip(index, rest, strict=True)) for j in range(3)
         )
-        db = sum(
-            i * s
-            for i, s, z in zip(index[len(outer) - len(sb) + 2 :], b.strides, sb[:-2], strict=False)
-            if z != 1
-        )
-        offsets.append((da, db, len(offsets) * m * n))
-    return m, n, k, a.strides[-2:], b.strides[-2:], offsets
+        yield starts, inner, outer
 
 
 def leading(strides: tuple, shape: tuple) -> tuple[int, int] | None:

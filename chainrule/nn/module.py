@@ -945,7 +945,7 @@ def clear_grad(param: Any, set_to_none: bool) -> None:
         return
     if grad._node is not None:
         param._grad = grad = grad.detach()
-    define.about_to_be_written(grad).fill(0)
+    define.about_to_be_written(grad)[...] = 0
     grad._storage.bump()
 
 

@@ -131,7 +131,9 @@ def check_rank(x: Any, memory_format: Any) -> None:
 def in_format(x: Any, memory_format: Any) -> builtins.bool:
     """Whether the array's elements lie in memory as the format says."""
     if type(x) is not np.ndarray:
-        return memory_format not in CHANNELS_LAST
+        if not getattr(x, "ground", False):
+            return memory_format not in CHANNELS_LAST
+        x = np.asarray(x.memory())
     axes = CHANNELS_LAST.get(memory_format)
     if axes is None:
         return x.flags.c_contiguous

@@ -216,7 +216,8 @@ class Op:
         shapes, kinds = [f"{p}_shape" for p in tensors], [f"{p}_dtype" for p in tensors]
         order = (*tensors, "out", "extra", "needs", *rest, *shapes, *kinds)
         places = {p: i for i, p in enumerate(order)}
-        if any(n in shapes or n in kinds for names in wanted for n in names):
+        self.kinds = any(n in kinds for names in wanted for n in names)
+        if self.kinds or any(n in shapes for names in wanted for n in names):
             self.shapes = True
         self.saving = self.keeps or any(places[n] <= self.n for names in wanted for n in names)
         simple = self.rules and self.outputs == 1 and not self.joint and not self.variadic
@@ -451,7 +452,7 @@ class Op:
         given = (arrays,) if self.variadic else tuple(arrays)
         values = (*given, value, extra, needs, *params)
         if self.shapes:
-            values += tuple([_shape(a) for a in given]) + tuple([_dtype(x) for x in inputs])
+            values += self.shapes_of(given, inputs)
         if self.joint:
             pick = picks[0]
             args = (pick(values) if pick else (),)
@@ -483,6 +484,11 @@ class Op:
             t._node, t._index = node, i
             if t._base is not None:
                 t._seen = t._base._node
+
+    def shapes_of(self, arrays: Sequence, inputs: Sequence) -> tuple:
+        """What rules may ask for besides values: the tensors' shapes, and then their dtypes."""
+        shapes = tuple([_shape(a) for a in arrays])
+        return shapes + tuple([_dtype(x) for x in inputs]) if self.kinds else shapes
 
     def owner(self, inputs: Sequence) -> Op:
         """This operator under the name it has for these inputs: numbers on the left, on the right,

@@ -47,7 +47,7 @@ def _diagonal_kernel(x: Any, /, offset: int = 0, dim1: int = 0, dim2: int = 1) -
     them.
     """
     order, _ = last_two(x.ndim, dim1, dim2)
-    if isinstance(x, Duck) and x.in_memory:
+    if isinstance(x, Duck) and x.ground:
         return x.call("diagonal", (x, offset, dim1, dim2), {})
     if not isinstance(x, np.ndarray):
         moved = x.transpose(order)

@@ -33,7 +33,7 @@ def drawn(draw: Callable, shape: tuple, *given: Any, singly: bool = False) -> An
 
 def _drawn(batches: list, draw: Callable, shape: tuple, given: tuple, singly: bool) -> Any:
     top = highest(given)
-    if top is not None:
+    if top is not None and not top.ground:
         own = next((b for b in batches if b.number == top.level), None)
         if own is not None and own.randomness == "same":
             raise RuntimeError(

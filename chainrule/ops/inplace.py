@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..arrays.duck import Duck, holds, memory, seen, wider
+from ..arrays.duck import Duck, NoRule, holds, memory, seen, wider
 from ..arrays.levels import RUNNING
 from ..captures import refuse_captured
 from ..dtypes import F32, F64
 from ..errors import LeafInPlaceError, not_a_tensor
-from ..storage import tick
+from ..storage import WRITTEN, tick
 from ..tape import PACKING, AccumulateGrad, Ending, Node, packed_in, record, state, storage_of
 from . import define
 from .define import (
@@ -210,7 +210,9 @@ def views_of(base: Any, known: Any) -> list:
     and this function (twice, while it counts).
     """
     storage, view = base._storage, known is not base
-    if getrefcount(storage) == 3 + view + (storage.version > 0):
+    owners = storage.owner and storage.owner(), storage.scalar
+    noted = [o for o in owners if WRITTEN.get(id(o)) is storage]
+    if getrefcount(storage) == 3 + view + len(noted):
         return [known] if view else []
     held = [t for t in gc.get_referrers(storage) if isinstance(t, define.Tensor)]
     return [t for t in held if t._base is base]
@@ -348,9 +350,9 @@ class CopySlices(Node):
     def seen(self, whole: Any) -> Any:
         """A row-major array like the base, looked at as the view looks at the base."""
         _, _, shape, strides, start = self.more["geometry"]
-        if isinstance(whole, Duck):
-            return whole.seen(start, shape, strides)
         size = whole.itemsize
+        if isinstance(whole, Duck):
+            return whole.seen(start * size, shape, tuple(s * size for s in strides), whole.dtype)
         return ndarray(shape, whole.dtype, whole, start * size, [s * size for s in strides])
 
 
@@ -403,6 +405,8 @@ def geometry(base: Any, view: Any) -> tuple:
     """How `view` lies in the memory of `base`: shapes, strides and offset, in elements (real ones,
     where just one is complex).
     """
+    if isinstance(base, np.ndarray) and isinstance(view, Duck) and view.ground:
+        raise NoRule("a view of memory that is not the function's own is given another history")
     base, view = memory(base), memory(view)
     mixed = _mixed(base, view)
     if mixed is not None:

@@ -313,9 +313,13 @@ def binomial(count: Any, prob: Any, generator: Any = None) -> Any:
 
 
 def _filled_array(
-    draw: Callable, g: Generator, shape: tuple, name: str, parameters: tuple
+    draw: Callable, g: Generator, shape: tuple, name: str, parameters: tuple, like: Any
 ) -> np.ndarray:
-    array = np.empty(shape, dtypes.BY_NAME[name].numpy)
+    """Numbers drawn into a new array, which lies in memory as `like` does if it has its shape."""
+    if like is not None and like.shape == shape:
+        array = np.empty_like(like)
+    else:
+        array = np.empty(shape, dtypes.BY_NAME[name].numpy)
     rng.write(array, draw, g, *parameters)
     return array
 
@@ -324,9 +328,13 @@ def _filled(self: Any, draw: Callable, generator: Any, *parameters: Any) -> Any:
     """Fill `self` with draws, in torch's order; what it was computed from no longer matters."""
     check_inplace(self)
     data, g = storage_array(self), _generator(generator)
+    if state.capture is not None and isinstance(data, np.ndarray):
+        state.capture.lay(self)  # the numbers are drawn anew whenever the program runs
+        data = self._data
     if check_target(data) or isinstance(data, Duck):
         name = self.dtype.name
-        store(self, drawn(lambda s: _filled_array(draw, g, s, name, parameters), data.shape))
+        like = data.memory() if isinstance(data, Duck) and data.ground else None
+        store(self, drawn(lambda s: _filled_array(draw, g, s, name, parameters, like), data.shape))
     else:
         rng.write(data, draw, g, *parameters)
     storage_of(self).bump()

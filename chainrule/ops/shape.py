@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..arrays.duck import Duck, NoRule, has_tangent
 from ..arrays.waist import has_strides, restride
 from ..errors import bad_dim, not_a_tensor
 from ..tape import state, storage_of
@@ -378,7 +379,11 @@ def expanded_shape(shape: Sequence, target: Sequence) -> tuple:
 def expand(x: Any, /, size: Any) -> Any:
     """Dimensions of size 1 (and new ones in front) repeated without copying; -1 keeps a size."""
     if type(x) is not np.ndarray:
-        return np.broadcast_to(x, expanded_shape(x.shape, sizes(size)))
+        full = expanded_shape(x.shape, sizes(size))
+        lead = len(full) - x.ndim
+        if full == (1,) * lead + x.shape:
+            return x[(None,) * lead + (...,)]
+        return np.broadcast_to(x, full)
     shape = list(sizes(size))
     lead = len(shape) - x.ndim
     strides = [0] * lead
@@ -821,6 +826,18 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     shape, strides = sizes_of("as_strided", (size,)), sizes_of("as_strided", (stride,))
     offset = input.storage_offset() if storage_offset is None else operator.index(storage_offset)
     owner = storage_array(input if input._base is None else input._base)
+    if isinstance(input._data, Duck) and input._data.ground:
+        if isinstance(owner, np.ndarray) or not owner.memory().flags.c_contiguous:
+            raise NoRule("other strides of memory that is not the function's own")
+        item = owner.dtype.itemsize
+        if storage_offset is None:
+            offset = geometry(owner, input._data)[-1]
+        check_strided(shape, strides, offset, owner.size, item)
+        steps = tuple([s * item for s in strides])
+        out = as_strided_view(input, owner.seen(offset * item, shape, steps, owner.dtype))
+        if out._base is None:
+            be_view(out, input)
+        return out
     if not isinstance(owner, np.ndarray):  # an array type of ours: taken for contiguous
         check_strided(shape, strides, offset, owner.size, owner.dtype.itemsize)
         return reshape(input, (-1,))[wrap(seen_by(np.arange(owner.size)[offset:], shape, strides))]
@@ -903,7 +920,11 @@ def resize_(self: Any, *size: Any, memory_format: Any = contiguous_format) -> An
     shape = sizes_of("resize_", size)
     if any(n < 0 for n in shape):
         raise bad_allocation("resize_", shape, self._data.dtype, ValueError())
-    count, memory = math.prod(shape), memory_behind(storage_array(self))
+    data, count = storage_array(self), math.prod(shape)
+    if isinstance(data, Duck):
+        self._data = _resized_example(data, count).reshape(shape)
+        return self
+    memory = memory_behind(data)
     if count > memory.size:
         grown = allocate("resize_", np.empty, (count,), memory.dtype)
         grown[: memory.size] = memory
@@ -912,6 +933,16 @@ def resize_(self: Any, *size: Any, memory_format: Any = contiguous_format) -> An
     if memory_format is not contiguous_format and memory_format is not preserve_format:
         self._data = arranged(self._data, memory_format)
     return self
+
+
+def _resized_example(data: Any, count: int) -> Any:
+    """The elements of an example of a vmap, as many as `count`."""
+    if has_tangent(data):
+        raise RuntimeError("cannot resize variables that has a forward grad")
+    flat = data.reshape(-1)
+    if count <= flat.size:
+        return flat[:count]
+    return np.concatenate((flat, np.zeros(count - flat.size, data.dtype)))
 
 
 @function

@@ -160,18 +160,18 @@ def _(g, out, A):
         w = w + (g_sign * out[0]).imag * 1j
     elif g_log is None:
         return None
-    return w[..., None, None] * mT(inverse_or_infinite(A))
+    return w[..., None, None] * mT(inverse_if_any(A))
 
 
 @primitive
-def inverse_or_infinite(x: Any, /) -> Any:
+def inverse_if_any(x: Any, /) -> Any:
     """Inverses of square matrices; infinity and nan for a singular one: its cofactors over zero."""
     out = gufuncs.inv(x)
     singular = np.logical_and.reduce(np.isnan(out), axis=(-2, -1), keepdims=True)
     return np.where(singular, mT(cofactors(x)) / x.dtype.type(0), out) if singular.any() else out
 
 
-@inverse_or_infinite.vjp
+@inverse_if_any.vjp
 def _(g, x):
     P = mT(inv(x))
     return -(P @ g @ P)

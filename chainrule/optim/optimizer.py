@@ -193,7 +193,7 @@ class Optimizer:
                 else:
                     if grad._node is not None:
                         p._grad = grad = grad.detach()
-                    about_to_be_written(grad).fill(0)
+                    about_to_be_written(grad)[...] = 0
                     storage_of(grad).bump()
 
     def step(self, closure: Callable | None = None) -> Any:
@@ -429,9 +429,9 @@ def advance(own: dict) -> Any:
     t = own["step"]
     if not isinstance(t, Tensor):
         own["step"] = t = wrap(np.float32(t))
-    data = t._data
+    data: Any = t._data
     if isinstance(data, Duck):
-        data += 1
+        np.add(data, 1, out=data)
         return data.astype(F64)
     if isinstance(data, np.ndarray):
         data += 1

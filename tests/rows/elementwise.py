@@ -422,7 +422,7 @@ def signs_and_rounding() -> list[Row]:
             errors=no_complex("sign", "Unlike NumPy, torch.sign is not intended"),
         ),
         Row("sgn", unary(0.5, 2), ALL, complex_grad=True),
-        Row("copysign", binary(0.5, 2, least=-2, numbers=(-1.0, 2)), NOT_COMPLEX, gradgrad=False),
+        Row("copysign", binary(0.5, 2, least=-2, numbers=(-1.0, 2)), NOT_COMPLEX),
         *(
             Row(name, unary(-3, 3), NUMERIC, errors=no_complex(name, "not"))
             for name in ("ceil", "floor", "trunc")

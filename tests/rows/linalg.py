@@ -746,7 +746,6 @@ def inverses() -> list[Row]:
             "det",
             calls(*(lambda m, k=k: (of_rank(m, k),) for k in (1, 2))),
             ("float64",),
-            gradgrad=False,
         ),
         Row(
             "logdet",

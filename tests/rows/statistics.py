@@ -218,7 +218,6 @@ def covariance() -> list[Row]:
             calls(lambda m: (m((5,)),), lambda m: (m((3, 4)),), lambda m: (m((2, 5)),)),
             (*REAL, *COMPLEX),
             exact_node=False,
-            gradgrad=False,
             tolerance={"float32": 1e-5, "complex64": 1e-5, "gradient": 1e-4},
             errors=(
                 (lambda t: t.corrcoef(t.ones(2, 2, 2)), RuntimeError, "two or fewer dimensions"),

@@ -1,0 +1,183 @@
+"""A compiled function whose result somebody else differentiates: one program for the results, and
+one for their backward pass, on the tape as a single node.
+
+Both come from one capture: the function, then the gradients of its results by all tensors that
+require grad. What the second part needs of the first is given on as further results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.function import Function, once_differentiable
+from ..func.trees import leaves, rebuild
+from ..ops import define
+from . import machine
+from .api import FRESH, Entry
+from .capture import Capture, Differentiable
+from .passes import Builder, simplify
+from .plan import Interpreted, Output, Planner
+from .program import Program, Value
+from .views import contiguous
+
+
+class Twofold(Entry):
+    """An entry with a backward program."""
+
+    def simplified(self, c: Capture, outputs: list[Output]) -> Any:
+        """The program of the results; what the gradients need besides becomes outputs of it, and
+        `backward` the program that makes them.
+        """
+        program = c.program
+        if c.guards:
+            raise Differentiable("it looks at numbers, and its result is differentiated outside")
+        wanted = [g for g in c.gradients if g is not None]
+        program.outputs = [o.value for o in outputs] + wanted
+        program = simplify(program)
+        for o, v in zip(outputs, program.outputs, strict=False):
+            o.value = v
+        gradients = program.outputs[len(outputs) :]
+        cotangents = [g.now() for g in c.cotangents]
+        first = needed_for(program, [o.value for o in outputs])
+        rest = [i for i in program.instructions if id(i) not in first]
+        later = {v for i in rest for v in i.outputs}
+        used = dict.fromkeys([*[v for i in rest for v in i.operands()], *gradients])
+        given = [v for v in used if v not in later and v.data is None and v not in cotangents]
+        written = {o.target for o in outputs}
+        if any(v in written for v in given):
+            raise Differentiable("it overwrites what its own backward pass needs")
+        self.made_for_later = [v for v in given if v.producer is not None]
+        self.inputs_for_later = [v for v in given if v.producer is None]
+        given = [*self.made_for_later, *self.inputs_for_later]
+        outputs += [Output(v) for v in self.made_for_later]
+        self.backward = self.second(program, rest, given, cotangents, gradients)
+        self.guarded = []
+        program.inputs = [v for v in program.inputs if v not in cotangents]
+        program.instructions = [i for i in program.instructions if id(i) in first]
+        program.outputs = [o.value for o in outputs]
+        program.verify()
+        return program
+
+    def second(
+        self, program: Any, rest: list, given: list[Value], cotangents: list, gradients: list
+    ) -> Program:
+        """The backward program: its inputs are the cotangents and what the first one gives."""
+        source = Program()
+        source.count, source.constants = program.count, program.constants
+        source.instructions, source.outputs = rest, gradients
+        b = Builder(source)
+        b.program.inputs = []
+        for v in [*cotangents, *given]:
+            new = b.program.new(v.shape, v.dtype)
+            b.program.inputs.append(new)
+            b.known[v] = new
+        for i in rest:
+            b.keep(i)
+        done = b.done(source)
+        done.verify()
+        return done
+
+    def plan_of(self, c: Capture, outputs: list[Output]) -> None:
+        """Both plans."""
+        super().plan_of(c, outputs)
+        first = len(outputs) - len(self.made_for_later)
+        self.kept = [self.place_of[n] for n in range(first, len(outputs))]
+        number = {m.given: m for m in c.memories.values()}
+        self.kept_inputs = [number[v] for v in self.inputs_for_later]
+        results = [Output(v) for v in self.backward.outputs]
+        layouts = {}
+        after = self.backward.inputs[len(c.cotangents) + len(self.kept) :]
+        for v, old in zip(after, self.inputs_for_later, strict=True):
+            owner = number[old].owner
+            strides = tuple(s // owner.itemsize for s in owner.strides)
+            if strides != contiguous(owner.shape):
+                layouts[v] = strides
+        make = Planner if machine.available() else Interpreted
+        self.back = make(self.backward, results, {}, layouts)
+        self.gradient_outputs = results
+        self.sources = [
+            (c.arguments.get(id(t)), t, g is not None)
+            for t, g in zip(c.sources, c.gradients, strict=True)
+        ]
+        tape = {id(t) for t in c.outside}
+        self.on_tape = [
+            x
+            for (how, x), leaf in zip(self.recipe, self.out_leaves, strict=True)
+            if how == FRESH and id(leaf) in tape
+        ]
+
+    def hold(self, c: Capture) -> None:
+        """Gradients are none of its business, unless it reads them."""
+        c.held = [(t, g) for t, g in c.held if g is not None or t._grad is not None]
+        super().hold(c)
+
+    def run(self, args: tuple, kwargs: dict) -> Any:
+        """One call: its results belong to one node of the tape."""
+        given = args if self.plain else leaves((args, kwargs))
+        sources = [t if n is None else given[n] for n, t, _ in self.sources]
+        box: list[list] = []
+        tensors = CompiledFunction.apply(self, given, box, *sources)
+        made = dict(zip(self.on_tape, tensors, strict=True))
+        fresh = box[0]
+        found = [
+            (made.get(x) if x in made else define.wrap(fresh[x])) if how == FRESH else other
+            for (how, x), other in zip(self.recipe, self.others(given), strict=True)
+        ]
+        return rebuild(self.result_tree, iter(found))
+
+    def others(self, given: Sequence) -> list:
+        """The results that are not made: arguments, and what they were."""
+        return [given[x] if how == 1 else x for how, x in self.recipe]
+
+    def pull(self, arrays: list, cotangents: Sequence) -> list:
+        """The gradients of the sources."""
+        inputs = [np.ascontiguousarray(g._data) for g in cotangents] + arrays
+        known = dict(zip(self.backward.inputs, inputs, strict=True))
+        where = {v: n for n, v in enumerate(self.backward.inputs)}
+        values = {o.value: n for n, o in enumerate(self.gradient_outputs)}
+        out: list[Any] = [np.empty(o.value.shape, o.value.dtype) for o in self.gradient_outputs]
+        given = [known[v] if v in where else out[values[v]] for v in self.back.arguments]
+        self.back.plan.run(*given)
+        found = iter(out)
+        return [define.wrap(next(found)) if has else None for _, _, has in self.sources]
+
+
+class CompiledFunction(Function):
+    """The node of a compiled function."""
+
+    @staticmethod
+    def forward(ctx: Any, entry: Twofold, given: Sequence, box: list, *sources: Any) -> Any:
+        """Run the first program; `box` receives all arrays that it made."""
+        fresh = entry.execute(given)
+        box.append(fresh)
+        inputs = [
+            m.tensors[0] if m.argument is None else given[m.argument] for m in entry.kept_inputs
+        ]
+        ctx.entry, ctx.owners = entry, [m.owner for m in entry.kept_inputs]
+        ctx.fixed = [m.argument is None for m in entry.kept_inputs]
+        ctx.made = [fresh[n] for n in entry.kept]
+        ctx.save_for_backward(*inputs)
+        return tuple(define.wrap(fresh[x]) for x in entry.on_tape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        """Run the second program."""
+        arrays = [
+            owner if fixed else t._data
+            for owner, fixed, t in zip(ctx.owners, ctx.fixed, ctx.saved_tensors, strict=True)
+        ]
+        return (None, None, None, *ctx.entry.pull([*ctx.made, *arrays], cotangents))
+
+
+def needed_for(program: Program, values: Sequence[Value]) -> set[int]:
+    """The instructions (by id) that these values need."""
+    needed, found = set(values), set()
+    for i in reversed(program.instructions):
+        if any(v in needed for v in i.outputs):
+            found.add(id(i))
+            needed.update(i.operands())
+    return found
