@@ -34,6 +34,7 @@ from .routines import (
     strides_of,
 )
 from .runtime import Record
+from .views import dense
 
 if TYPE_CHECKING:
     from .plan import Planner
@@ -623,12 +624,14 @@ class Image(Convolution):
 KINDS = {"convolve": Response, "convolve_back": Image, "convolve_kernel": Kernel}
 
 
-def routine(i: Instruction) -> Routine | None:
+def routine(i: Instruction, planner: Planner) -> Routine | None:
     """The routine of a convolution; None if it is left to NumPy."""
     if i.name not in KINDS or i.kwargs or i.output.dtype.str not in TYPES:
         return None
     given = [v for v in i.args if isinstance(v, Value)]
     if any(v.dtype != i.output.dtype or not v.size for v in given) or not i.output.size:
+        return None
+    if not all(dense(planner.place_of(v)) for v in given):
         return None
     if not all(isinstance(n, (int, np.integer)) for a in i.args[-5:-1] for n in a):
         return None

@@ -16,7 +16,7 @@ import numpy as np
 
 from .elements import REDUCTIONS, REGISTER, code, is_lowered
 from .program import Instruction, Program, Value, replaced, values_in
-from .views import Map, Place, contiguous, is_basic, part_of, place, soft
+from .views import Map, Place, contiguous, dense, is_basic, part_of, place, soft
 
 DENSE = (  # kernels that want row-major operands
     "convolve",
@@ -143,7 +143,7 @@ class Fusion:
         self.program.instructions.pop()  # the copies come first
         for v in dict.fromkeys(i.operands()):
             found = place(v, self.layouts)
-            if found is not None and found.strides != contiguous(v.shape):
+            if found is not None and not dense(found):
                 by[v] = self.copied(v) or v
         i.args = replaced(i.args, lambda v: by.get(v, v))
         self.program.instructions.append(i)

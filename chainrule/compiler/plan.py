@@ -96,7 +96,7 @@ class Planner:
             )
         self.steps = steps
         calls = [g.members[0] for g, _ in steps if isinstance(g, Call)]
-        found = {i: convolutions.routine(i) or pools.routine(i, self) for i in calls}
+        found = {i: convolutions.routine(i, self) or pools.routine(i, self) for i in calls}
         self.routines: dict[Instruction, Routine] = {i: r for i, r in found.items() if r}
         for n, (g, k) in enumerate(steps):
             for v in self.touched(g, k):

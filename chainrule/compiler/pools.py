@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .program import Instruction, Value
 from .routines import TYPES, Number, Routine, Text, at, product, strides_of
 from .runtime import Record
-from .views import Place
+from .views import Place, dense
 
 if TYPE_CHECKING:
     from .plan import Planner
@@ -190,5 +190,7 @@ def routine(i: Instruction, planner: Planner) -> Routine | None:
         return None
     places = [planner.place_of(v) for v in given]
     if not all(v.size for v in given):
+        return None
+    if i.name != "overlap" and not all(map(dense, places)):
         return None
     return KINDS[i.name](i, places)

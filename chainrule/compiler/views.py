@@ -42,6 +42,12 @@ def contiguous(shape: tuple) -> tuple:
     return tuple(reversed(out))
 
 
+def dense(p: Place) -> bool:
+    """Whether elements lie one after the other, in row-major order."""
+    rows = zip(p.shape, p.strides, contiguous(p.shape), strict=True)
+    return all(n == 1 or s == t for n, s, t in rows)
+
+
 def is_basic(i: Instruction) -> bool:
     """Whether an instruction can be a view: its only value is the array it looks at."""
     return i.name in VIEWS and len(i.operands()) == 1 and not has_arrays(i)
