@@ -110,6 +110,7 @@ SHAPES = [
     ("depthwise", (3, 24, 20, 20), (24, 1, 3, 3), {"padding": 1, "groups": 24}),
     ("windows that leave some out", (2, 3, 14, 15), (4, 3, 3, 3), {"stride": 4}),
     ("more margin than image", (2, 3, 3, 3), (4, 3, 3, 3), {"padding": 4}),
+    ("many channels", (2, 80, 12, 14), (45, 80, 3, 3), {"padding": 1}),
     ("volumes in blocks", (1, 4, 20, 18, 18), (8, 4, 3, 3, 3), {"padding": 1}),
 ]
 
@@ -121,6 +122,15 @@ SHAPES = [
 def test_convolutions_of_many_sizes(shape, weight, how, dtype):
     args = given(2, shape, weight, (weight[0],), dtype=dtype)
     compare(convolution(len(shape) - 2, **how), *args)
+
+
+@pytest.mark.parametrize("registers", [(64, 32), (32, 16), (16, 32), (16, 16)])
+def test_tiles_of_other_machines(registers, monkeypatch):
+    monkeypatch.setattr(direct, "registers", lambda: registers)
+    args = given(13, (2, 6, 20, 31), (10, 3, 3, 2), (10,))
+    compiled = compare(convolution(2, padding=(1, 0), groups=2), *args)
+    kinds = [type(r) for e in compiled.entries for r in e.planner.routines.values()]
+    assert kinds == [direct.Direct, direct.Direct, direct.Weights]
 
 
 def test_without_bias_and_without_batch():

@@ -624,8 +624,8 @@ class Image(Convolution):
 KINDS = {"convolve": Response, "convolve_back": Image, "convolve_kernel": Kernel}
 
 
-def routine(i: Instruction, planner: Planner) -> Routine | None:
-    """The routine of a convolution; None if it is left to NumPy."""
+def geometry(i: Instruction, planner: Planner) -> Geometry | None:
+    """The sizes of a convolution; None if an instruction is none, or one left to NumPy."""
     if i.name not in KINDS or i.kwargs or i.output.dtype.str not in TYPES:
         return None
     given = [v for v in i.args if isinstance(v, Value)]
@@ -635,8 +635,5 @@ def routine(i: Instruction, planner: Planner) -> Routine | None:
         return None
     if not all(isinstance(n, (int, np.integer)) for a in i.args[-5:-1] for n in a):
         return None
-    if max(math.prod(v.shape) for v in (*given, i.output)) > 1 << 31:
-        return None
-    from . import direct
-
-    return direct.routine(i, Geometry(i)) or KINDS[i.name](i)
+    most = max(math.prod(v.shape) for v in (*given, i.output))
+    return Geometry(i) if most < 1 << 31 else None

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from . import machine
-from .convolutions import PARTIAL, PIECES, WORK, Geometry, surround
+from .convolutions import KINDS, PARTIAL, PIECES, WORK, Geometry, geometry, surround
 from .program import Instruction, Value
 from .routines import (
     TYPES,
@@ -548,19 +548,27 @@ def margin_of(g: Geometry) -> tuple:
     return tuple([d * (k - 1) - p for k, d, p in rows])
 
 
-def routine(i: Instruction, g: Geometry) -> Routine | None:
-    """The routine of a convolution that can be done so with profit; None if not."""
+def pays(i: Instruction, g: Geometry) -> bool:
+    """Whether a convolution can be done without columns, and vectors would be full enough."""
     if any(s != 1 for s in g.stride) or g.plain:
-        return None
+        return False
     if i.name == "convolve_back" and min(margin_of(g)) < 0:
-        return None
+        return False
     last = (g.image if i.name == "convolve_back" else g.places)[-1]
     lanes = registers()[0] // g.dtype.itemsize
-    if last < FULL * lanes * -(-last // lanes):
-        return None
+    vectors = -(-last // lanes)
+    if last < FULL * lanes * vectors:
+        return False
     if g.dims == 1 and g.n * g.groups < 4 and g.work > 4 * WORK:
+        return False  # too few pieces
+    return i.name != "convolve_kernel" or product(g.places[:-1]) * vectors >= LONG
+
+
+def routine(i: Instruction, planner: Planner) -> Routine | None:
+    """The routine of a convolution; None if an instruction is none, or one left to NumPy."""
+    g = geometry(i, planner)
+    if g is None:
         return None
-    vectors = product(g.places[:-1]) * -(-last // lanes)
-    if i.name == "convolve_kernel" and vectors < LONG:
-        return None
+    if not pays(i, g):
+        return KINDS[i.name](i)
     return Weights(i, g) if i.name == "convolve_kernel" else Direct(i, g)

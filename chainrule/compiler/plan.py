@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, convolutions, machine, pools, vecmath
+from . import blas, direct, machine, pools, vecmath
 from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
@@ -96,7 +96,7 @@ class Planner:
             )
         self.steps = steps
         calls = [g.members[0] for g, _ in steps if isinstance(g, Call)]
-        found = {i: convolutions.routine(i, self) or pools.routine(i, self) for i in calls}
+        found = {i: direct.routine(i, self) or pools.routine(i, self) for i in calls}
         self.routines: dict[Instruction, Routine] = {i: r for i, r in found.items() if r}
         for n, (g, k) in enumerate(steps):
             for v in self.touched(g, k):
