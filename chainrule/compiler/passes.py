@@ -164,25 +164,36 @@ def _(b: Builder, i: Instruction) -> Value | None:
 
 @rule("dot", "matmul")
 def _(b: Builder, i: Instruction) -> Value | None:
-    """A matrix times a vector as a sum of products, which may be part of a sweep over it."""
+    """A tall matrix times a vector, or a matrix of one column, as a sum of products, which may be
+    part of a sweep over it.
+    """
     x, y = (b.of(v) if isinstance(v, Value) else v for v in i.args)
     out = i.output
-    if i.kwargs or (len(x.shape), len(y.shape)) not in ((2, 1), (1, 2)):
+    if i.kwargs or not all(isinstance(v, Value) and 0 < len(v.shape) < 3 for v in (x, y)):
         return None
     if out.dtype.str not in ("<f4", "<f8") or not x.dtype == y.dtype == out.dtype:
         return None
-    matrix, vector, axis = (x, y, 1) if len(y.shape) == 1 else (y, x, 0)
+    if len(x.shape) == 2 and (len(y.shape) == 1 or y.shape[1] == 1):
+        matrix, vector, axis = x, y, 1
+    elif len(y.shape) == 2 and (len(x.shape) == 1 or x.shape[0] == 1):
+        matrix, vector, axis = y, x, 0
+    else:
+        return None
     p = matrix.producer
     if p is not None and p.name == "transpose":
         matrix, axis = p.args[0], 1 - axis
-    long = matrix.shape[0] > 8 * matrix.shape[1]
-    if not long or matrix.shape[1] < 2 or matrix.size < SWEPT:
+    rows, columns = matrix.shape
+    if rows <= 8 * columns or columns < 2 or matrix.size < SWEPT:
         return None
-    if axis == 0:
-        column = b.emit("getitem", (vector, (slice(None), None)), (vector.size, 1), out.dtype)
-        vector = column
+    spread = (1, columns) if axis else (rows, 1)
+    if vector.shape != spread:
+        vector = b.emit("reshape", (vector, spread), spread, out.dtype)
     terms = b.emit("multiply", (matrix, vector), matrix.shape, out.dtype)
-    return b.emit("add.reduce", (terms,), out.shape, out.dtype, axis=(axis,))
+    shape = (rows,) if axis else (columns,)
+    total = b.emit("add.reduce", (terms,), shape, out.dtype, axis=(axis,))
+    return (
+        total if out.shape == shape else b.emit("reshape", (total, out.shape), out.shape, out.dtype)
+    )
 
 
 @rule("copy")
