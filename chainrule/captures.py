@@ -6,6 +6,7 @@ would leave values, and history, of the inside of the transformation in the worl
 
 from __future__ import annotations
 
+import dis
 import functools
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 from .arrays.levels import Captor, stack
 
+GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
 LIMIT = 5000  # objects that are looked at; beyond, nothing is claimed
 
 
@@ -90,7 +92,7 @@ def methods_of(x: Any) -> Iterator[Any]:
 
 def names_in(code: types.CodeType) -> Iterator[str]:
     """The global names in a function's code, and in the code of the functions inside it."""
-    yield from code.co_names
+    yield from (i.argval for i in dis.get_instructions(code) if i.opname in GLOBAL)
     for c in code.co_consts:
         if isinstance(c, types.CodeType):
             yield from names_in(c)

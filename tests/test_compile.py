@@ -830,3 +830,23 @@ def test_operators_that_are_used_elsewhere_for_the_first_time_change_nothing():
     F.huber_loss(x.clone().requires_grad_(), y, delta=0.7).backward()  # reads the rules
     c(x, y)
     assert c.captures == 1
+
+
+def test_a_step_that_is_called_as_a_method_it_uses_is_captured_once():
+    source = """
+import chainrule as torch
+model = torch.nn.Linear(2, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+@torch.compile
+def step(x):
+    optimizer.zero_grad()
+    loss = model(x).square().mean()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+"""
+    scope: dict = {"__name__": "a_script"}
+    exec(source, scope)
+    losses = [scope["step"](torch.ones(3, 2)).item() for _ in range(5)]
+    assert losses == sorted(losses, reverse=True) and scope["step"].captures == 1

@@ -24,7 +24,7 @@ from ..storage import LAST, owner_of, tick
 from ..tape import state, storage_of
 from ..tensor import Tensor
 from . import machine
-from .capture import Capture, CaptureError
+from .capture import Capture, CaptureError, Wrapper
 from .passes import simplify
 from .plan import Interpreted, Output, Planner
 from .views import contiguous
@@ -329,7 +329,7 @@ def fits(a: Any, kind: Any) -> bool:
     return a is value or bool(a == value) or (a != a and value != value)
 
 
-class Compiled:
+class Compiled(Wrapper):
     """A compiled function (see `compile`)."""
 
     def __init__(self, function: Callable, fullgraph: bool = False, check: bool = False) -> None:

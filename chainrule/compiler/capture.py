@@ -498,6 +498,12 @@ TRAINING = attrgetter("training")
 NUMBERS = (int, float, bool, str, complex, tuple)
 
 
+class Wrapper:
+    """What stands for `function`: nothing else in it leads to tensors that the function uses."""
+
+    function: Any
+
+
 LEADING_NOWHERE = (str, int, float, complex, type(None), np.ndarray, define.Op)
 
 
@@ -513,6 +519,9 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
         if id(x) in seen or isinstance(x, LEADING_NOWHERE):
             continue
         seen[id(x)] = x
+        if isinstance(x, Wrapper):
+            waiting.append(x.function)
+            continue
         if isinstance(x, Tensor):
             tensors.append(x)
             continue
