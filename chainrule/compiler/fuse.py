@@ -474,7 +474,8 @@ class Fusion:
         """Whether a reduction over these dimensions may be used in its own nest."""
         if nest.inner is not None:
             return over == nest.inner
-        if len(over) == len(nest.dims) and nest.size > ONE_ROW:
+        last = len(nest.dims) - 1  # rows of a nest had better lie in memory as rows
+        if (len(over) == len(nest.dims) or last not in over) and nest.size > ONE_ROW:
             return False
         outer = frozenset(range(len(nest.dims))) - over
         every = frozenset(range(len(nest.dims)))
