@@ -33,6 +33,7 @@ from peers import PEERS, Peer, disagreement, outcome
 MINE, REFERENCE, AGAIN = "chainrule compiled", "torch eager", "torch again"
 OTHERS = ("torch eager", "torch.compile", "jax.jit")
 ROUND = 0.02  # seconds that a peer is timed for in a round, at least one step
+PAUSE = 0.05  # seconds before each turn, so that the threads of the one before are idle by then
 
 
 class Row(NamedTuple):
@@ -60,6 +61,7 @@ def interleaved(steps: dict[str, Callable], rounds: int, clock: Callable) -> dic
         turn = n % len(names)
         for name in names[turn:] + names[:turn]:
             step, count = steps[name], range(counts[name])
+            time.sleep(PAUSE)
             step()
             start = clock()
             for _ in count:
