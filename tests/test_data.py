@@ -13,6 +13,7 @@ import pytest
 
 import chainrule as torch
 from chainrule.utils import data
+from chainrule.utils.data import workers
 from chainrule.utils.data.workers import numpy_seed
 
 from .golden_nn import assert_same_text, golden, observe
@@ -205,3 +206,16 @@ def test_rows_of_tensors_are_taken_at_once():
         assert type(a) is type(b) and all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
         assert a[0].requires_grad and a[0].dtype == b[0].dtype
     assert data.get_worker_info() is None
+
+
+def test_workers_end_by_themselves(monkeypatch):
+    codes, close = [], workers.Pool.close
+
+    def watched(pool):
+        processes = list(pool.processes)
+        close(pool)
+        codes.extend(p.exitcode for p in processes)
+
+    monkeypatch.setattr(workers.Pool, "close", watched)
+    values(data.DataLoader(Numbers(), 2, num_workers=2))
+    assert codes == [0, 0]

@@ -8,6 +8,7 @@ process notices at once. Batches travel pickled.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import random
 import sys
@@ -204,6 +205,8 @@ class Pool:
     def close(self) -> None:
         """End the workers."""
         for pipe in self.pipes:
+            with contextlib.suppress(OSError):  # of a worker that has gone already
+                pipe.send(None)  # forked workers hold this end too, and would never see it closed
             pipe.close()
         deadline = time.monotonic() + 2
         for process in self.processes:
