@@ -850,3 +850,10 @@ def step(x):
     exec(source, scope)
     losses = [scope["step"](torch.ones(3, 2)).item() for _ in range(5)]
     assert losses == sorted(losses, reverse=True) and scope["step"].captures == 1
+
+
+def test_rows_too_long_for_the_stack():
+    f = compile(lambda x: torch.softmax(x.exp().sin() * 3, -1), fullgraph=True)
+    x = torch.randn(2, 3_000_000)
+    f(x)
+    close(f(x), torch.softmax(x.exp().sin() * 3, -1))

@@ -46,7 +46,7 @@ class Cell:
 class TraceArray(Duck):
     """The array `value`, which the program computes: what its cell holds, seen by `steps`."""
 
-    __slots__ = ("array", "cell", "node", "seen_at", "steps", "tensor", "value")
+    __slots__ = ("array", "cell", "node", "seen_at", "steps", "value")
     level = 0.5  # below all transformations: their arrays are made of these
     in_memory = ground = True
     words = "a tensor inside compile"

@@ -96,7 +96,6 @@ class Capture:
         self.given = given
         self.made: list[weakref.ref] = []
         self.function, self.args, self.kwargs = function, args, kwargs
-        self.draws = 0
         self.outside: list[Any] = []  # results whose graph is differentiated by the caller
         self.cleared: set[int] = set()  # tensors whose first gradient the function drops
 
@@ -220,7 +219,6 @@ class Capture:
             t = ref()
             if t is not None and isinstance(t._data, TraceArray):
                 traced = self.traced[id(t)] = t._data
-                traced.tensor = t
                 t._data = traced.array = np.array(traced.value)
 
     @contextlib.contextmanager
@@ -341,7 +339,6 @@ class Capture:
 
     def draw(self, f: Callable, *given: Any) -> Any:
         """Random numbers: drawn by Python whenever the program runs."""
-        self.draws += 1
         f = drawing(f)
         return self.trace.python(f, given)
 

@@ -327,10 +327,6 @@ def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
     return ELEMENTWISE["add"](w, dtype, high, w.math("log1p", small))
 
 
-# Functions that have a row of their own in `emit_element`, since their operands differ in dtype.
-MIXED = ("where", "keep", "astype", "iota", "power")
-
-
 def emit_element(w: Writer, i: Instruction, operand: Callable) -> Value:
     """The element of an instruction's result; operand(argument, dtype) is that of an argument."""
     out = i.output.dtype

@@ -40,7 +40,7 @@ ROW, COLUMN, ALL, WITHIN = "row", "column", "all", "within"  # how a reduction e
 CHUNK = 1 << 16  # the cost, in simple operations, of what a thread takes at a time
 CHUNKS = 32  # of a nest that keeps a partial result for each
 SHORT = 512  # rows whose sum is one of those
-SCRATCH = 1 << 17  # bytes that wait for the next sweep
+SCRATCH = 1 << 17  # bytes of a row that may wait for the next sweep
 CHEAP = 3  # operations that are done again rather than kept
 
 
@@ -244,7 +244,7 @@ class NestWriter:
         seen.add(v)
         i = v.producer
         assert i is not None
-        if i.name in self.math_names() or i.name in REDUCTIONS:
+        if i.name in DEAR or i.name in REDUCTIONS:
             return 100
         total = 1
         for u in i.operands():
@@ -252,18 +252,17 @@ class NestWriter:
             total += 1 if base is None else self.weight(base, stage, seen)
         return total
 
-    def math_names(self) -> frozenset:
-        """Functions that are dear."""
-        return DEAR
-
     def keep_for_later(self) -> None:
         """Decide which results of a sweep wait in scratch memory for a later one."""
         nest = self.nest
+        row = math.prod(nest.dims[d] for d in self.inner_dims)
         for i in nest.members:
             for u in i.operands():
                 v = self.base(u)
                 if v is None or self.is_row(v) or v in self.temps or v in nest.stored:
                     continue
+                if row * v.dtype.itemsize > SCRATCH:
+                    continue  # the stack is no place for it
                 if self.stage[v] < self.stage[i.output] and self.weight(v, 0, set()) > CHEAP:
                     self.temps[v] = ""
 
@@ -658,7 +657,6 @@ class NestWriter:
     def in_row(self, members: list[Instruction]) -> None:
         """Load what does not vary in a row."""
         rows = len(self.row_sizes)
-        self.row_base: dict[Any, Register] = {}
         for key, a in self.accesses.items():
             if not isinstance(key, tuple) or self.is_apart(*key):
                 continue
@@ -775,7 +773,6 @@ class NestWriter:
         self.inner = inner
         self.values: dict[Value, Register] = {}
         self.read: dict[Any, Register] = {}
-        stage = self.stage[members[0].output] if members else 0
         for i in members:
             v = i.output
             if i.name in REDUCTIONS:
@@ -787,7 +784,6 @@ class NestWriter:
                 self.put_memory(x, self.address(self.accesses[v], inner), v.dtype, True)
             if v in self.temps:
                 self.put_memory(x, self.temp_address(v), v.dtype, True)
-        del stage
 
     def element(self, i: Instruction) -> Register:
         """One element of a member's result."""

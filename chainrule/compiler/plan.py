@@ -104,12 +104,11 @@ class Planner:
         self.alias()
         self.place_all()
         self.addresses = self.compile()
-        for n, (g, k) in enumerate(steps):
+        for g, k in steps:
             if isinstance(k, Kernel):
                 self.nest_records(k)
             else:
                 self.call_records(g.members[0])
-            del n
         self.copy_back()
         self.plan = Plan(
             self.records,
