@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 import chainrule as torch
 from chainrule import nn
+from chainrule.compiler import api, machine
 from chainrule.compiler.api import Compiled, compile
 
 F = nn.functional
@@ -857,3 +859,46 @@ def test_rows_too_long_for_the_stack():
     x = torch.randn(2, 3_000_000)
     f(x)
     close(f(x), torch.softmax(x.exp().sin() * 3, -1))
+
+
+def test_without_llvmlite_programs_run_through_numpy(monkeypatch):
+    monkeypatch.setattr(machine, "available", lambda: False)
+    monkeypatch.setattr(api, "told", [])
+    nets = [nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))]
+    nets.append(copy.deepcopy(nets[0]))
+    optimizers = [torch.optim.Adam(n.parameters(), lr=0.1) for n in nets]
+
+    def make(net, optimizer):
+        def step(x):
+            optimizer.zero_grad()
+            loss = net(x).square().mean()
+            loss.backward()
+            optimizer.step()
+            return loss, x
+
+        return step
+
+    eager, compiled = make(nets[0], optimizers[0]), compile(make(nets[1], optimizers[1]))
+    for n in range(4):
+        x = torch.randn(5, 3)
+        warned = pytest.warns(UserWarning, match="llvmlite") if n == 0 else nullcontext()
+        with warned:
+            loss, same = compiled(x)
+        close(loss, eager(x)[0].detach())
+        assert same is x
+    assert compiled.captures == 1 and "through NumPy" in compiled.explain()
+    forward = compile(nets[1])
+    x, y = (torch.ones(2, 3, requires_grad=True) for _ in range(2))
+    for _ in range(2):
+        forward(x).sum().backward()
+        nets[0](y).sum().backward()
+    close(x.grad, y.grad)
+
+
+def test_check_compares_leaf_by_leaf():
+    f = compile(lambda x: {"x": x, "y": x * 2, "flag": x > 0}, fullgraph=True, check=True)
+    for _ in range(3):
+        x = torch.randn(4)
+        out = f(x)
+        assert out["x"] is x
+        close(out["y"], x * 2)

@@ -25,7 +25,7 @@ from ..tape import state, storage_of
 from ..tensor import Tensor
 from . import machine
 from .capture import Capture, CaptureError, Wrapper
-from .passes import simplify
+from .passes import live, simplify
 from .plan import Interpreted, Output, Planner
 from .views import contiguous
 
@@ -284,8 +284,6 @@ class Entry:
 
 def part(program: Any, values: list, outputs: Sequence[Output] = ()) -> Any:
     """The part of a program that computes these values; `outputs` are told what theirs are now."""
-    from .passes import live
-
     source = type(program)()
     source.count = program.count
     source.inputs, source.constants = program.inputs, program.constants
@@ -425,18 +423,17 @@ class Compiled(Wrapper):
         """Run an entry and compare with the function; RuntimeError if they differ."""
         c = Capture(self.function, args, kwargs)
         expected = c.run(keep=False)
-        wanted = [np.array(t._data.value) for t in leaves(expected) if is_traced(t)]
         memory = [(m.owner, np.array(m.copy)) for m in c.memories.values() if m.written]
         result = entry.run(args, kwargs)
-        found = [t._data for t in leaves(result) if isinstance(t, Tensor)]
-        pairs = list(zip(wanted, found, strict=False)) + [(x, owner) for owner, x in memory]
-        for x, y in pairs:
+        both = zip(leaves(expected), leaves(result), strict=True)
+        pairs = [(np.array(t._data.value), u._data) for t, u in both if is_traced(t)]
+        for x, y in pairs + [(x, owner) for owner, x in memory]:
             low = x.dtype.itemsize <= 4 or x.dtype.kind == "c"
             if not np.allclose(x, y, 1e-4 if low else 1e-10, 1e-5 if low else 1e-11, True):
                 raise RuntimeError(
-                    "compile(check=True): the compiled step and the function differ by"
-                    f" {np.max(np.abs(x - y))} in a value of shape {list(x.shape)}; please report"
-                    " it, with explain()"
+                    "compile(check=True): the compiled step and the function differ in"
+                    f" {np.sum(x != y)} elements of a value of shape {list(x.shape)}; please"
+                    " report it, with explain()"
                 )
         return result
 

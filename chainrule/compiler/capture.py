@@ -142,9 +142,7 @@ class Capture:
         self.grad_ids = {id(g) for g in grads}
         self.tensors = list({id(t): t for t in [*unique, *grads]}.values())
         for t in self.tensors:
-            define.storage_array(
-                t
-            )  # a number becomes memory, and stays it: the program writes there
+            define.storage_array(t)  # a number becomes memory for good: the program writes there
         self.before = [(t, Slots(t)) for t in self.tensors]
         self.first = {id(t): t._grad for t in self.tensors}
         return prepared

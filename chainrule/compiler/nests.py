@@ -237,7 +237,7 @@ class NestWriter:
             v = v.producer.args[0]  # type: ignore[union-attr]
         return v
 
-    def weight(self, v: Value, stage: int, seen: set) -> int:
+    def weight(self, v: Value, seen: set) -> int:
         """How much it is to compute a value again in a later stage."""
         if v in seen or self.is_row(v):
             return 0
@@ -249,7 +249,7 @@ class NestWriter:
         total = 1
         for u in i.operands():
             base = self.base(u)
-            total += 1 if base is None else self.weight(base, stage, seen)
+            total += 1 if base is None else self.weight(base, seen)
         return total
 
     def keep_for_later(self) -> None:
@@ -263,7 +263,7 @@ class NestWriter:
                     continue
                 if row * v.dtype.itemsize > SCRATCH:
                     continue  # the stack is no place for it
-                if self.stage[v] < self.stage[i.output] and self.weight(v, 0, set()) > CHEAP:
+                if self.stage[v] < self.stage[i.output] and self.weight(v, set()) > CHEAP:
                     self.temps[v] = ""
 
     # -- text -------------------------------------------------------------------------------------

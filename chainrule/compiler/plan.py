@@ -61,11 +61,8 @@ class Planner:
         self.slots: dict[Any, int] = {}
         self.records: list[Record] = []
         self.calls: dict[int, Callable] = {}
-        self.texts: dict[str, str] = {}
         self.functions: set[tuple[str, str]] = set()
         self.uses: dict[Value, list[int]] = {}
-        self.arrays: dict[Value, Any] = {}
-        self.sizes: dict[Any, int] = {}
         self.python: list[Instruction] = []
         self.build()
 
@@ -299,8 +296,6 @@ class Planner:
             for text in routine.texts:
                 names.setdefault(text, f"k{len(names)}")
         names.setdefault(COPY, f"k{len(names)}")
-        if not names:
-            return {}
         self.module = assemble(names, self.functions)
         self.code = machine.native(self.module)
         return {text: self.code.address(name) for text, name in names.items()}
@@ -348,11 +343,9 @@ class Planner:
 
     def array(self, v: Value) -> Any:
         """A value as an array of this call."""
-        found = place(v, self.layouts)
-        assert found is not None
-        base = self.root_array(found.root)
-        if v is found.root:
-            return base
+        root = self.root(v)
+        if v is root:
+            return self.root_array(root)
         from ..arrays.waist import waist
 
         i = v.producer
