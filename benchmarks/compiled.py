@@ -33,7 +33,7 @@ from peers import PEERS, Peer, disagreement, outcome
 MINE, REFERENCE, AGAIN = "chainrule compiled", "torch eager", "torch again"
 OTHERS = ("torch eager", "torch.compile", "jax.jit")
 ROUND = 0.02  # seconds that a peer is timed for in a round, at least one step
-PAUSE = 0.05  # seconds before each turn, so that the threads of the one before are idle by then
+PAUSE = 0.25  # seconds before each turn: BLAS threads of the one before wait busily for up to 0.2
 
 
 class Row(NamedTuple):
