@@ -127,7 +127,7 @@ class Guards:
 
     Args:
         kinds: for each argument, the type and (array, whether without history) of a tensor that
-            fits, or (None, an object) that it has to be.
+            fits; (a type, None) where all of that type do; or (None, an object) that it has to be.
         apart: None, or the ids of the arrays that own the memory that no argument may lie in; no
             two arguments may lie in one then.
         recording: whether gradients have to be recorded.
@@ -157,8 +157,8 @@ class Guards:
 
     def _row(self, kind: type | None, x: Any) -> list[int]:
         self.kept += [kind, x]
-        if kind is None:
-            return [0, id(x), 0, 0, 0, 0]
+        if kind is None or x is None:
+            return [0 if kind is None else id(kind), 0 if kind else id(x), 0, 0, 0, 0]
         array, leaf = x
         self.kept.append(array.dtype)
         shape, strides = self._address(array.shape), self._address(array.strides)
@@ -394,11 +394,12 @@ define internal ptr @guards.memory(ptr %words, ptr %given, i64 %i) nounwind {{
   %rows = load ptr, ptr %rows_at
   %first = mul i64 %i, {ROW}
   %row = getelementptr i64, ptr %rows, i64 %first
-  %kind = load ptr, ptr %row
+  %shape_at = getelementptr i64, ptr %row, i64 3
+  %shape = load ptr, ptr %shape_at
   %x_at = getelementptr ptr, ptr %given, i64 %i
   %x = load ptr, ptr %x_at
-  %constant = icmp eq ptr %kind, null
-  br i1 %constant, label %itself, label %tensor
+  %other = icmp eq ptr %shape, null
+  br i1 %other, label %itself, label %tensor
 itself:
   ret ptr %x_at
 tensor:
@@ -588,7 +589,12 @@ tensor:
   %type_at = getelementptr i64, ptr %x, i64 1
   %type = load ptr, ptr %type_at
   %is_type = icmp eq ptr %type, %kind
-  br i1 %is_type, label %history, label %no
+  br i1 %is_type, label %number, label %no
+number:
+  %dtype_at = getelementptr i64, ptr %row, i64 1
+  %dtype = load ptr, ptr %dtype_at
+  %any = icmp eq ptr %dtype, null
+  br i1 %any, label %yes, label %history
 history:
   %node_at = getelementptr i8, ptr %x, i64 {found.node}
   %node = load ptr, ptr %node_at
@@ -604,6 +610,8 @@ array:
   %a = load ptr, ptr %a_at
   %fits = call i1 @guards.array(ptr %a, ptr %row)
   ret i1 %fits
+yes:
+  ret i1 true
 no:
   ret i1 false
 }}"""
