@@ -27,6 +27,7 @@ from . import calls, guards, machine
 from .capture import Capture, CaptureError, Transformed, Wrapper
 from .passes import live, simplify
 from .plan import Interpreted, Output, Planner
+from .trial import Trial
 from .views import contiguous
 
 ENTRIES = 8  # programs of one function; beyond, it is run as it is
@@ -43,6 +44,7 @@ class Entry:
         self.remember(c, args, kwargs)
         outputs = self.results_of(c, result)
         self.captured = len(c.program.instructions)
+        self.verdict = ""  # whether it was compared with the function as it is (see `trial`)
         self.program = self.simplified(c, outputs)
         self.plan_of(c, outputs)
         self.hold(c)
@@ -116,7 +118,7 @@ class Entry:
         ]
         attributes.append((dtypes.default, "real", self.default))
         rows = list(zip(edges.tables, edges.keys, edges.values, strict=True))
-        table.watch(slots, rows, attributes)
+        table.watch(slots, rows, attributes, edges.lengths)
         self.table, self.check = table, table.builtin()
 
     def writes(self) -> bool:
@@ -467,7 +469,10 @@ class Compiled(Wrapper):
                 stacklevel=5,
             )
         try:
-            self.entries.append(kind(c, result, args, kwargs))
+            entry = kind(c, result, args, kwargs)
+            if kind is Entry and not self.check:
+                Trial(self.function, entry, c.seconds)
+            self.entries.append(entry)
         except Exception as fault:
             if self.fullgraph:
                 raise
