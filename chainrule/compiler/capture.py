@@ -499,7 +499,10 @@ class Wrapper:
     function: Any
 
 
-LEADING_NOWHERE = (str, int, float, complex, type(None), np.ndarray, define.Op)
+LEADING_NOWHERE = (
+    *(str, int, float, complex, type(None), type, types.ModuleType),
+    *(np.ndarray, define.Op),
+)
 
 
 def reachable(roots: tuple) -> tuple[list, list, Edges]:
@@ -523,12 +526,12 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
         if hasattr(x, "prepare") and hasattr(x, "param_groups"):
             optimizers.append(x)
         if isinstance(x, types.FunctionType) and not own(x):
-            for name in set(names_in(x.__code__)) & x.__globals__.keys():
-                if not isinstance(x.__globals__[name], (types.ModuleType, type)):
+            for name in names_in(x.__code__):
+                if not isinstance(x.__globals__.get(name, type), (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
         for cell in getattr(x, "__closure__", None) or ():
             edges.note_cell(cell)
-        if not isinstance(x, (types.FunctionType, types.ModuleType, type)):
+        if not isinstance(x, types.FunctionType):
             edges.note_all(x)
         if hasattr(x, "param_groups") and hasattr(x, "prepare"):
             for p, own_state in x.state.items():
