@@ -24,9 +24,9 @@ from ..ops import define
 from ..storage import LAST, owner_of, tick
 from ..tape import state, storage_of
 from ..tensor import Tensor
-from . import machine
+from . import kept, machine
 from .capture import Capture, CaptureError, Wrapper
-from .passes import live, simplify
+from .passes import simplify
 from .plan import Interpreted, Output, Planner
 from .views import contiguous
 
@@ -44,8 +44,9 @@ class Entry:
         self.remember(c, args, kwargs)
         outputs = self.results_of(c, result)
         self.captured = len(c.program.instructions)
-        self.program = self.simplified(c, outputs)
+        self.memory_of(c)
         self.plan_of(c, outputs)
+        self.enter(c, outputs)
         self.hold(c)
         self.guard_of(c)
         self.seconds = time.perf_counter() - start
@@ -128,46 +129,67 @@ class Entry:
         self.recipe = recipe
         return outputs
 
-    def simplified(self, c: Capture, outputs: list[Output]) -> Any:
-        """The program after all passes."""
-        program = c.program
-        program.outputs = [o.value for o in outputs] + [v for v, _ in c.guards]
-        program = simplify(program)
-        for o, v in zip(outputs, program.outputs, strict=False):
-            o.value = v
-        self.guarded = list(
-            zip(program.outputs[len(outputs) :], [x for _, x in c.guards], strict=True)
-        )
-        if not self.guarded:
-            return program
-        self.watched = program
-        return part(program, program.outputs[: len(outputs)], outputs)
-
-    def plan_of(self, c: Capture, outputs: list[Output]) -> None:
-        """The plan, and what it needs at each call."""
-        fixed = {m.given: m.owner for m in c.memories.values() if m.argument is None}
+    def memory_of(self, c: Capture) -> None:
+        """The inputs whose memory stays, and how inputs lie that are not row-major."""
+        self.fixed: dict[Any, Any] = {
+            m.given: m.owner for m in c.memories.values() if m.argument is None
+        }
         self.settings = [s for s, _ in c.settings.values()]
         self.numbers = [np.array(s.now()) for s in self.settings]
-        fixed.update({s.value: a for s, a in zip(self.settings, self.numbers, strict=True)})
-        layouts = {}
+        self.fixed.update({s.value: a for s, a in zip(self.settings, self.numbers, strict=True)})
+        self.layouts: dict[Any, tuple] = {}
         for m in c.memories.values():
             strides = tuple(s // m.owner.itemsize for s in m.owner.strides)
             if strides != contiguous(m.owner.shape):
-                layouts[m.given] = strides
-        make = Planner if machine.available() else Interpreted
-        self.planner = make(self.program, outputs, fixed, layouts)
-        self.plan = self.planner.plan
-        number = {m.given: m.argument for m in c.memories.values()}
-        arguments = self.planner.arguments
-        self.positions: list[Any] = [number[v] for v in arguments if v in number]
-        new = {o.value: n for n, o in enumerate(outputs) if o.target is None and o.array is None}
-        made = [v for v in arguments if v not in number]
-        self.made = [(v.shape, v.dtype) for v in made]
-        place = {new[v]: k for k, v in enumerate(made)}
-        self.place_of = {n: place[n] for n in place}
+                self.layouts[m.given] = strides
+
+    def plan_of(self, c: Capture, outputs: list[Output]) -> None:
+        """The plan: of an earlier process, or made now and kept for later ones. What led to a plan
+        that was found is made where somebody asks.
+        """
+        key = None
+        self.source = c.program, outputs
+        if machine.available():
+            key = kept.key_of(c.program, outputs, self.fixed, self.layouts)
+        found = None if key is None else kept.load(key, c.program, outputs, self.fixed)
+        if found is None:
+            constants = len(c.program.constants)
+            found = self.planned(c.program, outputs)
+            if key is not None:
+                kept.store(key, self.planner, c.program, constants)
+        self.ready = found
+
+    def planned(self, program: Any, outputs: list[Output]) -> kept.Kept:
+        """The plan, made now."""
+        program.outputs = [o.value for o in outputs]
+        self.program = simplify(program)
+        for o, v in zip(outputs, self.program.outputs, strict=True):
+            o.value = v
+        self.planner = planner(self.program, outputs, self.fixed, self.layouts)
+        return kept.of(self.planner, program)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("planner", "program"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.planned(*self.source)  # of a plan that was found: somebody wants to see it
+        return self.__dict__[name]
+
+    def enter(self, c: Capture, outputs: list[Output]) -> None:
+        """The plan, and what each call needs besides: which arguments it is given, which arrays are
+        made for it, and what becomes of these.
+        """
+        self.plan = self.ready.plan
+        place_of_input = {m.given: m.argument for m in c.memories.values()}
+        given = [n for kind, n in self.ready.arguments if kind == kept.INPUT]
+        self.positions: list[Any] = [place_of_input[c.program.inputs[n]] for n in given]
+        made = [n for kind, n in self.ready.arguments if kind == kept.OUTPUT]
+        self.made = [(outputs[n].value.shape, outputs[n].value.dtype) for n in made]
+        place = self.place_of = {n: k for k, n in enumerate(made)}
         self.recipe = [(how, place[x] if how == FRESH else x) for how, x in self.recipe]
+        number = {id(o): n for n, o in enumerate(outputs)}
         self.given_grads = [
-            (n, place[new[o.value]] if isinstance(o, Output) else None) for n, o in self.given_grads
+            (n, place[number[id(o)]] if isinstance(o, Output) else None)
+            for n, o in self.given_grads
         ]
         self.grad_tensors = [t for t, _ in self.grads]
         self.grad_values = [g for _, g in self.grads]
@@ -179,7 +201,7 @@ class Entry:
 
     def hold(self, c: Capture) -> None:
         """Which gradients have to be what they were, and which memory must not be given twice."""
-        uses = self.program.uses()
+        uses = {c.program.inputs[n] for n in self.ready.used}
         written = {id(m.given) for m in c.updates}
         by_grad = {id(t): m for m in c.memories.values() for t in m.tensors}
         self.held: list[tuple[Any, Any]] = []
@@ -219,11 +241,14 @@ class Entry:
     def guard_of(self, c: Capture) -> None:
         """A program of its own for the values that Python has looked at."""
         self.guard: Any = None
+        self.guarded = c.guards
         if not self.guarded:
             return
-        values = [v for v, _ in self.guarded]
         wanted = [x for _, x in self.guarded]
-        program = part(self.watched, values)
+        c.program.outputs = [v for v, _ in self.guarded]
+        program = simplify(c.program)
+        used = program.used() | set(program.outputs)
+        program.inputs = [v for v in program.inputs if v in used]
         memories = {m.given: m for m in c.memories.values()}
         settings = dict(zip([s.value for s in self.settings], self.settings, strict=True))
 
@@ -283,19 +308,9 @@ class Entry:
         )
 
 
-def part(program: Any, values: list, outputs: Sequence[Output] = ()) -> Any:
-    """The part of a program that computes these values; `outputs` are told what theirs are now."""
-    source = type(program)()
-    source.count = program.count
-    source.inputs, source.constants = program.inputs, program.constants
-    source.instructions, source.outputs = program.instructions, values
-    found = live(source)
-    for o, v in zip(outputs, found.outputs, strict=False):
-        o.value = v
-    used = found.used() | set(found.outputs)
-    if not outputs:
-        found.inputs = [v for v in found.inputs if v in used]
-    return found
+def planner(program: Any, *given: Any) -> Any:
+    """The planner of a program, which has made the plan."""
+    return (Planner if machine.available() else Interpreted)(program, *given)
 
 
 class Constant:

@@ -296,6 +296,7 @@ class Planner:
             for text in routine.texts:
                 names.setdefault(text, f"k{len(names)}")
         names.setdefault(COPY, f"k{len(names)}")
+        self.names = names
         self.module = assemble(names, self.functions)
         self.code = machine.native(self.module)
         return {text: self.code.address(name) for text, name in names.items()}
