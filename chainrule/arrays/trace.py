@@ -1,7 +1,9 @@
-"""Tracing as an array type: an array that computes, and writes down what was computed.
+"""Tracing as an array type: an array that writes down what is computed, and computes little of it.
 
-Running a function on `TraceArray`s gives its result at once, and leaves a `Program`. An array that
-is not traced is a constant of it. Views and writes are made functional on the way in: a `Cell`
+Running a function on `TraceArray`s leaves a `Program`. The arrays know shape, dtype and layout of
+what would come out (`blanks`), but have no numbers: these are computed from the program where
+somebody asks (an `if`, an index, a function that only Python can call), and remembered. An array
+that is not traced is a constant of the program. Views and writes are made functional on the way in: a `Cell`
 stands for one piece of memory and knows which value of the program it holds now; a view is its cell
 and the steps that lead from the memory to it, and is derived anew once the memory has been written.
 """
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .blanks import INDEXED, blank
 from .duck import Duck, NoRule
 from .waist import restride, waist
 
@@ -44,7 +47,9 @@ class Cell:
 
 
 class TraceArray(Duck):
-    """The array `value`, which the program computes: what its cell holds, seen by `steps`."""
+    """An array that the program computes: what its cell holds, seen by `steps`. `value` lies in
+    memory as it does; the numbers there mean nothing.
+    """
 
     __slots__ = ("array", "cell", "node", "seen_at", "steps", "value")
     level = 0.5  # below all transformations: their arrays are made of these
@@ -70,8 +75,12 @@ class TraceArray(Duck):
             self.seen_at, self.node = cell.version, node
         return self.node  # type: ignore[return-value]
 
+    def numbers(self) -> Any:
+        """What the program computes, computed now: an array that must not be written."""
+        return self.cell.trace.known_of(self.now())
+
     def parts(self) -> tuple:
-        return (self.value,)
+        return (self.numbers(),)
 
     def memory(self) -> Any:
         return self.value
@@ -84,7 +93,7 @@ class TraceArray(Duck):
         return self
 
     def repr_with(self, show: Callable) -> str:
-        return f"Traced(value={show(self.value)})"
+        return f"Traced(value={show(self.numbers())})"
 
     def by_example(self, new: Any) -> Any:
         return new
@@ -180,6 +189,7 @@ class Trace:
     def __init__(self, program: Any, read: Callable, lay: Callable) -> None:
         self.program = program
         self.constants: dict[Any, Value] = {}
+        self.known: dict[Value, Any] = {}  # the numbers of what was given or asked for
         self.read, self.lay = read, lay  # what reading a number and writing a constant tensor do
 
     def lifted(self, array: Any) -> TraceArray:
@@ -188,7 +198,13 @@ class Trace:
 
     def input(self, array: Any) -> TraceArray:
         """The next input of the program; `array` is what it is this time."""
-        return TraceArray(array, Cell(self, self.program.input(array)))
+        value = self.program.input(array)
+        self.known[value] = np.asarray(array)
+        return TraceArray(array, Cell(self, value))
+
+    def known_of(self, value: Value) -> Any:
+        """The numbers of a value of the program, as an array that must not be written."""
+        return self.program.computed(value, self.known)
 
     def constant(self, array: Any) -> Value:
         """The value of the program that a plain array is, as it is now."""
@@ -215,16 +231,10 @@ class Trace:
         for option, usual in DEFAULTS.items():
             if kwargs.get(option, usual) is usual:
                 kwargs.pop(option, None)
-        x = args[0] if args else None
-        result = waist(name)(*_concrete(args), **_concrete(kwargs))
-        fixed = name in VIEWS and find(args[1:]) is None and not has_slices_of(args[1:])
-        if name in VIEWS and not fixed and isinstance(result, np.ndarray):
-            result = result.copy()
-        if fixed and isinstance(x, TraceArray) and _shares(result, x.value):
-            rest = tuple(self.operand(a) for a in args[1:])
-            out: Any = TraceArray(result, x.cell, (*x.steps, (name, rest, kwargs)))
+        if name in VIEWS:
+            out: Any = self.look(name, args, kwargs)
         else:
-            out = self.noted(name, args, kwargs, result)
+            out = self.operation(name, args, kwargs)
         if target is None:
             return out
         if type(target) is tuple:
@@ -233,6 +243,36 @@ class Trace:
             raise NoRule(f"{name} of a traced array into an array that is not")
         self.store(target, ..., out)
         return target
+
+    def look(self, name: str, args: tuple, kwargs: dict) -> Any:
+        """A view, or what has the name of one and is a copy."""
+        x, *rest = args
+        result = waist(name)(_concrete(x), *_numbers(rest), **_numbers(kwargs))
+        fixed = find(rest) is None and not has_slices_of(rest)
+        if fixed and isinstance(x, TraceArray) and _shares(result, x.value):
+            step = (name, tuple([self.operand(a) for a in rest]), kwargs)
+            return TraceArray(result, x.cell, (*x.steps, step))
+        if not fixed and isinstance(result, np.ndarray):
+            result = result.copy()
+        return self.noted(name, args, kwargs, result)
+
+    def operation(self, name: str, args: tuple, kwargs: dict) -> Any:
+        """What is no view: without numbers, where that can be."""
+        indexed = name in INDEXED
+        result = blank(name, _indexed(args) if indexed else _concrete(args), kwargs)
+        if result is not None:
+            return self.noted(name, args, kwargs, result)
+        if indexed:
+            return self.noted(name, args, kwargs, waist(name)(*_indexed(args), **kwargs))
+        return self.settled(name, args, kwargs, waist(name)(*_numbers(args), **_numbers(kwargs)))
+
+    def settled(self, name: str, args: Any, kwargs: dict, result: Any) -> Any:
+        """An instruction whose results are known."""
+        out = self.noted(name, args, kwargs, result)
+        for x in out if type(out) in (tuple, list) else (out,):
+            if isinstance(x, TraceArray):
+                self.known[x.cell.current] = np.asarray(x.value)
+        return out
 
     def noted(self, name: str, args: Any, kwargs: dict, result: Any) -> Any:
         """An instruction with these results, as arrays of the program."""
@@ -250,9 +290,9 @@ class Trace:
 
     def python(self, f: Callable, args: tuple) -> Any:
         """A call of a function of arrays, to be made by Python whenever the program runs."""
-        result = f(*_concrete(args))
+        result = f(*_numbers(args))
         flat, shape = flattened(result)
-        made = self.noted("python", (f, shape, *args), {}, flat)
+        made = self.settled("python", (f, shape, *args), {}, flat)
         return restored(shape, iter(made))
 
     def store(self, x: Any, index: Any, value: Any) -> None:
@@ -264,7 +304,7 @@ class Trace:
             raise NoRule("a write into a traced array whose elements overlap")
         cell = x.cell
         given = self.operand(value)
-        x.value[_concrete(index)] = _concrete(value)
+        fits(x.value, _numbers(index), _concrete(value))
         whole = index is Ellipsis or (type(index) is slice and index == slice(None))
         if whole and not x.steps:
             given = self.fitted(given, x)
@@ -341,12 +381,45 @@ def restored(shape: Any, leaves: Any) -> Any:
 
 
 def _concrete(a: Any) -> Any:
-    """An argument with arrays in place of traced ones."""
-    if isinstance(a, TraceArray):
+    """An argument with arrays that lie as they do in place of traced ones."""
+    kind = type(a)
+    if kind is TraceArray:
         return a.value
+    if kind is tuple or kind is list:
+        return kind([_concrete(e) for e in a])
+    return {k: _concrete(v) for k, v in a.items()} if kind is dict else a
+
+
+def _numbers(a: Any) -> Any:
+    """An argument with their numbers in place of traced arrays."""
+    if isinstance(a, TraceArray):
+        return a.numbers()
     if type(a) in (tuple, list):
-        return type(a)([_concrete(e) for e in a])
-    return {k: _concrete(v) for k, v in a.items()} if type(a) is dict else a
+        return type(a)([_numbers(e) for e in a])
+    if type(a) is slice:
+        return slice(*_numbers((a.start, a.stop, a.step)))
+    return {k: _numbers(v) for k, v in a.items()} if type(a) is dict else a
+
+
+def _indexed(args: tuple) -> tuple:
+    """Arguments with the numbers of traced arrays that may be indices, and arrays that lie as the
+    others do.
+    """
+    return tuple(
+        [
+            a.value if isinstance(a, TraceArray) and a.dtype.kind in "fc" else _numbers(a)
+            for a in args
+        ]
+    )
+
+
+def fits(memory: np.ndarray, index: Any, value: Any) -> None:
+    """Raise NumPy's error if memory[index] = value does."""
+    part = memory if index is Ellipsis else memory[index]
+    shape = getattr(value, "shape", None)
+    if shape == () or shape == part.shape:
+        return
+    np.empty_like(part)[...] = value
 
 
 def _like(value: Any) -> np.ndarray:

@@ -179,6 +179,30 @@ class Program:
         for v in self.outputs:
             assert v in known, f"the output {v} is never computed"
 
+    def computed(self, value: Value, known: dict[Value, Any]) -> Any:
+        """One value by NumPy, from those that are known; `known` gets what is computed on the way.
+        """
+
+        def given(v: Value) -> Any:
+            return known[v] if v.data is None else v.data
+
+        waiting = [value]
+        while waiting:
+            v = waiting[-1]
+            i = v.producer
+            if v in known or v.data is not None:
+                waiting.pop()
+                continue
+            assert i is not None, f"the input {v} is not known"
+            missing = [u for u in i.operands() if u not in known and u.data is None]
+            if missing:
+                waiting += missing
+                continue
+            for u, r in zip(i.outputs, quiet(execute, i, given), strict=True):
+                if u is not None:
+                    known[u] = r
+        return given(value)
+
     def run(self, arrays: Sequence) -> list:
         """The outputs for these inputs, by NumPy."""
         values: dict[Value, Any] = dict(zip(self.inputs, arrays, strict=True))
