@@ -99,11 +99,11 @@ def elementwise(name: str, values: tuple, kwargs: dict) -> Any:
     return out[0] if len(out) == 1 else tuple(out)
 
 
-def dtypes_of(name: str, values: tuple) -> tuple:
+def dtypes_of(name: str, values: tuple, **kwargs: Any) -> tuple:
     """The dtypes of what a function gives, found by doing it to ones."""
     ones = [np.ones(1, v.dtype) if isinstance(v, (np.ndarray, np.generic)) else v for v in values]
     with np.errstate(all="ignore"):
-        out = waist(name)(*ones)
+        out = waist(name)(*ones, **kwargs)
     return tuple([r.dtype for r in (out if type(out) is tuple else (out,))])
 
 
@@ -126,8 +126,9 @@ def laid_as(values: tuple, shape: tuple, dtype: np.dtype) -> np.ndarray:
 def reduction(name: str, values: tuple, kwargs: dict) -> Any:
     """The shape without the axes."""
     (x,) = values
-    if set(kwargs) - {"axis", "keepdims"} or not x.size:
+    if set(kwargs) - {"axis", "keepdims", "initial"} or not x.size:
         return None
+    first = {k: v for k, v in kwargs.items() if k == "initial"}
     axis = kwargs.get("axis", 0)
     rank = x.ndim
     given = range(rank) if axis is None else axis if isinstance(axis, tuple) else (axis,)
@@ -138,9 +139,9 @@ def reduction(name: str, values: tuple, kwargs: dict) -> Any:
         shape = tuple([1 if a in dropped else n for a, n in enumerate(x.shape)])
     else:
         shape = tuple([n for a, n in enumerate(x.shape) if a not in dropped])
-    key = (name, x.dtype)
+    key = (name, x.dtype, *map(type, first.values()))
     if key not in _dtypes:
-        _dtypes[key] = dtypes_of(name, values)
+        _dtypes[key] = dtypes_of(name, values, **first)
     return emptied(shape, _dtypes[key][0])
 
 
@@ -211,7 +212,23 @@ def spread(name: str, values: tuple, kwargs: dict) -> Any:
     return np.empty(shape, x.dtype) if not kwargs and basic(index) else None
 
 
+def convolved(name: str, values: tuple, kwargs: dict) -> Any:
+    """Responses of images to kernels, images of responses, kernels of both."""
+    x, y, *rest = values
+    groups = rest[-1]
+    if kwargs or x.ndim != y.ndim:
+        return None
+    if name == "convolve_kernel":
+        shape = (y.shape[1], x.shape[1] // groups, *rest[0])
+    else:
+        shape = (x.shape[0], y.shape[0] if name == "convolve" else y.shape[1] * groups, *rest[1])
+    return np.empty(shape, x.dtype)
+
+
 OWN: dict[str, Callable] = {
+    "convolve": convolved,
+    "convolve_back": convolved,
+    "convolve_kernel": convolved,
     "matmul": product,
     "dot": product,
     "where": choice,
