@@ -25,6 +25,7 @@ INDEXED = ("put", "put_add", "put_along", "take", "take_along_axis")
 
 _dtypes: dict[tuple, tuple] = {}  # of an elementwise function of operands of these kinds
 _rules: dict[str, Callable | None] = {}
+_ufuncs: dict[str, Any] = {}
 
 
 def blank(name: str, values: tuple, kwargs: dict) -> Any:
@@ -39,11 +40,20 @@ def blank(name: str, values: tuple, kwargs: dict) -> Any:
     if rule is None:
         return None
     try:
-        if small(values) and (name != "where" or len(values) == 3):
+        if rule is not primitive and small(values) and (name != "where" or len(values) == 3):
             return waist(name)(*values, **kwargs)
         return rule(name, values, kwargs)
     except (ValueError, IndexError, TypeError, ArithmeticError):
         return None  # what was given does not fit, or only the numbers do not: computing says it
+
+
+def ufunc(name: str) -> Any:
+    """The ufunc with one result of that name, None if that is something else."""
+    if name not in _ufuncs:
+        f = getattr(np, name, None)
+        plain = isinstance(f, np.ufunc) and f.signature is None and f.nout == 1
+        _ufuncs[name] = f if plain and name not in OWN and f is waist(name) else None
+    return _ufuncs[name]
 
 
 def small(values: tuple) -> bool:
@@ -63,7 +73,7 @@ def rule_of(name: str) -> Callable | None:
     f = getattr(np, head, None)
     if isinstance(f, np.ufunc) and f.signature is None and name not in OWN:
         return {"": elementwise, "reduce": reduction}.get(method)
-    return elementwise if name in ELEMENTWISE else OWN.get(name)
+    return primitive if name in ELEMENTWISE else OWN.get(name)
 
 
 def elementwise(name: str, values: tuple, kwargs: dict) -> Any:
@@ -77,7 +87,7 @@ def elementwise(name: str, values: tuple, kwargs: dict) -> Any:
         kind = type(v)
         if kind is np.ndarray:
             kinds.append(v.dtype)
-            plain = plain and v.flags.c_contiguous
+            plain = plain and (v.flags.c_contiguous or rowwise(v))
             if v.shape != shape and v.shape:
                 shape = np.broadcast_shapes(shape, v.shape) if shape else v.shape
         elif kind is float or kind is complex or kind is bool:
@@ -97,6 +107,24 @@ def elementwise(name: str, values: tuple, kwargs: dict) -> Any:
     else:
         out = [laid_as(values, shape, dtype) for dtype in found]
     return out[0] if len(out) == 1 else tuple(out)
+
+
+def rowwise(x: np.ndarray) -> bool:
+    """Whether the axes of an array lie in memory in their order."""
+    strides = x.strides
+    return all(a >= b > 0 for a, b in zip(strides, strides[1:], strict=False))
+
+
+def primitive(name: str, values: tuple, kwargs: dict) -> Any:
+    """As `elementwise`, but only for floats of one dtype, which then is the result's: trying it out
+    may take a library that is not needed otherwise.
+    """
+    arrays = [v for v in values if isinstance(v, (np.ndarray, np.generic))]
+    found = {v.dtype for v in arrays if v.dtype.kind != "b"}
+    if kwargs or len(found) != 1 or not all(d.char in "fd" for d in found):
+        return None
+    out = np.empty(np.broadcast_shapes(*[v.shape for v in arrays]), *found)
+    return out[()] if all(isinstance(v, np.generic) for v in arrays) else out
 
 
 def dtypes_of(name: str, values: tuple, **kwargs: Any) -> tuple:

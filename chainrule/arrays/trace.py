@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .blanks import INDEXED, blank
+from .blanks import INDEXED, SMALL, blank, ufunc
 from .duck import Duck, NoRule
 from .waist import restride, waist
 
@@ -34,6 +34,7 @@ VIEWS = (
 )
 
 
+PLAIN = (int, float, bool, str, type(None))
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same
 
 
@@ -224,13 +225,19 @@ class Trace:
 
     def run(self, name: str, args: tuple, kwargs: dict) -> Any:
         """Do what NumPy's `name` does, and write it down."""
+        if not kwargs:
+            f = ufunc(name)
+            if f is not None:
+                return self.elementwise(name, f, args)
         if name == "setitem":
             self.store(*args)
             return None
-        target = kwargs.pop("out", None)
-        for option, usual in DEFAULTS.items():
-            if kwargs.get(option, usual) is usual:
-                kwargs.pop(option, None)
+        target = None
+        if kwargs:
+            target = kwargs.pop("out", None)
+            for option, usual in DEFAULTS.items():
+                if kwargs.get(option, usual) is usual:
+                    kwargs.pop(option, None)
         if name in VIEWS:
             out: Any = self.look(name, args, kwargs)
         else:
@@ -243,6 +250,31 @@ class Trace:
             raise NoRule(f"{name} of a traced array into an array that is not")
         self.store(target, ..., out)
         return target
+
+    def elementwise(self, name: str, f: Any, args: tuple) -> TraceArray:
+        """What a ufunc gives: most of what is traced."""
+        given, values = [], []
+        computed = True
+        for a in args:
+            kind = type(a)
+            if kind is TraceArray:
+                given.append(a.node if a.seen_at == a.cell.version else a.now())
+                a = a.value
+                if a.size > SMALL:
+                    computed = False
+            elif kind is float or kind is int:
+                given.append(a)
+            else:
+                return self.operation(name, args, {})
+            values.append(a)
+        try:
+            result = f(*values) if computed else blank(name, tuple(values), {})
+        except (ValueError, TypeError, ArithmeticError):
+            result = None
+        if result is None:
+            return self.operation(name, args, {})
+        value = self.program.put(name, tuple(given), {}, result.shape, result.dtype)
+        return TraceArray(result, Cell(self, value))
 
     def look(self, name: str, args: tuple, kwargs: dict) -> Any:
         """A view, or what has the name of one and is a copy."""
@@ -276,6 +308,10 @@ class Trace:
 
     def noted(self, name: str, args: Any, kwargs: dict, result: Any) -> Any:
         """An instruction with these results, as arrays of the program."""
+        if type(result) is np.ndarray:
+            given, options = self.operand(args), self.operand(kwargs) if kwargs else {}
+            value = self.program.put(name, given, options, result.shape, result.dtype)
+            return TraceArray(result, Cell(self, value))
         many = type(result) in (tuple, list)
         results = list(result) if many else [result]
         given = self.operand(args)
@@ -330,13 +366,16 @@ class Trace:
 
     def operand(self, a: Any) -> Any:
         """An argument as the program has it: values, and what never changes."""
-        if isinstance(a, TraceArray):
-            return a.now()
+        kind = type(a)
+        if kind is TraceArray:
+            return a.node if a.seen_at == a.cell.version else a.now()
+        if kind in PLAIN:
+            return a
+        if kind is tuple or kind is list:
+            return kind([self.operand(e) for e in a])
         if isinstance(a, np.ndarray):
             return self.constant(a)
-        if type(a) in (tuple, list):
-            return type(a)([self.operand(e) for e in a])
-        if type(a) is dict:
+        if kind is dict:
             return {k: self.operand(v) for k, v in a.items()}
         if isinstance(a, Duck):
             raise NoRule("an array of a transformation inside of a traced one")
@@ -345,12 +384,15 @@ class Trace:
 
 def has_slices_of(args: Any) -> bool:
     """Whether a slice among nested tuples begins or ends at a traced number."""
-    return any(
-        has_slices_of(a)
-        if type(a) in (tuple, list)
-        else type(a) is slice and find((a.start, a.stop, a.step)) is not None
-        for a in args
-    )
+    for a in args:
+        kind = type(a)
+        if kind is slice:
+            plain = type(a.start) in PLAIN and type(a.stop) in PLAIN and type(a.step) in PLAIN
+            if not plain and find((a.start, a.stop, a.step)) is not None:
+                return True
+        elif (kind is tuple or kind is list) and has_slices_of(a):
+            return True
+    return False
 
 
 def find(args: Any) -> Any:
@@ -392,13 +434,18 @@ def _concrete(a: Any) -> Any:
 
 def _numbers(a: Any) -> Any:
     """An argument with their numbers in place of traced arrays."""
-    if isinstance(a, TraceArray):
+    kind = type(a)
+    if kind is TraceArray:
         return a.numbers()
-    if type(a) in (tuple, list):
-        return type(a)([_numbers(e) for e in a])
-    if type(a) is slice:
+    if kind in PLAIN:
+        return a
+    if kind is slice:
+        if type(a.start) in PLAIN and type(a.stop) in PLAIN and type(a.step) in PLAIN:
+            return a
         return slice(*_numbers((a.start, a.stop, a.step)))
-    return {k: _numbers(v) for k, v in a.items()} if type(a) is dict else a
+    if kind is tuple or kind is list:
+        return kind([_numbers(e) for e in a])
+    return {k: _numbers(v) for k, v in a.items()} if kind is dict else a
 
 
 def _indexed(args: tuple) -> tuple:

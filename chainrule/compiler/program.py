@@ -142,6 +142,14 @@ class Program:
         self.instructions.append(made)
         return made
 
+    def put(self, name: str, args: tuple, kwargs: dict, shape: tuple, dtype: np.dtype) -> Value:
+        """Append an instruction with one result, of that shape and dtype."""
+        value = Value(shape, dtype, self.count)
+        self.count += 1
+        value.producer = made = Instruction(name, args, kwargs, [value])
+        self.instructions.append(made)
+        return value
+
     def used(self) -> set[Value]:
         """The values that instructions use."""
         return {v for i in self.instructions for v in i.operands()}
