@@ -228,7 +228,7 @@ def basic(index: Any) -> bool:
 def replaced(name: str, values: tuple, kwargs: dict) -> Any:
     """A copy of x with y at the index."""
     x, y, index = values
-    if kwargs or not basic(index):
+    if kwargs:
         return None
     np.broadcast_to(y, x[index].shape)
     return np.empty_like(x)
@@ -237,7 +237,11 @@ def replaced(name: str, values: tuple, kwargs: dict) -> Any:
 def spread(name: str, values: tuple, kwargs: dict) -> Any:
     """Zeros with x added at the index."""
     x, index, shape = values
-    return np.empty(shape, x.dtype) if not kwargs and basic(index) else None
+    if kwargs:
+        return None
+    if not basic(index):
+        np.broadcast_to(x, np.broadcast_to(x.dtype.type(0), shape)[index].shape)
+    return np.empty(shape, x.dtype)
 
 
 def convolved(name: str, values: tuple, kwargs: dict) -> Any:
