@@ -8,6 +8,7 @@ but never touched. For anything else it answers None, and the numbers have to be
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def elementwise(name: str, values: tuple, kwargs: dict) -> Any:
 def rowwise(x: np.ndarray) -> bool:
     """Whether the axes of an array lie in memory in their order."""
     strides = x.strides
-    return all(a >= b > 0 for a, b in zip(strides, strides[1:], strict=False))
+    return all(a >= b > 0 for a, b in pairwise(strides))
 
 
 def primitive(name: str, values: tuple, kwargs: dict) -> Any:

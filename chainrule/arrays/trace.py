@@ -3,9 +3,10 @@
 Running a function on `TraceArray`s leaves a `Program`. The arrays know shape, dtype and layout of
 what would come out (`blanks`), but have no numbers: these are computed from the program where
 somebody asks (an `if`, an index, a function that only Python can call), and remembered. An array
-that is not traced is a constant of the program. Views and writes are made functional on the way in: a `Cell`
-stands for one piece of memory and knows which value of the program it holds now; a view is its cell
-and the steps that lead from the memory to it, and is derived anew once the memory has been written.
+that is not traced is a constant of the program. Views and writes are made functional on the way in:
+a `Cell` stands for one piece of memory and knows which value of the program it holds now; a view is
+its cell and the steps that lead from the memory to it, and is derived anew once the memory has been
+written.
 """
 
 from __future__ import annotations

@@ -468,7 +468,11 @@ class Compiled(Wrapper):
         """Run an entry and compare with the function; RuntimeError if they differ."""
         c = Capture(self.function, args, kwargs)
         expected = c.run(keep=False)
-        memory = [(m, np.array(c.trace.known_of(m.cell.current))) for m in c.memories.values() if m.written]
+        memory = [
+            (m, np.array(c.trace.known_of(m.cell.current)))
+            for m in c.memories.values()
+            if m.written
+        ]
         numbers = [np.array(t._data.numbers()) if is_traced(t) else None for t in leaves(expected)]
         result = entry.run(args, kwargs)
         both = zip(numbers, leaves(result), strict=True)

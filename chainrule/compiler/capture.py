@@ -104,8 +104,8 @@ class Capture:
     # -- the run ----------------------------------------------------------------------------------
 
     def run(self, keep: bool = True) -> Any:
-        """Run the function; returns what it returned, whose tensors have memory, but no numbers yet.
-        With keep=False they are traced, and all is as it was before.
+        """Run the function; returns what it returned, whose tensors have memory, but no numbers
+        yet. With keep=False they are traced, and all is as it was before.
         """
         state_of_draws = default_generator.state_bytes()
         optimizers = self.reach()
@@ -214,7 +214,9 @@ class Capture:
             t = ref()
             if t is not None and isinstance(t._data, TraceArray):
                 traced = self.traced[id(t)] = t._data
-                t._data = traced.array = np.empty(traced.shape, traced.dtype)
+                if not hasattr(traced, "array"):  # other tensors may be the same array
+                    traced.array = np.empty(traced.shape, traced.dtype)
+                t._data = traced.array
 
     def compute(self, but: set[int]) -> None:
         """Compute what tensors hold that were made in the run and live, by NumPy; `but` those with

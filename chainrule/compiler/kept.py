@@ -72,9 +72,7 @@ def key_of(
     """
     if any(i.name == "python" for i in program.instructions):
         return None
-    given = [
-        (v.number, v.shape, str(v.dtype), v in fixed, layouts.get(v)) for v in program.inputs
-    ]
+    given = [(v.number, v.shape, str(v.dtype), v in fixed, layouts.get(v)) for v in program.inputs]
     wanted = [
         (o.value.number, None if o.target is None else o.target.number, o.array is None)
         for o in outputs

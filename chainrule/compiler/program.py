@@ -188,8 +188,7 @@ class Program:
             assert v in known, f"the output {v} is never computed"
 
     def computed(self, value: Value, known: dict[Value, Any]) -> Any:
-        """One value by NumPy, from those that are known; `known` gets what is computed on the way.
-        """
+        """One value by NumPy, from those that are known; what it takes becomes known, too."""
 
         def given(v: Value) -> Any:
             return known[v] if v.data is None else v.data
