@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import STAND_INS
 from .blanks import INDEXED, SMALL, blank, ufunc
 from .duck import Duck, NoRule
 from .waist import restride, waist
@@ -161,6 +162,17 @@ class TraceArray(Duck):
         return self.cell.trace.run(name, args, kwargs)
 
 
+class TraceNumber(TraceArray):
+    """A Python float that a program is given: it promotes as one does."""
+
+    __slots__ = ()
+    words = "a number inside compile"
+
+
+STAND_INS[TraceNumber] = float
+TRACED = (TraceArray, TraceNumber)
+
+
 def _in_place(name: str) -> Callable:
     def method(self: TraceArray, other: Any) -> TraceArray:
         trace = self.cell.trace
@@ -258,7 +270,7 @@ class Trace:
         computed = True
         for a in args:
             kind = type(a)
-            if kind is TraceArray:
+            if kind in TRACED:
                 given.append(a.node if a.seen_at == a.cell.version else a.now())
                 a = a.value
                 if a.size > SMALL:
@@ -368,7 +380,7 @@ class Trace:
     def operand(self, a: Any) -> Any:
         """An argument as the program has it: values, and what never changes."""
         kind = type(a)
-        if kind is TraceArray:
+        if kind in TRACED:
             return a.node if a.seen_at == a.cell.version else a.now()
         if kind in PLAIN:
             return a
@@ -426,7 +438,7 @@ def restored(shape: Any, leaves: Any) -> Any:
 def _concrete(a: Any) -> Any:
     """An argument with arrays that lie as they do in place of traced ones."""
     kind = type(a)
-    if kind is TraceArray:
+    if kind in TRACED:
         return a.value
     if kind is tuple or kind is list:
         return kind([_concrete(e) for e in a])
@@ -436,7 +448,7 @@ def _concrete(a: Any) -> Any:
 def _numbers(a: Any) -> Any:
     """An argument with their numbers in place of traced arrays."""
     kind = type(a)
-    if kind is TraceArray:
+    if kind in TRACED:
         return a.numbers()
     if kind in PLAIN:
         return a
