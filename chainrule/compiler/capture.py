@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 import types
 import weakref
 from collections.abc import Callable, Collection, Iterator
@@ -115,6 +116,7 @@ class Capture:
         """Run the function; returns what it returned, whose tensors have memory, but no numbers
         yet. With keep=False they are traced, and all is as it was before.
         """
+        begun = time.perf_counter()
         state_of_draws = default_generator.state_bytes()
         optimizers = self.reach()
         try:
@@ -136,6 +138,7 @@ class Capture:
         if not keep or self.outside:
             self.undo(optimizers)
             default_generator.set_state_bytes(state_of_draws)
+        self.seconds = time.perf_counter() - begun
         return result
 
     def with_numbers(self) -> tuple[tuple, dict]:
@@ -215,10 +218,7 @@ class Capture:
         reached, *_ = reachable((self.function, self.args, self.kwargs))
         known = {id(t) for t, _ in self.before}
         self.replayable = (
-            not self.shared_arguments
-            and all(id(t) in known for t in reached)
-            and self.edges.hold()
-            and self.edges.full()
+            not self.shared_arguments and all(id(t) in known for t in reached) and self.edges.hold()
         )
         self.held = [
             (t, slots.grad)
@@ -514,8 +514,10 @@ class Edges:
     def hold(self) -> bool:
         """Whether nothing has changed."""
         try:
-            if all(map(is_, map(getitem, self.tables, self.keys), self.values)) and all(
-                map(is_, map(CONTENTS, self.cells), self.contents)
+            if (
+                all(map(is_, map(getitem, self.tables, self.keys), self.values))
+                and all(map(is_, map(CONTENTS, self.cells), self.contents))
+                and self.full()
             ):
                 return True
             return self.hold_equal()
@@ -524,6 +526,8 @@ class Edges:
 
     def hold_equal(self) -> bool:
         """Whether what has changed is equal to what was there; it is then what has to stay."""
+        if not self.full():
+            return False
         now = list(map(getitem, self.tables, self.keys))
         held = list(map(CONTENTS, self.cells))
         for old, new in zip([*self.values, *self.contents], [*now, *held], strict=True):

@@ -38,6 +38,8 @@ class Kept:
         arguments: for each array that comes with a call, (INPUT or OUTPUT, its number among the
             program's inputs or outputs).
         used: the numbers of the inputs that are read.
+        operations: how many the program has after all passes.
+        python: whether Python is called between them.
         code: what holds its kernels, which live as long as this.
     """
 
@@ -46,16 +48,21 @@ class Kept:
         plan: Any,
         arguments: Sequence[tuple[int, int]],
         used: Sequence[int],
-        code: Any = None,
+        operations: int,
+        python: bool,
+        code: Any,
     ) -> None:
         self.plan, self.arguments, self.used, self.code = plan, arguments, used, code
+        self.operations, self.python = operations, python
 
 
 def of(planner: Any, captured: Program) -> Kept:
     """What a planner has made of a captured program."""
     sources = sources_of(captured, planner.outputs)
     arguments = [sources[v] for v in planner.arguments]
-    return Kept(planner.plan, arguments, used_by(planner.program, captured), planner)
+    program = planner.program
+    used, operations = used_by(program, captured), len(program.instructions)
+    return Kept(planner.plan, arguments, used, operations, bool(planner.python), planner)
 
 
 # -- the key ---------------------------------------------------------------------------------------
@@ -124,6 +131,8 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
     foreign = runtime.kernel("cr.call")
     if planner.calls or any(r.function in (None, foreign) for r in planner.records):
         return
+    if not all(r.lasting for r in planner.routines.values()):
+        return
     numbers = {v: (CONSTANT, n) for n, v in enumerate(captured.constants[:constants])}
     numbers |= sources_of(captured, planner.outputs)
     arrays: list[Any] = []
@@ -146,6 +155,7 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
         "places": [(planner.slots[v], at) for v, at in planner.offsets.items()],
         "release": planner.releases(),
         "used": used_by(planner.program, captured),
+        "operations": len(planner.program.instructions),
         "made": [(a.dtype.str, a.shape) for a in arrays],
     }
     text = json.dumps(head, separators=(",", ":")).encode()
@@ -236,4 +246,5 @@ def restored(
         places=dict(head["places"]),
         release=head["release"],
     )
-    return Kept(plan, [(kind, n) for _, kind, n in head["arguments"]], head["used"], code)
+    arguments = [(kind, n) for _, kind, n in head["arguments"]]
+    return Kept(plan, arguments, head["used"], head["operations"], False, code)
