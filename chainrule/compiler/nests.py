@@ -39,6 +39,7 @@ ATTRIBUTES = 'nounwind alignstack(64) "prefer-vector-width"="512"'
 ROW, COLUMN, ALL, WITHIN = "row", "column", "all", "within"  # how a reduction ends
 CHUNK = 1 << 16  # the cost, in simple operations, of what a thread takes at a time
 CHUNKS = 32  # of a nest that keeps a partial result for each
+EVEN = 64  # elements: as many as LLVM's loops do at a time
 SHORT = 512  # rows whose sum is one of those
 SCRATCH = 1 << 17  # bytes of a row that may wait for the next sweep
 CHEAP = 3  # operations that are done again rather than kept
@@ -419,6 +420,8 @@ class NestWriter:
                 k.grain = min(k.grain, SHORT)
                 chunks = max(CHUNKS, min(1 << 10, (1 << 16) // max(columns)))
             k.grain = max(k.grain, -(-rows // chunks))
+        if not self.inner_sizes and rows % EVEN == 0:
+            k.grain = -(-k.grain // EVEN) * EVEN
         self.block = max(1, min(64, 4096 // max(inner, 1), rows)) if self.blocked else 1
         if self.blocked and k.grain > self.block:
             k.grain -= k.grain % self.block
@@ -599,10 +602,21 @@ class NestWriter:
 
     def rows_once(self, count: int) -> None:
         """All rows, in one stage."""
-        self.first, self.stop = "%begin", "%end"
-        self.loop(
-            "row", "%begin", "%end", lambda r: self.sweep_row(r, 0), last=not self.inner_sizes
-        )
+        first, stop = self.first, self.stop = self.bounds()
+        self.loop("row", first, stop, lambda r: self.sweep_row(r, 0), last=not self.inner_sizes)
+
+    def bounds(self) -> tuple[str, str]:
+        """Where a chunk begins and ends, so that LLVM sees what is known of it: numbers where there
+        is but one short chunk; multiples of EVEN where all chunks are, which leaves no rest of
+        vectors to make code for.
+        """
+        k, w = self.kernel, self.w
+        if k.extent <= EVEN and k.grain >= k.extent:
+            return "0", str(k.extent)
+        if k.extent % EVEN or k.grain % EVEN:
+            return "%begin", "%end"
+        begin, end = (w.emit(f"and i64 {at}, -{EVEN}", "i64").name for at in ("%begin", "%end"))
+        return begin, end
 
     def sweep(self, stage: int) -> None:
         """A sweep over the block."""

@@ -289,9 +289,9 @@ class Planner:
             if isinstance(k, Kernel):
                 names.setdefault(k.text, f"k{len(names)}")
                 self.functions |= k.functions
-                for v, i, chunks, size in k.partials:
+                for v, i, chunks, _ in k.partials:
                     if chunks > 1:
-                        names.setdefault(combining(v, i, chunks, size), f"k{len(names)}")
+                        names.setdefault(combining(v, i), f"k{len(names)}")
         for routine in self.routines.values():
             for text in routine.texts:
                 names.setdefault(text, f"k{len(names)}")
@@ -314,9 +314,9 @@ class Planner:
         self.records.append(Record(self.addresses[k.text], slots, k.params, k.extent, k.grain))
         for v, i, chunks, size in k.partials:
             if chunks > 1:
-                text = combining(v, i, chunks, size)
                 given = [self.slot(v), self.slot(("partial", v))]
-                self.records.append(Record(self.addresses[text], given, [], 1))
+                joins = self.addresses[combining(v, i)]
+                self.records.append(Record(joins, given, [chunks, size], 1))
 
     def call_records(self, i: Instruction) -> None:
         """The records of an instruction that is not a nest."""
