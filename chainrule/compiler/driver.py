@@ -47,7 +47,7 @@ THREADS = ("get_blas_threads", "set_blas_threads")  # of BLAS; null where it has
 OBJECTS = ("start_workers",)  # a Python function
 
 # words of a program, in `Plan.words`
-RECORDS, COUNT, BUFFERS, ARGUMENTS, ARGUMENT_COUNT, FLAGS, BUSY = range(7)
+RECORDS, COUNT, BUFFERS, ARGUMENTS, ARGUMENT_COUNT, FLAGS, BUSY, STAMPS = range(8)
 RELEASE, PARALLEL, BLAS = (
     1,
     2,
@@ -382,7 +382,8 @@ leave:
 
 # Run records from `start`: 0 at the end, i + 1 at a record i without kernel, INTERRUPTED with an
 # exception set and the interpreter lock held. `state` is where the thread's state is kept while
-# the lock is let go, null if it is held.
+# the lock is let go, null if it is held. Where the program has STAMPS, the clock's count after record
+# i is written to the i-th of them.
 DRIVE = f"""
 define internal i64 @drive(ptr %program, i64 %start, ptr %state) nounwind {{
   %records = load ptr, ptr %program
@@ -390,11 +391,14 @@ define internal i64 @drive(ptr %program, i64 %start, ptr %state) nounwind {{
   %count = load i64, ptr %count_at
   {word("buffers_at", "%program", BUFFERS)}
   %buffers = load ptr, ptr %buffers_at
+  {word("stamps_at", "%program", STAMPS)}
+  %stamps = load ptr, ptr %stamps_at
+  %timed = icmp ne ptr %stamps, null
   %begun = call i64 {CLOCK}
   br label %step
 step:
-  %i = phi i64 [ %start, %0 ], [ %next, %ran ], [ %next, %quiet ]
-  %since = phi i64 [ %begun, %0 ], [ %since, %ran ], [ %now, %quiet ]
+  %i = phi i64 [ %start, %0 ], [ %next, %check ], [ %next, %quiet ]
+  %since = phi i64 [ %begun, %0 ], [ %since, %check ], [ %now, %quiet ]
   %more = icmp slt i64 %i, %count
   br i1 %more, label %look, label %finished
 look:
@@ -421,6 +425,12 @@ several:
   br label %ran
 ran:
   %now = call i64 {CLOCK}
+  br i1 %timed, label %stamp, label %check
+stamp:
+  %stamp_at = getelementptr i64, ptr %stamps, i64 %i
+  store i64 %now, ptr %stamp_at
+  br label %check
+check:
   %spent = sub i64 %now, %since
   %long = icmp sgt i64 %spent, {TICKS}
   br i1 %long, label %signals, label %step
@@ -433,8 +443,8 @@ take:
   call void %restore(ptr %saved)
   br label %ask
 ask:
-  %check = load ptr, ptr {entry("PyErr_CheckSignals")}
-  %raised = call i32 %check()
+  %look_up = load ptr, ptr {entry("PyErr_CheckSignals")}
+  %raised = call i32 %look_up()
   %bad = icmp ne i32 %raised, 0
   br i1 %bad, label %interrupted, label %well
 well:
