@@ -28,6 +28,7 @@ from .elements import (
     combine,
     emit_element,
     identity,
+    is_float,
     reduced_dtype,
 )
 from .fuse import Nest, aligned
@@ -142,6 +143,7 @@ class NestWriter:
         self.ending: dict[Value, str] = {}
         self.loads: dict[Any, Register] = {}
         self.hoisted: dict[Any, Register] = {}
+        self.hidden: dict[tuple, Register] = {}
 
     # -- before writing ---------------------------------------------------------------------------
 
@@ -463,6 +465,25 @@ class NestWriter:
             if not any(a.strides) and a.key not in self.hoisted:
                 at = f"%p{self.slot(a.root, a.offset)}"
                 self.hoisted[a.key] = self.get_memory(at, a.root.dtype)
+        self.hide_infinities()
+
+    def hide_infinities(self) -> None:
+        """Infinities that stand for masked elements of a maximum or minimum come from memory.
+
+        LLVM would make max(m, select(mask, x, -inf)) into select(mask, max(m, x), m), a loop that
+        it then cannot vectorise.
+        """
+        if not any(i.name in ("maximum.reduce", "minimum.reduce") for i in self.nest.members):
+            return
+        for i in self.nest.members:
+            for a in i.args if i.name == "where" and is_float(i.output.dtype) else ():
+                key = None if isinstance(a, Value) else (float(a), i.output.dtype)
+                if key and math.isinf(key[0]) and key not in self.hidden:
+                    at, type = self.alloca(i.output.dtype, 1), MEMORY[code(i.output.dtype)]
+                    number = self.w.const(a, i.output.dtype)
+                    self.w.put(f"store volatile {type} {number.name}, ptr {at}")
+                    self.w.put(f"{at}.hidden = load volatile {type}, ptr {at}")
+                    self.hidden[key] = Register(self.w, f"{at}.hidden", type)
 
     def is_apart(self, i: Instruction, v: Value) -> bool:
         """Whether memory is read at places of the instruction's own."""
@@ -841,6 +862,8 @@ class NestWriter:
     def operand(self, i: Instruction, a: Any, dtype: np.dtype) -> Register:
         """An argument at this element, cast."""
         if not isinstance(a, Value):
+            if self.hidden and i.name == "where" and (float(a), dtype) in self.hidden:
+                return self.hidden[float(a), dtype]
             return self.w.const(a, dtype)
         return self.w.cast(self.fetch(i, a), a.dtype, dtype)
 
