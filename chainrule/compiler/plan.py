@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, direct, machine, pools, vecmath
+from . import blas, direct, machine, pools, products, vecmath
 from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
@@ -422,7 +422,8 @@ class Planner:
             return False
         (opa, lda), (opb, ldb) = flags  # type: ignore[misc]
         slots = [self.slot(a.root), self.slot(b.root), self.slot(out)]
-        address = kernel(f"cr.gemm.{suffix}")
+        own = products.serves(suffix, m, n, k)
+        address = products.address(suffix) if own else kernel(f"cr.gemm.{suffix}")
         sizes = {"lda": lda, "ldb": ldb, "ldc": n, "opa": opa, "opb": opb}
         for starts, (inner, strides), (count, outer) in runs(batch):
             offsets = (a.offset + starts[0], b.offset + starts[1], starts[2])
@@ -431,7 +432,7 @@ class Planner:
                 params = blas.gemm_params(m, n, k, split=split, offsets=offsets, **sizes)
             else:
                 extent = inner * count
-                grain = max(1, min(-(-extent // blas.CORES), blas.PIECE // (m * n * k)))
+                grain = blas.batch_grain(extent, m * n * k)
                 params = blas.gemm_params(
                     m, n, k, split=blas.BATCH, offsets=offsets, strides=strides, inner=inner,
                     outer=outer, **sizes,
