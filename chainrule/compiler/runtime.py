@@ -38,6 +38,7 @@ from .driver import (
     COUNT,
     FLAGS,
     IN_USE,
+    MOST,
     PARALLEL,
     RECORDS,
     RELEASE,
@@ -257,7 +258,8 @@ class Plan:
         nothing = kernel("cr.nothing")
         for row, r in zip(table, records, strict=True):
             function = r.function if r.extent or not r.function else nothing
-            row[:] = function or 0, slots, params, r.extent, r.grain
+            grain = max(r.grain, -(-r.extent // MOST))
+            row[:] = function or 0, slots, params, r.extent, grain
             slots += 4 * len(r.slots)
             params += 8 * len(r.params)
         return table
