@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, direct, machine, pools, products, vecmath
+from . import blas, direct, frames, machine, pools, products, vecmath
 from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
@@ -93,7 +93,8 @@ class Planner:
             )
         self.steps = steps
         calls = [g.members[0] for g, _ in steps if isinstance(g, Call)]
-        found = {i: direct.routine(i, self) or pools.routine(i, self) for i in calls}
+        makers = (direct.routine, pools.routine, frames.routine)
+        found = {i: next(filter(None, (make(i, self) for make in makers)), None) for i in calls}
         self.routines: dict[Instruction, Routine] = {i: r for i, r in found.items() if r}
         for n, (g, k) in enumerate(steps):
             for v in self.touched(g, k):
