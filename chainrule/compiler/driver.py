@@ -8,10 +8,10 @@ The ticket is that counter: the number of the job in its upper bits, then where 
 claimed end, then where they begin. The calling thread claims from the front, workers from the back,
 so that the same parts of arrays go to the same cores from record to record; each claims its share
 of half of what is left. A thread reads the ticket, then what the job is, then claims by
-compare-and-exchange. That cannot succeed for another job, nor for one that is over: what the job is changes only while no
-chunks are left to claim, and the number of the job with every job. So nobody waits for a worker
-that sleeps or was set aside by the system, only for chunks begun; and a worker that comes late
-finds nothing to do.
+compare-and-exchange. That cannot succeed for another job, nor for one that is over: what the job is
+changes only while no chunks are left to claim, and the number of the job with every job. So nobody
+waits for a worker that sleeps or was set aside by the system, only for chunks begun; and a worker
+that comes late finds nothing to do.
 
 A worker without work looks for it for a short while, then sleeps on a condition variable. It counts
 itself among the sleepers before it looks for the last time, and who publishes a job looks for
@@ -115,8 +115,8 @@ define internal void @chunk(ptr %buffers, ptr %record, i64 %index) nounwind {{
 }}
 """
 
-# Does some chunks of the pool's job, from its front or its back: how many, 0 if there are none left,
-# -1 if another was quicker.
+# Does some chunks of the pool's job, from its front or its back: how many, 0 if none are left, -1 if
+# another was quicker.
 CLAIM = f"""
 define internal i64 @claim(ptr %pool, i1 %front) nounwind {{
   {word("ticket_at", "%pool", TICKET)}

@@ -366,6 +366,8 @@ class NestWriter:
     def within(self, i: Instruction) -> Register | None:
         """Whether this element is inside what a pad takes; None if all are."""
         w, inside = self.w, None
+        if not self.asks:
+            return None
         index = [*self.row_index, *self.inner]
         for d, first, end in self.limits(i):
             at = index[self.position[d]]
@@ -723,6 +725,10 @@ class NestWriter:
 
     def innermost(self, inner: list[str], members: list, ends: list) -> None:
         """The innermost loop, with running totals in registers."""
+        found = None if ends else self.middle(members)
+        if found is not None:
+            self.in_three(inner, members, *found)
+            return
         w = self.w
         rows = len(self.row_sizes)
         position = rows + len(inner)
@@ -756,6 +762,64 @@ class NestWriter:
         for i in carried:
             self.take_total(i, inner)
         self.totals = {}
+
+    def middle(self, members: list[Instruction]) -> tuple[int, int, list] | None:
+        """(first, end, other limits) of the innermost dimension's part where all pads are inside of
+        their arrays, as far as that dimension goes; None if there are none or it is small.
+        """
+        last, n = len(self.sizes) - 1, self.inner_sizes[-1]
+        first, end, others = 0, n, []
+        for i in members:
+            for d, start, stop in self.limits(i) if i.name in ("pad", "inside") else ():
+                if self.position[d] == last:
+                    first, end = max(first, start), min(end, stop)
+                else:
+                    others.append((self.position[d], start, stop))
+        none = not others and (first, end) == (0, n)
+        return None if none or 2 * (end - first) < n else (first, end, others)
+
+    def in_three(
+        self, inner: list[str], members: list[Instruction], first: int, end: int, others: list
+    ) -> None:
+        """The innermost loop where there are pads: without questions in the middle of rows that are
+        inside of all arrays, with them for the ends of such rows and for other rows.
+        """
+        w, n = self.w, self.inner_sizes[-1]
+        index, sure = [*self.row_index, *inner], "true"
+        for position, start, stop in dict.fromkeys(others):
+            at = index[position]
+            for test in (
+                f"sge i64 {index[position]}, {start}",
+                f"slt i64 {index[position]}, {stop}",
+            ):
+                sure = w.emit(f"and i1 {sure}, {w.emit(f'icmp {test}', 'i1').name}", "i1").name
+        middle, sides, part = self.label("middle"), self.label("sides"), self.label("part")
+        over, before = self.label("over"), self.label("before")
+        w.put(f"br i1 {sure}, label %{middle}, label %{sides}")
+        w.block(middle)
+        self.asks = False
+        self.loop("inner", str(first), str(end), lambda j: self.body([*inner, j], members))
+        self.asks = True
+        w.put(f"br label %{sides}")
+        w.block(sides)
+        stop = w.emit(f"select i1 {sure}, i64 {first}, i64 {n}", "i64").name
+        w.put(f"br label %{part}")
+        w.block(part)
+        again = self.label("again")
+        w.put(f"%{part}.a = phi i64 [ 0, %{sides} ], [ {end}, %{again} ]")
+        w.put(f"%{part}.b = phi i64 [ {stop}, %{sides} ], [ {n}, %{again} ]")
+        w.put(f"%{part}.any = icmp slt i64 %{part}.a, %{part}.b")
+        w.put(f"br i1 %{part}.any, label %{before}, label %{over}")
+        w.block(before)
+        self.loop("inner", f"%{part}.a", f"%{part}.b", lambda j: self.body([*inner, j], members))
+        w.put(f"br label %{over}")
+        w.block(over)
+        w.put(f"%{part}.last = icmp eq i64 %{part}.b, {n}")
+        out = self.label("out")
+        w.put(f"br i1 %{part}.last, label %{out}, label %{again}")
+        w.block(again)
+        w.put(f"br label %{part}")
+        w.block(out)
 
     def take_total(self, i: Instruction, inner: list[str]) -> None:
         """Add a total to where it belongs."""
@@ -929,6 +993,7 @@ class NestWriter:
         self.put_memory(combine(w, i, dtype, old, x), at, v.dtype, group)
 
     totals: dict[Value, Register] = {}
+    asks = True  # whether elements of pads have to be asked if they are inside
 
     def row_body(self, r: str, stage: int, members: list[Instruction]) -> None:
         """What is computed once for each row, after a sweep."""
