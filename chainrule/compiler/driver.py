@@ -7,7 +7,7 @@ thread claim chunks from one counter.
 The ticket is that counter: the number of the job in its upper bits, then where the chunks not yet
 claimed end, then where they begin. The calling thread claims from the front, workers from the back,
 so that the same parts of arrays go to the same cores from record to record; each claims its share
-of half of what is left. A thread reads the ticket, then what the job is, then claims by
+of what is left. A thread reads the ticket, then what the job is, then claims by
 compare-and-exchange. That cannot succeed for another job, nor for one that is over: what the job is
 changes only while no chunks are left to claim, and the number of the job with every job. So nobody
 waits for a worker that sleeps or was set aside by the system, only for chunks begun; and a worker
@@ -61,7 +61,7 @@ WRONG_COUNT, IN_USE, INTERRUPTED = -1, -2, -3  # what entering or driving return
 # words of a pool, a cache line (8 words) for each that other threads write
 OWNER, WORKERS, SPINS = 0, 1, 2
 TICKET, STOP = 8, 9
-JOB_RECORD, JOB_BUFFERS, JOB_PART, JOB_CPU = 16, 17, 18, 19
+JOB_RECORD, JOB_BUFFERS, JOB_THREADS, JOB_CPU = 16, 17, 18, 19
 DONE = 24
 SLEEPERS, WAKE = 32, 33
 MUTEX, CONDITION = 40, 48
@@ -70,7 +70,6 @@ CPU_WORDS = 16
 POOL_WORDS = 80
 CHUNK_BITS = 18
 MOST = (1 << CHUNK_BITS) - 1  # chunks of a record
-TURNS = 2  # a thread takes its share of what is left, divided by this, at a time
 
 X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
 PAUSE = "call void @llvm.x86.sse2.pause()" if X86 else "call void @llvm.aarch64.hint(i32 1)"
@@ -115,8 +114,8 @@ define internal void @chunk(ptr %buffers, ptr %record, i64 %index) nounwind {{
 }}
 """
 
-# Does some chunks of the pool's job, from its front or its back: how many, 0 if none are left, -1 if
-# another was quicker.
+# Does some chunks of the pool's job, from its front or its back: says how many, 0 if none are left,
+# -1 if another was quicker.
 CLAIM = f"""
 define internal i64 @claim(ptr %pool, i1 %front) nounwind {{
   {word("ticket_at", "%pool", TICKET)}
@@ -132,9 +131,9 @@ try:
   %record = load atomic ptr, ptr %record_at monotonic, align 8
   {word("buffers_at", "%pool", JOB_BUFFERS)}
   %buffers = load atomic ptr, ptr %buffers_at monotonic, align 8
-  {word("part_at", "%pool", JOB_PART)}
-  %part = load atomic i64, ptr %part_at monotonic, align 8
-  %fair = udiv i64 %left, %part
+  {word("threads_at", "%pool", JOB_THREADS)}
+  %threads = load atomic i64, ptr %threads_at monotonic, align 8
+  %fair = udiv i64 %left, %threads
   %some = icmp ne i64 %fair, 0
   %count = select i1 %some, i64 %fair, i64 1
   %less = sub i64 %high, %count
@@ -348,9 +347,8 @@ publish:
   {word("buffers_at", "%pool", JOB_BUFFERS)}
   store atomic ptr %buffers, ptr %buffers_at monotonic, align 8
   %threads = add i64 %workers, 1
-  %part = mul i64 %threads, {TURNS}
-  {word("part_at", "%pool", JOB_PART)}
-  store atomic i64 %part, ptr %part_at monotonic, align 8
+  {word("threads_at", "%pool", JOB_THREADS)}
+  store atomic i64 %threads, ptr %threads_at monotonic, align 8
   %get_cpu = load ptr, ptr {entry("sched_getcpu")}
   %known = icmp ne ptr %get_cpu, null
   br i1 %known, label %place, label %offer

@@ -789,8 +789,8 @@ class NestWriter:
         for position, start, stop in dict.fromkeys(others):
             at = index[position]
             for test in (
-                f"sge i64 {index[position]}, {start}",
-                f"slt i64 {index[position]}, {stop}",
+                f"sge i64 {at}, {start}",
+                f"slt i64 {at}, {stop}",
             ):
                 sure = w.emit(f"and i1 {sure}, {w.emit(f'icmp {test}', 'i1').name}", "i1").name
         middle, sides, part = self.label("middle"), self.label("sides"), self.label("part")
