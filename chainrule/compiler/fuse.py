@@ -329,7 +329,9 @@ class Fusion:
         """
         operands = list(dict.fromkeys(i.operands()))
         makers = self.producers(i)
-        if not makers and i.name != "assign" and i.name not in REDUCTIONS:
+        numbers = all(v.size == 1 or not self.home_of(v) for v in operands) and i.output.size > 1
+        early = not makers or numbers  # made of what was there before, and of numbers
+        if early and i.name != "assign" and i.name not in REDUCTIONS:
             depth = 1 + max([self.pending.get(self.source(v)[0], 0) for v in operands], default=0)
             if depth <= WAITING:
                 self.pending[i.output] = depth

@@ -38,7 +38,8 @@ from .views import Place, contiguous
 # vectors as wide as there are; the stack aligned for what is spilled from them
 ATTRIBUTES = 'nounwind alignstack(64) "prefer-vector-width"="512"'
 ROW, COLUMN, ALL, WITHIN = "row", "column", "all", "within"  # how a reduction ends
-CHUNK = 1 << 16  # the cost, in simple operations, of what a thread takes at a time
+CHUNK = 1 << 18  # the cost, in simple operations, of what a thread takes at a time: 2 to 4 us
+MEMORY_COST = 6  # of reading or writing an element
 CHUNKS = 32  # of a nest that keeps a partial result for each
 SHORT = 512  # rows whose sum is one of those
 SCRATCH = 1 << 17  # bytes of a row that may wait for the next sweep
@@ -412,7 +413,8 @@ class NestWriter:
         rows, inner = math.prod(self.row_sizes), math.prod(self.inner_sizes)
         row_members = [i for i in self.nest.members if self.row_level(i)]
         self.blocked = bool(row_members) or count > 1 or ROW in self.ending.values()
-        cost = sum(20 if i.name in DEAR else 1 for i in self.nest.members) * inner
+        cost = sum(20 if i.name in DEAR else 1 for i in self.nest.members)
+        cost = (cost + MEMORY_COST * len({a.key for a in self.accesses.values()})) * inner
         k.extent = rows
         k.grain = max(1, min(rows, CHUNK // max(cost, 1)))
         partial = any(e in (COLUMN, ALL) for e in self.ending.values())
