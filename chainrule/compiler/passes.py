@@ -217,7 +217,8 @@ def computed_flat(b: Builder, i: Instruction, flat: tuple, lead: int) -> Value |
         if v.shape != wanted and v not in by:
             by[v] = b.emit("reshape", (v, wanted), wanted, v.dtype)
     args = replaced(replaced(i.args, b.of), lambda v: by.get(v, v))
-    out = b.emit(i.name, args, flat, i.output.dtype, **i.kwargs)
+    like = np.broadcast_to(np.empty((), i.output.dtype), flat)
+    out = b.program.add(i.name, args, i.kwargs, [like]).output
     return b.emit("reshape", (out, shape), shape, out.dtype)
 
 
@@ -235,7 +236,8 @@ def reduced_flat(b: Builder, i: Instruction, flat: tuple, lead: int) -> Value | 
     kept = [1 if a in own else n for a, n in enumerate(flat)]
     shape = tuple([n for a, n in enumerate(kept) if keeps or a not in own])
     x = x.producer.args[0]  # type: ignore[union-attr]
-    total = b.emit(i.name, (x,), shape, out.dtype, **(i.kwargs | {"axis": own}))
+    like = np.broadcast_to(np.empty((), out.dtype), shape)
+    total = b.program.add(i.name, (x,), i.kwargs | {"axis": own}, [like]).output
     return (
         total if shape == out.shape else b.emit("reshape", (total, out.shape), out.shape, out.dtype)
     )

@@ -20,7 +20,7 @@ from .nests import Kernel, NestWriter, write
 from .program import Instruction, Program, Value, execute
 from .routines import Routine
 from .runtime import Plan, Record, kernel
-from .views import Place, contiguous, place
+from .views import Place, contiguous, dense, place
 
 
 class Output:
@@ -69,12 +69,19 @@ class Planner:
     # -- outputs ----------------------------------------------------------------------------------
 
     def separate(self) -> None:
-        """Give every output a computed value of its own."""
+        """Give every output a computed value of its own, or all of one, in another shape."""
         taken: set[Value] = set()
+        self.reshaped: dict[Value, Value] = {}  # computed values, and the outputs that they are
+        own = {o.value for o in self.outputs}
         for o in self.outputs:
             v = o.value
             i = v.producer
             lies = place(v, self.layouts)
+            if o.target is None and v not in taken and whole_of(lies, own | taken):
+                assert lies is not None
+                self.reshaped[lies.root] = v
+                taken |= {v, lies.root}
+                continue
             if i is None or v in taken or lies is None or lies.root is not v:
                 made = self.program.add(
                     "positive", (v,), {}, [np.broadcast_to(np.empty((), v.dtype), v.shape)]
@@ -143,7 +150,7 @@ class Planner:
 
     def alias(self) -> None:
         """Write state where it stays, if nobody reads the old state afterwards."""
-        self.home: dict[Value, Value] = {}
+        self.home = dict(self.reshaped)
         self.late: list[Output] = []
         for o in self.outputs:
             if o.target is None:
@@ -504,6 +511,13 @@ class Interpreted:
                 known[o.target][...] = r
             else:
                 (places[o.value] if o.array is None else o.array)[...] = r
+
+
+def whole_of(lies: Place | None, others: set[Value]) -> bool:
+    """Whether a place is all of a computed value, in order, that is none of the others."""
+    if lies is None or lies.root.producer is None or lies.root in others:
+        return False
+    return lies.size == lies.root.size and not lies.offset and dense(lies)
 
 
 def g_outputs(g: Group) -> list:
