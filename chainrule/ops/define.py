@@ -34,8 +34,10 @@ from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import bad_dim, not_a_tensor
 from ..storage import LOCK
 from ..tape import (
+    LARGE,
     AccumulateGrad,
     Node,
+    met_large,
     quiet,
     record,
     state,
@@ -695,6 +697,8 @@ def refuse_inference(op: Op, rule: int, inputs: Sequence = ()) -> None:
 
 def wrap(a: Any) -> Any:
     """A tensor around an array, without history."""
+    if type(a) is ndarray and a.size >= LARGE:
+        met_large()
     t = blank()
     t._data, t._index = a, 0
     t._node = t._storage = t._base = None
