@@ -25,15 +25,16 @@ from typing import Any
 import numpy as np
 from numpy import empty, ndarray
 
-from .. import dtypes
 from ..arrays.duck import NoRule
 from ..ops import define
-from ..tape import AT_LARGE, AtSize, state
+from ..tape import AT_LARGE, LARGE, AtSize, state
 from . import machine
-from .large import look
+from .large import BY_NUMPY, BY_PYTHON, STRIDE, look
 from .recycle import recycler
 
 PAYS = 1 << 23  # elements after which a call is compiled
+CALL = 1 << 10  # elements that NumPy does in the time of a call on few
+DOUBLE = np.dtype(float)
 SIGHTINGS = 2  # calls of an update before it is, so that numbers that change are known
 ENTRIES = 2048  # calls that are remembered
 ARENA = 1 << 18  # bytes that a plan may keep for itself
@@ -80,14 +81,7 @@ def taken(plain: Callable) -> Callable:
         if kwargs:
             return plain(kernel, *args, **kwargs)
         try:
-            key = (
-                kernel,
-                dtypes.default.real,
-                *[
-                    (a.shape, a.strides, a.dtype.num) if type(a) is ndarray else sign(a)
-                    for a in args
-                ],
-            )
+            key = (kernel, *[sign(a) for a in args])
             known = TABLE.get(key, 0)
         except TypeError:
             return plain(kernel, *args)
@@ -122,7 +116,8 @@ def met(key: Any, known: int, f: Callable, args: tuple) -> Any:
     """f(*args), which is not compiled yet: by now, perhaps."""
     if not is_pure(f):
         return f(*args)
-    work = known + max([a.size for a in arrays_in(args)], default=0)
+    size = max([a.size for a in arrays_in(args)], default=0)
+    work = known + (size + CALL) * (STRIDE if size < LARGE else 1)
     if work < PAYS:
         remember(key, work)
         return f(*args)
@@ -131,13 +126,18 @@ def met(key: Any, known: int, f: Callable, args: tuple) -> Any:
     except (NoRule, Unfit):
         launch = None
     remember(key, launch)
-    return f(*args) if launch is None else result
+    if launch is None:
+        look().enter(f, args, BY_NUMPY, (), (), DOUBLE)
+        return f(*args)
+    launch.enter_for(args)
+    return result
 
 
 def remember(key: Any, value: Any) -> None:
     """Enter what is known of a call."""
     if len(TABLE) >= ENTRIES:
         TABLE.clear()
+        look().forget()
     TABLE[key] = value
 
 
@@ -166,7 +166,7 @@ class Launch:
         planner: what made the plan.
         order: which of the call's arrays, one after the other, the plan is given.
         results: for each result that it makes, shape and dtype.
-        form: the structure of what is returned.
+        form: the structure of what is returned, with the numbers of results in it.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Launch:
         self.planner, self.enter = planner, planner.plan.enter
         self.order, self.results, self.form = order, results, form
         self.shape, self.dtype = results[0]
-        self.single = form is None and len(results) == 1 and self.shape != ()
+        self.single = form == 0 and len(results) == 1 and self.shape != ()
         self.straight = False
 
     def run(self, plain: Callable, args: tuple) -> Any:
@@ -190,6 +190,17 @@ class Launch:
         if self.enter(*self.arranged(args), *made):
             return plain(self.planner.function, *args)
         return self.returned(made)
+
+    def enter_for(self, args: tuple) -> None:
+        """Let native code do calls like this one, if there is one result and only plain arrays."""
+        flat = not any(type(a) is tuple or isinstance(a, np.generic) for a in args)
+        places = [n for n, a in enumerate(args) if type(a) is ndarray]
+        function, plan = self.planner.function, self.planner.plan
+        if flat and self.form == 0:
+            order = [places[n] for n in self.order]
+            look().enter(function, args, plan, order, self.shape, self.dtype)
+        else:
+            look().enter(function, args, BY_PYTHON, (), (), DOUBLE)
 
     def arranged(self, args: tuple) -> list:
         """The arrays of a call, in the plan's order."""
@@ -209,7 +220,7 @@ def formed(form: Any, made: list) -> Any:
         return [formed(f, made) for f in form]
     if type(form) is Constant:
         return form.value
-    out = made[0 if form is None else form]
+    out = made[form]
     return out if out.shape else out[()]
 
 
@@ -255,6 +266,8 @@ def built(f: Callable, args: tuple) -> tuple[Any, Launch]:
     from ..arrays.trace import Trace, TraceArray
     from .program import Program
 
+    if "default" in getattr(getattr(f, "__code__", None), "co_names", ()):
+        raise Unfit("it depends on the default dtype")
     trace = Trace(Program(), refuse, refuse)
     inputs: list[Any] = []
 

@@ -305,7 +305,7 @@ class Recycler:
     """The allocator of this process."""
 
     def __init__(self) -> None:
-        api = _numpy_api()
+        api = numpy_api()
         get = ctypes.PYFUNCTYPE(ctypes.py_object)(api[GET])
         self._set = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(api[SET])
         theirs = _Handler.from_address(_pointer(get(), NAME))
@@ -357,7 +357,7 @@ def _pointer(capsule: Any, name: bytes | None) -> int:
     return get(capsule, name)
 
 
-def _numpy_api() -> Any:
+def numpy_api() -> Any:
     """The functions of NumPy's C API, by place."""
     from numpy._core import _multiarray_umath
 
