@@ -35,14 +35,14 @@ new = object.__new__
 
 threads = itertools.count().__next__  # counts those that ever computed
 AT_SECOND_THREAD: list[Callable[[], None]] = []  # called when there is more than one
-LARGE = 1 << 15  # elements of an array that machine code may gain from
+LARGE = 1 << 9  # elements of an array from which machine code may be quicker than NumPy
 AT_LARGE: list[Callable[[], None]] = []  # called where a thread meets the first such array
 
 
 class AtSize:
     """What takes over where arrays are large, once machine code can be made for them."""
 
-    rule: Callable | None = None  # rule(f, g, args) does f(g, *args)
+    rule: Callable | None = None  # rule(f, g, *args) does f(g, *args)
     update: Callable | None = None  # update(f, arrays, numbers) does f(*arrays, *numbers), or says no
 
 
@@ -140,7 +140,7 @@ def pull_by(rule: Callable, g: Any, args: tuple) -> Any:
     """rule(g, *args), for array types too that have no rule for what it does."""
     try:
         if AtSize.rule is not None and (is_large(g) or any(map(is_large, args))):
-            return AtSize.rule(rule, g, args)
+            return AtSize.rule(rule, g, *args)
         return rule(g, *args)
     except NoRule:
         top = highest((g, args))

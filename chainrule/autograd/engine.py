@@ -204,7 +204,7 @@ class Walk:
                     continue
                 try:
                     if large is not None and (is_large(g) or (a and is_large(a[0]))):
-                        gi = large(rule, g, a)
+                        gi = large(rule, g, *a)
                     else:  # a call without a star takes a third of the time
                         gi = (rule(g, a[0]) if len(a) == 1 else rule(g, *a)) if a else rule(g)
                 except NoRule:

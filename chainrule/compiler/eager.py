@@ -19,6 +19,7 @@ A thread comes here at its first large array (`begin`), and from then on its `ru
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,13 +27,16 @@ import numpy as np
 from numpy import empty, ndarray
 
 from ..arrays.duck import NoRule
+from ..namespace import get_num_threads
 from ..ops import define
-from ..tape import AT_LARGE, LARGE, AtSize, state
+from ..tape import AT_LARGE, AtSize, state
 from . import machine
-from .large import BY_NUMPY, BY_PYTHON, STRIDE, look
+from .large import BY_NUMPY, BY_PYTHON, LARGE, STRIDE, look
 from .recycle import recycler
 
 PAYS = 1 << 23  # elements after which a call is compiled
+PIECES = 8  # into which a loop is cut, unless there are more threads than half of that
+LINE = 64  # elements; pieces of some length begin at multiples
 CALL = 1 << 10  # elements that NumPy does in the time of a call on few
 DOUBLE = np.dtype(float)
 SIGHTINGS = 2  # calls of an update before it is, so that numbers that change are known
@@ -92,19 +96,6 @@ def taken(plain: Callable) -> Callable:
         return plain(met, key, known, kernel, args)
 
     return run
-
-
-def pulled(rule: Callable, g: Any, args: Sequence) -> Any:
-    """rule(g, *args), of large arrays, in the backward pass, which is in the context already."""
-    given = (g, *args)
-    try:
-        key = (rule, *[sign(a) for a in given])
-        known = TABLE.get(key, 0)
-    except TypeError:
-        return rule(*given)
-    if type(known) is Launch:
-        return known.run(called, given)
-    return rule(*given) if known is None else met(key, known, rule, given)
 
 
 def called(f: Callable, *args: Any) -> Any:
@@ -340,7 +331,7 @@ def planned(f: Callable, program: Any, inputs: Sequence, wanted: Sequence) -> An
     outputs = [Output(whole(v)) for v in program.outputs[: len(wanted)]]
     news = program.outputs[len(wanted) :]
     outputs += [Output(new, old) for new, (old, _) in zip(news, updated, strict=True)]
-    planner = Planner(program, outputs, {}, layouts_of(given, inputs, contiguous))
+    planner = even(Planner)(program, outputs, {}, layouts_of(given, inputs, contiguous))
     planner.function = f
     if planner.python or planner.late or planner.arena > ARENA:
         raise Unfit("it is more than loops")
@@ -349,6 +340,26 @@ def planned(f: Callable, program: Any, inputs: Sequence, wanted: Sequence) -> An
         raise Unfit("results in another order")
     planner.order = [given.index(v) for v in planner.arguments[: -len(made) or None]]
     return planner
+
+
+@functools.cache
+def even(planner: type) -> type:
+    """A planner whose loops are shared out in few pieces of one size: a single operation is over
+    before it pays that a quicker thread takes more of them.
+    """
+
+    class Even(planner):  # type: ignore[misc]
+        def nest_records(self, k: Any) -> None:
+            """The record of a nest; where it keeps partial results, its code knows the grain."""
+            if not k.partials and k.extent > k.grain:
+                threads = get_num_threads()
+                most = max(PIECES, 2 * threads)
+                pieces = min(most, -(-k.extent // (k.grain * threads)) * threads)
+                grain = -(-k.extent // pieces)
+                k.grain = -(-grain // LINE) * LINE if grain > 16 * LINE else grain
+            super().nest_records(k)
+
+    return Even
 
 
 def layouts_of(given: Sequence, inputs: Sequence, contiguous: Callable) -> dict:
@@ -497,4 +508,5 @@ def begin() -> None:
         AT_LARGE.clear()
         return
     state.mode = (builtin, state.grad)
-    AtSize.rule, AtSize.update = pulled, updated
+    if AtSize.rule is None:
+        AtSize.rule, AtSize.update = look().builtin(None, taken(called)), updated

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import LARGE
+from ..tape import LARGE as LEAST
 from . import machine
 from .recycle import numpy_api
 from .runtime import data_offset, runtime
 
-LEAST = 1 << 9  # elements from which on entries are looked for
+LARGE = 1 << 15  # elements of an array that is worth a call of Python at once
 STRIDE = 61  # one call in so many, of those on arrays that are not large, is counted in Python
 LOOKED_AT = 3  # arguments behind the kernel
 FUNCTIONS = (
@@ -220,6 +220,9 @@ define internal ptr @launch(ptr %entry, ptr %args, ptr %context, ptr %failed) no
 {_word("dtype", "%entry", DTYPE, "ptr")}
 {_word("order", "%entry", ORDER, "ptr")}
 {_word("given", "%entry", GIVEN)}
+  %outside = icmp ne ptr %context, null
+  br i1 %outside, label %go_in, label %make
+go_in:
   %enter_context = load ptr, ptr {_function("PyContext_Enter")}
   %entered = call i32 %enter_context(ptr %context)
   %refused = icmp ne i32 %entered, 0
@@ -232,12 +235,16 @@ make:
   %rank32 = trunc i64 %rank to i32
   %out = call ptr %new(ptr %array_type, ptr %dtype, i32 %rank32, ptr %shape, ptr null, ptr null,
                        i32 0, ptr null)
+  br i1 %outside, label %go_out, label %made
+go_out:
   %exit = load ptr, ptr {_function("PyContext_Exit")}
   %left = call i32 %exit(ptr %context)
+  br label %made
+made:
   %no_memory = icmp eq ptr %out, null
   br i1 %no_memory, label %error, label %gather
 gather:
-  %i = phi i64 [ 0, %make ], [ %next, %one ]
+  %i = phi i64 [ 0, %made ], [ %next, %one ]
   %more = icmp slt i64 %i, %given
   br i1 %more, label %one, label %run
 one:
@@ -284,9 +291,17 @@ error:
 }}
 """
 
-# `self` is the tuple (context, takes).
-RUN = f"""
-define ptr @cr.run(ptr %self, ptr %args, i64 %count, ptr %names) nounwind {{
+
+
+def _run(name: str, enters: bool) -> str:
+    """The builtin; its `self` is the tuple (context, takes). One of them is for callers that are in
+    the context already.
+    """
+    enter = "call i32 %enter(ptr %context)" if enters else "add i32 0, 0"
+    exit = "call i32 %exit(ptr %context)" if enters else "add i32 0, 0"
+    context = "%context" if enters else "null"
+    return f"""
+define ptr @cr.{name}(ptr %self, ptr %args, i64 %count, ptr %names) nounwind {{
   %failed = alloca i64
   %call = load ptr, ptr {_function("PyObject_Vectorcall")}
   %item = load ptr, ptr {_function("PyTuple_GetItem")}
@@ -321,7 +336,7 @@ choose:
   switch i64 %way, label %launch [ i64 {BY_NUMPY}, label %small
                                    i64 {BY_PYTHON}, label %hand ]
 launch:
-  %made = call ptr @launch(ptr %entry, ptr %args, ptr %context, ptr %failed)
+  %made = call ptr @launch(ptr %entry, ptr %args, ptr {context}, ptr %failed)
   %well = icmp ne ptr %made, null
   br i1 %well, label %answer, label %why
 answer:
@@ -347,7 +362,7 @@ hand:
   ret ptr %theirs
 small:
   %enter = load ptr, ptr {_function("PyContext_Enter")}
-  %entered = call i32 %enter(ptr %context)
+  %entered = {enter}
   %refused = icmp ne i32 %entered, 0
   br i1 %refused, label %error, label %go
 go:
@@ -356,7 +371,7 @@ go:
   %rest = sub i64 %count, 1
   %result = call ptr %call(ptr %function, ptr %given, i64 %rest, ptr %names)
   %exit = load ptr, ptr {_function("PyContext_Exit")}
-  %left = call i32 %exit(ptr %context)
+  %left = {exit}
   %bad = icmp ne i32 %left, 0
   br i1 %bad, label %drop, label %done
 drop:
@@ -376,7 +391,7 @@ error:
 
 def text() -> str:
     """The builtin's module."""
-    return "\n".join([GLOBALS, FITS, LAUNCH, RUN])
+    return "\n".join([GLOBALS, FITS, LAUNCH, _run("run", True), _run("call", False)])
 
 
 class _Method(ctypes.Structure):
@@ -404,7 +419,10 @@ class Look:
         self.word("array_type").value = id(np.ndarray)
         self.word("data_offset").value = data_offset()
         flags = METH_FASTCALL | METH_KEYWORDS
-        self.method = _Method(b"run", self.code.address("cr.run"), flags, None)
+        self.methods = [
+            _Method(name.encode(), self.code.address(f"cr.{name}"), flags, None)
+            for name in ("call", "run")
+        ]
         self.place = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(
             self.code.address("cr.place")
         )
@@ -415,12 +433,15 @@ class Look:
         """A number of the code's: `large`, `least`, `calls`."""
         return ctypes.c_int64.from_address(self.code.address(f"cr.{name}"))
 
-    def builtin(self, context: contextvars.Context, takes: Callable) -> Callable:
-        """`context.run`, with calls on large arrays done by entries or handed to `takes`."""
+    def builtin(self, context: contextvars.Context | None, takes: Callable) -> Callable:
+        """`context.run` (None: a call as it is), with calls on large arrays done by entries or
+        handed to `takes`.
+        """
         make = ctypes.pythonapi.PyCFunction_NewEx
         make.restype = ctypes.py_object
         make.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
-        return make(ctypes.addressof(self.method), (context, takes), None)
+        method = self.methods[context is not None]
+        return make(ctypes.addressof(method), (context, takes), None)
 
     def enter(
         self, kernel: Any, args: tuple, plan: Any, order: Sequence, shape: tuple, dtype: Any
