@@ -31,14 +31,13 @@ from ..namespace import get_num_threads
 from ..ops import define
 from ..tape import AT_LARGE, AtSize, state
 from . import machine
-from .large import BY_NUMPY, BY_PYTHON, LARGE, STRIDE, look
+from .large import BY_NUMPY, BY_PYTHON, LARGE, NOTHING, OTHERS, STRIDE, look
 from .recycle import recycler
 
 PAYS = 1 << 23  # elements after which a call is compiled
 PIECES = 8  # into which a loop is cut, unless there are more threads than half of that
 LINE = 64  # elements; pieces of some length begin at multiples
 CALL = 1 << 10  # elements that NumPy does in the time of a call on few
-DOUBLE = np.dtype(float)
 SIGHTINGS = 2  # calls of an update before it is, so that numbers that change are known
 ENTRIES = 2048  # calls that are remembered
 ARENA = 1 << 18  # bytes that a plan may keep for itself
@@ -118,7 +117,7 @@ def met(key: Any, known: int, f: Callable, args: tuple) -> Any:
         launch = None
     remember(key, launch)
     if launch is None:
-        look().enter(f, args, BY_NUMPY, (), (), DOUBLE)
+        look().enter(f, args, BY_NUMPY)
         return f(*args)
     launch.enter_for(args)
     return result
@@ -183,15 +182,15 @@ class Launch:
         return self.returned(made)
 
     def enter_for(self, args: tuple) -> None:
-        """Let native code do calls like this one, if there is one result and only plain arrays."""
-        flat = not any(type(a) is tuple or isinstance(a, np.generic) for a in args)
+        """Let native code do calls like this one, if it can be told how."""
+        flat = not any(type(a) is tuple and list(arrays_in(a)) for a in args)
         places = [n for n, a in enumerate(args) if type(a) is ndarray]
-        function, plan = self.planner.function, self.planner.plan
-        if flat and self.form == 0:
+        function, plan, form = self.planner.function, self.planner.plan, coded(self.form)
+        if flat and form is not None and not any(isinstance(a, np.generic) for a in args):
             order = [places[n] for n in self.order]
-            look().enter(function, args, plan, order, self.shape, self.dtype)
+            look().enter(function, args, plan, order, self.results, form)
         else:
-            look().enter(function, args, BY_PYTHON, (), (), DOUBLE)
+            look().enter(function, args, BY_PYTHON)
 
     def arranged(self, args: tuple) -> list:
         """The arrays of a call, in the plan's order."""
@@ -213,6 +212,26 @@ def formed(form: Any, made: list) -> Any:
         return form.value
     out = made[form]
     return out if out.shape else out[()]
+
+
+def coded(form: Any) -> list | None:
+    """A form as native code has it; None if it has no words for it."""
+    if form == 0:
+        return []
+    if type(form) is not tuple:
+        return None
+    numbers = [f for f in form if type(f) is int]
+    codes = []
+    for f in form:
+        if type(f) is int:
+            codes.append(f)
+        elif type(f) is Constant and f.value is None:
+            codes.append(NOTHING)
+        elif type(f) is tuple and numbers == [0] and list(f) == list(range(1, len(f) + 1)):
+            codes.append(OTHERS)
+        else:
+            return None
+    return codes
 
 
 class Constant:

@@ -30,6 +30,8 @@ LOOKED_AT = 3  # arguments behind the kernel
 FUNCTIONS = (
     "PyObject_Vectorcall",
     "PyTuple_GetItem",
+    "PyTuple_New",
+    "PyTuple_SetItem",
     "PyContext_Enter",
     "PyContext_Exit",
     "PyLong_AsSsize_t",
@@ -38,10 +40,16 @@ FUNCTIONS = (
 )
 NUMPY = {"PyArray_Return": 76, "PyArray_NewFromDescr": 94}  # places in NumPy's C API
 ENTRIES = 4096  # places of the table, a power of two
+KEPT = 4 * ENTRIES  # entries that are ever made
 MOST = 8  # arguments of an entry's call
 
-# words of an entry
-KERNEL, COUNT, WORDS, RANK, SHAPE, DTYPE, ORDER, GIVEN, SPECS = range(9)
+RESULTS = 4  # of an entry's call
+
+# words of an entry: what it is for, the plan, the arrays that this is given and makes (for each
+# rank, shape and dtype), and the form of what is returned
+KERNEL, COUNT, WORDS, ORDER, GIVEN, MADE, MAKES, FORM, SPECS = range(9)
+# of a form: how many parts, and each of them: the number of a result, or one of these
+NOTHING, OTHERS = -1, -2  # None; the tuple of the results behind the first
 # words of one of its arguments: an array's dtype (0: any other object), rank, and where its shape
 # and strides are; of another object, where that is
 SPEC = 3
@@ -52,7 +60,7 @@ METH_FASTCALL, METH_KEYWORDS = 0x80, 0x2
 
 def _function(name: str) -> str:
     """The place in `cr.functions` of a function of the interpreter or of NumPy."""
-    names = (*FUNCTIONS, *NUMPY, "enter")
+    names = (*FUNCTIONS, *NUMPY, "enter", "none")
     kind = f"[{len(names)} x ptr]"
     return f"getelementptr inbounds ({kind}, ptr @cr.functions, i64 0, i64 {names.index(name)})"
 
@@ -64,7 +72,7 @@ def _word(name: str, of: str, index: int, kind: str = "i64") -> str:
 
 
 GLOBALS = f"""
-@cr.functions = global [{len(FUNCTIONS) + len(NUMPY) + 1} x ptr] zeroinitializer
+@cr.functions = global [{len(FUNCTIONS) + len(NUMPY) + 2} x ptr] zeroinitializer
 @cr.array_type = global ptr null
 @cr.data_offset = global i64 0
 @cr.large = global i64 {LARGE}
@@ -209,17 +217,134 @@ no:
 }}
 """
 
+# What is returned, from an entry's form and the results that it made.
+PACK = f"""
+define internal ptr @part(ptr %made, i64 %count, i64 %code) nounwind {{
+  switch i64 %code, label %one [ i64 {NOTHING}, label %nothing
+                                 i64 {OTHERS}, label %others ]
+nothing:
+  %none = load ptr, ptr {_function("none")}
+  %keep = load ptr, ptr {_function("Py_IncRef")}
+  call void %keep(ptr %none)
+  ret ptr %none
+one:
+  %at = getelementptr ptr, ptr %made, i64 %code
+  %array = load ptr, ptr %at
+  %as_number = load ptr, ptr {_function("PyArray_Return")}
+  %result = call ptr %as_number(ptr %array)
+  ret ptr %result
+others:
+  %rest = sub i64 %count, 1
+  %new = load ptr, ptr {_function("PyTuple_New")}
+  %tuple = call ptr %new(i64 %rest)
+  %set = load ptr, ptr {_function("PyTuple_SetItem")}
+  br label %each
+each:
+  %i = phi i64 [ 0, %others ], [ %next, %more ]
+  %left = icmp slt i64 %i, %rest
+  br i1 %left, label %more, label %done
+more:
+  %next = add i64 %i, 1
+  %item = call ptr @part(ptr %made, i64 %count, i64 %next)
+  call i32 %set(ptr %tuple, i64 %i, ptr %item)
+  br label %each
+done:
+  ret ptr %tuple
+}}
+
+define internal ptr @pack(ptr %form, ptr %made, i64 %count) nounwind {{
+  %parts = load i64, ptr %form
+  %single = icmp eq i64 %parts, 0
+  br i1 %single, label %one, label %several
+one:
+  %only = call ptr @part(ptr %made, i64 1, i64 0)
+  ret ptr %only
+several:
+  %new = load ptr, ptr {_function("PyTuple_New")}
+  %tuple = call ptr %new(i64 %parts)
+  %set = load ptr, ptr {_function("PyTuple_SetItem")}
+  br label %each
+each:
+  %i = phi i64 [ 0, %several ], [ %next, %more ]
+  %left = icmp slt i64 %i, %parts
+  br i1 %left, label %more, label %done
+more:
+  %next = add i64 %i, 1
+  %code_at = getelementptr i64, ptr %form, i64 %next
+  %code = load i64, ptr %code_at
+  %item = call ptr @part(ptr %made, i64 %count, i64 %code)
+  call i32 %set(ptr %tuple, i64 %i, ptr %item)
+  br label %each
+done:
+  ret ptr %tuple
+}}
+"""
+
+# Fresh arrays for the results of an entry; 0 if there is no memory.
+MAKE = f"""
+define internal i1 @make(ptr %specs, i64 %count, ptr %made) nounwind {{
+  %keep = load ptr, ptr {_function("Py_IncRef")}
+  %new = load ptr, ptr {_function("PyArray_NewFromDescr")}
+  %array_type = load ptr, ptr @cr.array_type
+  br label %each
+each:
+  %i = phi i64 [ 0, %0 ], [ %next, %put ]
+  %left = icmp slt i64 %i, %count
+  br i1 %left, label %one, label %done
+one:
+  %words = mul i64 %i, 3
+  %spec = getelementptr i64, ptr %specs, i64 %words
+{_word("rank", "%spec", 0)}
+{_word("shape", "%spec", 1, "ptr")}
+{_word("dtype", "%spec", 2, "ptr")}
+  call void %keep(ptr %dtype)
+  %rank32 = trunc i64 %rank to i32
+  %out = call ptr %new(ptr %array_type, ptr %dtype, i32 %rank32, ptr %shape, ptr null, ptr null,
+                       i32 0, ptr null)
+  %none = icmp eq ptr %out, null
+  br i1 %none, label %failed, label %put
+put:
+  %to = getelementptr ptr, ptr %made, i64 %i
+  store ptr %out, ptr %to
+  %next = add i64 %i, 1
+  br label %each
+done:
+  ret i1 true
+failed:
+  call void @drop(ptr %made, i64 %i)
+  ret i1 false
+}}
+
+define internal void @drop(ptr %made, i64 %count) nounwind {{
+  %release = load ptr, ptr {_function("Py_DecRef")}
+  br label %each
+each:
+  %i = phi i64 [ 0, %0 ], [ %next, %one ]
+  %left = icmp slt i64 %i, %count
+  br i1 %left, label %one, label %done
+one:
+  %at = getelementptr ptr, ptr %made, i64 %i
+  %array = load ptr, ptr %at
+  call void %release(ptr %array)
+  %next = add i64 %i, 1
+  br label %each
+done:
+  ret void
+}}
+"""
+
 # The result of a call by an entry; null with `failed` 1 for an error, 0 if the plan is in use.
 LAUNCH = f"""
 define internal ptr @launch(ptr %entry, ptr %args, ptr %context, ptr %failed) nounwind {{
-  %arrays = alloca [{MOST + 1} x ptr]
+  %arrays = alloca [{MOST + RESULTS} x ptr]
   store i64 1, ptr %failed
 {_word("words", "%entry", WORDS, "ptr")}
-{_word("rank", "%entry", RANK)}
-{_word("shape", "%entry", SHAPE, "ptr")}
-{_word("dtype", "%entry", DTYPE, "ptr")}
 {_word("order", "%entry", ORDER, "ptr")}
 {_word("given", "%entry", GIVEN)}
+{_word("count", "%entry", MADE)}
+{_word("specs", "%entry", MAKES, "ptr")}
+{_word("form", "%entry", FORM, "ptr")}
+  %made = getelementptr ptr, ptr %arrays, i64 %given
   %outside = icmp ne ptr %context, null
   br i1 %outside, label %go_in, label %make
 go_in:
@@ -228,23 +353,16 @@ go_in:
   %refused = icmp ne i32 %entered, 0
   br i1 %refused, label %error, label %make
 make:
-  %keep = load ptr, ptr {_function("Py_IncRef")}
-  call void %keep(ptr %dtype)
-  %array_type = load ptr, ptr @cr.array_type
-  %new = load ptr, ptr {_function("PyArray_NewFromDescr")}
-  %rank32 = trunc i64 %rank to i32
-  %out = call ptr %new(ptr %array_type, ptr %dtype, i32 %rank32, ptr %shape, ptr null, ptr null,
-                       i32 0, ptr null)
-  br i1 %outside, label %go_out, label %made
+  %there = call i1 @make(ptr %specs, i64 %count, ptr %made)
+  br i1 %outside, label %go_out, label %out
 go_out:
   %exit = load ptr, ptr {_function("PyContext_Exit")}
-  %left = call i32 %exit(ptr %context)
-  br label %made
-made:
-  %no_memory = icmp eq ptr %out, null
-  br i1 %no_memory, label %error, label %gather
+  call i32 %exit(ptr %context)
+  br label %out
+out:
+  br i1 %there, label %gather, label %error
 gather:
-  %i = phi i64 [ 0, %made ], [ %next, %one ]
+  %i = phi i64 [ 0, %out ], [ %next, %one ]
   %more = icmp slt i64 %i, %given
   br i1 %more, label %one, label %run
 one:
@@ -257,40 +375,31 @@ one:
   %next = add i64 %i, 1
   br label %gather
 run:
-  %last = getelementptr ptr, ptr %arrays, i64 %given
-  store ptr %out, ptr %last
-  %count = add i64 %given, 1
+  %all = add i64 %given, %count
   %enter = load ptr, ptr {_function("enter")}
-  %answer = call ptr %enter(ptr %words, ptr %arrays, i64 %count)
-  %drop = load ptr, ptr {_function("Py_DecRef")}
+  %answer = call ptr %enter(ptr %words, ptr %arrays, i64 %all)
   %raised = icmp eq ptr %answer, null
   br i1 %raised, label %lose, label %read
 read:
   %unbox = load ptr, ptr {_function("PyLong_AsSsize_t")}
   %stop = call i64 %unbox(ptr %answer)
-  call void %drop(ptr %answer)
+  %release = load ptr, ptr {_function("Py_DecRef")}
+  call void %release(ptr %answer)
   %ended = icmp eq i64 %stop, 0
   br i1 %ended, label %give, label %in_use
 give:
-  %number = icmp eq i64 %rank, 0
-  br i1 %number, label %scalar, label %array
-scalar:
-  %as_number = load ptr, ptr {_function("PyArray_Return")}
-  %result = call ptr %as_number(ptr %out)
+  %result = call ptr @pack(ptr %form, ptr %made, i64 %count)
   ret ptr %result
-array:
-  ret ptr %out
 in_use:
   store i64 0, ptr %failed
   br label %lose
 lose:
-  call void %drop(ptr %out)
+  call void @drop(ptr %made, i64 %count)
   ret ptr null
 error:
   ret ptr null
 }}
 """
-
 
 
 def _run(name: str, enters: bool) -> str:
@@ -391,7 +500,7 @@ error:
 
 def text() -> str:
     """The builtin's module."""
-    return "\n".join([GLOBALS, FITS, LAUNCH, _run("run", True), _run("call", False)])
+    return "\n".join([GLOBALS, FITS, PACK, MAKE, LAUNCH, _run("run", True), _run("call", False)])
 
 
 class _Method(ctypes.Structure):
@@ -414,7 +523,7 @@ class Look:
         found = [_address(getattr(ctypes.pythonapi, name)) for name in FUNCTIONS]
         api = numpy_api()
         found += [api[place] for place in NUMPY.values()]
-        found.append(runtime().code.address("cr.enter"))
+        found += [runtime().code.address("cr.enter"), id(None)]
         (ctypes.c_void_p * len(found)).from_address(self.code.address("cr.functions"))[:] = found
         self.word("array_type").value = id(np.ndarray)
         self.word("data_offset").value = data_offset()
@@ -444,29 +553,48 @@ class Look:
         return make(ctypes.addressof(method), (context, takes), None)
 
     def enter(
-        self, kernel: Any, args: tuple, plan: Any, order: Sequence, shape: tuple, dtype: Any
+        self,
+        kernel: Any,
+        args: tuple,
+        plan: Any,
+        order: Sequence = (),
+        results: Sequence = (),
+        form: Sequence = (),
     ) -> None:
-        """Let calls like this one be done by a plan that is given the arrays among `args` at the
-        places `order` and one array more, for the result; or BY_NUMPY, or BY_PYTHON.
+        """Let calls like this one be done by a plan; or BY_NUMPY, or BY_PYTHON.
+
+        Args:
+            kernel: whose calls.
+            args: of such a call.
+            plan: of the runtime.
+            order: which of `args` are the arrays that it is given, in order.
+            results: shape and dtype of the arrays that it makes, given behind these.
+            form: of the tuple that is returned, empty if it is the one result.
         """
         size = next((a.size for a in args[:LOOKED_AT] if _counts(a, self.word("least").value)), 0)
         place = self.place(id(kernel), size)
-        if not size or len(args) > MOST or (self.table[place] and len(self.kept) >= ENTRIES):
+        if not size or len(args) > MOST or len(results) > RESULTS or len(self.kept) >= KEPT:
             return
-        lists = [np.array([*a.shape, *a.strides], np.int64) for a in args if type(a) is np.ndarray]
-        rest = iter(lists)
-        words = [id(kernel), len(args) + 1, plan if type(plan) is int else id(plan.words), len(shape)]
-        dims, places = np.array([*shape, 0]), np.array([*(n + 1 for n in order), 0])
-        words += [dims.ctypes.data, id(dtype), places.ctypes.data, len(order)]
+        lists = [np.array([n + 1 for n in order], np.int64), np.array([len(form), *form], np.int64)]
+        made = []
+        for shape, dtype in results:
+            lists.append(np.array(shape, np.int64))
+            made += [len(shape), lists[-1].ctypes.data, id(dtype)]
+        lists.append(np.array(made, np.int64))
+        words = [id(kernel), len(args) + 1, plan if type(plan) is int else id(plan.words)]
+        words += [lists[0].ctypes.data, len(order), len(results), lists[-1].ctypes.data]
+        words.append(lists[1].ctypes.data)
         for a in args:
             if type(a) is np.ndarray:
-                words += [id(a.dtype), a.ndim, next(rest).ctypes.data]
+                lists.append(np.array([*a.shape, *a.strides], np.int64))
+                words += [id(a.dtype), a.ndim, lists[-1].ctypes.data]
             else:
                 words += [0, 0, id(a)]
-        entry = np.array(words, np.int64)
         others = [a for a in args if type(a) is not np.ndarray]
-        self.kept.append((kernel, plan, dtype, dims, places, lists, others, entry))
-        self.table[place] = entry.ctypes.data
+        lists.append(np.array(words, np.int64))
+        self.kept.append((kernel, plan, [a.dtype for a in args if _counts(a, 0)], results, others,
+                          lists))
+        self.table[place] = lists[-1].ctypes.data
 
     def forget(self) -> None:
         """Take all entries out of the table."""

@@ -478,11 +478,14 @@ def _check_layer(x: Kind, shape: tuple, parameters: dict, star: str) -> None:
 
 @functools.lru_cache(maxsize=1024)
 def _layer_plan(x: Kind, weight: Kind, bias: Kind, shape: tuple) -> tuple:
-    """The view (groups, elements) of a layer norm's input, all arguments checked."""
+    """The view (groups, elements) of a layer norm's input and (1, elements), all arguments
+    checked.
+    """
     _check_layer(x, shape, {"weight": weight, "bias": bias}, "*, ")
     _check_floating(x, "LayerNormKernelImpl")
     _check_mixed(x, (weight, bias))
-    return math.prod(x[0][: len(x[0]) - len(shape)]), math.prod(shape)
+    n = math.prod(shape)
+    return (math.prod(x[0][: len(x[0]) - len(shape)]), n), (1, n)
 
 
 def _layer_norm(
@@ -494,8 +497,8 @@ def _layer_norm(
     heard: Callable | None = None,
 ) -> Any:
     kinds = kinds_of("layer_norm", input=input, weight=weight, bias=bias)
-    view = _layer_plan(*kinds, _sizes(normalized_shape))
-    return LAYER(input, weight, bias, view, (1,), (1, view[1]), eps, heard)
+    view, scales = _layer_plan(*kinds, _sizes(normalized_shape))
+    return LAYER(input, weight, bias, view, (1,), scales, eps, heard)
 
 
 @function(method=False, namespace="nn.functional")
