@@ -496,8 +496,15 @@ def _layer_norm(
     eps: float,
     heard: Callable | None = None,
 ) -> Any:
-    kinds = kinds_of("layer_norm", input=input, weight=weight, bias=bias)
-    view, scales = _layer_plan(*kinds, _sizes(normalized_shape))
+    shape = normalized_shape if type(normalized_shape) is tuple else _sizes(normalized_shape)
+    try:
+        x = input._data
+        of_weight = None if weight is None else (weight._data.shape, weight._data.dtype)
+        of_bias = None if bias is None else (bias._data.shape, bias._data.dtype)
+        view, scales = _layer_plan((x.shape, x.dtype), of_weight, of_bias, shape)
+    except AttributeError:  # one that is no tensor, named by this
+        kinds = kinds_of("layer_norm", input=input, weight=weight, bias=bias)
+        view, scales = _layer_plan(*kinds, _sizes(shape))
     return LAYER(input, weight, bias, view, (1,), scales, eps, heard)
 
 
