@@ -259,6 +259,14 @@ def refuse(*_: Any) -> Any:
     raise NoRule("the numbers of an array")
 
 
+def traced(a: Any, trace: Any, inputs: list) -> Any:
+    """Arguments with inputs of the trace, which are appended to `inputs`, for arrays."""
+    if isinstance(a, (ndarray, np.generic)):
+        inputs.append(trace.input(a))
+        return inputs[-1]
+    return tuple([traced(e, trace, inputs) for e in a]) if type(a) is tuple else a
+
+
 @contextlib.contextmanager
 def refusing() -> Iterator[None]:
     """While array code is traced: errors of its own are left to NumPy."""
@@ -280,16 +288,7 @@ def built(f: Callable, args: tuple) -> tuple[Any, Launch]:
         raise Unfit("it depends on the default dtype")
     trace = Trace(Program(), refuse, refuse)
     inputs: list[Any] = []
-
-    def traced(a: Any) -> Any:
-        if isinstance(a, (ndarray, np.generic)):
-            inputs.append(trace.input(a))
-            return inputs[-1]
-        if type(a) is tuple:
-            return tuple([traced(e) for e in a])
-        return a
-
-    given = [traced(a) for a in args]
+    given = traced(args, trace, inputs)
     with refusing():
         result = f(*given)
     if any(i.cell.version for i in inputs):
@@ -298,6 +297,9 @@ def built(f: Callable, args: tuple) -> tuple[Any, Launch]:
     form = noted(result, values)
     if not values:
         raise Unfit("it computes nothing")
+    given_cells = [i.cell for i in inputs]
+    if any(r.cell in given_cells for r in values):
+        raise Unfit("a result that is a view")
     specs = [(r.shape, r.dtype) for r in values]
     planner = planned(f, trace.program, inputs, [r.now() for r in values])
     launch = Launch(planner, planner.order, specs, form)
@@ -458,14 +460,14 @@ def updated(rule: Callable, arrays: Sequence, numbers: Sequence) -> bool:
     known.see(numbers)
     if known.sightings < SIGHTINGS or known.sightings * first.size < PAYS:
         return False
-    varying = sorted(known.varying)
+    varying = [n for n in sorted(known.varying) if type(numbers[n]) is float]
     try:
-        fixed = tuple([sign(x) for n, x in enumerate(numbers) if n not in known.varying])
+        fixed = tuple([sign(x) for n, x in enumerate(numbers) if n not in varying])
     except TypeError:
         return False
     made = (*varying, fixed)
     if made not in known.launches:
-        if len(known.launches) > len(numbers):
+        if len(known.launches) > 2 * len(numbers):
             return False  # too many different constants
         try:
             known.launches[made] = built_update(rule, arrays, numbers, varying)
