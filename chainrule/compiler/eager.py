@@ -340,9 +340,7 @@ def planned(f: Callable, program: Any, inputs: Sequence, wanted: Sequence) -> An
     from .views import contiguous
 
     given = list(program.inputs)
-    updated = [
-        (v, i.cell.current) for v, i in zip(given, inputs, strict=True) if i.cell.version
-    ]
+    updated = [(v, i.cell.current) for v, i in zip(given, inputs, strict=True) if i.cell.version]
     program.outputs = [*wanted, *[new for _, new in updated]]
     program = simplify(program)
     for i in program.instructions:

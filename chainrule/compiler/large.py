@@ -592,8 +592,9 @@ class Look:
                 words += [0, 0, id(a)]
         others = [a for a in args if type(a) is not np.ndarray]
         lists.append(np.array(words, np.int64))
-        self.kept.append((kernel, plan, [a.dtype for a in args if _counts(a, 0)], results, others,
-                          lists))
+        self.kept.append(
+            (kernel, plan, [a.dtype for a in args if _counts(a, 0)], results, others, lists)
+        )
         self.table[place] = lists[-1].ctypes.data
 
     def forget(self) -> None:
@@ -613,9 +614,7 @@ def _check_layout() -> None:
     """Raise RuntimeError where objects do not look as the code takes it."""
     array, offset = np.zeros((2, 3), np.float32), data_offset()
     place = id(array) + offset
-    shape, strides, dtype = (
-        ctypes.c_void_p.from_address(place + at).value for at in (16, 24, 40)
-    )
+    shape, strides, dtype = (ctypes.c_void_p.from_address(place + at).value for at in (16, 24, 40))
     pair = ctypes.c_int64 * 2
     if (
         ctypes.c_void_p.from_address(id(array) + TYPE).value != id(np.ndarray)
