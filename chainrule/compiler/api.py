@@ -8,6 +8,7 @@ where none does, the function is captured again.
 from __future__ import annotations
 
 import functools
+import gc
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,16 +21,18 @@ from .. import dtypes
 from ..arrays.duck import NoRule
 from ..func.trees import leaves, rebuild, shape_of
 from ..ops import define
-from ..storage import LAST, owner_of, tick
+from ..storage import owner_of
 from ..tape import state, storage_of
 from ..tensor import Tensor
-from . import machine
-from .capture import Capture, CaptureError, Wrapper
-from .passes import live, simplify
+from . import calls, guards, kept, machine
+from .capture import Capture, CaptureError, Transformed, Wrapper
+from .passes import simplify
 from .plan import Interpreted, Output, Planner
+from .trial import Trial
 from .views import contiguous
 
 ENTRIES = 8  # programs of one function; beyond, it is run as it is
+SIZES = 64  # likewise with dynamic=True, where the oldest gives way instead
 FRESH, GIVEN, SAME = range(3)  # a result: new, an argument, what it was
 DATA, GRAD = attrgetter("_data"), attrgetter("_grad")
 told: list[str] = []  # what has been said once
@@ -43,10 +46,14 @@ class Entry:
         self.remember(c, args, kwargs)
         outputs = self.results_of(c, result)
         self.captured = len(c.program.instructions)
-        self.program = self.simplified(c, outputs)
+        self.verdict = ""  # whether it was compared with the function as it is (see `trial`)
+        self.memory_of(c)
         self.plan_of(c, outputs)
+        self.enter(c, outputs)
         self.hold(c)
         self.guard_of(c)
+        self.watch()
+        self.execute = calls.execute(self)
         self.seconds = time.perf_counter() - start
 
     # -- guards -----------------------------------------------------------------------------------
@@ -56,8 +63,9 @@ class Entry:
         given = leaves((args, kwargs))
         self.tree = shape_of((args, kwargs))
         self.count = len(args)
-        self.plain = not kwargs and all(isinstance(a, Tensor) for a in args)
-        self.kinds = [signature(a) for a in given]
+        self.plain = not kwargs and len(given) == len(args) and all(map(is_, given, args))
+        self.kinds = [NUMBER if n in c.numbers else signature(a) for n, a in enumerate(given)]
+        self.natives = [native(a, kind) for a, kind in zip(given, self.kinds, strict=True)]
         self.tensors = [n for n, a in enumerate(given) if isinstance(a, Tensor)]
         self.recording, self.default = state.grad, dtypes.default.real
         own = {id(a) for a in given} | c.grad_ids
@@ -85,9 +93,40 @@ class Entry:
             and all(map(is_, map(DATA, self.state), self.arrays))
             and all(map(is_, map(GRAD, self.held_tensors), self.held_grads))
             and self.apart(given)
-            and self.edges.hold()
+            and self.hold_edges()
             and (self.guard is None or self.guard(given))
         )
+
+    def hold_edges(self) -> bool:
+        """Whether what led to tensors is what it was, or equal to it."""
+        held = self.edges.hold()
+        if self.edges.renewed:
+            self.watch()
+        return held
+
+    def watch(self) -> None:
+        """Make `check`, which says in one native call that all is as it was; None where arguments
+        are containers, or more than references has to be looked at.
+        """
+        self.check, self.edges.renewed = None, False
+        found = guards.layout() if machine.available() else None
+        if found is None or not self.plain or self.guard is not None or self.given_held:
+            return
+        table = guards.Guards(self.natives, self.owners if self.writes() else None, self.recording)
+        slots = [(t, found.data, a) for t, a in zip(self.state, self.arrays, strict=True)]
+        edges = self.edges
+        slots += [(c, found.cell, x) for c, x in zip(edges.cells, edges.contents, strict=True)]
+        attributes = [
+            (t, "_grad", g) for t, g in zip(self.held_tensors, self.held_grads, strict=True)
+        ]
+        attributes.append((dtypes.default, "real", self.default))
+        rows = list(zip(edges.tables, edges.keys, edges.values, strict=True))
+        table.watch(slots, rows, attributes, edges.lengths)
+        self.table, self.check = table, table.builtin()
+
+    def writes(self) -> bool:
+        """Whether memory that was there before is written."""
+        return bool(self.written or self.given_written)
 
     # -- the program ------------------------------------------------------------------------------
 
@@ -123,53 +162,76 @@ class Entry:
         self.written = [
             storage_of(t) for m in c.updates for t in m.tensors if id(t) not in c.arguments
         ]
+        self.versions = guards.Versions(self.written)
+        self.bump = self.versions.builtin() if self.written else None
         self.given_written = [m.argument for m in c.updates if m.argument is not None]
         self.recipe = recipe
         return outputs
 
-    def simplified(self, c: Capture, outputs: list[Output]) -> Any:
-        """The program after all passes."""
-        program = c.program
-        program.outputs = [o.value for o in outputs] + [v for v, _ in c.guards]
-        program = simplify(program)
-        for o, v in zip(outputs, program.outputs, strict=False):
-            o.value = v
-        self.guarded = list(
-            zip(program.outputs[len(outputs) :], [x for _, x in c.guards], strict=True)
-        )
-        if not self.guarded:
-            return program
-        self.watched = program
-        return part(program, program.outputs[: len(outputs)], outputs)
-
-    def plan_of(self, c: Capture, outputs: list[Output]) -> None:
-        """The plan, and what it needs at each call."""
-        fixed = {m.given: m.owner for m in c.memories.values() if m.argument is None}
+    def memory_of(self, c: Capture) -> None:
+        """The inputs whose memory stays, and how inputs lie that are not row-major."""
+        self.fixed: dict[Any, Any] = {
+            m.given: m.owner for m in c.memories.values() if m.argument is None
+        }
         self.settings = [s for s, _ in c.settings.values()]
         self.numbers = [np.array(s.now()) for s in self.settings]
-        fixed.update({s.value: a for s, a in zip(self.settings, self.numbers, strict=True)})
-        layouts = {}
+        self.fixed.update({s.value: a for s, a in zip(self.settings, self.numbers, strict=True)})
+        self.floats = {n: np.array(x.value) for n, x in c.numbers.items()}
+        self.fixed.update({x.now(): self.floats[n] for n, x in c.numbers.items()})
+        self.layouts: dict[Any, tuple] = {}
         for m in c.memories.values():
             strides = tuple(s // m.owner.itemsize for s in m.owner.strides)
             if strides != contiguous(m.owner.shape):
-                layouts[m.given] = strides
-        make = Planner if machine.available() else Interpreted
-        self.planner = make(self.program, outputs, fixed, layouts)
-        self.plan = self.planner.plan
-        number = {m.given: m.argument for m in c.memories.values()}
-        arguments = self.planner.arguments
-        self.positions: list[Any] = [number[v] for v in arguments if v in number]
-        new = {o.value: n for n, o in enumerate(outputs) if o.target is None and o.array is None}
-        made = [v for v in arguments if v not in number]
-        self.made = [(v.shape, v.dtype) for v in made]
-        place = {new[v]: k for k, v in enumerate(made)}
-        self.place_of = {n: place[n] for n in place}
+                self.layouts[m.given] = strides
+
+    def plan_of(self, c: Capture, outputs: list[Output]) -> None:
+        """The plan: of an earlier process, or made now and kept for later ones. What led to a plan
+        that was found is made where somebody asks.
+        """
+        key = None
+        self.source = c.program, outputs
+        if machine.available():
+            key = kept.key_of(c.program, outputs, self.fixed, self.layouts)
+        found = None if key is None else kept.load(key, c.program, outputs, self.fixed)
+        if found is None:
+            constants = len(c.program.constants)
+            found = self.planned(c.program, outputs)
+            if key is not None:
+                kept.store(key, self.planner, c.program, constants)
+        self.ready = found
+
+    def planned(self, program: Any, outputs: list[Output]) -> kept.Kept:
+        """The plan, made now."""
+        program.outputs = [o.value for o in outputs]
+        self.program = simplify(program)
+        for o, v in zip(outputs, self.program.outputs, strict=True):
+            o.value = v
+        self.planner = planner(self.program, outputs, self.fixed, self.layouts)
+        return kept.of(self.planner, program)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("planner", "program"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.planned(*self.source)  # of a plan that was found: somebody wants to see it
+        return self.__dict__[name]
+
+    def enter(self, c: Capture, outputs: list[Output]) -> None:
+        """The plan, and what each call needs besides: which arguments it is given, which arrays are
+        made for it, and what becomes of these.
+        """
+        self.plan = self.ready.plan
+        place_of_input = {m.given: m.argument for m in c.memories.values()}
+        given = [n for kind, n in self.ready.arguments if kind == kept.INPUT]
+        self.positions: list[Any] = [place_of_input[c.program.inputs[n]] for n in given]
+        made = [n for kind, n in self.ready.arguments if kind == kept.OUTPUT]
+        self.made = [(outputs[n].value.shape, outputs[n].value.dtype) for n in made]
+        place = self.place_of = {n: k for k, n in enumerate(made)}
         self.recipe = [(how, place[x] if how == FRESH else x) for how, x in self.recipe]
+        number = {id(o): n for n, o in enumerate(outputs)}
         self.given_grads = [
-            (n, place[new[o.value]] if isinstance(o, Output) else None) for n, o in self.given_grads
+            (n, place[number[id(o)]] if isinstance(o, Output) else None)
+            for n, o in self.given_grads
         ]
-        self.grad_tensors = [t for t, _ in self.grads]
-        self.grad_values = [g for _, g in self.grads]
         self.single = (
             self.recipe == [(FRESH, 0)]
             and len(made) == 1
@@ -178,7 +240,7 @@ class Entry:
 
     def hold(self, c: Capture) -> None:
         """Which gradients have to be what they were, and which memory must not be given twice."""
-        uses = self.program.uses()
+        uses = {c.program.inputs[n] for n in self.ready.used}
         written = {id(m.given) for m in c.updates}
         by_grad = {id(t): m for m in c.memories.values() for t in m.tensors}
         self.held: list[tuple[Any, Any]] = []
@@ -204,7 +266,7 @@ class Entry:
 
     def apart(self, given: Sequence) -> bool:
         """Whether no argument lies in memory of another, or of what was captured."""
-        if not self.written and not self.given_written:
+        if not self.writes():
             return True
         found = set()
         for n in self.tensors:
@@ -218,19 +280,25 @@ class Entry:
     def guard_of(self, c: Capture) -> None:
         """A program of its own for the values that Python has looked at."""
         self.guard: Any = None
+        self.guarded = c.guards
         if not self.guarded:
             return
-        values = [v for v, _ in self.guarded]
         wanted = [x for _, x in self.guarded]
-        program = part(self.watched, values)
+        c.program.outputs = [v for v, _ in self.guarded]
+        program = simplify(c.program)
+        used = program.used() | set(program.outputs)
+        program.inputs = [v for v in program.inputs if v in used]
         memories = {m.given: m for m in c.memories.values()}
         settings = dict(zip([s.value for s in self.settings], self.settings, strict=True))
+        floats = {x.now(): n for n, x in c.numbers.items()}
 
         def guard(given: Sequence) -> bool:
             arrays = []
             for v in program.inputs:
                 if v in settings:
                     arrays.append(np.float64(settings[v].now()))
+                elif v in floats:
+                    arrays.append(np.float64(given[floats[v]]))
                 elif memories[v].argument is None:
                     arrays.append(memories[v].owner)
                 else:
@@ -251,27 +319,6 @@ class Entry:
             return define.wrap(fresh[0])
         return rebuild(self.result_tree, self.results(given, fresh))
 
-    def execute(self, given: Sequence) -> list:
-        """Run the plan, and enter what it did; returns the arrays that it made."""
-        arrays = [given[i]._data for i in self.positions]
-        for setting, number in zip(self.settings, self.numbers, strict=True):
-            number[...] = setting.now()
-        fresh = [np.empty(shape, dtype) for shape, dtype in self.made]
-        self.plan.run(*arrays, *fresh)
-        if not all(map(is_, map(GRAD, self.grad_tensors), self.grad_values)):
-            for t, g in self.grads:
-                t._grad = g
-        now = LAST[0] = tick()
-        for s in self.written:
-            s.version += 1
-            s.written = now
-        for n in self.given_written:
-            storage_of(given[n]).bump()
-        if self.given_grads:
-            for n, place in self.given_grads:
-                given[n]._grad = None if place is None else define.wrap(fresh[place])
-        return fresh
-
     def results(self, given: Sequence, fresh: list) -> Any:
         """The leaves of the result."""
         return iter(
@@ -282,19 +329,16 @@ class Entry:
         )
 
 
-def part(program: Any, values: list, outputs: Sequence[Output] = ()) -> Any:
-    """The part of a program that computes these values; `outputs` are told what theirs are now."""
-    source = type(program)()
-    source.count = program.count
-    source.inputs, source.constants = program.inputs, program.constants
-    source.instructions, source.outputs = program.instructions, values
-    found = live(source)
-    for o, v in zip(outputs, found.outputs, strict=False):
-        o.value = v
-    used = found.used() | set(found.outputs)
-    if not outputs:
-        found.inputs = [v for v in found.inputs if v in used]
-    return found
+def planner(program: Any, *given: Any) -> Any:
+    """The planner of a program, which has made the plan."""
+    return (Planner if machine.available() else Interpreted)(program, *given)
+
+
+class Float:
+    """An argument that is a float, and an input of the program."""
+
+
+NUMBER = Float()
 
 
 class Constant:
@@ -312,6 +356,13 @@ def signature(a: Any) -> Any:
     return data.shape, data.dtype, data.strides, a._node is None
 
 
+def native(a: Any, kind: Any) -> tuple[type | None, Any]:
+    """The same for a guard in native code (see `guards.Guards`)."""
+    if isinstance(a, Tensor):
+        return type(a), (define.storage_array(a), a._node is None)
+    return (float, None) if kind is NUMBER else (None, a)
+
+
 def fits(a: Any, kind: Any) -> bool:
     """Whether an argument is as the guard remembers."""
     if type(kind) is tuple:
@@ -321,6 +372,8 @@ def fits(a: Any, kind: Any) -> bool:
         if type(data) is not np.ndarray:
             data = define.storage_array(a)
         return (data.shape, data.dtype, data.strides, a._node is None) == kind
+    if kind is NUMBER:
+        return type(a) is float
     value = kind.value
     if type(a) is not type(value):
         return False
@@ -330,14 +383,27 @@ def fits(a: Any, kind: Any) -> bool:
 class Compiled(Wrapper):
     """A compiled function (see `compile`)."""
 
-    def __init__(self, function: Callable, fullgraph: bool = False, check: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable,
+        fullgraph: bool = False,
+        check: bool = False,
+        dynamic: bool | None = None,
+    ) -> None:
         functools.update_wrapper(self, function, updated=())
         self.function, self.fullgraph, self.check = function, fullgraph, check
+        self.dynamic = dynamic
         self.entries: list[Entry] = []
         self.captures = self.hits = 0
+        self.constants: set[int] = set()  # floats whose value the function wants to know
         self.eager: str | None = None  # why it is not compiled
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs and not self.check:
+            for entry in self.entries:
+                if entry.check is not None and entry.check(*args):
+                    self.hits += 1
+                    return entry.run(args, kwargs)
         for entry in self.entries:
             if entry.matches(args, kwargs):
                 self.hits += 1
@@ -355,17 +421,35 @@ class Compiled(Wrapper):
         return getattr(self.__dict__["function"], name)
 
     def capture(self, args: tuple, kwargs: dict) -> Any:
+        """Run the function and keep its program. Meanwhile no cycles are collected: nothing of a
+        program dies while it is made, and looking for it takes a third of the time.
+        """
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self.captured(args, kwargs)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def captured(self, args: tuple, kwargs: dict) -> Any:
         """Run the function and keep its program."""
-        if self.captures >= ENTRIES:
+        if self.dynamic and len(self.entries) == SIZES:
+            del self.entries[0]
+        if self.captures >= ENTRIES and not self.dynamic:
             self.give_up(
                 f"it was captured {ENTRIES} times, and no program fitted the next call: shapes,"
                 " dtypes, Python numbers or objects that it depends on change from call to call"
+                " (for sizes that vary there is dynamic=True)"
             )
             return self.function(*args, **kwargs)
         self.captures += 1
-        c = Capture(self.function, args, kwargs)
+        c = Capture(self.function, args, kwargs, self.numbers(leaves((args, kwargs))))
         try:
-            result = c.run()
+            result = self.run(c)
+        except Transformed:
+            self.captures -= 1
+            return self.function(*args, **kwargs)
         except CaptureError as why:
             if self.fullgraph or not why.silent:
                 raise
@@ -377,10 +461,53 @@ class Compiled(Wrapper):
             self.give_up(f"it does something that a program cannot say: {why}")
             return self.function(*args, **kwargs)
         if c.outside:
+            c.compute(c.results(result))
             return self.keep_both(c, result, args, kwargs)
-        if c.replayable:
-            self.keep(c, result, args, kwargs)
+        if not c.replayable or not c.silent:
+            c.enter()
+            if c.replayable:
+                self.keep(c, result, args, kwargs)
+            return c.returned(result)
+        c.compute(c.results(result))
+        if self.keep(c, result, args, kwargs):
+            return self.first(c, result, args, kwargs)
+        c.enter()
         return c.returned(result)
+
+    def first(self, c: Capture, result: Any, args: tuple, kwargs: dict) -> Any:
+        """What the capture has only written down, done by its program."""
+        entry = self.entries[-1]
+        grads = [(t, t._grad) for t in c.given if isinstance(t, Tensor)]
+        made = entry.run(args, kwargs)
+        pairs = list(zip(entry.out_leaves, leaves(made), strict=True))
+        c.same_as(pairs + [(g, t._grad) for t, g in grads if g is not t._grad])
+        return made
+
+    def numbers(self, given: list) -> set[int]:
+        """The floats among the arguments that are to be inputs: those that have changed; all with
+        dynamic=True, none with dynamic=False.
+        """
+        floats = {n for n, a in enumerate(given) if type(a) is float} - self.constants
+        if self.dynamic is not None:
+            return floats if self.dynamic else set()
+        return {
+            n
+            for entry in self.entries
+            if len(entry.kinds) == len(given)
+            for n in floats
+            if not fits(given[n], entry.kinds[n]) or entry.kinds[n] is NUMBER
+        }
+
+    def run(self, c: Capture) -> Any:
+        """Run a capture; one that wants to know its floats is done again with them as they are."""
+        if not c.numbers:
+            return c.run()
+        try:
+            return c.run()
+        except Exception:
+            self.constants |= set(c.numbers)
+            c.__init__(self.function, c.args, c.kwargs)
+            return c.run()
 
     def keep_both(self, c: Capture, result: Any, args: tuple, kwargs: dict) -> Any:
         """Make an entry of a capture whose result is differentiated outside, and run it."""
@@ -402,7 +529,10 @@ class Compiled(Wrapper):
                 stacklevel=5,
             )
         try:
-            self.entries.append(kind(c, result, args, kwargs))
+            entry = kind(c, result, args, kwargs)
+            if kind is Entry and not self.check and not self.fullgraph:
+                Trial(self.function, entry, c.program)
+            self.entries.append(entry)
         except Exception as fault:
             if self.fullgraph:
                 raise
@@ -423,11 +553,16 @@ class Compiled(Wrapper):
         """Run an entry and compare with the function; RuntimeError if they differ."""
         c = Capture(self.function, args, kwargs)
         expected = c.run(keep=False)
-        memory = [(m.owner, np.array(m.copy)) for m in c.memories.values() if m.written]
+        memory = [
+            (m, np.array(c.trace.known_of(m.cell.current)))
+            for m in c.memories.values()
+            if m.written
+        ]
+        numbers = [np.array(t._data.numbers()) if is_traced(t) else None for t in leaves(expected)]
         result = entry.run(args, kwargs)
-        both = zip(leaves(expected), leaves(result), strict=True)
-        pairs = [(np.array(t._data.value), u._data) for t, u in both if is_traced(t)]
-        for x, y in pairs + [(x, owner) for owner, x in memory]:
+        both = zip(numbers, leaves(result), strict=True)
+        pairs = [(x, u._data) for x, u in both if x is not None]
+        for x, y in pairs + [(x, m.owner) for m, x in memory]:
             low = x.dtype.itemsize <= 4 or x.dtype.kind == "c"
             if not np.allclose(x, y, 1e-4 if low else 1e-10, 1e-5 if low else 1e-11, True):
                 raise RuntimeError(
@@ -451,7 +586,7 @@ class Compiled(Wrapper):
 
 def is_traced(t: Any) -> bool:
     """Whether a tensor's array was computed in a capture."""
-    return isinstance(t, Tensor) and hasattr(t._data, "value")
+    return isinstance(t, Tensor) and hasattr(t._data, "numbers")
 
 
 def compile(
@@ -475,8 +610,12 @@ def compile(
 
     Args:
         model: a function or module; without it, a decorator is returned.
-        fullgraph: raise where the function cannot be compiled as a whole, instead of running it.
-        dynamic: accepted; every shape gets a program of its own.
+        fullgraph: raise where the function cannot be compiled as a whole, instead of running it;
+            and run the program even where the function itself might be quicker.
+        dynamic: every shape gets a program of its own, which takes most of its kernels from those
+            before. With True there may be any number of them (the latest 64 are kept), and Python
+            floats are inputs from the first call on; with None they are from the second value on;
+            with False every value gets a program.
         backend, mode, options: torch's; there is one backend, and nothing to choose.
         disable: return `model` as it is.
         check: run the function beside every compiled call and compare; for finding faults.
@@ -498,4 +637,4 @@ def compile(
             disable=disable,
             check=check,
         )
-    return model if disable else Compiled(model, fullgraph, check)
+    return model if disable else Compiled(model, fullgraph, check, dynamic)

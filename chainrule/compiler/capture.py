@@ -1,10 +1,10 @@
 """Capturing a function: it is run once, on tensors whose arrays write down what is done.
 
 All tensors that the function can reach (its arguments, closures, globals, modules, optimizers) are
-lifted for the run: their arrays become inputs of the program, by the memory they lie in, so that
-what is written is written to copies. When the run has ended, the memory that was written becomes
-outputs, and everything is put back; the caller then enters the results. A run that fails leaves all
-as it was.
+lifted for the run: their arrays become inputs of the program, by the memory they lie in; nothing is
+written there, and little is computed. When the run has ended, the memory that was written becomes
+outputs, and everything is put back; the caller then runs the program, or has `enter` compute what
+the run has done. A run that fails leaves all as it was.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import contextlib
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from operator import attrgetter, getitem, is_
 from typing import Any
 
@@ -23,12 +23,13 @@ from ..arrays.duck import Duck, NoRule
 from ..arrays.trace import Cell, Trace, TraceArray
 from ..autograd.reverse import grad
 from ..captures import inside, methods_of, names_in
-from ..func.trees import leaves, mapped
+from ..func.trees import leaves, mapped, rebuild
 from ..ops import define
 from ..rng import default_generator
 from ..storage import HERE, describe_line, owner_of, user_line
 from ..tape import state, storage_of
 from ..tensor import Tensor
+from .numbers import Number, number_of
 from .program import Program, Value
 
 REACH = 200_000  # objects that are looked at on the way to tensors
@@ -48,11 +49,17 @@ class Differentiable(CaptureError):
     silent = True
 
 
-class Memory:
-    """A piece of memory that was there before: the tensors in it, its cell in the trace."""
+class Transformed(CaptureError):
+    """A function is called inside of a transformation, which goes through it as it is."""
 
-    def __init__(self, owner: np.ndarray, cell: Cell, copy: np.ndarray) -> None:
-        self.owner, self.cell, self.copy = owner, cell, copy
+
+class Memory:
+    """A piece of memory that was there before: the tensors in it, its cell in the trace, and a
+    blank that lies as it does.
+    """
+
+    def __init__(self, owner: np.ndarray, cell: Cell, blank: np.ndarray) -> None:
+        self.owner, self.cell, self.blank = owner, cell, blank
         self.argument: int | None = None  # which of the arguments' leaves lies here
         self.given = cell.current
         self.tensors: list[Any] = []
@@ -82,7 +89,9 @@ def setting_now(group: dict, key: Any) -> float:
 class Capture:
     """One run of `function(*args, **kwargs)` and what came of it."""
 
-    def __init__(self, function: Callable, args: tuple, kwargs: dict) -> None:
+    def __init__(
+        self, function: Callable, args: tuple, kwargs: dict, numbers: Collection[int] = ()
+    ) -> None:
         self.trace = Trace(Program(), self.read, self.lay)
         self.program = self.trace.program
         self.memories: dict[int, Memory] = {}
@@ -94,6 +103,7 @@ class Capture:
             id(t): n for n, t in reversed(list(enumerate(given))) if isinstance(t, Tensor)
         }
         self.given = given
+        self.numbers = {n: self.trace.input(np.float64(given[n])) for n in sorted(numbers)}
         self.made: list[weakref.ref] = []
         self.function, self.args, self.kwargs = function, args, kwargs
         self.outside: list[Any] = []  # results whose graph is differentiated by the caller
@@ -102,8 +112,8 @@ class Capture:
     # -- the run ----------------------------------------------------------------------------------
 
     def run(self, keep: bool = True) -> Any:
-        """Run the function; returns what it returned, its tensors as they are outside. With
-        keep=False nothing is entered: all is as it was before.
+        """Run the function; returns what it returned, whose tensors have memory, but no numbers
+        yet. With keep=False they are traced, and all is as it was before.
         """
         state_of_draws = default_generator.state_bytes()
         optimizers = self.reach()
@@ -111,7 +121,8 @@ class Capture:
             self.lift_all(self.tensors)
             self.seen = {id(t): t._data for t in self.tensors}
             with self.recording():
-                result = self.function(*self.args, **self.kwargs)
+                args, kwargs = self.with_numbers()
+                result = self.function(*args, **kwargs)
                 self.look_at(result)
                 if self.outside and keep:
                     self.differentiate(any(made for _, made in optimizers))
@@ -120,13 +131,21 @@ class Capture:
             if isinstance(e, (CaptureError, NoRule)):
                 default_generator.set_state_bytes(state_of_draws)
             raise
-        enter = keep and not self.outside
         if keep:
-            self.finish(enter)
-        if not enter:
+            self.finish()
+        if not keep or self.outside:
             self.undo(optimizers)
             default_generator.set_state_bytes(state_of_draws)
         return result
+
+    def with_numbers(self) -> tuple[tuple, dict]:
+        """The arguments, with what stands for the floats that are inputs."""
+        if not self.numbers:
+            return self.args, self.kwargs
+        given = [
+            number_of(self.numbers[n]) if n in self.numbers else x for n, x in enumerate(self.given)
+        ]
+        return rebuild((self.args, self.kwargs), iter(given))
 
     def reach(self) -> list:
         """Find all tensors, and what they were; returns the optimizers with the state that was made
@@ -158,6 +177,8 @@ class Capture:
             )
             if not same:
                 raise NoRule("a tensor that was there before is made to look at memory differently")
+        if any(isinstance(x, Number) for x in leaves(result)):
+            raise NoRule("a number that is given back")
         found = [t for t in leaves(result) if isinstance(t, Tensor) and id(t) not in self.first]
         self.outside = [t for t in found if t.requires_grad and not consumed(t._history())]
 
@@ -188,16 +209,13 @@ class Capture:
         for o, was in prepared:
             o.unprepare(was)
 
-    def finish(self, enter: bool) -> None:
-        """Put arrays back and enter the results, if that is wanted."""
+    def finish(self) -> None:
+        """Put arrays back; what the run made gets memory, with nothing in it yet."""
         self.updates = [m for m in self.memories.values() if m.written]
         reached, *_ = reachable((self.function, self.args, self.kwargs))
         known = {id(t) for t, _ in self.before}
         self.replayable = (
-            not self.shared_arguments
-            and all(id(t) in known for t in reached)
-            and self.edges.hold()
-            and self.edges.full()
+            not self.shared_arguments and all(id(t) in known for t in reached) and self.edges.hold()
         )
         self.held = [
             (t, slots.grad)
@@ -208,16 +226,48 @@ class Capture:
         self.grads = [(t, t._grad) for t, slots in self.before if t._grad is not slots.grad]
         for t, slots in self.before:
             t._data = slots.data
-        for m in self.updates if enter else ():
-            m.owner[...] = m.copy
-            for t in m.tensors:
-                storage_of(t).bump()
         self.traced: dict[int, Any] = {}
         for ref in self.made:
             t = ref()
             if t is not None and isinstance(t._data, TraceArray):
                 traced = self.traced[id(t)] = t._data
-                t._data = traced.array = np.array(traced.value)
+                if not hasattr(traced, "array"):  # other tensors may be the same array
+                    traced.array = np.empty(traced.shape, traced.dtype)
+                t._data = traced.array
+
+    def compute(self, but: set[int]) -> None:
+        """Compute what tensors hold that were made in the run and live, by NumPy; `but` those with
+        these ids, which the caller computes in another way.
+        """
+        for key, traced in self.traced.items():
+            if key not in but:
+                traced.array[...] = traced.numbers()
+
+    def enter(self) -> None:
+        """Enter all that the run has done, as NumPy computes it."""
+        arrays = [np.array(self.trace.known_of(m.cell.current)) for m in self.updates]
+        self.compute(set())
+        for m, array in zip(self.updates, arrays, strict=True):
+            m.owner[...] = array
+            for t in m.tensors:
+                storage_of(t).bump()
+
+    def results(self, result: Any) -> set[int]:
+        """The ids of the tensors that a program makes: results and gradients."""
+        return {id(t) for t in leaves(result)} | {id(g) for _, g in self.grads}
+
+    def same_as(self, made: list[tuple[Any, Any]]) -> None:
+        """Give tensors made in the run what the program has made in their place: somebody else may
+        have them too.
+        """
+        for t, other in made:
+            if id(t) in self.traced and t is not other:
+                t._data[...] = other._data
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing of it was computed by Python, so that its program may be run instead."""
+        return all(i.name != "python" for i in self.program.instructions)
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
@@ -231,7 +281,8 @@ class Capture:
 
         define.blank, state.capture = noted, self
         try:
-            yield
+            with np.errstate(all="ignore"):  # of blanks: what is computed in them means nothing
+                yield
         finally:
             define.blank, state.capture = blank, outer
 
@@ -241,10 +292,7 @@ class Capture:
         for t in tensors:
             data = define.storage_array(t)
             if isinstance(data, Duck):
-                raise CaptureError(
-                    "compile was called inside of a transformation (vmap, jvp) with one of its"
-                    " tensors captured; compile the function that holds the transformation instead"
-                )
+                raise Transformed("a tensor belongs to a transformation")
             groups.setdefault(id(owner_of(data)), []).append(t)
         for key, group in groups.items():
             first = group[0]._data
@@ -258,7 +306,8 @@ class Capture:
                         " ways; give the step copies"
                     )
             cell = Cell(self.trace, self.program.input(owner))
-            memory = self.memories[key] = Memory(owner, cell, owner.copy(order="K"))
+            self.trace.known[cell.current] = owner
+            memory = self.memories[key] = Memory(owner, cell, np.empty_like(owner))
             memory.tensors = group
             numbers = [self.arguments[id(t)] for t in group if id(t) in self.arguments]
             if numbers and len(group) == 1:
@@ -305,8 +354,9 @@ class Capture:
         if frame.f_globals.get("__name__") != "chainrule.tensor":
             raise NoRule("the numbers of a traced array")
         if x.value.size == 1 and x.dtype.kind in "biu":
-            self.guards.append((x.now(), x.value.copy()))
-            return x.value
+            found = np.array(x.numbers())
+            self.guards.append((x.now(), found))
+            return found
         if frame.f_back is not None and frame.f_back.f_code.co_filename.startswith(HERE):
             raise NoRule("the numbers of a traced array")
         line = describe_line(*user_line(2))
@@ -384,9 +434,9 @@ class Slots:
 
 def look(memory: Memory, data: np.ndarray) -> TraceArray:
     """The traced array of a tensor with array `data`, which lies in that memory."""
-    owner, copy, cell = memory.owner, memory.copy, memory.cell
+    owner, blank, cell = memory.owner, memory.blank, memory.cell
     if same_memory(data, owner):
-        return TraceArray(copy, cell)
+        return TraceArray(blank, cell)
     start = data.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
     if data.dtype is not owner.dtype or start % data.itemsize:
         raise CaptureError(
@@ -398,7 +448,7 @@ def look(memory: Memory, data: np.ndarray) -> TraceArray:
         ("getitem", (slice(first, None),), {}),
         ("restride", (data.shape, data.strides), {}),
     )
-    value = np.ndarray(data.shape, data.dtype, copy.reshape(-1)[first:], 0, data.strides)
+    value = np.ndarray(data.shape, data.dtype, blank.reshape(-1)[first:], 0, data.strides)
     return TraceArray(value, cell, steps)
 
 
@@ -408,12 +458,11 @@ class Edges:
     def __init__(self) -> None:
         self.tables: list[Any] = []
         self.lengths: list[tuple] = []
-        self.modules: list[Any] = []
-        self.training: list[bool] = []
         self.cells: list[Any] = []
         self.contents: list[Any] = []
         self.keys: list[Any] = []
         self.values: list[Any] = []
+        self.renewed = False  # whether equal values have taken the place of what was there
 
     def full(self) -> bool:
         """Whether the tables are as long as they were."""
@@ -451,8 +500,6 @@ class Edges:
             for table in (x._parameters, x._buffers, x._modules):
                 for key, value in table.items():
                     self.note(table, key, value)
-            self.modules.append(x)
-            self.training.append(x.training)
             for key, value in x.__dict__.items():
                 if key[0] != "_":
                     self.note(x.__dict__, key, value)
@@ -467,7 +514,7 @@ class Edges:
             if (
                 all(map(is_, map(getitem, self.tables, self.keys), self.values))
                 and all(map(is_, map(CONTENTS, self.cells), self.contents))
-                and all(map(is_, map(TRAINING, self.modules), self.training))
+                and self.full()
             ):
                 return True
             return self.hold_equal()
@@ -476,7 +523,7 @@ class Edges:
 
     def hold_equal(self) -> bool:
         """Whether what has changed is equal to what was there; it is then what has to stay."""
-        if list(map(TRAINING, self.modules)) != self.training:
+        if not self.full():
             return False
         now = list(map(getitem, self.tables, self.keys))
         held = list(map(CONTENTS, self.cells))
@@ -485,11 +532,11 @@ class Edges:
             if old is not new and not same:
                 return False
         self.values, self.contents = now, held
+        self.renewed = True
         return True
 
 
 CONTENTS = attrgetter("cell_contents")
-TRAINING = attrgetter("training")
 NUMBERS = (int, float, bool, str, complex, tuple)
 
 
@@ -499,7 +546,10 @@ class Wrapper:
     function: Any
 
 
-LEADING_NOWHERE = (str, int, float, complex, type(None), np.ndarray, define.Op)
+LEADING_NOWHERE = (
+    *(str, int, float, complex, type(None), type, types.ModuleType),
+    *(np.ndarray, define.Op),
+)
 
 
 def reachable(roots: tuple) -> tuple[list, list, Edges]:
@@ -523,12 +573,12 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
         if hasattr(x, "prepare") and hasattr(x, "param_groups"):
             optimizers.append(x)
         if isinstance(x, types.FunctionType) and not own(x):
-            for name in set(names_in(x.__code__)) & x.__globals__.keys():
-                if not isinstance(x.__globals__[name], (types.ModuleType, type)):
+            for name in names_in(x.__code__):
+                if not isinstance(x.__globals__.get(name, type), (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
         for cell in getattr(x, "__closure__", None) or ():
             edges.note_cell(cell)
-        if not isinstance(x, (types.FunctionType, types.ModuleType, type)):
+        if not isinstance(x, types.FunctionType):
             edges.note_all(x)
         if hasattr(x, "param_groups") and hasattr(x, "prepare"):
             for p, own_state in x.state.items():

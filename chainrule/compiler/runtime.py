@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, driver, machine
+from . import blas, driver, guards, machine
 from .driver import (
     ARGUMENT_COUNT,
     ARGUMENTS,
@@ -38,9 +38,11 @@ from .driver import (
     COUNT,
     FLAGS,
     IN_USE,
+    MOST,
     PARALLEL,
     RECORDS,
     RELEASE,
+    STAMPS,
     WRONG_COUNT,
 )
 from .workers import Workers, library
@@ -73,6 +75,7 @@ class _Method(ctypes.Structure):
 
 
 METH_O, METH_FASTCALL = 0x8, 0x80
+BUILTINS = {"enter": METH_FASTCALL, "resume": METH_O, "check": METH_FASTCALL, "bump": METH_O}
 
 
 class Runtime:
@@ -84,6 +87,7 @@ class Runtime:
         found = {n: _place(ctypes.pythonapi, n) for n in driver.PYTHON}
         found |= {n: _place(library(), n) for n in driver.SYSTEM}
         found["start_workers"] = id(self.workers.start)
+        found |= {name: id(x) for name, x in guards.OBJECTS.items()}
         offset = ctypes.c_int64.from_address(self.code.address("cr.data_offset"))
         offset.value = data_offset()
         self._fill(found)
@@ -91,8 +95,7 @@ class Runtime:
             self.code.address(f"cr.{kind}.{t}") for kind in ("gemm", "gemv") for t in blas.TYPES
         } | {self.code.address("cr.call")}
         self.splits: bool | None = None  # whether the workers may share a product; not known yet
-        self._enter = _Method(b"enter", self.code.address("cr.enter"), METH_FASTCALL, None)
-        self._resume = _Method(b"resume", self.code.address("cr.resume"), METH_O, None)
+        self._methods: dict[str, _Method] = {}
 
     def _fill(self, found: dict[str, int | None]) -> None:
         """Write addresses into the table of the code."""
@@ -117,12 +120,15 @@ class Runtime:
         for plan in plans:
             plan.after_fork()
 
-    def builtins(self, words: Any) -> tuple[Callable[..., int], Callable[[int], int]]:
-        """(enter, resume) for the program with those words."""
+    def builtin(self, name: str, words: Any) -> Callable[..., Any]:
+        """One of BUILTINS as a function of Python's, for what has those words: its `self`."""
+        if name not in self._methods:
+            address = self.code.address(f"cr.{name}")
+            self._methods[name] = _Method(name.encode(), address, BUILTINS[name], None)
         make = ctypes.pythonapi.PyCFunction_NewEx
         make.restype = ctypes.py_object
         make.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
-        return tuple(make(ctypes.addressof(m), words, None) for m in (self._enter, self._resume))
+        return make(ctypes.addressof(self._methods[name]), words, None)
 
 
 def _place(library: Any, name: str) -> int | None:
@@ -143,9 +149,13 @@ def runtime() -> Runtime:
     return _loaded[0]
 
 
+kernels: dict[int, str] = {}  # those that were asked for, by address
+
+
 def kernel(name: str) -> int:
     """The address of a kernel of the runtime's own, such as `cr.gemm.f32`."""
     address = runtime().code.address(name)
+    kernels[address] = name
     if address in runtime().products:
         runtime().bind_blas()
     return address
@@ -246,7 +256,8 @@ class Plan:
         parallel = any(r.extent > r.grain for r in records)
         products = any(r.blas or r.function in runtime().products for r in records)
         self.words[FLAGS] = RELEASE * release | PARALLEL * parallel | BLAS * products
-        self.enter, self.resume = runtime().builtins(self.words)
+        self.enter = runtime().builtin("enter", self.words)
+        self.resume = runtime().builtin("resume", self.words)
         self._owner = 0
         plans.add(self)
 
@@ -257,7 +268,8 @@ class Plan:
         nothing = kernel("cr.nothing")
         for row, r in zip(table, records, strict=True):
             function = r.function if r.extent or not r.function else nothing
-            row[:] = function or 0, slots, params, r.extent, r.grain
+            grain = max(r.grain, -(-r.extent // MOST))
+            row[:] = function or 0, slots, params, r.extent, grain
             slots += 4 * len(r.slots)
             params += 8 * len(r.params)
         return table
@@ -274,6 +286,16 @@ class Plan:
             raise
         if stop:
             self._finish(stop, arrays)
+
+    def timed(self, *arrays: Any) -> Any:
+        """Run, and say what the CPU's clock counted when each record had ended."""
+        stamps = np.zeros(max(len(self.records), 1), np.int64)
+        self.words[STAMPS] = stamps.ctypes.data
+        try:
+            self.run(*arrays)
+        finally:
+            self.words[STAMPS] = 0
+        return stamps
 
     def _finish(self, stop: int, arrays: tuple[Any, ...]) -> None:
         """What running does besides native code."""

@@ -12,14 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.function import Function, once_differentiable
-from ..func.trees import leaves, rebuild
+from ..arrays.duck import Duck
+from ..autograd.function import Function
+from ..autograd.modes import enable_grad
+from ..autograd.reverse import grad
+from ..func.trees import leaves, mapped, rebuild
 from ..ops import define
-from . import machine
-from .api import FRESH, Entry
+from ..storage import overwritten
+from ..tape import state
+from . import kept
+from .api import FRESH, Entry, planner
 from .capture import Capture, Differentiable
 from .passes import Builder, simplify
-from .plan import Interpreted, Output, Planner
+from .plan import Output
 from .program import Program, Value
 from .views import contiguous
 
@@ -50,11 +55,13 @@ class Twofold(Entry):
         if any(v in written for v in given):
             raise Differentiable("it overwrites what its own backward pass needs")
         self.made_for_later = [v for v in given if v.producer is not None]
-        self.inputs_for_later = [v for v in given if v.producer is None]
-        given = [*self.made_for_later, *self.inputs_for_later]
+        numbers = {x.now(): n for n, x in c.numbers.items()}
+        self.numbers_for_later = [v for v in given if v in numbers]
+        self.kept_numbers = [numbers[v] for v in self.numbers_for_later]
+        self.inputs_for_later = [v for v in given if v.producer is None and v not in numbers]
+        given = [*self.made_for_later, *self.numbers_for_later, *self.inputs_for_later]
         outputs += [Output(v) for v in self.made_for_later]
         self.backward = self.second(program, rest, given, cotangents, gradients)
-        self.guarded = []
         program.inputs = [v for v in program.inputs if v not in cotangents]
         program.instructions = [i for i in program.instructions if id(i) in first]
         program.outputs = [o.value for o in outputs]
@@ -81,28 +88,40 @@ class Twofold(Entry):
         return done
 
     def plan_of(self, c: Capture, outputs: list[Output]) -> None:
-        """Both plans."""
-        super().plan_of(c, outputs)
+        """The plan of the results."""
+        self.program = self.simplified(c, outputs)
+        self.planner = planner(self.program, outputs, self.fixed, self.layouts)
+        self.ready = kept.of(self.planner, c.program)
+
+    def enter(self, c: Capture, outputs: list[Output]) -> None:
+        """The plan of the gradients, and what each call needs besides."""
+        super().enter(c, outputs)
         first = len(outputs) - len(self.made_for_later)
         self.kept = [self.place_of[n] for n in range(first, len(outputs))]
         number = {m.given: m for m in c.memories.values()}
         self.kept_inputs = [number[v] for v in self.inputs_for_later]
         results = [Output(v) for v in self.backward.outputs]
         layouts = {}
-        after = self.backward.inputs[len(c.cotangents) + len(self.kept) :]
+        before = len(c.cotangents) + len(self.kept) + len(self.kept_numbers)
+        after = self.backward.inputs[before:]
         for v, old in zip(after, self.inputs_for_later, strict=True):
             owner = number[old].owner
             strides = tuple(s // owner.itemsize for s in owner.strides)
             if strides != contiguous(owner.shape):
                 layouts[v] = strides
-        make = Planner if machine.available() else Interpreted
-        self.back = make(self.backward, results, {}, layouts)
+        self.back = planner(self.backward, results, {}, layouts)
         self.gradient_outputs = results
         self.sources = [
             (c.arguments.get(id(t)), t, g is not None)
             for t, g in zip(c.sources, c.gradients, strict=True)
         ]
+        self.function = c.function
+        self.arguments = mapped(lambda _: None, (c.args, c.kwargs))
+        self.draws = any(
+            getattr(i.args[0], "effect", False) for i in c.program.instructions if i.args
+        )
         tape = {id(t) for t in c.outside}
+        self.is_on_tape = [id(leaf) in tape for leaf in self.out_leaves]
         self.on_tape = [
             x
             for (how, x), leaf in zip(self.recipe, self.out_leaves, strict=True)
@@ -156,21 +175,49 @@ class CompiledFunction(Function):
         inputs = [
             m.tensors[0] if m.argument is None else given[m.argument] for m in entry.kept_inputs
         ]
+        ctx.given, ctx.sources = given, sources
         ctx.entry, ctx.owners = entry, [m.owner for m in entry.kept_inputs]
         ctx.fixed = [m.argument is None for m in entry.kept_inputs]
         ctx.made = [fresh[n] for n in entry.kept]
+        ctx.made += [np.array(given[n]) for n in entry.kept_numbers]
         ctx.save_for_backward(*inputs)
         return tuple(define.wrap(fresh[x]) for x in entry.on_tape)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *cotangents: Any) -> Any:
-        """Run the second program."""
+        """Run the second program; where the gradients are themselves differentiated, or the
+        cotangents belong to a transformation, the function as it is.
+        """
+        if state.grad or any(isinstance(g._data, Duck) for g in cotangents):
+            return (None, None, None, *derived(ctx, cotangents))
         arrays = [
             owner if fixed else t._data
             for owner, fixed, t in zip(ctx.owners, ctx.fixed, ctx.saved_tensors, strict=True)
         ]
         return (None, None, None, *ctx.entry.pull([*ctx.made, *arrays], cotangents))
+
+
+def derived(ctx: Any, cotangents: Sequence) -> tuple:
+    """The gradients of the sources, by differentiating the function itself once more."""
+    entry = ctx.entry
+    if entry.written or entry.given_written or entry.draws:
+        raise RuntimeError(
+            "a compiled function that writes to tensors or draws random numbers cannot be run again"
+            " for derivatives of its gradients; compile the function that takes all derivatives"
+        )
+    s = overwritten([t._data for t in ctx.sources], ctx._node.seq)
+    if s is not None:
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace"
+            f" operation, at {s.line}: derivatives of a compiled function's gradients need its"
+            " arguments and parameters as they were"
+        )
+    args, kwargs = rebuild(entry.arguments, iter(ctx.given))
+    create = state.grad
+    with enable_grad():
+        result = leaves(entry.function(*args, **kwargs))
+        wanted = [t for t, tape in zip(result, entry.is_on_tape, strict=True) if tape]
+        return grad(wanted, ctx.sources, cotangents, create_graph=create, allow_unused=True)
 
 
 def needed_for(program: Program, values: Sequence[Value]) -> set[int]:
