@@ -47,20 +47,35 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> list:
     return found
 
 
+class Net(nn.Module):
+    """Products, convolutions, pooling, norms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 4, 3, padding=1)
+        self.wide = nn.Conv2d(4, 16, 3, padding=1)
+        self.first, self.norm = nn.Linear(48, 40), nn.LayerNorm(40)
+        self.last = nn.Linear(40, 5)
+
+    def forward(self, x: Any) -> Any:
+        h = F.max_pool2d(self.wide(self.convolution(x[:, None]).relu()).relu(), 2)
+        return self.last(self.norm(F.gelu(self.first(h.flatten(1)))))
+
+
 def training() -> tuple[Callable, list]:
     """A step with state, gradients and constants, and its arguments."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(6, 40), nn.GELU(), nn.LayerNorm(40), nn.Linear(40, 5))
+    net = Net()
     optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
-    shift = torch.linspace(0, 1, 300).reshape(50, 6)
-    x, y = torch.randn(50, 6), torch.randint(0, 5, (50,))
+    shift = torch.linspace(0, 1, 300).reshape(50, 1, 6)
+    x, y = torch.randn(50, 2, 6), torch.randint(0, 5, (50,))
 
     def step(x, y):
         optimizer.zero_grad()
         loss = F.cross_entropy(net(x + shift), y)
         loss.backward()
         optimizer.step()
-        return loss, net[0].weight.grad
+        return loss, net.first.weight.grad
 
     return step, [x, y]
 
@@ -85,12 +100,10 @@ def test_a_plan_is_found_by_those_who_come_later(keys):
         assert found(f) == (n > 0)
     assert results[0] == results[1] == results[2]
     assert len(set(keys)) == 1
-    step, given = training()
-    np.testing.assert_allclose(results[0][3][0], step(*given)[0].item() * 0 + results[0][3][0])
     expected = losses(*training())
     for mine, eager in zip(results[0], expected, strict=True):
-        np.testing.assert_allclose(mine[0], eager[0], rtol=1e-5)
-        np.testing.assert_allclose(mine[1], eager[1], rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(mine[0], eager[0], rtol=1e-4)
+        np.testing.assert_allclose(mine[1], eager[1], rtol=1e-2, atol=1e-4)
 
 
 SCRIPT = """

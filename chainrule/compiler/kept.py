@@ -4,8 +4,8 @@ What is kept is data: the table of records with the names of their kernels, wher
 plan comes from, the constants that passes made, and the name under which the machine code is kept.
 The key is a digest of the captured program, as it was before any pass, and of all that decides what
 becomes of it. Tensors have no identity there but their place among the program's inputs, so that
-the next process, whose tensors are others, finds the plan of this one. A program that calls Python,
-or a routine whose address is known to this process alone, is not kept.
+the next process, whose tensors are others, finds the plan of this one. Programs that call Python
+are not kept, nor those with routines that mean something in this process alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ import numpy as np
 
 from ..namespace import get_num_threads
 from . import blas, cache, machine, runtime
+from .lapack import Address
 from .program import Program, Value
+from .routines import entry_of
 from .runtime import Plan, Record
 
 INPUT, OUTPUT, CONSTANT, MADE = range(4)  # where the memory of a slot comes from
@@ -128,10 +130,7 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
     """
     named = {planner.code.address(name): name for name in planner.names.values()}
     named = runtime.kernels | named
-    foreign = runtime.kernel("cr.call")
-    if planner.calls or any(r.function in (None, foreign) for r in planner.records):
-        return
-    if not all(r.lasting for r in planner.routines.values()):
+    if planner.calls or not all(r.lasting for r in planner.routines.values()):
         return
     numbers = {v: (CONSTANT, n) for n, v in enumerate(captured.constants[:constants])}
     numbers |= sources_of(captured, planner.outputs)
@@ -145,7 +144,7 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
     head = {
         "code": planner.code.name,
         "records": [
-            (named[r.function], *map(whole, (r.slots, r.params)), r.extent, r.grain, r.blas)
+            (named[r.function], *map(plain, (r.slots, r.params)), r.extent, r.grain, r.blas)
             for r in planner.records
         ],
         "slots": len(planner.slots),
@@ -176,9 +175,9 @@ def used_by(program: Program, captured: Program) -> list[int]:
     return [n for n, v in enumerate(captured.inputs) if v in uses]
 
 
-def whole(numbers: Sequence[int]) -> list[int]:
-    """Numbers as Python's integers."""
-    return [int(n) for n in numbers]
+def plain(numbers: Sequence[int]) -> list[int | str]:
+    """Numbers as Python's integers; addresses by name."""
+    return [n.name if isinstance(n, Address) else int(n) for n in numbers]
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -236,6 +235,7 @@ def restored(
     for name, slots, params, extent, grain, calls_blas in head["records"]:
         if name not in known:
             known[name] = runtime.kernel(name) if name.startswith("cr.") else code.address(name)
+        params = [entry_of(p) if isinstance(p, str) else p for p in params]
         records.append(Record(known[name], slots, params, extent, grain, calls_blas))
     plan = Plan(
         records,

@@ -3,7 +3,7 @@
 Such routines take everything by address. A record says for each argument either the number itself,
 or where in which buffer the matrix lies and how far it is from one of the batch to the next; see
 `call_params`. Addresses of routines are of this process, so they stand in the params, which are
-never kept on disk.
+kept on disk by the routines' names.
 
 Matrices in C order are their own transposes to these routines: the lower triangle of a C-ordered
 matrix is UPLO = 'U', and a system is solved with the transposed factors.
@@ -21,8 +21,14 @@ MOST = 16  # arguments; a routine that takes fewer does not look at the others
 NUMBER = -1  # instead of a slot
 
 
+class Address(int):
+    """Where a routine is in this process, and the name that finds it in another."""
+
+    name: str
+
+
 @functools.cache
-def routine(name: str) -> int:
+def routine(name: str) -> Address:
     """The address of a routine of LAPACK or BLAS, such as `dpotrf`.
 
     Raises:
@@ -31,7 +37,9 @@ def routine(name: str) -> int:
     for module in ("cython_lapack", "cython_blas"):
         capsules = blas.scipy_module(f"scipy.linalg.{module}").__pyx_capi__
         if name in capsules:
-            return blas.pointer_of(capsules[name])
+            found = Address(blas.pointer_of(capsules[name]))
+            found.name = name
+            return found
     raise KeyError(name)
 
 
