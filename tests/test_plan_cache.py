@@ -268,7 +268,9 @@ def test_a_capture_computes_nothing(monkeypatch):
     def step(x):
         y = (x[:, None] * x).sin()
         z = torch.where(y > 0, y @ y, y.T + 1).softmax(-1)
-        return F.gelu(z).reshape(-1).sum(), torch.cat([y, z])
+        rows = torch.arange(40_000)
+        w = torch.stack([y[rows, y.argmax(1)], z[z.argmax(1), rows]])
+        return F.gelu(z).reshape(-1).sum(), torch.cat([y, z]), w
 
     c = compile(step)(torch.ones(40_000))  # 6.4 GB each
     assert not any(v.producer for v in c.trace.known)
@@ -312,6 +314,8 @@ CASES: list[tuple] = [
     ("add.reduce", (X > 3,), {"axis": (0,)}),
     ("add.reduce", (X,), {"axis": (0, -1), "keepdims": True}),
     ("maximum.reduce", (X,), {"axis": 1, "initial": -np.inf}),
+    ("argmax", (X,), {"axis": 1}),
+    ("argmin", (X,), {"axis": None}),
     ("matmul", (X.reshape(2, 1, 10, 30), X.reshape(5, 30, 4)), {}),
     ("matmul", (X[0], X.T), {}),
     ("dot", (X, X.T), {}),

@@ -226,6 +226,21 @@ class Program:
                     known[u] = r
         return given(value)
 
+    def comes_of_floats(self, value: Value, known: dict[Value, Any]) -> bool:
+        """Whether floats would have to be computed to know a value."""
+        seen, waiting = {value}, [value]
+        while waiting:
+            v = waiting.pop()
+            if v in known or v.data is not None or v.producer is None:
+                continue
+            if v.dtype.kind in "fc":
+                return True
+            for u in v.producer.operands():
+                if u not in seen:
+                    seen.add(u)
+                    waiting.append(u)
+        return False
+
     def run(self, arrays: Sequence) -> list:
         """The outputs for these inputs, by NumPy."""
         values: dict[Value, Any] = dict(zip(self.inputs, arrays, strict=True))
