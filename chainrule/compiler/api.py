@@ -530,8 +530,8 @@ class Compiled(Wrapper):
             )
         try:
             entry = kind(c, result, args, kwargs)
-            if kind is Entry and not self.check:
-                Trial(self.function, entry, c.seconds)
+            if kind is Entry and not self.check and not self.fullgraph:
+                Trial(self.function, entry, c.program)
             self.entries.append(entry)
         except Exception as fault:
             if self.fullgraph:
@@ -610,7 +610,8 @@ def compile(
 
     Args:
         model: a function or module; without it, a decorator is returned.
-        fullgraph: raise where the function cannot be compiled as a whole, instead of running it.
+        fullgraph: raise where the function cannot be compiled as a whole, instead of running it;
+            and run the program even where the function itself might be quicker.
         dynamic: every shape gets a program of its own, which takes most of its kernels from those
             before. With True there may be any number of them (the latest 64 are kept), and Python
             floats are inputs from the first call on; with None they are from the second value on;

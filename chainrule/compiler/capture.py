@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 import types
 import weakref
 from collections.abc import Callable, Collection, Iterator
@@ -116,7 +115,6 @@ class Capture:
         """Run the function; returns what it returned, whose tensors have memory, but no numbers
         yet. With keep=False they are traced, and all is as it was before.
         """
-        begun = time.perf_counter()
         state_of_draws = default_generator.state_bytes()
         optimizers = self.reach()
         try:
@@ -138,7 +136,6 @@ class Capture:
         if not keep or self.outside:
             self.undo(optimizers)
             default_generator.set_state_bytes(state_of_draws)
-        self.seconds = time.perf_counter() - begun
         return result
 
     def with_numbers(self) -> tuple[tuple, dict]:

@@ -4,8 +4,8 @@ What is kept is data: the table of records with the names of their kernels, wher
 plan comes from, the constants that passes made, and the name under which the machine code is kept.
 The key is a digest of the captured program, as it was before any pass, and of all that decides what
 becomes of it. Tensors have no identity there but their place among the program's inputs, so that
-the next process, whose tensors are others, finds the plan of this one. Programs that call Python
-are not kept, nor those with routines that mean something in this process alone.
+the next process, whose tensors are others, finds the plan of this one; and neither kernels nor
+routines have an address there. A program that calls Python is not kept.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from typing import Any
 import numpy as np
 
 from ..namespace import get_num_threads
-from . import blas, cache, machine, runtime
-from .lapack import Address
+from . import blas, cache, lapack, machine, routines, runtime
 from .program import Program, Value
-from .routines import entry_of
 from .runtime import Plan, Record
 
+LIBRARY = "lapack."  # before the name of a routine
 INPUT, OUTPUT, CONSTANT, MADE = range(4)  # where the memory of a slot comes from
 UNSPEAKABLE = (" at 0x", "array(")  # in the text of an argument that says not all that it is
 
@@ -40,8 +39,6 @@ class Kept:
         arguments: for each array that comes with a call, (INPUT or OUTPUT, its number among the
             program's inputs or outputs).
         used: the numbers of the inputs that are read.
-        operations: how many the program has after all passes.
-        python: whether Python is called between them.
         code: what holds its kernels, which live as long as this.
     """
 
@@ -50,21 +47,16 @@ class Kept:
         plan: Any,
         arguments: Sequence[tuple[int, int]],
         used: Sequence[int],
-        operations: int,
-        python: bool,
-        code: Any,
+        code: Any = None,
     ) -> None:
         self.plan, self.arguments, self.used, self.code = plan, arguments, used, code
-        self.operations, self.python = operations, python
 
 
 def of(planner: Any, captured: Program) -> Kept:
     """What a planner has made of a captured program."""
     sources = sources_of(captured, planner.outputs)
     arguments = [sources[v] for v in planner.arguments]
-    program = planner.program
-    used, operations = used_by(program, captured), len(program.instructions)
-    return Kept(planner.plan, arguments, used, operations, bool(planner.python), planner)
+    return Kept(planner.plan, arguments, used_by(planner.program, captured), planner)
 
 
 # -- the key ---------------------------------------------------------------------------------------
@@ -129,8 +121,10 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
         constants: how many constants it had before any pass.
     """
     named = {planner.code.address(name): name for name in planner.names.values()}
-    named = runtime.kernels | named
-    if planner.calls or not all(r.lasting for r in planner.routines.values()):
+    named |= runtime.kernels | {at: f"{LIBRARY}{name}" for at, name in lapack.names.items()}
+    if planner.calls or any(r.function is None for r in planner.records):
+        return
+    if not all(r.lasting for r in planner.routines.values()):
         return
     numbers = {v: (CONSTANT, n) for n, v in enumerate(captured.constants[:constants])}
     numbers |= sources_of(captured, planner.outputs)
@@ -144,7 +138,7 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
     head = {
         "code": planner.code.name,
         "records": [
-            (named[r.function], *map(plain, (r.slots, r.params)), r.extent, r.grain, r.blas)
+            (named[r.function], whole(r.slots), spoken(r.params, named), r.extent, r.grain, r.blas)
             for r in planner.records
         ],
         "slots": len(planner.slots),
@@ -154,7 +148,6 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
         "places": [(planner.slots[v], at) for v, at in planner.offsets.items()],
         "release": planner.releases(),
         "used": used_by(planner.program, captured),
-        "operations": len(planner.program.instructions),
         "made": [(a.dtype.str, a.shape) for a in arrays],
     }
     text = json.dumps(head, separators=(",", ":")).encode()
@@ -175,9 +168,16 @@ def used_by(program: Program, captured: Program) -> list[int]:
     return [n for n, v in enumerate(captured.inputs) if v in uses]
 
 
-def plain(numbers: Sequence[int]) -> list[int | str]:
-    """Numbers as Python's integers; addresses by name."""
-    return [n.name if isinstance(n, Address) else int(n) for n in numbers]
+def whole(numbers: Sequence[int]) -> list[int]:
+    """Numbers as Python's integers."""
+    return [int(n) for n in numbers]
+
+
+def spoken(params: Sequence[int], named: dict[int, str]) -> list[int | str]:
+    """The params of a record, with names in place of addresses: of kernels, and of routines of BLAS
+    and LAPACK.
+    """
+    return [named.get(int(n), int(n)) for n in params]
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -231,12 +231,20 @@ def restored(
         return np.ascontiguousarray(program.constants[n].data) if kind == CONSTANT else arrays[n]
 
     known: dict[str, int] = {}
-    records = []
-    for name, slots, params, extent, grain, calls_blas in head["records"]:
+
+    def address(name: str) -> int:
         if name not in known:
-            known[name] = runtime.kernel(name) if name.startswith("cr.") else code.address(name)
-        params = [entry_of(p) if isinstance(p, str) else p for p in params]
-        records.append(Record(known[name], slots, params, extent, grain, calls_blas))
+            if name.startswith(LIBRARY):
+                known[name] = routines.entry_of(name.removeprefix(LIBRARY))
+            else:
+                of_runtime = name.startswith("cr.")
+                known[name] = runtime.kernel(name) if of_runtime else code.address(name)
+        return known[name]
+
+    records = []
+    for name, slots, words, extent, grain, calls_blas in head["records"]:
+        params = [address(w) if isinstance(w, str) else w for w in words]
+        records.append(Record(address(name), slots, params, extent, grain, calls_blas))
     plan = Plan(
         records,
         head["slots"],
@@ -246,5 +254,4 @@ def restored(
         places=dict(head["places"]),
         release=head["release"],
     )
-    arguments = [(kind, n) for _, kind, n in head["arguments"]]
-    return Kept(plan, arguments, head["used"], head["operations"], False, code)
+    return Kept(plan, [(kind, n) for _, kind, n in head["arguments"]], head["used"], code)

@@ -3,7 +3,7 @@
 Such routines take everything by address. A record says for each argument either the number itself,
 or where in which buffer the matrix lies and how far it is from one of the batch to the next; see
 `call_params`. Addresses of routines are of this process, so they stand in the params, which are
-kept on disk by the routines' names.
+never kept on disk.
 
 Matrices in C order are their own transposes to these routines: the lower triangle of a C-ordered
 matrix is UPLO = 'U', and a system is solved with the transposed factors.
@@ -21,14 +21,11 @@ MOST = 16  # arguments; a routine that takes fewer does not look at the others
 NUMBER = -1  # instead of a slot
 
 
-class Address(int):
-    """Where a routine is in this process, and the name that finds it in another."""
-
-    name: str
+names: dict[int, str] = {}  # of the routines that were asked for, by address
 
 
 @functools.cache
-def routine(name: str) -> Address:
+def routine(name: str) -> int:
     """The address of a routine of LAPACK or BLAS, such as `dpotrf`.
 
     Raises:
@@ -37,9 +34,9 @@ def routine(name: str) -> Address:
     for module in ("cython_lapack", "cython_blas"):
         capsules = blas.scipy_module(f"scipy.linalg.{module}").__pyx_capi__
         if name in capsules:
-            found = Address(blas.pointer_of(capsules[name]))
-            found.name = name
-            return found
+            address = blas.pointer_of(capsules[name])
+            names[address] = name
+            return address
     raise KeyError(name)
 
 
