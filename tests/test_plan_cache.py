@@ -58,7 +58,7 @@ class Net(nn.Module):
         self.last = nn.Linear(40, 5)
 
     def forward(self, x: Any) -> Any:
-        h = F.max_pool2d(self.wide(self.convolution(x[:, None]).relu()).relu(), 2)
+        h = F.max_pool2d(self.wide(self.convolution(x.unsqueeze(1)).relu()).relu(), 2)
         return self.last(self.norm(F.gelu(self.first(h.flatten(1)))))
 
 
@@ -224,6 +224,21 @@ def test_explain_after_a_plan_was_found():
     first, later = told(), told()
     assert first == later
     assert "gelu" not in first and "loop 50 x 40" in first
+
+
+def test_both_plans_of_a_function_that_is_differentiated_outside_are_found(monkeypatch):
+    def gradients() -> list:
+        torch.manual_seed(0)
+        net, x = Net(), torch.randn(50, 2, 6, requires_grad=True)
+        forward = compile(net)
+        for _ in range(3):
+            forward(x).square().mean().backward()
+        assert len(forward.explain().split("\n")) > 20
+        return [x.grad.tolist(), *(p.grad.tolist() for p in net.parameters())]
+
+    first = gradients()
+    monkeypatch.setattr(kept, "store", lambda *given: pytest.fail("a plan was made"))
+    assert gradients() == first
 
 
 def test_guards_and_new_numbers_after_a_plan_was_found():
