@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 
 from ..namespace import get_num_threads
-from . import blas, cache, lapack, machine, routines, runtime
+from . import blas, cache, lapack, machine, products, routines, runtime
 from .program import Program, Value
 from .runtime import Plan, Record
 
 LIBRARY = "lapack."  # before the name of a routine
+PRODUCT = "product "  # and of one of our own for products
 INPUT, OUTPUT, CONSTANT, MADE = range(4)  # where the memory of a slot comes from
 UNSPEAKABLE = (" at 0x", "array(")  # in the text of an argument that says not all that it is
 
@@ -146,7 +147,8 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
     """
     named = {planner.code.address(name): name for name in planner.names.values()}
     named |= runtime.kernels | {at: f"{LIBRARY}{name}" for at, name in lapack.names.items()}
-    if planner.calls or any(r.function is None for r in planner.records):
+    named |= {at: f"{PRODUCT}{suffix}" for at, suffix in products.places.items()}
+    if planner.calls or any(r.function not in named for r in planner.records):
         return
     if not all(r.lasting for r in planner.routines.values()):
         return
@@ -260,6 +262,8 @@ def restored(
         if name not in known:
             if name.startswith(LIBRARY):
                 known[name] = routines.entry_of(name.removeprefix(LIBRARY))
+            elif name.startswith(PRODUCT):
+                known[name] = products.address(name.removeprefix(PRODUCT))
             else:
                 of_runtime = name.startswith("cr.")
                 known[name] = runtime.kernel(name) if of_runtime else code.address(name)
