@@ -20,6 +20,7 @@ from . import machine
 from .blas import BATCH, COLUMNS, CORES, ROWS
 from .direct import registers
 from .routines import Number, Text
+from .runtime import kernel_of
 
 TALL, DEPTH = 8, 256  # rows of a tile; rows of B that are packed at a time
 AHEAD = 12  # steps in k before its use that a number of A is fetched: 5 to 9 % faster
@@ -266,11 +267,7 @@ def serves(suffix: str, m: int, n: int, k: int) -> bool:
 @functools.cache
 def address(suffix: str) -> int:
     """The kernel for a type, in memory."""
-    return _code(suffix).address("product")
-
-
-@functools.cache
-def _code(suffix: str) -> machine.Code:
     from .plan import assemble
 
-    return machine.native(assemble({text(KINDS[suffix][0]): "product"}, set()))
+    code = machine.native(assemble({text(KINDS[suffix][0]): "product"}, set()))
+    return kernel_of(code, "product")
