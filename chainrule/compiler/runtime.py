@@ -146,34 +146,12 @@ def runtime() -> Runtime:
 kernels: dict[int, str] = {}  # those that were asked for, by address
 
 
-MODULE = "cr.of."  # begins the names of kernels in modules of their own
-
-
 def kernel(name: str) -> int:
-    """The address of a kernel of the runtime's own, such as `cr.gemm.f32`, or of one that
-    `kernel_of` has named in another process.
-    """
-    if name.startswith(MODULE):
-        module, _, inside = name.removeprefix(MODULE).partition(".")
-        code = machine.kept(module)
-        if code is None:
-            raise KeyError(name)
-        return kernel_of(code, inside)
+    """The address of a kernel of the runtime's own, such as `cr.gemm.f32`."""
     address = runtime().code.address(name)
     kernels[address] = name
     if address in runtime().products:
         runtime().bind_blas()
-    return address
-
-
-_modules: list[machine.Code] = []  # they stay as long as the process
-
-
-def kernel_of(code: machine.Code, name: str) -> int:
-    """The address of a kernel in a module of its own, which any plan may call from now on."""
-    _modules.append(code)
-    address = code.address(name)
-    kernels[address] = f"{MODULE}{code.name}.{name}"
     return address
 
 
