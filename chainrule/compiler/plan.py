@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, direct, frames, machine, pools, products, vecmath
+from . import blas, direct, frames, machine, pools, products, turned, vecmath
 from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
@@ -85,8 +85,12 @@ class Planner:
                 taken |= {v, lies.root}
                 continue
             if i is None or v in taken or lies is None or lies.root is not v:
+                apart = lies is not None and turned.axis_of(lies, v.dtype.str) is not None
                 made = self.program.add(
-                    "positive", (v,), {}, [np.broadcast_to(np.empty((), v.dtype), v.shape)]
+                    "turned" if apart else "positive",
+                    (v,),
+                    {},
+                    [np.broadcast_to(np.empty((), v.dtype), v.shape)],
                 )
                 o.value = made.output
             taken.add(o.value)
@@ -102,7 +106,7 @@ class Planner:
             )
         self.steps = steps
         calls = [g.members[0] for g, _ in steps if isinstance(g, Call)]
-        makers = (direct.routine, pools.routine, frames.routine)
+        makers = (direct.routine, pools.routine, frames.routine, turned.routine)
         found = {i: next(filter(None, (make(i, self) for make in makers)), None) for i in calls}
         self.routines: dict[Instruction, Routine] = {i: r for i, r in found.items() if r}
         for n, (g, k) in enumerate(steps):
