@@ -335,19 +335,39 @@ class Capture:
             self.settings[name] = Setting(group, key, array.now()), array
         return self.settings[name][1]
 
-    def draw(self, f: Callable, *given: Any) -> Any:
-        """Random numbers: drawn by Python whenever the program runs."""
-        f = drawing(f)
-        return self.trace.python(f, given)
+    def bounded(
+        self,
+        index: Any,
+        size: int,
+        lowest: int | None,
+        kind: type[Exception],
+        text: str,
+        ignore: int | None = None,
+    ) -> None:
+        """An index that has to be in [lowest, size) whenever the program runs (lowest: -size), but
+        where it is `ignore`: else kind(text) is raised, with the first that is not in place of {}.
+        """
+        while isinstance(index, Duck) and not isinstance(index, TraceArray):
+            index = index.parts()[0]
+        if isinstance(index, TraceArray) and index.size and index.dtype.kind in "iu":
+            low = -size if lowest is None else lowest
+            given = (index.now(), low, size, ignore, kind.__name__, text)
+            self.program.add("check", given, {}, [])
+
+    def draw(self, f: Callable, *given: Any, what: Any = None) -> Any:
+        """Random numbers, drawn anew whenever the program runs: f(*given), which is `what`, (a
+        draw, a shape), where that is known.
+        """
+        return self.trace.python(drawing(f, what), given)
 
 
-def drawing(f: Callable) -> Callable:
+def drawing(f: Callable, what: Any) -> Callable:
     """A draw, marked as a call that may not be left out, repeated or moved past another."""
 
     def draw(*given: Any) -> Any:
         return f(*given)
 
-    draw.effect = True  # type: ignore[attr-defined]
+    draw.effect, draw.what = True, what  # type: ignore[attr-defined]
     return draw
 
 

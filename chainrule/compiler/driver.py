@@ -53,7 +53,13 @@ RELEASE, PARALLEL, BLAS = (
     2,
     4,
 )  # FLAGS: let the interpreter lock go; has chunks to share; calls BLAS
-WRONG_COUNT, IN_USE, INTERRUPTED = -1, -2, -3  # what entering or driving returns but for a record
+ERROR, VALUE = 8, 9  # which error a kernel has found, and the number that it is about
+WRONG_COUNT, IN_USE, INTERRUPTED, FAILED = (  # what entering or driving returns but for a record
+    -1,
+    -2,
+    -3,
+    -4,
+)
 
 # words of a pool, a cache line (8 words) for each that other threads write
 OWNER, WORKERS, SPINS = 0, 1, 2
@@ -390,13 +396,17 @@ define internal i64 @drive(ptr %program, i64 %start, ptr %state) nounwind {{
   %count = load i64, ptr %count_at
   {word("buffers_at", "%program", BUFFERS)}
   %buffers = load ptr, ptr %buffers_at
+  {word("error_at", "%program", ERROR)}
   %begun = call i64 {CLOCK}
   br label %step
 step:
   %i = phi i64 [ %start, %0 ], [ %next, %ran ], [ %next, %quiet ]
   %since = phi i64 [ %begun, %0 ], [ %since, %ran ], [ %now, %quiet ]
   %more = icmp slt i64 %i, %count
-  br i1 %more, label %look, label %finished
+  %error = load i64, ptr %error_at
+  %fine = icmp eq i64 %error, 0
+  %go = and i1 %more, %fine
+  br i1 %go, label %look, label %finished
 look:
   %next = add i64 %i, 1
   %record = getelementptr [5 x i64], ptr %records, i64 %i
@@ -449,7 +459,8 @@ quiet:
 stopped:
   ret i64 %next
 finished:
-  ret i64 0
+  %result = select i1 %fine, i64 0, i64 {FAILED}
+  ret i64 %result
 interrupted:
   ret i64 {INTERRUPTED}
 }}

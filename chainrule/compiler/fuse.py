@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .elements import REDUCTIONS, REGISTER, code, is_lowered
+from .passes import has_effect
 from .program import Instruction, Program, Value, replaced, values_in
 from .views import Map, Place, contiguous, dense, is_basic, part_of, place, soft
 
@@ -25,6 +26,7 @@ DENSE = (  # kernels that want row-major operands
     "put_places",
     "windows",
     "segments",
+    "check",
 )
 LARGEST = 64  # members of a nest
 WAITING = (
@@ -39,6 +41,11 @@ class Group:
     def __init__(self, number: int) -> None:
         self.number = number
         self.members: list[Instruction] = []
+
+    @property
+    def checks(self) -> bool:
+        """Whether it is a check of what was given: these come first of all."""
+        return self.members[0].name == "check"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.number}: {', '.join(i.name for i in self.members)}>"
@@ -216,10 +223,16 @@ class Fusion:
         self.enter(g)
         g.members.append(i)
         self.depend(g, i)
+        if i.name == "python" and has_effect(i):
+            if self.last is not None:
+                self.add_above(g, self.above[self.last.number] | 1 << self.last.number)
+            self.last = g
         for v in i.outputs:
             if v is not None:
                 self.home[v] = g
                 self.needed[v] = None
+
+    last: Call | None = None  # that has an effect: the next one comes after it
 
     def store(self, i: Instruction) -> bool:
         """Memory with a part written: a copy, and a nest that writes the part. False if what is
@@ -549,7 +562,8 @@ class Fusion:
     def order(self) -> None:
         """Sort the groups so that each comes after what it needs."""
         done, out = 0, []
-        waiting = list(self.groups)
+        early = [g for g in self.groups if not self.above[g.number] and g.checks]
+        waiting = early + [g for g in self.groups if g not in early]
         while waiting:
             later = []
             for g in waiting:

@@ -28,7 +28,7 @@ def simplify(program: Program) -> Program:
 
 def has_effect(i: Instruction) -> bool:
     """Whether a call does more than its results say."""
-    return i.name == "python" and getattr(i.args[0], "effect", False)
+    return i.name == "check" or i.name == "python" and getattr(i.args[0], "effect", False)
 
 
 class Builder:
@@ -123,10 +123,16 @@ def rewritten(program: Program) -> Program:
     computed now.
     """
     b = Builder(program)
+    for v in program.inputs:
+        nothing(b, v)
     for i in program.instructions:
+        if not has_effect(i) and all(v is not None and not v.size for v in i.outputs):
+            for v in i.outputs:
+                nothing(b, v)
+            continue
         given = i.operands()
         constant = all(b.of(v).data is not None for v in given) and given
-        if constant and i.name != "python" and sum(v.size for v in i.outputs) <= FOLDED:
+        if constant and i.name not in ("python", "check") and sum(v.size for v in i.outputs) <= FOLDED:
             for v, r in zip(i.outputs, execute(i, lambda v: b.of(v).data), strict=True):
                 b.known[v] = program.constant(np.asarray(r))
             continue
@@ -137,6 +143,12 @@ def rewritten(program: Program) -> Program:
         else:
             b.known[i.output] = done
     return b.done(program)
+
+
+def nothing(b: Builder, v: Value) -> None:
+    """An array without elements is known: a constant."""
+    if not v.size:
+        b.known[v] = b.program.constant(np.empty(v.shape, v.dtype))
 
 
 def rule(*names: str) -> Callable:

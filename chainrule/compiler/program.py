@@ -8,6 +8,7 @@ prints a program, `verify` checks one, `run` is its meaning: NumPy, an instructi
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -210,6 +211,9 @@ def execute(i: Instruction, value: Callable) -> list:
         return [padded(*args, i.output.shape)]  # type: ignore[call-arg]
     if i.name == "inside":
         return [inside(*args, i.output.shape)]  # type: ignore[call-arg]
+    if i.name == "check":
+        check(*args)
+        return []
     if i.name in OWN:
         return [OWN[i.name](*args)]
     if i.name == "python":
@@ -219,6 +223,14 @@ def execute(i: Instruction, value: Callable) -> list:
         return flattened(f(*rest))[0]
     out = waist(i.name)(*args, **kwargs)
     return list(out) if type(out) in (tuple, list) else [out]
+
+
+def check(x: Any, low: int, size: int, ignore: int | None, kind: str, text: str) -> None:
+    """Raise the error of that name unless x is in [low, size), but where it is `ignore`."""
+    bad = (x < low) | (x >= size)
+    found = x[bad if ignore is None else bad & (x != ignore)]
+    if found.size:
+        raise getattr(builtins, kind)(text.format(found[0]))
 
 
 def iota(shape: tuple, axis: int) -> np.ndarray:

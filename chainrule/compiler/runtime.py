@@ -18,6 +18,7 @@ us, where ctypes takes 1.
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import functools
 import threading
@@ -36,11 +37,14 @@ from .driver import (
     BUFFERS,
     BUSY,
     COUNT,
+    ERROR,
+    FAILED,
     FLAGS,
     IN_USE,
     PARALLEL,
     RECORDS,
     RELEASE,
+    VALUE,
     WRONG_COUNT,
 )
 from .workers import Workers, library
@@ -153,6 +157,7 @@ def kernel(name: str) -> int:
 
 # -- programs --------------------------------------------------------------------------------------
 
+WORDS = -1  # instead of a slot: the program's own words
 ALIGN = 64
 PAGE = 2 << 20  # a huge page: arenas of some size begin at one
 
@@ -197,6 +202,12 @@ INTERRUPTED_NOTE = (
     " (parameters, optimizer state, buffers) may be half updated."
 )
 
+LATE = 1 << 32  # in ERROR: some of what the program writes in place has been written
+LATE_NOTE = (
+    "Part of what the compiled program writes in place (parameters, optimizer state, buffers) had"
+    " been written before this was found."
+)
+
 
 class Plan:
     """A program ready to run, and the memory behind it.
@@ -211,6 +222,8 @@ class Plan:
         calls: {index of a record without function: Python function called there}.
         release: let go of the interpreter lock while running; for all but programs of few
             microseconds.
+        errors: (class, text) of what kernels find wrong: they set ERROR to one more than the place
+            here, and VALUE to the number that stands for {} in the text.
     """
 
     def __init__(
@@ -223,21 +236,25 @@ class Plan:
         places: dict[int, int] | None = None,
         calls: dict[int, Callable[[], None]] | None = None,
         release: bool = True,
+        errors: Sequence[tuple[str, str]] = (),
     ) -> None:
+        self.errors = errors
         self.calls = calls or {}
         self.fixed = fixed or {}
         self.arena = aligned(arena)
-        self.buffers = np.zeros(max(slots, 1), np.uintp)
+        self.buffers = np.zeros(slots + 1, np.uintp)
         for slot, array in self.fixed.items():
             self.buffers[slot] = array.ctypes.data
         base = self.arena.ctypes.data
         for slot, offset in (places or {}).items():
             self.buffers[slot] = base + offset
         self.arguments = np.array(arguments, np.int32)
-        self.slots = np.array([s for r in records for s in r.slots], np.int32)
+        given = [slots if s == WORDS else s for r in records for s in r.slots]
+        self.slots = np.array(given, np.int32)
         self.params = np.array([p for r in records for p in r.params], np.int64)
         self.records = self._table(records)
-        self.words = np.zeros(8, np.int64)
+        self.words = np.zeros(16, np.int64)
+        self.buffers[slots] = self.words.ctypes.data
         self.words[RECORDS] = self.records.ctypes.data
         self.words[COUNT] = len(self.records)
         self.words[BUFFERS] = self.buffers.ctypes.data
@@ -283,7 +300,7 @@ class Plan:
             stop = self._wait(arrays)
         self._owner = threading.get_ident()
         try:
-            while stop:
+            while stop and stop != FAILED:
                 self.calls[stop - 1]()
                 stop = self.resume(stop)
         except BaseException as error:
@@ -292,7 +309,18 @@ class Plan:
         finally:
             self._owner = 0
             if stop:
-                self.words[BUSY] = 0
+                number, value = int(self.words[ERROR]), int(self.words[VALUE])
+                self.words[[ERROR, BUSY]] = 0
+        if stop:
+            raise self._error(number, value)
+
+    def _error(self, number: int, value: int) -> Exception:
+        """What a kernel has found wrong."""
+        kind, text = self.errors[(number & ~LATE) - 1]
+        error: Exception = getattr(builtins, kind)(text.format(value))
+        if number & LATE:
+            error.add_note(LATE_NOTE)
+        return error
 
     def after_fork(self) -> None:
         """In a child: the thread that was running this plan, if another, is not there."""

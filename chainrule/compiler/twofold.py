@@ -180,4 +180,7 @@ def needed_for(program: Program, values: Sequence[Value]) -> set[int]:
         if any(v in needed for v in i.outputs):
             found.add(id(i))
             needed.update(i.operands())
+    later = {v for i in program.instructions if id(i) not in found for v in i.outputs}
+    checks = [i for i in program.instructions if i.name == "check"]
+    found.update(id(i) for i in checks if later.isdisjoint(i.operands()))
     return found

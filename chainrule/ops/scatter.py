@@ -15,11 +15,11 @@ from .index import (
     along,
     check_along,
     check_flat,
+    check_range,
     coordinates,
     dim_of,
     grid,
     look,
-    out_of_range,
     tensor_data,
 )
 from .places import put
@@ -358,11 +358,10 @@ def index_of(name: str, input: Any, dim: int, index: Any, source: Any) -> tuple:
     dim = dim_of(dim, x.ndim)
     check_source(name, x, dim, i, source)
     size = x.shape[dim] if x.ndim else 1
-    bad = out_of_range(i, size, 0)
-    if bad is not None and x.ndim < 2:
-        raise IndexError("index out of range in self")
-    if bad is not None:
-        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
+    if x.ndim < 2:
+        check_range(i, size, 0, IndexError, "index out of range in self")
+    text = f"index {{}} is out of bounds for dimension {dim} with size {size}"
+    check_range(i, size, 0, RuntimeError, text)
     return along(dim, i.reshape(-1)) if x.ndim else ()
 
 
@@ -449,11 +448,8 @@ def _check_index_copy(x: Any, y: Any, dim: int, i: Any) -> None:
         "(source) {1}",
     )
     size = x.shape[dim] if x.ndim else 1
-    bad = out_of_range(i, size, 0)
-    if bad is not None:
-        raise IndexError(
-            f"index_copy_(): index {bad} is out of bounds for dimension {dim} with size {size}"
-        )
+    text = f"index_copy_(): index {{}} is out of bounds for dimension {dim} with size {size}"
+    check_range(i, size, 0, IndexError, text)
     _check_copied_slices(x, y, dim, i)
 
 
@@ -483,9 +479,8 @@ def index_fill(do: Callable, input: Any, dim: int, index: Any, value: Any) -> An
     if i.ndim > 1:
         raise RuntimeError("Index has to be a vector/scalar")
     size = x.shape[dim] if x.ndim else 1
-    bad = out_of_range(i, size)
-    if bad is not None:
-        raise IndexError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
+    text = f"index {{}} is out of bounds for dimension {dim} with size {size}"
+    check_range(i, size, None, IndexError, text)
     place = along(dim, i.reshape(-1)) if x.ndim else ...
     if isinstance(value, Tensor):
         check_scalar("index_fill_", value)

@@ -1,0 +1,85 @@
+"""Indices that have to be in range: a kernel that looks at all of them, before they are used.
+
+What it finds is told in the program's words, whereupon nothing more of the program is run, and
+the caller raises the error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .driver import ERROR, VALUE
+from .program import Instruction
+from .routines import Routine, Text
+from .runtime import LATE, WORDS, Record
+from .views import dense
+
+if TYPE_CHECKING:
+    from .plan import Planner
+
+NONE = 1 << 62  # to ignore: no index
+
+
+def checking(kind: str, signed: bool) -> str:
+    """The kernel for integers of an LLVM type: its params are where they begin, how many there
+    are, the lowest, the first too high, which to ignore, and what to tell.
+    """
+    f = Text(kind, int(kind[1:]) // 8)
+    index, words = f.array(0, 0), f.buffer(1)
+    count, low, high, ignore, code = (f.param(n) for n in range(1, 6))
+
+    def bad(i: object, free: bool) -> tuple[str, str]:
+        x = f.load(f.place(index, i), free)  # type: ignore[arg-type]
+        if kind != "i64":
+            x = f(f"{'sext' if signed else 'zext'} {kind} {x} to i64")
+        under, over = f(f"icmp slt i64 {x}, {low}"), f(f"icmp sge i64 {x}, {high}")
+        outside = f(f"or i1 {under}, {over}")
+        return x, f(f"and i1 {outside}, {f(f'icmp ne i64 {x}, {ignore}')}")
+
+    def one(i: object, found: list) -> list[str]:
+        return [f(f"or i8 {found[0]}, {f(f'zext i1 {bad(i, True)[1]} to i8')}")]
+
+    (found,) = f.fold(count, ["0"], "i8", one)
+
+    def tell() -> None:
+        def look(i: object) -> None:
+            x, test = bad(i, False)
+            first = f(f"load i64, ptr {f(f'getelementptr i64, ptr {words}, i64 {ERROR}')}")
+            test = f(f"and i1 {test}, {f(f'icmp eq i64 {first}, 0')}")
+
+            def write() -> None:
+                for place, value in ((VALUE, x), (ERROR, code)):
+                    at = f(f"getelementptr i64, ptr {words}, i64 {place}")
+                    f.do(f"store i64 {value}, ptr {at}")
+
+            f.either(test, write, lambda: None)
+
+        f.loop(count, look)  # type: ignore[arg-type]
+
+    f.either(f(f"icmp ne i8 {found}, 0"), tell, lambda: None)
+    return f.done()
+
+
+class Check(Routine):
+    """`check`."""
+
+    def __init__(self, i: Instruction, offset: int) -> None:
+        self.instruction, self.offset = i, offset
+        dtype = i.args[0].dtype
+        self.texts = [checking(f"i{8 * dtype.itemsize}", dtype.kind == "i")]
+
+    def records(self, planner: Planner, memory: int) -> list[Record]:
+        x, low, high, ignore, kind, text = self.instruction.args
+        planner.errors.append((kind, text))
+        code = len(planner.errors) | (LATE if planner.written else 0)
+        params = [self.offset, x.size, low, high, NONE if ignore is None else ignore, code]
+        slots = [planner.slot(planner.root(x)), WORDS]
+        return [Record(planner.addresses[self.texts[0]], slots, params)]
+
+
+def routine(i: Instruction, planner: Planner) -> Routine | None:
+    """The routine of a check; None if it is none."""
+    if i.name != "check":
+        return None
+    lies = planner.place_of(i.args[0])
+    return Check(i, lies.offset) if dense(lies) else None

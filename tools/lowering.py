@@ -1,0 +1,145 @@
+"""Write docs/lowering.md: which operators run in a compiled program as calls of Python, and what of
+them does; found by compiling every operator of the table on its samples.
+
+python tools/lowering.py [--check] [name ...]
+
+`--check`: exit 1 if the page is not up to date. Names: those operators alone, printed with what
+each calls; nothing is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+import chainrule as torch
+from chainrule.compiler import api, machine, plan
+from chainrule.compiler.report import called
+from chainrule.compiler.runtime import runtime
+from chainrule.compiler.twofold import Twofold
+from tests import rows
+from tests.op_table import Constant, Row, each, find, samples_of
+
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "lowering.md"
+DTYPES = ("float32", "int64", "float16", "complex64")  # of the others less is asked
+HEAD = """# What runs in Python inside compiled programs
+
+Written by `make docs` (`python tools/lowering.py`), which compiles every public operator on all its
+samples in the op table (tests/rows): the operator alone and, where it is differentiable, with its
+gradients. What has no machine code of its own is a call of Python inside the program: right, and
+counted by `explain()`, but no faster than without `compile`.
+"""
+
+
+class Blank:
+    """In place of machine code: this asks what would be called, and runs nothing."""
+
+    def address(self, name: str) -> int:
+        """No address."""
+        return 0
+
+
+def function_of(row: Row, gradients: bool) -> Callable:
+    """The operator, or its gradients too, as a function of a list of tensors and one that puts
+    them into a call.
+    """
+    f = find(torch, row.name)
+
+    def run(tensors: list, put: Callable) -> Any:
+        args, kwargs = put(tensors)
+        out = f(*args, **kwargs)
+        if not gradients:
+            return out
+        found = [t for t in flat(out) if isinstance(t, torch.Tensor) and t.requires_grad]
+        given = [t for t in tensors if t.requires_grad]
+        if not found or not given:
+            return out
+        return torch.autograd.grad(
+            found, given, [torch.ones_like(t) for t in found], allow_unused=True
+        )
+
+    return run
+
+
+def flat(x: Any) -> list:
+    """The leaves of nested results."""
+    return [leaf for e in x for leaf in flat(e)] if isinstance(x, (tuple, list)) else [x]
+
+
+def programs(row: Row, dtype: str) -> Iterator[Counter]:
+    """What the programs of a row's samples call of Python."""
+    own = row.name.endswith("_")  # leaves that require grad are not written in place
+    for sample in samples_of(row, dtype)[: None if dtype == DTYPES[0] else 2]:
+        for gradients in (False, True) if row.grad and not own else (False,):
+            arrays: list = []
+            each(arrays.append, sample)
+            tensors = [torch.from_numpy(np.array(a)) for a in arrays]
+            for t, a in zip(tensors, arrays, strict=True):
+                if gradients and a.dtype.kind in "fcV" and not isinstance(a, Constant):
+                    t.requires_grad_()
+
+            def put(given: list, sample: Any = sample) -> Any:
+                rest = iter(given)
+                return each(lambda _: next(rest), sample)
+
+            compiled = api.compile(function_of(row, gradients), fullgraph=True)
+            compiled(tensors, put)
+            found: Counter = Counter()
+            for entry in compiled.entries:
+                for p in (entry.planner, getattr(entry, "back", None)):
+                    for i in p.python if p is not None else ():
+                        found[called(i) if i.name == "python" else i.name] += 1
+            yield found
+
+
+@contextlib.contextmanager
+def asking() -> Iterator[None]:
+    """Programs are planned, and never run."""
+    runtime()  # its code is real
+    before = machine.native, plan.Plan, api.Entry.run, Twofold.run
+    machine.native = lambda *_, **__: Blank()  # type: ignore[assignment]
+    plan.Plan = lambda *_, **__: None  # type: ignore[assignment,misc]
+    api.Entry.run = Twofold.run = lambda *_: None  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        machine.native, plan.Plan, api.Entry.run, Twofold.run = before  # type: ignore[method-assign]
+
+
+def surveyed(row: Row) -> dict[str, Counter] | str:
+    """What a row calls in each dtype; or why it cannot be compiled."""
+    out = {}
+    for dtype in DTYPES:
+        if dtype in row.dtypes and (not ONLY or dtype in ONLY):
+            total: Counter = Counter()
+            try:
+                for found in programs(row, dtype):
+                    total += found
+            except Exception as why:
+                return f"{type(why).__name__}: {why}"[:100]
+            out[dtype] = total
+    return out
+
+
+if __name__ == "__main__":
+    import os
+    ONLY = os.environ.get("ONLY","").split()
+    names = [a for a in sys.argv[1:] if not a.startswith("--")]
+    warnings.simplefilter("ignore")
+    total: Counter = Counter()
+    with asking():
+        for family in rows.families().values():
+            for row in family:
+                if names and row.name not in names:
+                    continue
+                found = surveyed(row)
+                print(row.name, found if isinstance(found, str) else {k: dict(v) for k, v in found.items() if v}, flush=True)
