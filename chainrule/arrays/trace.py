@@ -31,6 +31,7 @@ VIEWS = (
 )
 
 
+OPENED = ("inv", "solve", "solve_triangular")  # primitives that are traced through
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same
 
 
@@ -211,6 +212,8 @@ class Trace:
         if name == "setitem":
             self.store(*args)
             return None
+        if name in OPENED:
+            return waist(name).kernel(*args, **kwargs)  # type: ignore[attr-defined]
         target = kwargs.pop("out", None)
         for option, usual in DEFAULTS.items():
             if kwargs.get(option, usual) is usual:

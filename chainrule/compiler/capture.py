@@ -354,6 +354,16 @@ class Capture:
             given = (index.now(), low, size, ignore, kind.__name__, text)
             self.program.add("check", given, {}, [])
 
+    def verified(self, f: Callable, made: Any, arrays: tuple) -> None:
+        """`made` came of f(*arrays), which raises an error for some arrays, and then it has nan:
+        whenever it has, f is asked again.
+        """
+        while isinstance(made, Duck) and not isinstance(made, TraceArray):
+            made, arrays = made.parts()[0], tuple([a.parts()[0] for a in arrays])
+        if isinstance(made, TraceArray) and made.size:
+            given = (f, made.now(), *[self.trace.operand(a) for a in arrays])
+            self.program.add("verify", given, {}, [])
+
     def draw(self, f: Callable, *given: Any, what: Any = None) -> Any:
         """Random numbers, drawn anew whenever the program runs: f(*given), which is `what`, (a
         draw, a shape), where that is known.

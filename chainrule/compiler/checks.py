@@ -6,7 +6,7 @@ the caller raises the error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .driver import ERROR, VALUE
 from .program import Instruction
@@ -28,21 +28,21 @@ def checking(kind: str, signed: bool) -> str:
     index, words = f.array(0, 0), f.buffer(1)
     count, low, high, ignore, code = (f.param(n) for n in range(1, 6))
 
-    def bad(i: object, free: bool) -> tuple[str, str]:
-        x = f.load(f.place(index, i), free)  # type: ignore[arg-type]
+    def bad(i: Any, free: bool) -> tuple[str, str]:
+        x = f.load(f.place(index, i), free)
         if kind != "i64":
             x = f(f"{'sext' if signed else 'zext'} {kind} {x} to i64")
         under, over = f(f"icmp slt i64 {x}, {low}"), f(f"icmp sge i64 {x}, {high}")
         outside = f(f"or i1 {under}, {over}")
         return x, f(f"and i1 {outside}, {f(f'icmp ne i64 {x}, {ignore}')}")
 
-    def one(i: object, found: list) -> list[str]:
+    def one(i: Any, found: list) -> list[str]:
         return [f(f"or i8 {found[0]}, {f(f'zext i1 {bad(i, True)[1]} to i8')}")]
 
     (found,) = f.fold(count, ["0"], "i8", one)
 
     def tell() -> None:
-        def look(i: object) -> None:
+        def look(i: Any) -> None:
             x, test = bad(i, False)
             first = f(f"load i64, ptr {f(f'getelementptr i64, ptr {words}, i64 {ERROR}')}")
             test = f(f"and i1 {test}, {f(f'icmp eq i64 {first}, 0')}")
@@ -54,7 +54,7 @@ def checking(kind: str, signed: bool) -> str:
 
             f.either(test, write, lambda: None)
 
-        f.loop(count, look)  # type: ignore[arg-type]
+        f.loop(count, look)
 
     f.either(f(f"icmp ne i8 {found}, 0"), tell, lambda: None)
     return f.done()
@@ -77,8 +77,53 @@ class Check(Routine):
         return [Record(planner.addresses[self.texts[0]], slots, params)]
 
 
+def seeking_nan(kind: str) -> str:
+    """The kernel that looks for nan: its params are where to begin, how many numbers there are,
+    what to tell, and where to go on.
+    """
+    f = Text(kind)
+    x, words = f.array(0, 0), f.buffer(1)
+    count, code, place = (f.param(n) for n in (1, 2, 3))
+
+    def one(i: Any, found: list) -> list[str]:
+        v = f.load(f.place(x, i), True)
+        nan = f(f"zext i1 {f(f'fcmp uno {kind} {v}, {v}')} to i8")
+        return [f(f"or i8 {found[0]}, {nan}")]
+
+    (found,) = f.fold(count, ["0"], "i8", one)
+
+    def tell() -> None:
+        for at, value in ((VALUE, place), (ERROR, code)):
+            f.do(f"store i64 {value}, ptr {f(f'getelementptr i64, ptr {words}, i64 {at}')}")
+
+    f.either(f(f"icmp ne i8 {found}, 0"), tell, lambda: None)
+    return f.done(small=True)
+
+
+class Verify(Routine):
+    """`verify`: where a result has nan, eager code is asked what is wrong."""
+
+    def __init__(self, i: Instruction) -> None:
+        self.instruction = i
+        made = i.args[1]
+        self.count = made.size * (2 if made.dtype.kind == "c" else 1)
+        size = made.size * made.dtype.itemsize // self.count
+        self.texts = [seeking_nan("float" if size == 4 else "double")]
+
+    def records(self, planner: Planner, memory: int) -> list[Record]:
+        f, made, *rest = self.instruction.args
+        planner.errors.append(lambda: f(*[planner.array(v) for v in rest]))
+        code = len(planner.errors) | (LATE if planner.written else 0)
+        slots = [planner.slot(planner.root(made)), WORDS]
+        params = [0, self.count, code, len(planner.records) + 1]
+        return [Record(planner.addresses[self.texts[0]], slots, params)]
+
+
 def routine(i: Instruction, planner: Planner) -> Routine | None:
     """The routine of a check; None if it is none."""
+    if i.name == "verify":
+        lies = planner.place_of(i.args[1])
+        return Verify(i) if lies.root is i.args[1] else None
     if i.name != "check":
         return None
     lies = planner.place_of(i.args[0])

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import platform
 
-from . import blas, lapack
+from . import blas, lapack, loops
 
 PYTHON = (  # functions of the interpreter
     "PyLong_FromSsize_t",
@@ -649,4 +649,4 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 def text() -> str:
     """The runtime's module: the driver, the products, calls of LAPACK."""
     parts = [GLOBALS, CHUNK, CLAIM, WAKE_ALL, MOVE, WORK, SHARE, DRIVE, CONTINUE, ENTER]
-    return "\n".join([*parts, blas.text(entry), lapack.text()])
+    return "\n".join([*parts, blas.text(entry), lapack.text(), loops.text()])

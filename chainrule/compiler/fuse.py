@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.waist import GUFUNCS
 from .elements import REDUCTIONS, REGISTER, code, is_lowered
-from .passes import has_effect
+from .passes import CHECKS, has_effect
 from .program import Instruction, Program, Value, replaced, values_in
 from .views import Map, Place, contiguous, dense, is_basic, part_of, place, soft
 
 DENSE = (  # kernels that want row-major operands
+    "triangular",
     "convolve",
     "convolve_back",
     "convolve_kernel",
@@ -45,7 +47,7 @@ class Group:
     @property
     def checks(self) -> bool:
         """Whether it is a check of what was given: these come first of all."""
-        return self.members[0].name == "check"
+        return self.members[0].name in CHECKS
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.number}: {', '.join(i.name for i in self.members)}>"
@@ -104,7 +106,7 @@ class Fusion:
             if is_lowered(i):
                 self.place(i)
             else:
-                if i.name in DENSE:
+                if i.name in DENSE or i.name.startswith(GUFUNCS):
                     self.make_dense(i)
                 self.call(i)
         for v in program.outputs:

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.waist import waist
+from .elements import is_lowered
 from .program import Instruction, Program, Value, execute, replaced, values_in
 from .views import Place, contiguous, part_of
 
 SWEPT = 1 << 14  # elements of a tall matrix, times a vector, from which it is swept by rows
+CHECKS = ("check", "verify")  # of what is computed: they raise errors
 FOLDED = 1 << 16  # elements up to which constants are computed once and for all
 
 
@@ -28,7 +31,7 @@ def simplify(program: Program) -> Program:
 
 def has_effect(i: Instruction) -> bool:
     """Whether a call does more than its results say."""
-    return i.name == "check" or i.name == "python" and getattr(i.args[0], "effect", False)
+    return i.name in CHECKS or i.name == "python" and getattr(i.args[0], "effect", False)
 
 
 class Builder:
@@ -132,13 +135,14 @@ def rewritten(program: Program) -> Program:
             continue
         given = i.operands()
         constant = all(b.of(v).data is not None for v in given) and given
-        if constant and i.name not in ("python", "check") and sum(v.size for v in i.outputs) <= FOLDED:
+        if constant and i.name != "python" and i.name not in CHECKS and sum(v.size for v in i.outputs) <= FOLDED:
             for v, r in zip(i.outputs, execute(i, lambda v: b.of(v).data), strict=True):
                 b.known[v] = program.constant(np.asarray(r))
             continue
         rule = RULES.get(i.name)
         done = rule(b, i) if rule is not None else None
         if done is None:
+            cast(b, i)
             b.keep(i)
         else:
             b.known[i.output] = done
@@ -149,6 +153,37 @@ def nothing(b: Builder, v: Value) -> None:
     """An array without elements is known: a constant."""
     if not v.size:
         b.known[v] = b.program.constant(np.empty(v.shape, v.dtype))
+
+
+def cast(b: Builder, i: Instruction) -> None:
+    """Have the operands of a ufunc that only NumPy computes in the dtypes of one of its loops."""
+    f = None if is_lowered(i) else ufunc_of(i.name)
+    if f is None or i.kwargs or len(i.args) != f.nin or not i.operands():
+        return
+    kinds = [a.dtype if hasattr(a, "dtype") else type(a) for a in i.args]
+    try:
+        wanted = f.resolve_dtypes((*kinds, *(None,) * f.nout))
+    except (TypeError, ValueError):
+        return
+    given = []
+    for a, dtype in zip(i.args, wanted[: f.nin], strict=True):
+        if not isinstance(a, Value):
+            a = b.program.constant(np.asarray(a).astype(dtype))
+        elif a.dtype != dtype:
+            a = b.emit("astype", (b.of(a), dtype), a.shape, dtype)
+        given.append(a)
+    i.args = tuple(given)
+
+
+def ufunc_of(name: str) -> Any:
+    """The ufunc that a name of the waist stands for, None if none."""
+    if name in ("python", "store", *CHECKS):
+        return None
+    try:
+        f = waist(name)
+    except AttributeError:
+        return None
+    return f if isinstance(f, np.ufunc) else None
 
 
 def rule(*names: str) -> Callable:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, checks, direct, draws, machine, pools, vecmath
+from . import blas, checks, direct, draws, factors, foreign, machine, pools, vecmath
 from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
@@ -23,7 +23,14 @@ from .routines import Routine
 from .runtime import Record, kernel
 from .views import Place, contiguous, place
 
-ROUTINES = (checks.routine, draws.routine, direct.routine, pools.routine)
+ROUTINES = (
+    checks.routine,
+    draws.routine,
+    direct.routine,
+    pools.routine,
+    factors.routine,
+    foreign.routine,
+)
 
 
 class Output:
@@ -67,7 +74,7 @@ class Planner:
         self.functions: set[tuple[str, str]] = set()
         self.uses: dict[Value, list[int]] = {}
         self.python: list[Instruction] = []
-        self.errors: list[tuple[str, str]] = []  # what kernels may find wrong
+        self.errors: list[Any] = []  # what kernels may find wrong
         self.written = False  # whether one of the records so far writes state
         self.generators: list[Any] = []  # whose numbers are drawn
         self.build()

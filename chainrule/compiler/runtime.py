@@ -209,6 +209,14 @@ LATE_NOTE = (
 )
 
 
+class Wrong(Exception):
+    """Around an error that a program has found."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
 class Plan:
     """A program ready to run, and the memory behind it.
 
@@ -222,8 +230,9 @@ class Plan:
         calls: {index of a record without function: Python function called there}.
         release: let go of the interpreter lock while running; for all but programs of few
             microseconds.
-        errors: (class, text) of what kernels find wrong: they set ERROR to one more than the place
-            here, and VALUE to the number that stands for {} in the text.
+        errors: of what kernels find wrong: they set ERROR to one more than the place here. Either
+            (class, text), where VALUE stands for {} in the text, or a function that raises, or
+            returns if nothing is wrong; then the program goes on at record VALUE.
     """
 
     def __init__(
@@ -236,7 +245,7 @@ class Plan:
         places: dict[int, int] | None = None,
         calls: dict[int, Callable[[], None]] | None = None,
         release: bool = True,
-        errors: Sequence[tuple[str, str]] = (),
+        errors: Sequence[Any] = (),
     ) -> None:
         self.errors = errors
         self.calls = calls or {}
@@ -300,27 +309,36 @@ class Plan:
             stop = self._wait(arrays)
         self._owner = threading.get_ident()
         try:
-            while stop and stop != FAILED:
-                self.calls[stop - 1]()
+            while stop:
+                if stop == FAILED:
+                    stop = self._failed()
+                else:
+                    self.calls[stop - 1]()
                 stop = self.resume(stop)
+        except Wrong as wrong:
+            raise wrong.error from None
         except BaseException as error:
             error.add_note(INTERRUPTED_NOTE)
             raise
         finally:
             self._owner = 0
             if stop:
-                number, value = int(self.words[ERROR]), int(self.words[VALUE])
                 self.words[[ERROR, BUSY]] = 0
-        if stop:
-            raise self._error(number, value)
 
-    def _error(self, number: int, value: int) -> Exception:
-        """What a kernel has found wrong."""
-        kind, text = self.errors[(number & ~LATE) - 1]
-        error: Exception = getattr(builtins, kind)(text.format(value))
-        if number & LATE:
-            error.add_note(LATE_NOTE)
-        return error
+    def _failed(self) -> int:
+        """What a kernel has found wrong is raised; if it is not wrong, where to go on."""
+        number, value = int(self.words[ERROR]), int(self.words[VALUE])
+        self.words[ERROR] = 0
+        what = self.errors[(number & ~LATE) - 1]
+        try:
+            if callable(what):
+                what()
+                return value
+            raise getattr(builtins, what[0])(what[1].format(value))
+        except Exception as error:
+            if number & LATE:
+                error.add_note(LATE_NOTE)
+            raise Wrong(error) from None
 
     def after_fork(self) -> None:
         """In a child: the thread that was running this plan, if another, is not there."""

@@ -18,7 +18,7 @@ from ..ops import define
 from . import machine
 from .api import FRESH, Entry
 from .capture import Capture, Differentiable
-from .passes import Builder, simplify
+from .passes import CHECKS, Builder, simplify
 from .plan import Interpreted, Output, Planner
 from .program import Program, Value
 from .views import contiguous
@@ -181,6 +181,6 @@ def needed_for(program: Program, values: Sequence[Value]) -> set[int]:
             found.add(id(i))
             needed.update(i.operands())
     later = {v for i in program.instructions if id(i) not in found for v in i.outputs}
-    checks = [i for i in program.instructions if i.name == "check"]
+    checks = [i for i in program.instructions if i.name in CHECKS]
     found.update(id(i) for i in checks if later.isdisjoint(i.operands()))
     return found

@@ -42,7 +42,7 @@ INPUT = {"A": "input"}
 def inv(A: Any, /) -> Any:
     """Inverses of square matrices (..., n, n); raises LinAlgError for a singular one."""
     check_square("linalg.inv", A)
-    return lapack.strict(gufuncs.inv, lambda: lapack.singular("linalg.inv", A), A)
+    return lapack.strict(gufuncs.inv, lambda A: lapack.singular("linalg.inv", A), A)
 
 
 def _inverse_rule(g, out):
@@ -213,7 +213,7 @@ def solve(A: Any, B: Any, /, left: bool = True) -> Any:
         B,
         left,
         lambda a, b: lapack.strict(
-            gufuncs.solve, lambda: lapack.unsolvable("linalg.solve", a), a, b
+            gufuncs.solve, lambda a, _: lapack.unsolvable("linalg.solve", a), a, b
         ),
     )
 
