@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..arrays.waist import waist
-from .elements import is_lowered
+from .elements import HALVES, code, is_lowered
 from .program import Instruction, Program, Value, execute, replaced, values_in
 from .views import Place, contiguous, part_of
 
 SWEPT = 1 << 14  # elements of a tall matrix, times a vector, from which it is swept by rows
+SINGLE = np.dtype(np.float32)
 CHECKS = ("check", "verify")  # of what is computed: they raise errors
 FOLDED = 1 << 16  # elements up to which constants are computed once and for all
 
@@ -202,6 +203,10 @@ RULES: dict[str, Callable] = {}
 @rule("add.reduce", "multiply.reduce", "maximum.reduce", "minimum.reduce")
 def _(b: Builder, i: Instruction) -> Value | None:
     x, out = b.of(i.args[0]), i.output
+    if code(out.dtype) in HALVES and x.dtype == out.dtype and x.size and "dtype" not in i.kwargs:
+        wide = b.emit("astype", (x, SINGLE), x.shape, SINGLE)
+        total = b.emit(i.name, (wide,), out.shape, SINGLE, **i.kwargs)
+        return b.emit("astype", (total, out.dtype), out.shape, out.dtype)
     if x.size != out.size or not out.size or set(i.kwargs) - {"axis", "keepdims"}:
         return None
     if x.dtype != out.dtype:
@@ -216,6 +221,10 @@ def _(b: Builder, i: Instruction) -> Value | None:
     """
     x, y = (b.of(v) if isinstance(v, Value) else v for v in i.args)
     out = i.output
+    if code(out.dtype) in HALVES and not i.kwargs and isinstance(x, Value) and isinstance(y, Value):
+        x, y = (b.emit("astype", (v, SINGLE), v.shape, SINGLE) for v in (x, y))
+        total = b.emit(i.name, (x, y), out.shape, SINGLE)
+        return b.emit("astype", (total, out.dtype), out.shape, out.dtype)
     if i.kwargs or not all(isinstance(v, Value) and 0 < len(v.shape) < 3 for v in (x, y)):
         return None
     if out.dtype.str not in ("<f4", "<f8") or not x.dtype == y.dtype == out.dtype:
