@@ -20,11 +20,11 @@ from .. import dtypes
 from ..arrays.duck import NoRule
 from ..func.trees import leaves, rebuild, shape_of
 from ..ops import define
-from ..storage import LAST, owner_of, tick
+from ..storage import owner_of
 from ..tape import state, storage_of
 from ..tensor import Tensor
-from . import machine
-from .capture import Capture, CaptureError, Wrapper
+from . import calls, guards, machine
+from .capture import Capture, CaptureError, Transformed, Wrapper
 from .passes import live, simplify
 from .plan import Interpreted, Output, Planner
 from .views import contiguous
@@ -47,6 +47,8 @@ class Entry:
         self.plan_of(c, outputs)
         self.hold(c)
         self.guard_of(c)
+        self.watch()
+        self.execute = calls.execute(self)
         self.seconds = time.perf_counter() - start
 
     # -- guards -----------------------------------------------------------------------------------
@@ -56,8 +58,9 @@ class Entry:
         given = leaves((args, kwargs))
         self.tree = shape_of((args, kwargs))
         self.count = len(args)
-        self.plain = not kwargs and all(isinstance(a, Tensor) for a in args)
-        self.kinds = [signature(a) for a in given]
+        self.plain = not kwargs and len(given) == len(args) and all(map(is_, given, args))
+        self.kinds = [NUMBER if n in c.numbers else signature(a) for n, a in enumerate(given)]
+        self.natives = [native(a, kind) for a, kind in zip(given, self.kinds, strict=True)]
         self.tensors = [n for n, a in enumerate(given) if isinstance(a, Tensor)]
         self.recording, self.default = state.grad, dtypes.default.real
         own = {id(a) for a in given} | c.grad_ids
@@ -85,9 +88,40 @@ class Entry:
             and all(map(is_, map(DATA, self.state), self.arrays))
             and all(map(is_, map(GRAD, self.held_tensors), self.held_grads))
             and self.apart(given)
-            and self.edges.hold()
+            and self.hold_edges()
             and (self.guard is None or self.guard(given))
         )
+
+    def hold_edges(self) -> bool:
+        """Whether what led to tensors is what it was, or equal to it."""
+        held = self.edges.hold()
+        if self.edges.renewed:
+            self.watch()
+        return held
+
+    def watch(self) -> None:
+        """Make `check`, which says in one native call that all is as it was; None where arguments
+        are containers, or more than references has to be looked at.
+        """
+        self.check, self.edges.renewed = None, False
+        found = guards.layout() if machine.available() else None
+        if found is None or not self.plain or self.guard is not None or self.given_held:
+            return
+        table = guards.Guards(self.natives, self.owners if self.writes() else None, self.recording)
+        slots = [(t, found.data, a) for t, a in zip(self.state, self.arrays, strict=True)]
+        edges = self.edges
+        slots += [(c, found.cell, x) for c, x in zip(edges.cells, edges.contents, strict=True)]
+        attributes = [
+            (t, "_grad", g) for t, g in zip(self.held_tensors, self.held_grads, strict=True)
+        ]
+        attributes.append((dtypes.default, "real", self.default))
+        rows = list(zip(edges.tables, edges.keys, edges.values, strict=True))
+        table.watch(slots, rows, attributes)
+        self.table, self.check = table, table.builtin()
+
+    def writes(self) -> bool:
+        """Whether memory that was there before is written."""
+        return bool(self.written or self.given_written)
 
     # -- the program ------------------------------------------------------------------------------
 
@@ -123,6 +157,8 @@ class Entry:
         self.written = [
             storage_of(t) for m in c.updates for t in m.tensors if id(t) not in c.arguments
         ]
+        self.versions = guards.Versions(self.written)
+        self.bump = self.versions.builtin() if self.written else None
         self.given_written = [m.argument for m in c.updates if m.argument is not None]
         self.recipe = recipe
         return outputs
@@ -148,6 +184,8 @@ class Entry:
         self.settings = [s for s, _ in c.settings.values()]
         self.numbers = [np.array(s.now()) for s in self.settings]
         fixed.update({s.value: a for s, a in zip(self.settings, self.numbers, strict=True)})
+        self.floats = {n: np.array(x.value) for n, x in c.numbers.items()}
+        fixed.update({x.now(): self.floats[n] for n, x in c.numbers.items()})
         layouts = {}
         for m in c.memories.values():
             strides = tuple(s // m.owner.itemsize for s in m.owner.strides)
@@ -168,8 +206,6 @@ class Entry:
         self.given_grads = [
             (n, place[new[o.value]] if isinstance(o, Output) else None) for n, o in self.given_grads
         ]
-        self.grad_tensors = [t for t, _ in self.grads]
-        self.grad_values = [g for _, g in self.grads]
         self.single = (
             self.recipe == [(FRESH, 0)]
             and len(made) == 1
@@ -204,7 +240,7 @@ class Entry:
 
     def apart(self, given: Sequence) -> bool:
         """Whether no argument lies in memory of another, or of what was captured."""
-        if not self.written and not self.given_written:
+        if not self.writes():
             return True
         found = set()
         for n in self.tensors:
@@ -225,12 +261,15 @@ class Entry:
         program = part(self.watched, values)
         memories = {m.given: m for m in c.memories.values()}
         settings = dict(zip([s.value for s in self.settings], self.settings, strict=True))
+        floats = {x.now(): n for n, x in c.numbers.items()}
 
         def guard(given: Sequence) -> bool:
             arrays = []
             for v in program.inputs:
                 if v in settings:
                     arrays.append(np.float64(settings[v].now()))
+                elif v in floats:
+                    arrays.append(np.float64(given[floats[v]]))
                 elif memories[v].argument is None:
                     arrays.append(memories[v].owner)
                 else:
@@ -250,27 +289,6 @@ class Entry:
         if self.single:
             return define.wrap(fresh[0])
         return rebuild(self.result_tree, self.results(given, fresh))
-
-    def execute(self, given: Sequence) -> list:
-        """Run the plan, and enter what it did; returns the arrays that it made."""
-        arrays = [given[i]._data for i in self.positions]
-        for setting, number in zip(self.settings, self.numbers, strict=True):
-            number[...] = setting.now()
-        fresh = [np.empty(shape, dtype) for shape, dtype in self.made]
-        self.plan.run(*arrays, *fresh)
-        if not all(map(is_, map(GRAD, self.grad_tensors), self.grad_values)):
-            for t, g in self.grads:
-                t._grad = g
-        now = LAST[0] = tick()
-        for s in self.written:
-            s.version += 1
-            s.written = now
-        for n in self.given_written:
-            storage_of(given[n]).bump()
-        if self.given_grads:
-            for n, place in self.given_grads:
-                given[n]._grad = None if place is None else define.wrap(fresh[place])
-        return fresh
 
     def results(self, given: Sequence, fresh: list) -> Any:
         """The leaves of the result."""
@@ -297,6 +315,13 @@ def part(program: Any, values: list, outputs: Sequence[Output] = ()) -> Any:
     return found
 
 
+class Float:
+    """An argument that is a float, and an input of the program."""
+
+
+NUMBER = Float()
+
+
 class Constant:
     """An argument that is no tensor: it has to be equal."""
 
@@ -312,6 +337,13 @@ def signature(a: Any) -> Any:
     return data.shape, data.dtype, data.strides, a._node is None
 
 
+def native(a: Any, kind: Any) -> tuple[type | None, Any]:
+    """The same for a guard in native code (see `guards.Guards`)."""
+    if isinstance(a, Tensor):
+        return type(a), (define.storage_array(a), a._node is None)
+    return (float, None) if kind is NUMBER else (None, a)
+
+
 def fits(a: Any, kind: Any) -> bool:
     """Whether an argument is as the guard remembers."""
     if type(kind) is tuple:
@@ -321,6 +353,8 @@ def fits(a: Any, kind: Any) -> bool:
         if type(data) is not np.ndarray:
             data = define.storage_array(a)
         return (data.shape, data.dtype, data.strides, a._node is None) == kind
+    if kind is NUMBER:
+        return type(a) is float
     value = kind.value
     if type(a) is not type(value):
         return False
@@ -335,9 +369,15 @@ class Compiled(Wrapper):
         self.function, self.fullgraph, self.check = function, fullgraph, check
         self.entries: list[Entry] = []
         self.captures = self.hits = 0
+        self.constants: set[int] = set()  # floats whose value the function wants to know
         self.eager: str | None = None  # why it is not compiled
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs and not self.check:
+            for entry in self.entries:
+                if entry.check is not None and entry.check(*args):
+                    self.hits += 1
+                    return entry.run(args, kwargs)
         for entry in self.entries:
             if entry.matches(args, kwargs):
                 self.hits += 1
@@ -363,9 +403,12 @@ class Compiled(Wrapper):
             )
             return self.function(*args, **kwargs)
         self.captures += 1
-        c = Capture(self.function, args, kwargs)
+        c = Capture(self.function, args, kwargs, self.numbers(leaves((args, kwargs))))
         try:
-            result = c.run()
+            result = self.run(c)
+        except Transformed:
+            self.captures -= 1
+            return self.function(*args, **kwargs)
         except CaptureError as why:
             if self.fullgraph or not why.silent:
                 raise
@@ -381,6 +424,28 @@ class Compiled(Wrapper):
         if c.replayable:
             self.keep(c, result, args, kwargs)
         return c.returned(result)
+
+    def numbers(self, given: list) -> set[int]:
+        """The floats among the arguments that are to be inputs: those that have changed."""
+        floats = {n for n, a in enumerate(given) if type(a) is float} - self.constants
+        return {
+            n
+            for entry in self.entries
+            if len(entry.kinds) == len(given)
+            for n in floats
+            if not fits(given[n], entry.kinds[n]) or entry.kinds[n] is NUMBER
+        }
+
+    def run(self, c: Capture) -> Any:
+        """Run a capture; one that wants to know its floats is done again with them as they are."""
+        if not c.numbers:
+            return c.run()
+        try:
+            return c.run()
+        except Exception:
+            self.constants |= set(c.numbers)
+            c.__init__(self.function, c.args, c.kwargs)
+            return c.run()
 
     def keep_both(self, c: Capture, result: Any, args: tuple, kwargs: dict) -> Any:
         """Make an entry of a capture whose result is differentiated outside, and run it."""

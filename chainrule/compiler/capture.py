@@ -13,7 +13,7 @@ import contextlib
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from operator import attrgetter, getitem, is_
 from typing import Any
 
@@ -23,12 +23,13 @@ from ..arrays.duck import Duck, NoRule
 from ..arrays.trace import Cell, Trace, TraceArray
 from ..autograd.reverse import grad
 from ..captures import inside, methods_of, names_in
-from ..func.trees import leaves, mapped
+from ..func.trees import leaves, mapped, rebuild
 from ..ops import define
 from ..rng import default_generator
 from ..storage import HERE, describe_line, owner_of, user_line
 from ..tape import state, storage_of
 from ..tensor import Tensor
+from .numbers import Number, number_of
 from .program import Program, Value
 
 REACH = 200_000  # objects that are looked at on the way to tensors
@@ -46,6 +47,10 @@ class Differentiable(CaptureError):
     """The result of a function belongs to a graph that somebody else goes through."""
 
     silent = True
+
+
+class Transformed(CaptureError):
+    """A function is called inside of a transformation, which goes through it as it is."""
 
 
 class Memory:
@@ -82,7 +87,9 @@ def setting_now(group: dict, key: Any) -> float:
 class Capture:
     """One run of `function(*args, **kwargs)` and what came of it."""
 
-    def __init__(self, function: Callable, args: tuple, kwargs: dict) -> None:
+    def __init__(
+        self, function: Callable, args: tuple, kwargs: dict, numbers: Collection[int] = ()
+    ) -> None:
         self.trace = Trace(Program(), self.read, self.lay)
         self.program = self.trace.program
         self.memories: dict[int, Memory] = {}
@@ -94,6 +101,7 @@ class Capture:
             id(t): n for n, t in reversed(list(enumerate(given))) if isinstance(t, Tensor)
         }
         self.given = given
+        self.numbers = {n: self.trace.input(np.float64(given[n])) for n in sorted(numbers)}
         self.made: list[weakref.ref] = []
         self.function, self.args, self.kwargs = function, args, kwargs
         self.outside: list[Any] = []  # results whose graph is differentiated by the caller
@@ -111,7 +119,8 @@ class Capture:
             self.lift_all(self.tensors)
             self.seen = {id(t): t._data for t in self.tensors}
             with self.recording():
-                result = self.function(*self.args, **self.kwargs)
+                args, kwargs = self.with_numbers()
+                result = self.function(*args, **kwargs)
                 self.look_at(result)
                 if self.outside and keep:
                     self.differentiate(any(made for _, made in optimizers))
@@ -127,6 +136,15 @@ class Capture:
             self.undo(optimizers)
             default_generator.set_state_bytes(state_of_draws)
         return result
+
+    def with_numbers(self) -> tuple[tuple, dict]:
+        """The arguments, with what stands for the floats that are inputs."""
+        if not self.numbers:
+            return self.args, self.kwargs
+        given = [
+            number_of(self.numbers[n]) if n in self.numbers else x for n, x in enumerate(self.given)
+        ]
+        return rebuild((self.args, self.kwargs), iter(given))
 
     def reach(self) -> list:
         """Find all tensors, and what they were; returns the optimizers with the state that was made
@@ -158,6 +176,8 @@ class Capture:
             )
             if not same:
                 raise NoRule("a tensor that was there before is made to look at memory differently")
+        if any(isinstance(x, Number) for x in leaves(result)):
+            raise NoRule("a number that is given back")
         found = [t for t in leaves(result) if isinstance(t, Tensor) and id(t) not in self.first]
         self.outside = [t for t in found if t.requires_grad and not consumed(t._history())]
 
@@ -241,10 +261,7 @@ class Capture:
         for t in tensors:
             data = define.storage_array(t)
             if isinstance(data, Duck):
-                raise CaptureError(
-                    "compile was called inside of a transformation (vmap, jvp) with one of its"
-                    " tensors captured; compile the function that holds the transformation instead"
-                )
+                raise Transformed("a tensor belongs to a transformation")
             groups.setdefault(id(owner_of(data)), []).append(t)
         for key, group in groups.items():
             first = group[0]._data
@@ -438,12 +455,11 @@ class Edges:
     def __init__(self) -> None:
         self.tables: list[Any] = []
         self.lengths: list[tuple] = []
-        self.modules: list[Any] = []
-        self.training: list[bool] = []
         self.cells: list[Any] = []
         self.contents: list[Any] = []
         self.keys: list[Any] = []
         self.values: list[Any] = []
+        self.renewed = False  # whether equal values have taken the place of what was there
 
     def full(self) -> bool:
         """Whether the tables are as long as they were."""
@@ -481,8 +497,6 @@ class Edges:
             for table in (x._parameters, x._buffers, x._modules):
                 for key, value in table.items():
                     self.note(table, key, value)
-            self.modules.append(x)
-            self.training.append(x.training)
             for key, value in x.__dict__.items():
                 if key[0] != "_":
                     self.note(x.__dict__, key, value)
@@ -494,10 +508,8 @@ class Edges:
     def hold(self) -> bool:
         """Whether nothing has changed."""
         try:
-            if (
-                all(map(is_, map(getitem, self.tables, self.keys), self.values))
-                and all(map(is_, map(CONTENTS, self.cells), self.contents))
-                and all(map(is_, map(TRAINING, self.modules), self.training))
+            if all(map(is_, map(getitem, self.tables, self.keys), self.values)) and all(
+                map(is_, map(CONTENTS, self.cells), self.contents)
             ):
                 return True
             return self.hold_equal()
@@ -506,8 +518,6 @@ class Edges:
 
     def hold_equal(self) -> bool:
         """Whether what has changed is equal to what was there; it is then what has to stay."""
-        if list(map(TRAINING, self.modules)) != self.training:
-            return False
         now = list(map(getitem, self.tables, self.keys))
         held = list(map(CONTENTS, self.cells))
         for old, new in zip([*self.values, *self.contents], [*now, *held], strict=True):
@@ -515,11 +525,11 @@ class Edges:
             if old is not new and not same:
                 return False
         self.values, self.contents = now, held
+        self.renewed = True
         return True
 
 
 CONTENTS = attrgetter("cell_contents")
-TRAINING = attrgetter("training")
 NUMBERS = (int, float, bool, str, complex, tuple)
 
 
