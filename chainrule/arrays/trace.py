@@ -32,7 +32,7 @@ VIEWS = (
 )
 
 
-OPENED = ("inv", "solve", "solve_triangular")  # primitives that are traced through
+OPENED = ("inv", "solve", "solve_triangular", "contract")  # primitives that are traced through
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same
 
 

@@ -21,6 +21,12 @@ from .program import Instruction, Program, Value, replaced, values_in
 from .views import Map, Place, contiguous, dense, is_basic, part_of, place, soft
 
 DENSE = (  # kernels that want row-major operands
+    "scatter_set",
+    "scatter_more",
+    "rows_sort",
+    "rows_argsort",
+    "rows_argmax",
+    "rows_argmin",
     "triangular",
     "convolve",
     "convolve_back",

@@ -1,6 +1,6 @@
-"""Two kernels that do with params what others have in their text: `cr.loop` calls a loop of NumPy's
+"""Kernels that do with params what others have in their text: `cr.loop` calls a loop of NumPy's
 with the arrays, counts and strides that it wants; `cr.strided` copies elements of any size from
-wherever they lie.
+wherever they lie; `cr.argsort` and its like call a function of NumPy's for each row.
 """
 
 from __future__ import annotations
@@ -109,6 +109,39 @@ def strided_text() -> str:
     return "\n".join([f"define void @cr.strided({blas.KERNEL}) nounwind {{", *f.lines, "}"])
 
 
+def rows_text(name: str) -> str:
+    """The kernels `cr.argsort`, `cr.sort` and `cr.argmax`, of rows one after the other. Params: the
+    function that does it to one, elements of a row, offset of the first (bytes), bytes of an
+    element.
+    """
+    f = blas.Body()
+    address, n, offset, size = (f.param(k) for k in range(4))
+    function = f(f"inttoptr i64 {address} to ptr")
+    out = f.buffer(0)
+    x = f(f"getelementptr i8, ptr {out if name == 'sort' else f.buffer(1)}, i64 {offset}")
+    f.do("br label %row", "row:")
+    u = f("phi i64 [ %begin, %0 ], [ %next, %did ]")
+    start = f(f"mul i64 {u}, {n}")
+    here = f(f"getelementptr i8, ptr {x}, i64 {f(f'mul i64 {start}, {size}')}")
+    if name == "sort":
+        f.do(f"call i32 {function}(ptr {here}, i64 {n}, ptr null)", "br label %did")
+    elif name == "argmax":
+        place = f(f"getelementptr i64, ptr {out}, i64 {u}")
+        f.do(f"call i32 {function}(ptr {here}, i64 {n}, ptr {place}, ptr null)", "br label %did")
+    else:
+        to = f(f"getelementptr i64, ptr {out}, i64 {start}")
+        f.do("br label %one", "one:")
+        i = f("phi i64 [ 0, %row ], [ %i1, %one ]")
+        f.do(f"store i64 {i}, ptr {f(f'getelementptr i64, ptr {to}, i64 {i}')}")
+        f.do(f"%i1 = add i64 {i}, 1")
+        f.do(f"br i1 {f(f'icmp slt i64 %i1, {n}')}, label %one, label %go", "go:")
+        f.do(f"call i32 {function}(ptr {here}, ptr {to}, i64 {n}, ptr null)", "br label %did")
+    f.do("did:", f"%next = add i64 {u}, 1")
+    f.do(f"br i1 {f('icmp slt i64 %next, %end')}, label %row, label %done", "done:", "ret void")
+    return "\n".join([f"define void @cr.{name}({blas.KERNEL}) nounwind {{", *f.lines, "}"])
+
+
 def text() -> str:
-    """Both kernels."""
-    return loop_text() + "\n" + strided_text()
+    """All of them."""
+    rows = [rows_text(name) for name in ("argsort", "sort", "argmax")]
+    return "\n".join([loop_text(), strided_text(), *rows])

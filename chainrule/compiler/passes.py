@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.waist import waist
+from . import indexing
 from .elements import HALVES, code, is_lowered
 from .program import Instruction, Program, Value, execute, replaced, values_in
 from .views import Place, contiguous, part_of
@@ -290,7 +291,7 @@ def _(b: Builder, i: Instruction) -> Value | None:
     parts = index if isinstance(index, tuple) else (index,)
     if x.shape == i.output.shape and all(p is Ellipsis or whole(p) for p in parts):
         return x
-    return picked(b, x, parts, i) or gathered(b, x, parts, i)
+    return picked(b, x, parts, i) or gathered(b, x, parts, i) or indexing.read(b, x, parts, i.output)
 
 
 def gathered(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None:
@@ -397,11 +398,16 @@ def bounds(index: Any, shape: tuple) -> list | None:
 def _(b: Builder, i: Instruction) -> Value | None:
     x, y, index = i.args
     if not isinstance(y, Value) or bounds(index, x.shape) is None:
-        return None
+        return indexing.put(b, i)
     steps = (("getitem", (index,), {}),)
     like = Instruction("store", (x, y, steps), {}, [i.output])
     found = RULES["store"](b, like)
     return found or b.emit("store", (b.of(x), b.of(y), steps), x.shape, x.dtype)
+
+
+@rule("add_at", "argsort", "sort", "partition", "argmax", "argmin")
+def _(b: Builder, i: Instruction) -> Value | None:
+    return indexing.RULES[i.name](b, i)
 
 
 @rule("put_add")
@@ -410,7 +416,8 @@ def _(b: Builder, i: Instruction) -> Value | None:
     found = bounds(index, tuple(shape))
     x = b.of(x)
     if found is None:
-        return scattered(b, x, index, tuple(shape), i)
+        rows = scattered(b, x, index, tuple(shape), i)
+        return rows or indexing.put_add(b, x, index, i.output)
     if any(step != 1 for _, _, step, _ in found) or not x.size:
         return None
     if x.shape != tuple(n for _, n, _, kept in found if kept):
@@ -517,7 +524,7 @@ def _(b: Builder, i: Instruction) -> Value | None:
         x.shape[:axis] + x.shape[axis + 1 :]
     )
     if not short or x.dtype.kind != "f" or x.shape[axis] > 4096:
-        return None
+        return indexing.take_along(b, i)
     found = chosen(b, x, index, x, axis)
     return b.emit("add.reduce", (found,), i.output.shape, x.dtype, axis=(axis,), keepdims=True)
 
@@ -528,11 +535,11 @@ def _(b: Builder, i: Instruction) -> Value | None:
     shape = i.args[3]
     axis = i.args[2] % len(shape)
     if not isinstance(x, Value) or index.shape[axis] != 1 or x.dtype.kind != "f":
-        return None
+        return indexing.put_along(b, i)
     if x.shape != index.shape or index.shape[:axis] + index.shape[axis + 1 :] != (
         tuple(shape[:axis]) + tuple(shape[axis + 1 :])
     ):
-        return None
+        return indexing.put_along(b, i)
     return chosen(b, x, index, i.output, axis)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, checks, direct, draws, factors, foreign, machine, pools, vecmath
+from . import blas, checks, direct, draws, factors, foreign, machine, places, pools, vecmath
 from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
@@ -29,6 +29,7 @@ ROUTINES = (
     direct.routine,
     pools.routine,
     factors.routine,
+    places.routine,
     foreign.routine,
 )
 

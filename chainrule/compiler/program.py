@@ -284,7 +284,27 @@ def look(x: Any, name: str, args: tuple) -> np.ndarray:
     return np.array(waist(name)(x, *args))
 
 
+def scatter_set(x: Any, y: Any, places: Any) -> np.ndarray:
+    """x with elements of y at places."""
+    out = np.array(x)
+    out[places] = y
+    return out
+
+
+def scatter_more(x: Any, y: Any, places: Any) -> np.ndarray:
+    """x with elements of y added at places."""
+    out = np.array(x)
+    np.add.at(out, places, y)
+    return out
+
+
 OWN = {
+    "scatter_set": scatter_set,
+    "scatter_more": scatter_more,
+    "rows_sort": lambda x, stable: np.sort(x, kind="stable" if stable else None),
+    "rows_argsort": lambda x, stable: np.argsort(x, kind="stable" if stable else None),
+    "rows_argmax": lambda x: np.argmax(x, axis=-1),
+    "rows_argmin": lambda x: np.argmin(x, axis=-1),
     "iota": iota,
     "look": look,
     "positive": np.array,

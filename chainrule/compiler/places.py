@@ -1,0 +1,156 @@
+"""Elements written to, or added at, places of flat memory that are known only when the program
+runs; and sorting, and the place of the largest, row by row, by NumPy's own functions.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .elements import MEMORY, code
+from .foreign import copy_record
+from .program import Instruction
+from .routines import Number, Routine, Text
+from .runtime import Record, kernel
+from .views import contiguous, dense
+
+if TYPE_CHECKING:
+    from .plan import Planner
+
+KINDS = {**MEMORY, "c8": "i64", "c16": "i128"}
+PARTS = {"c8": "float", "c16": "double"}
+GRAIN = 1 << 14
+
+
+def scattering(kind: str, add: bool) -> str:
+    """The kernel: its slots are memory, elements, places; its params where these begin, how many
+    there are, how large memory is.
+    """
+    pair = add and kind in PARTS
+    f = Text(PARTS[kind] if pair else KINDS[kind], int(kind[1:]) // (2 if pair else 1))
+    out, given = f.buffer(0), f.array(1, 0)
+    places = f(f"getelementptr i64, ptr {f.buffer(2)}, i64 {f.param(1)}")
+    count, size = f.param(2), f.param(3)
+    f.declared |= {"declare i64 @llvm.smax.i64(i64, i64)", "declare i64 @llvm.smin.i64(i64, i64)"}
+    last = f(f"sub i64 {size}, 1")
+
+    def one(i: Number) -> None:
+        at = f(f"load i64, ptr {f(f'getelementptr i64, ptr {places}, i64 {i}')}")
+        at = f(f"call i64 @llvm.smax.i64(i64 {at}, i64 0)")
+        at = f(f"call i64 @llvm.smin.i64(i64 {at}, i64 {last})")
+        for part in range(2 if pair else 1):
+            step = 2 if pair else 1
+            place = f.place(out, (at, step), part)
+            x = f.load(f.place(given, (i, step), part))
+            if add:
+                how = "fadd" if f.kind in ("float", "double") else "or" if kind == "b1" else "add"
+                x = f(f"{how} {f.kind} {f.load(place)}, {x}")
+            f.store(x, place)
+
+    f.loop(count, one)
+    return f.done(small=True)
+
+
+class Scatter(Routine):
+    """`scatter_set` and `scatter_more`: (memory, elements, places), all flat."""
+
+    def __init__(self, i: Instruction) -> None:
+        self.instruction = i
+        self.texts = [scattering(code(i.output.dtype), i.name == "scatter_more")]
+
+    def records(self, planner: Planner, memory: int) -> list[Record]:
+        i = self.instruction
+        x, y, at = (planner.place_of(v) for v in i.args)
+        out, size = planner.slot(i.output), i.output.dtype.itemsize
+        strides = [s * size for s in x.strides]
+        given = (i.output.shape, [size], strides, 0, x.offset * size)
+        slots = [out, planner.slot(y.root), planner.slot(at.root)]
+        params = [y.offset, at.offset, y.size, i.output.size]
+        return [
+            copy_record(out, planner.slot(x.root), size, *given),
+            Record(planner.addresses[self.texts[0]], slots, params),
+        ]
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+GET_FUNCTIONS = 365  # place of _PyDataType_GetArrFuncs in NumPy's table for extensions
+ARGMAX, SORT, ARGSORT, ARGMIN = 26, 33, 36, 46  # places in PyArray_ArrFuncs
+STABLE = 2
+
+
+@functools.cache
+def functions(char: str) -> list[int]:
+    """The functions that NumPy has for arrays of a dtype, as its headers lay them out."""
+    from numpy._core import _multiarray_umath as umath
+
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    table = get(umath._ARRAY_API, None)
+    address = ctypes.c_void_p.from_address(table + 8 * GET_FUNCTIONS).value
+    assert address is not None
+    find = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(address)
+    found = find(np.dtype(char))
+    words = (ctypes.c_void_p * (ARGMIN + 1)).from_address(found)
+    return [w or 0 for w in words]
+
+
+@functools.cache
+def usable(char: str) -> bool:
+    """Whether they do what they should: tried on three numbers."""
+    x = np.array([3, 1, 2]).astype(char)
+    order, place = np.arange(3), np.zeros(1, np.int64)
+    try:
+        words = functions(char)
+    except (AttributeError, AssertionError):
+        return False
+    sort = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 2, ctypes.c_int64, ctypes.c_void_p)
+    pick = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 2)
+    if not all(words[n] for n in (ARGMAX, ARGMIN, SORT, SORT + STABLE, ARGSORT, ARGSORT + STABLE)):
+        return False
+    sort(words[ARGSORT])(x.ctypes.data, order.ctypes.data, 3, None)
+    pick(words[ARGMAX])(x.ctypes.data, 3, place.ctypes.data, None)
+    return order.tolist() == np.argsort(x).tolist() and place[0] == x.argmax()
+
+
+class Rows(Routine):
+    """`rows_sort`, `rows_argsort`, `rows_argmax`, `rows_argmin`."""
+
+    def __init__(self, i: Instruction) -> None:
+        self.instruction = i
+
+    def records(self, planner: Planner, memory: int) -> list[Record]:
+        i = self.instruction
+        x, out = planner.place_of(i.args[0]), i.output
+        dtype = i.args[0].dtype
+        n, size = x.shape[-1], dtype.itemsize
+        rows, words = x.size // n, functions(dtype.char)
+        target, source = planner.slot(out), planner.slot(x.root)
+        grain = max(1, GRAIN // n)
+        if i.name in ("rows_argmax", "rows_argmin"):
+            function = words[ARGMAX if i.name == "rows_argmax" else ARGMIN]
+            params = [function, n, x.offset * size, size]
+            return [Record(kernel("cr.argmax"), [target, source], params, rows, grain)]
+        stable = STABLE * bool(i.args[1])
+        if i.name == "rows_argsort":
+            params = [words[ARGSORT + stable], n, x.offset * size, size]
+            return [Record(kernel("cr.argsort"), [target, source], params, rows, grain)]
+        strides = [[s * size for s in r] for r in (contiguous(x.shape), x.strides)]
+        copied = copy_record(target, source, size, x.shape, *strides, 0, x.offset * size)
+        params = [words[SORT + stable], n, 0, size]
+        return [copied, Record(kernel("cr.sort"), [target], params, rows, grain)]
+
+
+def routine(i: Instruction, planner: Planner) -> Routine | None:
+    """The routine of a scatter, or of a function of rows; None for anything else."""
+    if i.name in ("scatter_set", "scatter_more"):
+        kind = code(i.output.dtype)
+        known = kind in KINDS and (i.name == "scatter_set" or kind not in ("f2", "V2"))
+        x, *rest = (planner.place_of(v) for v in i.args)
+        return Scatter(i) if known and all(map(dense, rest)) else None
+    if i.name.startswith("rows_") and usable(i.args[0].dtype.char):
+        return Rows(i) if dense(planner.place_of(i.args[0])) else None
+    return None
