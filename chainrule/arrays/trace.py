@@ -32,7 +32,14 @@ VIEWS = (
 )
 
 
-OPENED = ("inv", "solve", "solve_triangular", "contract")  # primitives that are traced through
+OPENED = (
+    "inv",
+    "solve",
+    "solve_triangular",
+    "contract",
+    "cofactors",
+    "inverse_if_any",
+)  # primitives that are traced through
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same
 
 

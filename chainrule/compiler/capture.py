@@ -381,6 +381,11 @@ class Capture:
             given = (f, made.now(), *[self.trace.operand(a) for a in arrays])
             self.program.add("verify", given, {}, [])
 
+    def unless(self, f: Callable, bad: Any, fast: Any, arrays: tuple) -> Any:
+        """What f(*arrays) is: `fast`, unless something is `bad`; then Python is asked."""
+        value = f(*[a.value if isinstance(a, TraceArray) else a for a in arrays])
+        return self.trace.noted("unless", (f, bad, fast, *arrays), {}, value)
+
     def draw(self, f: Callable, *given: Any, what: Any = None) -> Any:
         """Random numbers, drawn anew whenever the program runs: f(*given), which is `what`, (a
         draw, a shape), where that is known.

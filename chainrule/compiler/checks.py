@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .driver import ERROR, VALUE
+from .foreign import copy_record
 from .program import Instruction
 from .routines import Routine, Text
 from .runtime import LATE, WORDS, Record
-from .views import dense
+from .views import contiguous, dense
 
 if TYPE_CHECKING:
     from .plan import Planner
@@ -119,8 +120,52 @@ class Verify(Routine):
         return [Record(planner.addresses[self.texts[0]], slots, params)]
 
 
+def seeking_true() -> str:
+    """The kernel that looks for one byte that is not zero; params as those of `seeking_nan`."""
+    f = Text("i8", 1)
+    x, words = f.array(0, 0), f.buffer(1)
+    count, code, place = (f.param(n) for n in (1, 2, 3))
+
+    def one(i: Any, found: list) -> list[str]:
+        return [f(f"or i8 {found[0]}, {f.load(f.place(x, i), True)}")]
+
+    (found,) = f.fold(count, ["0"], "i8", one)
+
+    def tell() -> None:
+        for at, value in ((VALUE, place), (ERROR, code)):
+            f.do(f"store i64 {value}, ptr {f(f'getelementptr i64, ptr {words}, i64 {at}')}")
+
+    f.either(f(f"icmp ne i8 {found}, 0"), tell, lambda: None)
+    return f.done(small=True)
+
+
+class Unless(Routine):
+    """`unless(f, bad, fast, *arrays)`: `fast`, but where something is bad, f(*arrays) by Python."""
+
+    def __init__(self, i: Instruction) -> None:
+        self.instruction = i
+        self.texts = [seeking_true()]
+
+    def records(self, planner: Planner, memory: int) -> list[Record]:
+        i = self.instruction
+        bad, fast = (planner.place_of(v) for v in i.args[1:3])
+        out, size = planner.slot(i.output), i.output.dtype.itemsize
+        rows = [[s * size for s in r] for r in (contiguous(fast.shape), fast.strides)]
+        copied = copy_record(
+            out, planner.slot(fast.root), size, fast.shape, *rows, 0, fast.offset * size
+        )
+        planner.errors.append(lambda: planner.by_python(i))
+        code = len(planner.errors)
+        params = [bad.offset, bad.size, code, len(planner.records) + 2]
+        slots = [planner.slot(bad.root), WORDS]
+        return [copied, Record(planner.addresses[self.texts[0]], slots, params)]
+
+
 def routine(i: Instruction, planner: Planner) -> Routine | None:
     """The routine of a check; None if it is none."""
+    if i.name == "unless":
+        bad = planner.place_of(i.args[1])
+        return Unless(i) if dense(bad) and bad.size and i.output.size else None
     if i.name == "verify":
         lies = planner.place_of(i.args[1])
         return Verify(i) if lies.root is i.args[1] else None

@@ -26,9 +26,12 @@ REGISTER = {  # how a number of a dtype is held in a register
     "i8": "i64",
     "f2": "float",  # float16: rounded after each operation
     "V2": "float",  # bfloat16
+    "c8": "i64",  # complex numbers are moved, not computed with
+    "c16": "i128",
 }
 MEMORY = {**REGISTER, "b1": "i8", "f2": "i16", "V2": "i16"}
 HALVES = ("f2", "V2")
+MOVES = ("where", "keep", "assign", "positive", "conjugate", "negative", "gather", "pad")
 EXACT = frozenset(  # of halves these make halves, without rounding
     [
         *("where", "keep", "assign", "negative", "positive", "conjugate", "absolute", "fabs"),
@@ -105,6 +108,8 @@ class Writer(Body):
         """A number as a constant of a dtype."""
         type = REGISTER[code(dtype)]
         value = np.asarray(number).astype(dtype)[()]
+        if dtype.kind == "c":
+            return Value(self, str(int.from_bytes(value.tobytes(), "little")), type)
         if type == "i1":
             return Value(self, "true" if value else "false", type)
         if code(dtype) in HALVES:
@@ -395,6 +400,12 @@ def emit_element(w: Writer, i: Instruction, operand: Callable) -> Value:
         return w.select(operand(mask, np.dtype(bool)), operand(x, out), w.const(0, out))
     if i.name in ("astype", "assign"):
         return operand(i.args[0], out)
+    if out.kind == "c":
+        x = operand(i.args[0], out)
+        half = 4 * out.itemsize  # where the imaginary part begins
+        signs = {"conjugate": 1 << 2 * half - 1, "negative": 1 << 2 * half - 1 | 1 << half - 1}
+        sign = signs.get(i.name)
+        return x if sign is None else w.emit(f"xor {x.type} {x.name}, {sign}", x.type)
     dtype = loop_dtype(i)
     given = [operand(a, dtype) for a in i.args]
     if i.name in ELEMENTWISE:
@@ -467,6 +478,9 @@ def is_lowered(i: Instruction) -> bool:
     arrays = [*i.operands(), i.output]
     if any(code(v.dtype) not in REGISTER or not v.size for v in arrays):
         return False
+    if any(v.dtype.kind == "c" for v in arrays):
+        others = [v for v in arrays if v.dtype != i.output.dtype and v.dtype.kind in "cfV"]
+        return i.name in MOVES and not i.kwargs and i.output.dtype.kind == "c" and not others
     if i.name in REDUCTIONS:
         return _is_reduction(i)
     if i.name in ("pad", "gather", "inside"):

@@ -198,6 +198,32 @@ def copy_record(
     return Record(kernel("cr.strided"), [target, source], params, extent, max(1, GRAIN // count))
 
 
+class Reduced(Routine):
+    """`ufunc.reduce` along one axis: the first element is copied, the others taken in."""
+
+    def __init__(self, i: Instruction, function: Function, axis: int, place: Place) -> None:
+        self.instruction, self.function, self.axis, self.place = i, function, axis, place
+
+    def records(self, planner: Planner, memory: int) -> list[Record]:
+        x, out, axis = self.place, self.instruction.output, self.axis
+        size = out.dtype.itemsize
+        kept = [n for a, n in enumerate(x.shape) if a != axis]
+        to = [s * size for s in contiguous(tuple(kept))]
+        of = [s * size for a, s in enumerate(x.strides) if a != axis]
+        target, source = planner.slot(out), planner.slot(x.root)
+        found = [copy_record(target, source, size, kept, to, of, 0, x.offset * size)]
+        n, step = x.shape[axis], x.strides[axis] * size
+        if n > 1:
+            sizes, outer = joined(kept, [to, of, to])
+            sizes, outer = (sizes, outer) if sizes else ([1], [[0], [0], [0]])
+            offsets, steps = [0, x.offset * size + step, 0], [0, step, 0]
+            params = loop_params(self.function, [n - 1], offsets, sizes, outer, steps)
+            extent = math.prod(sizes)
+            slots = [target, source, target]
+            found.append(Record(kernel("cr.loop"), slots, params, extent, max(1, GRAIN // n)))
+        return found
+
+
 class Copied(Routine):
     """What a view shows, copied."""
 
@@ -253,7 +279,9 @@ def routine(i: Instruction, planner: Planner) -> Routine | None:
     head, _, method = i.name.partition(".")
     if method == "accumulate":
         return accumulated(i, planner, head)
-    f = ufunc_of(i.name)
+    if method == "reduce":
+        return reduced(i, planner, head)
+    f = ufunc_of("matmul" if i.name == "dot" else i.name)
     if f is None or i.kwargs.keys() - {"dtype"}:
         return None
     given = i.args[: f.nin]
@@ -264,7 +292,8 @@ def routine(i: Instruction, planner: Planner) -> Routine | None:
         return None
     places = [planner.place_of(v) for v in given]
     if f.signature is not None:
-        core = cores(f, given, i.outputs)
+        flat = f is np.matmul and any(len(v.shape) < 2 for v in given)
+        core = None if flat else cores(f, given, i.outputs)
         ready = core is not None and all(map(dense, places))
         return Stacked(i, function, places, core) if ready else None
     made = Elements(i, function, places)
@@ -279,7 +308,7 @@ def cores(f: Any, given: Sequence[Value], made: Sequence[Value]) -> Any:
     names: dict[str, int] = {}
     ranks, leads = [], set()
     for v, group in zip((*given, *made), groups, strict=True):
-        own = [n.strip() for n in group.split(",") if n.strip()]
+        own = [n.strip(" ?") for n in group.split(",") if n.strip()]
         ranks.append(len(own))
         leads.add(v.shape[: len(v.shape) - len(own)])
         for name, size in zip(own, v.shape[len(v.shape) - len(own) :], strict=True):
@@ -302,6 +331,21 @@ def accumulated(i: Instruction, planner: Planner, name: str) -> Routine | None:
         return None
     axis = more.get("axis", 0) % len(out.shape)
     return Accumulated(i, function, axis, place)
+
+
+def reduced(i: Instruction, planner: Planner, name: str) -> Routine | None:
+    """The routine of a reduction over one axis."""
+    f, x, out = ufunc_of(name), i.args[0], i.output
+    more = {k: v for k, v in i.kwargs.items() if k != "keepdims"}
+    axis = more.pop("axis", 0)
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    if more.pop("dtype", out.dtype) != out.dtype or more or len(i.args) > 1 or len(axes) != 1:
+        return None
+    if f is None or axes[0] is None or x.dtype != out.dtype or not 0 < len(x.shape) <= MOST:
+        return None
+    function = found(f, [out.dtype, out.dtype], [out.dtype])
+    place = planner.place_of(x)
+    return None if function is None else Reduced(i, function, axes[0] % len(x.shape), place)
 
 
 def looked(i: Instruction, planner: Planner) -> Routine | None:

@@ -21,6 +21,8 @@ from .program import Instruction, Program, Value, replaced, values_in
 from .views import Map, Place, contiguous, dense, is_basic, part_of, place, soft
 
 DENSE = (  # kernels that want row-major operands
+    "unless",
+    "join_complex",
     "scatter_set",
     "scatter_more",
     "rows_sort",
@@ -112,7 +114,7 @@ class Fusion:
             if is_lowered(i):
                 self.place(i)
             else:
-                if i.name in DENSE or i.name.startswith(GUFUNCS):
+                if i.name in DENSE or i.name.startswith(GUFUNCS) or of_complex(i):
                     self.make_dense(i)
                 self.call(i)
         for v in program.outputs:
@@ -583,6 +585,11 @@ class Fusion:
             assert len(later) < len(waiting), "groups depend on each other"
             waiting = later
         self.groups = out
+
+
+def of_complex(i: Instruction) -> bool:
+    """Whether it is a product of complex matrices."""
+    return i.name in ("dot", "matmul") and i.output.dtype.kind == "c"
 
 
 def tail(axes: Map, shape: tuple) -> Map:

@@ -526,7 +526,7 @@ class NestWriter:
         end = ", !llvm.access.group !0" if group else ""
         w.count += 1
         name = f"%v{w.count}"
-        w.put(f"{name} = load {MEMORY[kind]}, ptr {at}, align {dtype.itemsize}{end}")
+        w.put(f"{name} = load {MEMORY[kind]}, ptr {at}, align {min(dtype.itemsize, 8)}{end}")
         x = Register(w, name, MEMORY[kind])
         if kind in HALVES:
             return w.widened(x, kind)
@@ -542,7 +542,7 @@ class NestWriter:
         elif kind in HALVES:
             x = w.shortened(x, kind)
         end = ", !llvm.access.group !0" if group else ""
-        w.put(f"store {MEMORY[kind]} {x.name}, ptr {at}, align {dtype.itemsize}{end}")
+        w.put(f"store {MEMORY[kind]} {x.name}, ptr {at}, align {min(dtype.itemsize, 8)}{end}")
 
     # -- loops ------------------------------------------------------------------------------------
 

@@ -172,7 +172,7 @@ def cast(b: Builder, i: Instruction) -> None:
         if not isinstance(a, Value):
             a = b.program.constant(np.asarray(a).astype(dtype))
         elif a.dtype != dtype:
-            a = b.emit("astype", (b.of(a), dtype), a.shape, dtype)
+            a = converted(b, b.of(a), dtype)
         given.append(a)
     i.args = tuple(given)
 
@@ -208,11 +208,27 @@ def _(b: Builder, i: Instruction) -> Value | None:
         wide = b.emit("astype", (x, SINGLE), x.shape, SINGLE)
         total = b.emit(i.name, (wide,), out.shape, SINGLE, **i.kwargs)
         return b.emit("astype", (total, out.dtype), out.shape, out.dtype)
+    if out.dtype.kind == "c" and x.dtype == out.dtype and x.size and out.size < x.size:
+        return axis_by_axis(b, i, x)
     if x.size != out.size or not out.size or set(i.kwargs) - {"axis", "keepdims"}:
         return None
     if x.dtype != out.dtype:
         x = b.emit("astype", (x, out.dtype), x.shape, out.dtype)
     return x if x.shape == out.shape else b.emit("reshape", (x, out.shape), out.shape, out.dtype)
+
+
+def axis_by_axis(b: Builder, i: Instruction, x: Value) -> Value | None:
+    """A reduction over several axes as one over each."""
+    axis = i.kwargs.get("axis", 0)
+    rank = len(x.shape)
+    axes = range(rank) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    given = {k for k, v in i.kwargs.items() if k != "dtype" or v != x.dtype}
+    if given - {"axis", "keepdims"} or len(axes) < 2:
+        return None
+    for a in sorted([a % rank for a in axes], reverse=True):
+        shape = x.shape[:a] + x.shape[a + 1 :]
+        x = b.emit(i.name, (x,), shape, x.dtype, axis=(a,))
+    return x if x.shape == i.output.shape else b.emit("reshape", (x, i.output.shape), i.output.shape, x.dtype)
 
 
 @rule("dot", "matmul")
@@ -260,8 +276,30 @@ def _(b: Builder, i: Instruction) -> Value | None:
 
 @rule("astype")
 def _(b: Builder, i: Instruction) -> Value | None:
-    x = b.of(i.args[0])
-    return x if x.dtype == i.output.dtype else None
+    x, dtype = b.of(i.args[0]), i.output.dtype
+    if x.dtype != dtype and ("c" not in x.dtype.kind + dtype.kind or not x.size):
+        return None
+    return converted(b, x, dtype)
+
+
+def converted(b: Builder, x: Value, dtype: np.dtype) -> Value:
+    """x in a dtype; complex numbers by their parts."""
+    if x.dtype == dtype:
+        return x
+    if "c" not in x.dtype.kind + dtype.kind or not x.size:
+        return b.emit("astype", (x, dtype), x.shape, dtype)
+    parts = []
+    for name in ("real", "imag") if x.dtype.kind == "c" else ():
+        own = np.dtype(f"f{x.dtype.itemsize // 2}")
+        parts.append(b.emit(name, (x,), x.shape, own))
+    wanted = np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
+    parts = [
+        v if v.dtype == wanted else b.emit("astype", (v, wanted), v.shape, wanted)
+        for v in parts or [x]
+    ]
+    if dtype.kind != "c":
+        return parts[0]
+    return b.emit("join_complex", (parts[0], (*parts, None)[1], dtype), x.shape, dtype)
 
 
 @rule("reshape", "broadcast_to")

@@ -75,6 +75,38 @@ class Scatter(Routine):
         ]
 
 
+def joining(kind: str, both: bool) -> str:
+    """The kernel that puts complex numbers together: slots are the result, real parts, and
+    imaginary parts if there are.
+    """
+    f = Text("float" if kind == "c8" else "double")
+    out, real = f.buffer(0), f.array(1, 0)
+    imag = f.array(2, 1) if both else ""
+
+    def one(i: Number) -> None:
+        f.store(f.load(f.place(real, i), True), f.place(out, (i, 2)), True)
+        value = f.load(f.place(imag, i), True) if both else "0.0"
+        f.store(value, f.place(out, (i, 2), 1), True)
+
+    f.loop("%end", one, free=True, first="%begin")
+    return f.done()
+
+
+class Join(Routine):
+    """`join_complex(real, imag, dtype)`."""
+
+    def __init__(self, i: Instruction) -> None:
+        self.instruction = i
+        self.texts = [joining(code(i.output.dtype), i.args[1] is not None)]
+
+    def records(self, planner: Planner, memory: int) -> list[Record]:
+        i = self.instruction
+        given = [planner.place_of(v) for v in i.args[:2] if v is not None]
+        slots = [planner.slot(i.output), *[planner.slot(p.root) for p in given]]
+        params, n = [p.offset for p in given], i.output.size
+        return [Record(planner.addresses[self.texts[0]], slots, params, n, min(n, GRAIN))]
+
+
 # -- rows ------------------------------------------------------------------------------------------
 
 GET_FUNCTIONS = 365  # place of _PyDataType_GetArrFuncs in NumPy's table for extensions
@@ -151,6 +183,9 @@ def routine(i: Instruction, planner: Planner) -> Routine | None:
         known = kind in KINDS and (i.name == "scatter_set" or kind not in ("f2", "V2"))
         x, *rest = (planner.place_of(v) for v in i.args)
         return Scatter(i) if known and all(map(dense, rest)) else None
+    if i.name == "join_complex":
+        given = [planner.place_of(v) for v in i.args[:2] if v is not None]
+        return Join(i) if all(map(dense, given)) else None
     if i.name.startswith("rows_") and usable(i.args[0].dtype.char):
         return Rows(i) if dense(planner.place_of(i.args[0])) else None
     return None

@@ -219,6 +219,9 @@ def execute(i: Instruction, value: Callable) -> list:
         if np.isnan(made).any():
             f(*rest)
         return []
+    if i.name == "unless":
+        f, bad, fast, *rest = args
+        return [f(*rest) if np.any(bad) else fast]
     if i.name in OWN:
         return [OWN[i.name](*args)]
     if i.name == "python":
@@ -298,7 +301,17 @@ def scatter_more(x: Any, y: Any, places: Any) -> np.ndarray:
     return out
 
 
+def join_complex(real: Any, imag: Any, dtype: np.dtype) -> np.ndarray:
+    """Complex numbers of two parts, the second of which may be None: zero."""
+    out = np.zeros(real.shape, dtype)
+    out.real = real
+    if imag is not None:
+        out.imag = imag
+    return out
+
+
 OWN = {
+    "join_complex": join_complex,
     "scatter_set": scatter_set,
     "scatter_more": scatter_more,
     "rows_sort": lambda x, stable: np.sort(x, kind="stable" if stable else None),

@@ -99,6 +99,12 @@ def strict(gufunc: Callable, failed: Callable, *arrays: Any) -> Any:
     return made
 
 
+def is_traced(A: Any) -> bool:
+    """Whether a program is being captured, of which A is an array."""
+    top = highest((A,))
+    return top is not None and top.ground and state.capture is not None
+
+
 def check_finite(A: Any, kind: type[Exception], text: str) -> None:
     """Raise kind(text) if a number of A is infinite or nan."""
     top = highest((A,))
@@ -271,8 +277,7 @@ def qr(A: Any, mode: str) -> tuple:
     """Q and R; mode "reduced", "complete", or "r" (Q then is empty)."""
     m, n = A.shape[-2:]
     k = min(m, n)
-    top = highest((A,))
-    if top is not None and top.ground and A.size:
+    if is_traced(A) and A.size:
         return _qr_of_traced(A, mode)
     if mode != "r" and many_small(A):
         return tuple(np.linalg.qr(A, mode))
@@ -309,8 +314,7 @@ def svd(A: Any, full: bool, vectors: bool = True) -> tuple:
     """U, S, V^H and for each matrix LAPACK's verdict."""
     m, n = A.shape[-2:]
     k = min(m, n)
-    top = highest((A,))
-    if top is not None and top.ground and A.size:
+    if is_traced(A) and A.size:
         if not vectors:
             s = gufuncs.svd(A)
             return s, s, s, np.zeros(A.shape[:-2], np.int32)
