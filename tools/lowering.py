@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 import chainrule as torch
-from chainrule.compiler import api, machine, plan
+from chainrule.compiler import api, draws, machine, places
 from chainrule.compiler.report import called
 from chainrule.compiler.runtime import runtime
 from chainrule.compiler.twofold import Twofold
@@ -43,9 +43,15 @@ counted by `explain()`, but no faster than without `compile`.
 class Blank:
     """In place of machine code: this asks what would be called, and runs nothing."""
 
+    def __init__(self, *given: Any, **more: Any) -> None:
+        pass
+
     def address(self, name: str) -> int:
         """No address."""
         return 0
+
+    def run(self, *arrays: Any) -> None:
+        """Do nothing."""
 
 
 def function_of(row: Row, gradients: bool) -> Callable:
@@ -105,14 +111,15 @@ def programs(row: Row, dtype: str) -> Iterator[Counter]:
 def asking() -> Iterator[None]:
     """Programs are planned, and never run."""
     runtime()  # its code is real
-    before = machine.native, plan.Plan, api.Entry.run, Twofold.run
+    draws.engine(), places.usable("f")
+    before = machine.native, draws.plan_for, api.Entry.run, Twofold.run
     machine.native = lambda *_, **__: Blank()  # type: ignore[assignment]
-    plan.Plan = lambda *_, **__: None  # type: ignore[assignment,misc]
+    draws.plan_for = lambda _: Blank  # type: ignore[assignment,return-value]
     api.Entry.run = Twofold.run = lambda *_: None  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
-        machine.native, plan.Plan, api.Entry.run, Twofold.run = before  # type: ignore[method-assign]
+        machine.native, draws.plan_for, api.Entry.run, Twofold.run = before  # type: ignore[method-assign]
 
 
 def surveyed(row: Row) -> dict[str, Counter] | str:

@@ -21,6 +21,7 @@ from ..ops.random import permutation
 from ..rng import integers, normals
 from ..rng.kinds import PARTS, last_integer
 from ..rng.rounding import halves
+from . import machine
 from .body import constant
 from .driver import ERROR
 from .elements import MEMORY, code
@@ -39,7 +40,7 @@ KINDS = ("b1", "u1", "i1", "i2", "i4", "i8", "f4", "f8")  # dtypes that are writ
 # recurrence of Matsumoto and Nishimura (1998); a word is tempered on its way out.
 ENGINE = """
 declare i64 @llvm.smin.i64(i64, i64)
-define internal i32 @KERNEL.next(i32 %this, i32 %next, i32 %far) alwaysinline nounwind {
+define internal i32 @next(i32 %this, i32 %next, i32 %far) alwaysinline nounwind {
   %high = and i32 %this, -2147483648
   %low = and i32 %next, 2147483647
   %both = or i32 %high, %low
@@ -51,7 +52,7 @@ define internal i32 @KERNEL.next(i32 %this, i32 %next, i32 %far) alwaysinline no
   %made = xor i32 %sum, %far
   ret i32 %made
 }
-define internal void @KERNEL.twist(ptr %state) noinline nounwind {
+define internal void @twist(ptr %state) noinline nounwind {
 entry:
   br label %first
 first:
@@ -64,7 +65,7 @@ first:
   %ix = load i32, ptr %ia
   %iy = load i32, ptr %ib
   %iz = load i32, ptr %ic
-  %iw = call i32 @KERNEL.next(i32 %ix, i32 %iy, i32 %iz)
+  %iw = call i32 @next(i32 %ix, i32 %iy, i32 %iz)
   store i32 %iw, ptr %ia
   %im = icmp ult i64 %i1, 227
   br i1 %im, label %first, label %second
@@ -78,7 +79,7 @@ second:
   %jx = load i32, ptr %ja
   %jy = load i32, ptr %jb
   %jz = load i32, ptr %jc
-  %jw = call i32 @KERNEL.next(i32 %jx, i32 %jy, i32 %jz)
+  %jw = call i32 @next(i32 %jx, i32 %jy, i32 %jz)
   store i32 %jw, ptr %ja
   %jm = icmp ult i64 %j1, 623
   br i1 %jm, label %second, label %last
@@ -88,11 +89,11 @@ last:
   %kx = load i32, ptr %ka
   %ky = load i32, ptr %state
   %kz = load i32, ptr %kc
-  %kw = call i32 @KERNEL.next(i32 %kx, i32 %ky, i32 %kz)
+  %kw = call i32 @next(i32 %kx, i32 %ky, i32 %kz)
   store i32 %kw, ptr %ka
   ret void
 }
-define internal void @KERNEL.words(ptr noalias %state, ptr noalias %out, i64 %count) noinline nounwind {
+define void @cr.words(ptr noalias %state, ptr noalias %out, i64 %count) nounwind {
 entry:
   %place = getelementptr i32, ptr %state, i64 624
   br label %more
@@ -106,7 +107,7 @@ look:
   %spent = icmp sge i32 %at, 624
   br i1 %spent, label %twist, label %ready
 twist:
-  call void @KERNEL.twist(ptr %state)
+  call void @twist(ptr %state)
   br label %ready
 ready:
   %start32 = phi i32 [ %at, %look ], [ 0, %twist ]
@@ -147,26 +148,28 @@ over:
 """
 
 
+@functools.cache
+def engine() -> machine.Code:
+    """`cr.words`, loaded when first needed."""
+    return machine.native(ENGINE)
+
+
 class Numbers(Text):
     """A kernel that draws: its slots are the engine's memory, the generator's pair, the array to
-    fill, and one of chances; `size` is of the array's elements.
+    fill, and one of chances; its first param is the address of `cr.words`.
     """
 
     def __init__(self, kind: str) -> None:
         super().__init__(MEMORY[kind], int(kind[1:]))
         self.target = kind
         self.state, self.pair, self.out = self.buffer(0), self.buffer(1), self.buffer(2)
+        self.function = self(f"inttoptr i64 {self.param(0)} to ptr")
         self.words = f"%words{len(self.allocas)}"
         self.allocas.append(f"  {self.words} = alloca [{2 * CHUNK} x i32], align 64")
 
-    def text(self) -> str:
-        """The kernel's text."""
-        declared, _, helpers = ENGINE.partition("define")
-        return "\n".join([declared.strip(), self.done(), "define" + helpers])
-
     def draw(self, count: Number) -> None:
         """The next words, into `words`."""
-        self.do(f"call void @KERNEL.words(ptr {self.state}, ptr {self.words}, i64 {count})")
+        self.do(f"call void {self.function}(ptr {self.state}, ptr {self.words}, i64 {count})")
 
     def word(self, i: Number) -> str:
         """One of them."""
@@ -260,13 +263,13 @@ def uniform(kind: str, count: int, low: float, high: float) -> str | None:
         return f(f"select i1 {f(f'fcmp oeq {f.kind} {x}, {last}')}, {f.kind} {first}, {f.kind} {x}"), f.kind
 
     f.each(count, 2 if wide else 1, make)
-    return f.text()
+    return f.done()
 
 
 def bernoulli(kind: str, count: int, p: float | None, chances: Any = None) -> str:
     """1 with a chance: p, or that of an array of dtype `chances`."""
     f = Numbers(kind)
-    given = "" if chances is None else f.array(3, 0)
+    given = "" if chances is None else f.array(3, 1)
     single = chances is not None and code(chances) == "f4"
     held = "float" if single else "double"
 
@@ -283,7 +286,7 @@ def bernoulli(kind: str, count: int, p: float | None, chances: Any = None) -> st
 
     if not given:
         draw()
-        return f.text()
+        return f.done()
 
     def one(i: Number, found: list) -> list[str]:
         at = f(f"getelementptr {held}, ptr {given}, i64 {i}")
@@ -293,8 +296,8 @@ def bernoulli(kind: str, count: int, p: float | None, chances: Any = None) -> st
         return [f(f"and i8 {found[0]}, {fine}")]
 
     (valid,) = f.fold(count, ["1"], "i8", one)
-    f.either(f(f"icmp ne i8 {valid}, 0"), draw, lambda: wrong(f, 4, 1))
-    return f.text()
+    f.either(f(f"icmp ne i8 {valid}, 0"), draw, lambda: wrong(f, 4, 2))
+    return f.done()
 
 
 def wrong(f: Text, slot: int, param: int) -> None:
@@ -307,7 +310,7 @@ def inverse(kind: str, count: int, make: Callable) -> str:
     """Values of distributions by the inverse method: make(kernel, double)."""
     f = Numbers(kind)
     f.each(count, 2, lambda i, place: (make(f, f.double(i)), "double"))
-    return f.text()
+    return f.done()
 
 
 def exponential(f: Text, u: str, rate: float) -> str:
@@ -351,7 +354,7 @@ def whole(kind: str, count: int, low: int, span: int, long: bool) -> str:
         return (f(f"add i64 {rest}, {low}") if low else rest), "i64"
 
     f.each(count, 2 if long else 1, make)
-    return f.text()
+    return f.done()
 
 
 def permuted(kind: str, count: int) -> str:
@@ -383,7 +386,7 @@ def permuted(kind: str, count: int) -> str:
         f.loop(n, swap)
 
     f.loop(-(-swaps // CHUNK), chunk)
-    return f.text()
+    return f.done()
 
 
 # -- normal values ---------------------------------------------------------------------------------
@@ -504,7 +507,7 @@ def normal(kind: str, count: int, mean: float, std: float) -> str | None:
         in_pairs(f, count, mean, std)
     else:
         in_groups(f, count, mean, std)
-    return f.text()
+    return f.done()
 
 
 def group(f: Numbers, mean: float, std: float, first: Number, to: str) -> None:
@@ -685,7 +688,7 @@ class Drawing(Routine):
         slots = [state, pair, planner.slot(self.instruction.output)]
         slots += [planner.slot(p.root) for p in places]
         work = 4 * self.instruction.output.size
-        params = [p.offset for p in places]
+        params = [engine().address("cr.words"), *[p.offset for p in places]]
         if places:
             slots.append(WORDS)
             planner.errors.append(

@@ -22,6 +22,7 @@ from .views import Map, Place, contiguous, dense, is_basic, part_of, place, soft
 
 DENSE = (  # kernels that want row-major operands
     "unless",
+    "recurrence",
     "join_complex",
     "scatter_set",
     "scatter_more",

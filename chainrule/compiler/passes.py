@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.waist import waist
+from ..tape import quiet
 from . import indexing
 from .elements import HALVES, code, is_lowered
 from .program import Instruction, Program, Value, execute, replaced, values_in
@@ -138,7 +139,8 @@ def rewritten(program: Program) -> Program:
         given = i.operands()
         constant = all(b.of(v).data is not None for v in given) and given
         if constant and i.name != "python" and i.name not in CHECKS and sum(v.size for v in i.outputs) <= FOLDED:
-            for v, r in zip(i.outputs, execute(i, lambda v: b.of(v).data), strict=True):
+            found = quiet(execute, i, lambda v: b.of(v).data)
+            for v, r in zip(i.outputs, found, strict=True):
                 b.known[v] = program.constant(np.asarray(r))
             continue
         rule = RULES.get(i.name)
@@ -185,6 +187,11 @@ def ufunc_of(name: str) -> Any:
         f = waist(name)
     except AttributeError:
         return None
+    known = getattr(getattr(f, "kernel", None), "scipy", None)
+    if known is not None:
+        from scipy import special
+
+        f = getattr(special, known)
     return f if isinstance(f, np.ufunc) else None
 
 

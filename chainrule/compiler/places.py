@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .elements import MEMORY, code
 from .foreign import copy_record
-from .program import Instruction
+from .program import Instruction, Value
 from .routines import Number, Routine, Text
 from .runtime import Record, kernel
 from .views import contiguous, dense
@@ -107,6 +108,52 @@ class Join(Routine):
         return [Record(planner.addresses[self.texts[0]], slots, params, n, min(n, GRAIN))]
 
 
+def recurring(kind: str, n: int, behind: int) -> str:
+    """The kernel of s[i] = y[i] s[i - 1] + x[i]; a unit is all that is behind one place before the
+    axis.
+    """
+    f = Text(kind)
+    out, x, y = f.buffer(0), f.array(1, 0), f.array(2, 1)
+
+    def unit(u: Number) -> None:
+        def step(i: Number) -> None:
+            def one(j: Number) -> None:
+                here = [(u, n * behind), (i, behind), j]
+                before = f.place(out, (u, n * behind), (f.total(i, -1), behind), j)
+                product = f(f"fmul {kind} {f.load(f.place(y, *here), True)}, {f.load(before, True)}")
+                total = f(f"fadd {kind} {f.load(f.place(x, *here), True)}, {product}")
+                f.store(total, f.place(out, *here), True)
+
+            f.loop(behind, one, free=True)
+
+        start = [(u, n * behind)]
+        f.copy(f.place(out, *start), f.place(x, *start), behind)
+        f.loop(n, step, first=1)
+
+    f.loop("%end", unit, first="%begin")
+    return f.done()
+
+
+class Recurrence(Routine):
+    """`recurrence(x, y, axis)`."""
+
+    def __init__(self, i: Instruction) -> None:
+        self.instruction = i
+        shape, axis = i.output.shape, i.args[2] % len(i.output.shape)
+        behind = math.prod(shape[axis + 1 :])
+        self.units = math.prod(shape[:axis])
+        self.grain = max(1, GRAIN // (shape[axis] * behind))
+        kind = MEMORY[code(i.output.dtype)]
+        self.texts = [recurring(kind, shape[axis], behind)]
+
+    def records(self, planner: Planner, memory: int) -> list[Record]:
+        i = self.instruction
+        given = [planner.place_of(v) for v in i.args[:2]]
+        slots = [planner.slot(i.output), *[planner.slot(p.root) for p in given]]
+        address = planner.addresses[self.texts[0]]
+        return [Record(address, slots, [p.offset for p in given], self.units, self.grain)]
+
+
 # -- rows ------------------------------------------------------------------------------------------
 
 GET_FUNCTIONS = 365  # place of _PyDataType_GetArrFuncs in NumPy's table for extensions
@@ -183,6 +230,11 @@ def routine(i: Instruction, planner: Planner) -> Routine | None:
         known = kind in KINDS and (i.name == "scatter_set" or kind not in ("f2", "V2"))
         x, *rest = (planner.place_of(v) for v in i.args)
         return Scatter(i) if known and all(map(dense, rest)) else None
+    if i.name == "recurrence":
+        fits = all(isinstance(v, Value) and v.dtype == i.output.dtype for v in i.args[:2])
+        fits = fits and all(v.shape == i.output.shape and v.size for v in i.args[:2])
+        fits = fits and i.output.dtype.str in ("<f4", "<f8")
+        return Recurrence(i) if fits and all(dense(planner.place_of(v)) for v in i.args[:2]) else None
     if i.name == "join_complex":
         given = [planner.place_of(v) for v in i.args[:2] if v is not None]
         return Join(i) if all(map(dense, given)) else None
