@@ -180,3 +180,16 @@ def test_gradients_of_a_function_that_writes_are_not():
     with pytest.raises(RuntimeError, match="writes to tensors"):
         torch.autograd.grad(y, x, create_graph=True)
     assert count == 2
+
+
+def test_sizes_that_vary():
+    c = torch.compile(lambda x, s: (x * s).sum(), dynamic=True)
+    for n in range(1, 70):
+        torch.testing.assert_close(c(torch.ones(n), n / 2), torch.tensor(n * n / 2))
+    assert c.eager is None
+    assert len(c.entries) == 64
+    assert c.captures == 69
+    fixed = torch.compile(lambda x, s: x * s, dynamic=False)
+    for s in VALUES[:3]:
+        torch.testing.assert_close(fixed(X, s), X * s)
+    assert fixed.captures == 3

@@ -27,9 +27,11 @@ from . import calls, guards, machine
 from .capture import Capture, CaptureError, Transformed, Wrapper
 from .passes import live, simplify
 from .plan import Interpreted, Output, Planner
+from .trial import Trial
 from .views import contiguous
 
 ENTRIES = 8  # programs of one function; beyond, it is run as it is
+SIZES = 64  # likewise with dynamic=True, where the oldest gives way instead
 FRESH, GIVEN, SAME = range(3)  # a result: new, an argument, what it was
 DATA, GRAD = attrgetter("_data"), attrgetter("_grad")
 told: list[str] = []  # what has been said once
@@ -43,6 +45,7 @@ class Entry:
         self.remember(c, args, kwargs)
         outputs = self.results_of(c, result)
         self.captured = len(c.program.instructions)
+        self.verdict = ""  # whether it was compared with the function as it is (see `trial`)
         self.program = self.simplified(c, outputs)
         self.plan_of(c, outputs)
         self.hold(c)
@@ -116,7 +119,7 @@ class Entry:
         ]
         attributes.append((dtypes.default, "real", self.default))
         rows = list(zip(edges.tables, edges.keys, edges.values, strict=True))
-        table.watch(slots, rows, attributes)
+        table.watch(slots, rows, attributes, edges.lengths)
         self.table, self.check = table, table.builtin()
 
     def writes(self) -> bool:
@@ -364,9 +367,16 @@ def fits(a: Any, kind: Any) -> bool:
 class Compiled(Wrapper):
     """A compiled function (see `compile`)."""
 
-    def __init__(self, function: Callable, fullgraph: bool = False, check: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable,
+        fullgraph: bool = False,
+        check: bool = False,
+        dynamic: bool | None = None,
+    ) -> None:
         functools.update_wrapper(self, function, updated=())
         self.function, self.fullgraph, self.check = function, fullgraph, check
+        self.dynamic = dynamic
         self.entries: list[Entry] = []
         self.captures = self.hits = 0
         self.constants: set[int] = set()  # floats whose value the function wants to know
@@ -396,10 +406,13 @@ class Compiled(Wrapper):
 
     def capture(self, args: tuple, kwargs: dict) -> Any:
         """Run the function and keep its program."""
-        if self.captures >= ENTRIES:
+        if self.dynamic and len(self.entries) == SIZES:
+            del self.entries[0]
+        if self.captures >= ENTRIES and not self.dynamic:
             self.give_up(
                 f"it was captured {ENTRIES} times, and no program fitted the next call: shapes,"
                 " dtypes, Python numbers or objects that it depends on change from call to call"
+                " (for sizes that vary there is dynamic=True)"
             )
             return self.function(*args, **kwargs)
         self.captures += 1
@@ -426,8 +439,12 @@ class Compiled(Wrapper):
         return c.returned(result)
 
     def numbers(self, given: list) -> set[int]:
-        """The floats among the arguments that are to be inputs: those that have changed."""
+        """The floats among the arguments that are to be inputs: those that have changed; all with
+        dynamic=True, none with dynamic=False.
+        """
         floats = {n for n, a in enumerate(given) if type(a) is float} - self.constants
+        if self.dynamic is not None:
+            return floats if self.dynamic else set()
         return {
             n
             for entry in self.entries
@@ -467,7 +484,10 @@ class Compiled(Wrapper):
                 stacklevel=5,
             )
         try:
-            self.entries.append(kind(c, result, args, kwargs))
+            entry = kind(c, result, args, kwargs)
+            if kind is Entry and not self.check:
+                Trial(self.function, entry, c.seconds)
+            self.entries.append(entry)
         except Exception as fault:
             if self.fullgraph:
                 raise
@@ -541,7 +561,10 @@ def compile(
     Args:
         model: a function or module; without it, a decorator is returned.
         fullgraph: raise where the function cannot be compiled as a whole, instead of running it.
-        dynamic: accepted; every shape gets a program of its own.
+        dynamic: every shape gets a program of its own, which takes most of its kernels from those
+            before. With True there may be any number of them (the latest 64 are kept), and Python
+            floats are inputs from the first call on; with None they are from the second value on;
+            with False every value gets a program.
         backend, mode, options: torch's; there is one backend, and nothing to choose.
         disable: return `model` as it is.
         check: run the function beside every compiled call and compare; for finding faults.
@@ -563,4 +586,4 @@ def compile(
             disable=disable,
             check=check,
         )
-    return model if disable else Compiled(model, fullgraph, check)
+    return model if disable else Compiled(model, fullgraph, check, dynamic)

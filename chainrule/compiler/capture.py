@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 import types
 import weakref
 from collections.abc import Callable, Collection, Iterator
@@ -113,6 +114,7 @@ class Capture:
         """Run the function; returns what it returned, its tensors as they are outside. With
         keep=False nothing is entered: all is as it was before.
         """
+        begun = time.perf_counter()
         state_of_draws = default_generator.state_bytes()
         optimizers = self.reach()
         try:
@@ -135,6 +137,7 @@ class Capture:
         if not enter:
             self.undo(optimizers)
             default_generator.set_state_bytes(state_of_draws)
+        self.seconds = time.perf_counter() - begun
         return result
 
     def with_numbers(self) -> tuple[tuple, dict]:
@@ -214,10 +217,7 @@ class Capture:
         reached, *_ = reachable((self.function, self.args, self.kwargs))
         known = {id(t) for t, _ in self.before}
         self.replayable = (
-            not self.shared_arguments
-            and all(id(t) in known for t in reached)
-            and self.edges.hold()
-            and self.edges.full()
+            not self.shared_arguments and all(id(t) in known for t in reached) and self.edges.hold()
         )
         self.held = [
             (t, slots.grad)
@@ -513,8 +513,10 @@ class Edges:
     def hold(self) -> bool:
         """Whether nothing has changed."""
         try:
-            if all(map(is_, map(getitem, self.tables, self.keys), self.values)) and all(
-                map(is_, map(CONTENTS, self.cells), self.contents)
+            if (
+                all(map(is_, map(getitem, self.tables, self.keys), self.values))
+                and all(map(is_, map(CONTENTS, self.cells), self.contents))
+                and self.full()
             ):
                 return True
             return self.hold_equal()
@@ -523,6 +525,8 @@ class Edges:
 
     def hold_equal(self) -> bool:
         """Whether what has changed is equal to what was there; it is then what has to stay."""
+        if not self.full():
+            return False
         now = list(map(getitem, self.tables, self.keys))
         held = list(map(CONTENTS, self.cells))
         for old, new in zip([*self.values, *self.contents], [*now, *held], strict=True):

@@ -1,10 +1,10 @@
 """The guards of an entry as native code: a table of what has to lie where, read in one call.
 
 A guard of Python's asks one thing after the other, at 30 to 60 ns each; a step with an optimizer
-has hundreds of them. Here they are rows of four tables: slots of objects, entries of dicts, items
-of lists, attributes; and one row for each argument, whose array's shape, dtype and strides are read
-where NumPy keeps them. Where objects keep what is found out by looking (`Layout`); an interpreter
-that keeps them elsewhere does without, and asks in Python.
+has hundreds of them. Here they are rows of tables: slots of objects, entries of dicts, items of
+lists, attributes, lengths; and one row for each argument, whose array's shape, dtype and strides
+are read where NumPy keeps them. Where objects keep what is found out by looking (`Layout`); an
+interpreter that keeps them elsewhere does without, and asks in Python.
 
 `Guards.check(*given)` is a builtin: True if all is as it was, False if not or if it cannot be told
 from here, in which case the entry's `matches` decides. `Versions.bump(tick)` is another: all
@@ -29,8 +29,8 @@ from . import machine
 
 # words of a check, in `Guards.words`
 COUNT, ARGUMENTS, SLOTS, DICTS, LISTS, ATTRIBUTES, OWNERS = 0, 1, 2, 4, 6, 8, 10
-APART, MODES, MODE_NAME, RECORDING = 12, 13, 14, 15
-WORDS = 16
+APART, MODES, MODE_NAME, RECORDING, SIZES = 12, 13, 14, 15, 16
+WORDS = 18
 ROW = (
     6  # words of an argument: type, dtype, number of axes, shape, strides, whether without history
 )
@@ -173,13 +173,15 @@ class Guards:
         slots: Sequence[tuple[Any, int, Any]],
         tables: Sequence[tuple[Any, Any, Any]],
         attributes: Sequence[tuple[Any, str, Any]],
+        lengths: Sequence[tuple[Any, int]] = (),
     ) -> None:
         """What else has to stay: the reference at an offset of an object, the value of a dict or
-        list at a key, an attribute.
+        list at a key, an attribute, how long a container is.
         """
         dicts = [row for row in tables if isinstance(row[0], dict)]
         lists = [row for row in tables if not isinstance(row[0], dict)]
-        self.kept += [slots, tables, attributes]
+        self.kept += [slots, tables, attributes, lengths]
+        self._table(SIZES, [(id(x), n) for x, n in lengths])
         self._table(SLOTS, [(id(x) + offset, id(value)) for x, offset, value in slots])
         pairs: dict[int, list[int]] = {}
         for table, key, value in dicts:
@@ -226,6 +228,7 @@ PYTHON = (  # functions of the interpreter that the code below calls
     "PyErr_Clear",
     "PyDict_GetItemWithError",
     "PyList_Size",
+    "PyObject_Size",
     "PyList_GetItem",
     "PyObject_GetAttr",
     "PyTuple_GetItem",
@@ -489,11 +492,16 @@ list.get:
 attr.has:
 {_call("attr.drop", "", "void", "Py_DecRef", "ptr %attr.now", entry)}
   %attr.same = icmp eq ptr %attr.now, %attr.want"""
+    sizes = f"""{_words_of("size", "of", "want")}
+{_call("size", "now", "i64", "PyObject_Size", "ptr %size.of", entry)}
+  %size.number = ptrtoint ptr %size.want to i64
+  %size.same = icmp eq i64 %size.now, %size.number"""
     return f"""
 {_dict(entry, found)}
 define internal i1 @guards.tables(ptr %words) nounwind {{
 {_loop("slot", SLOTS, 2, slots)}
 {_loop("dict", DICTS, 4, dicts)}
+{_loop("size", SIZES, 2, sizes)}
 {_loop("list", LISTS, 3, lists)}
 {_loop("attr", ATTRIBUTES, 3, attributes)}
   ret i1 true
