@@ -126,7 +126,7 @@ def surveyed(row: Row) -> dict[str, Counter] | str:
     """What a row calls in each dtype; or why it cannot be compiled."""
     out = {}
     for dtype in DTYPES:
-        if dtype in row.dtypes and (not ONLY or dtype in ONLY):
+        if dtype in row.dtypes:
             total: Counter = Counter()
             try:
                 for found in programs(row, dtype):
@@ -138,8 +138,6 @@ def surveyed(row: Row) -> dict[str, Counter] | str:
 
 
 if __name__ == "__main__":
-    import os
-    ONLY = os.environ.get("ONLY","").split()
     names = [a for a in sys.argv[1:] if not a.startswith("--")]
     warnings.simplefilter("ignore")
     total: Counter = Counter()

@@ -151,8 +151,18 @@ class TraceArray(Duck):
     def fallback(
         cls, f: Callable, on_tensors: Callable, args: tuple, extra: bool = False, op: Any = None
     ) -> Any:
-        """f(*args) as a call of Python in the program."""
+        """f(*args) with all arrays traced, or as a call of Python in the program."""
         trace = find(args).cell.trace
+        if trace.lifting:
+            raise NoRule("nothing more to be traced")
+        if any(isinstance(a, np.ndarray) for a in args):
+            trace.lifting = True
+            try:
+                return f(*[trace.lifted(a) if isinstance(a, np.ndarray) else a for a in args])
+            except NoRule:
+                pass  # a kernel of numbers, for Python
+            finally:
+                trace.lifting = False
         return trace.python(f, args)
 
     def call(self, name: str, args: tuple, kwargs: dict) -> Any:
@@ -195,6 +205,8 @@ for _short, _name in {
 
 class Trace:
     """One run of a function that is written down, as `program`."""
+
+    lifting = False  # whether a function that has no rule is tried with all its arrays traced
 
     def __init__(self, program: Any, read: Callable, lay: Callable) -> None:
         self.program = program

@@ -420,9 +420,10 @@ def loop_dtype(i: Instruction) -> np.dtype:
     if i.name in OF_BOOLS or i.name == "logical_not":
         return np.dtype(bool)
     f = getattr(np, i.name, None)
-    if not isinstance(f, np.ufunc):
+    if not isinstance(f, np.ufunc) or i.name == "positive":
         return i.output.dtype
     kinds = [a.dtype if hasattr(a, "dtype") else type(a) for a in i.args]
+    kinds = [np.dtype(bool) if k is bool else k for k in kinds]
     return f.resolve_dtypes((*kinds, *(None,) * f.nout))[0]
 
 
@@ -521,6 +522,7 @@ def _is_elementwise(i: Instruction) -> bool:
         *LOGIC,
         "add",
         "multiply",
+        "positive",
         "invert",
         "equal",
         "not_equal",

@@ -148,6 +148,23 @@ def written(
     return shaped(b, made, like.shape)
 
 
+def without_places(index: Any) -> bool:
+    """Whether an index with arrays names nothing."""
+    parts = index if type(index) is tuple else (index,)
+    return any(isinstance(p, Value) and p.dtype != BOOL and not p.size for p in parts)
+
+
+def written_whole(b: Builder, y: Any, like: Value) -> Value:
+    """y as an array like another one."""
+    if not isinstance(y, Value):
+        y = b.program.constant(np.asarray(y).astype(like.dtype))
+    if y.dtype != like.dtype:
+        y = b.emit("astype", (y, like.dtype), y.shape, like.dtype)
+    if y.shape != like.shape:
+        y = b.emit("broadcast_to", (y, like.shape), like.shape, like.dtype)
+    return y
+
+
 def masked(b: Builder, x: Value, y: Any, index: Any) -> Value | None:
     """x with one number where a mask is set."""
     parts = index if isinstance(index, tuple) else (index,)
@@ -175,6 +192,12 @@ def put(b: Builder, i: Instruction) -> Value | None:
     x, y, index = i.args
     if not isinstance(x, Value) or not i.output.size:
         return None
+    if without_places(index):
+        return b.of(x)
+    if type(index) is tuple and not index:
+        index = (Ellipsis,)
+    if type(index) is tuple and index == (Ellipsis,):
+        return written_whole(b, mapped(b, y), i.output)
     found = masked(b, b.of(x), y, index)
     if found is not None:
         return found
@@ -187,6 +210,11 @@ def put(b: Builder, i: Instruction) -> Value | None:
 def add_at(b: Builder, i: Instruction) -> Value | None:
     """add_at(x, y, index)."""
     x, y, index = i.args
+    if isinstance(x, Value) and without_places(index):
+        return b.of(x)
+    if isinstance(x, Value) and index == ():
+        y = written_whole(b, mapped(b, y), i.output)
+        return b.emit("add", (b.of(x), y), x.shape, x.dtype)
     places = flat_places(b, x.shape, index) if isinstance(x, Value) and x.size else None
     if places is None:
         return None

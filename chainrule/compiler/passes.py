@@ -14,7 +14,7 @@ import numpy as np
 from ..arrays.waist import waist
 from ..tape import quiet
 from . import indexing
-from .elements import HALVES, code, is_lowered
+from .elements import HALVES, REDUCTIONS, code, identity, is_lowered
 from .program import Instruction, Program, Value, execute, replaced, values_in
 from .views import Place, contiguous, part_of
 
@@ -208,7 +208,7 @@ def rule(*names: str) -> Callable:
 RULES: dict[str, Callable] = {}
 
 
-@rule("add.reduce", "multiply.reduce", "maximum.reduce", "minimum.reduce")
+@rule(*REDUCTIONS)
 def _(b: Builder, i: Instruction) -> Value | None:
     x, out = b.of(i.args[0]), i.output
     if code(out.dtype) in HALVES and x.dtype == out.dtype and x.size and "dtype" not in i.kwargs:
@@ -217,7 +217,9 @@ def _(b: Builder, i: Instruction) -> Value | None:
         return b.emit("astype", (total, out.dtype), out.shape, out.dtype)
     if out.dtype.kind == "c" and x.dtype == out.dtype and x.size and out.size < x.size:
         return axis_by_axis(b, i, x)
-    if x.size != out.size or not out.size or set(i.kwargs) - {"axis", "keepdims"}:
+    neutral = i.kwargs.get("initial") in (None, identity(i, out.dtype))
+    given = set(i.kwargs) - {"axis", "keepdims", "initial"}
+    if x.size != out.size or not out.size or given or not neutral:
         return None
     if x.dtype != out.dtype:
         x = b.emit("astype", (x, out.dtype), x.shape, out.dtype)
