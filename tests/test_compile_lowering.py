@@ -202,7 +202,7 @@ def test_later_calls_raise_what_eager_raises(case):
     expected = c(good)
     wrong = torch.tensor([int(good[0]), bad])
     for _ in range(2):
-        with pytest.raises(Exception) as eager:  # noqa: PT011
+        with pytest.raises(Exception) as eager:
             f(wrong)
         with pytest.raises(type(eager.value)) as later:
             c(wrong)

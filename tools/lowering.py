@@ -22,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 import chainrule as torch
+from benchmarks.suite import PROGRAMS, step_of
+from chainrule.arrays.duck import NoRule
 from chainrule.compiler import api, draws, machine, places
 from chainrule.compiler.report import called
 from chainrule.compiler.runtime import runtime
@@ -127,24 +129,91 @@ def surveyed(row: Row) -> dict[str, Counter] | str:
     out = {}
     for dtype in DTYPES:
         if dtype in row.dtypes:
-            total: Counter = Counter()
             try:
-                for found in programs(row, dtype):
-                    total += found
+                out[dtype] = sum(programs(row, dtype), Counter())
             except Exception as why:
-                return f"{type(why).__name__}: {why}"[:100]
-            out[dtype] = total
+                return NUMBERS if isinstance(why, NoRule) else f"{type(why).__name__}: {why}"
     return out
 
 
-if __name__ == "__main__":
-    names = [a for a in sys.argv[1:] if not a.startswith("--")]
+# -- the page --------------------------------------------------------------------------------------
+
+
+def suite() -> str:
+    """What the programs of the benchmark call."""
+    said = []
+    for name, (make, _) in PROGRAMS.items():
+        program = make(torch)
+        step = api.compile(step_of(program), fullgraph=True)
+        step(*program.arguments)
+        (entry,) = step.entries
+        count = len(entry.planner.python) + len(getattr(entry, "back", entry.planner).python)
+        said.append(f"{name} {count}")
+    return ", ".join(said)
+
+
+def page() -> str:
+    """The page."""
+    found = {}
+    for family in rows.families().values():
+        for row in family:
+            old = found.get(row.name, {})
+            new = surveyed(row)
+            both = isinstance(old, dict) and isinstance(new, dict)
+            found[row.name] = merged(old, new) if both else new if isinstance(new, str) else old
+    lines = [HEAD, "| dtype | operators | of them without a call of Python |", "|---|---|---|"]
+    for dtype in DTYPES:
+        known = [f[dtype] for f in found.values() if isinstance(f, dict) and dtype in f]
+        lines.append(f"| {dtype} | {len(known)} | {sum(not c for c in known)} |")
+    lines += ["", f"Calls in the programs of benchmarks/suite.py: {suite()}.", "", CALLS]
+    rest = []
+    for name, f in sorted(found.items()):
+        if isinstance(f, str):
+            rest.append(f"- `{name}`: {f}")
+            continue
+        calls: dict[str, list[str]] = {}
+        for dtype, counter in f.items():
+            for one in counter:
+                calls.setdefault(one.replace("<lambda>", "its own code"), []).append(dtype)
+        if calls:
+            said = [f"{one} ({', '.join(kinds)})" for one, kinds in sorted(calls.items())]
+            lines.append(f"- `{name}`: {'; '.join(said)}")
+    return "\n".join([*lines, "", REST, *rest]) + "\n"
+
+
+def merged(a: dict, b: dict) -> dict:
+    """What two rows of one operator call."""
+    return {k: a.get(k, Counter()) + b.get(k, Counter()) for k in {**a, **b}}
+
+
+CALLS = """## Operators that call Python
+
+After each name what is called, and for which dtypes. Often only some samples do: the others, and
+gradients, are machine code.
+"""
+REST = """## Operators that no program can hold
+
+The function is then run as it is (with `fullgraph=True`: an error).
+"""
+NUMBERS = "what it does depends on the numbers it is given"
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the page, or print what some operators call."""
     warnings.simplefilter("ignore")
-    total: Counter = Counter()
+    names = [a for a in arguments if not a.startswith("--")]
     with asking():
-        for family in rows.families().values():
-            for row in family:
-                if names and row.name not in names:
-                    continue
-                found = surveyed(row)
-                print(row.name, found if isinstance(found, str) else {k: dict(v) for k, v in found.items() if v}, flush=True)
+        if names:
+            for row in [r for family in rows.families().values() for r in family]:
+                if row.name in names:
+                    print(row.name, surveyed(row))
+            return 0
+        text = page()
+    if "--check" in arguments:
+        return int(TARGET.read_text() != text)
+    TARGET.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

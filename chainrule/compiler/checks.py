@@ -152,7 +152,7 @@ class Unless(Routine):
         out, size = planner.slot(i.output), i.output.dtype.itemsize
         rows = [[s * size for s in r] for r in (contiguous(fast.shape), fast.strides)]
         copied = copy_record(
-            out, planner.slot(fast.root), size, fast.shape, *rows, 0, fast.offset * size
+            out, planner.slot(fast.root), size, fast.shape, rows[0], rows[1], 0, fast.offset * size
         )
         planner.errors.append(lambda: planner.by_python(i))
         code = len(planner.errors)

@@ -1,5 +1,5 @@
-"""Random numbers drawn by compiled code, the same that `rng` draws: from the generator's own memory,
-which moves on in place.
+"""Random numbers drawn by compiled code, the same that `rng` draws: from the generator's own
+memory, which moves on in place.
 
 A kernel asks `words` for the next words of the engine, a thousand at a time, and makes numbers of
 them in the way (and with the roundings) of `rng.uniforms`, `rng.integers` and `rng.normals`. What
@@ -219,7 +219,9 @@ class Numbers(Text):
         elif source != self.kind and target[0] != "f":
             value = self(f"fptosi {source} {value} to {self.kind}")
         elif source != self.kind:
-            value = self(f"{'fptrunc' if target == 'f4' else 'fpext'} {source} {value} to {self.kind}")
+            value = self(
+                f"{'fptrunc' if target == 'f4' else 'fpext'} {source} {value} to {self.kind}"
+            )
         self.store(value, place, True)
 
     def each(self, count: int, words: int, make: Callable[[Number, Number], tuple]) -> None:
@@ -260,7 +262,9 @@ def uniform(kind: str, count: int, low: float, high: float) -> str | None:
             step = float(np.float32(high) - np.float32(low))
             x = fma(f, f(f"fpext float {x} to double"), number(step), float(np.float32(low)))
         first, last = (constant(v, f.kind) for v in (low, high))
-        return f(f"select i1 {f(f'fcmp oeq {f.kind} {x}, {last}')}, {f.kind} {first}, {f.kind} {x}"), f.kind
+        return f(
+            f"select i1 {f(f'fcmp oeq {f.kind} {x}, {last}')}, {f.kind} {first}, {f.kind} {x}"
+        ), f.kind
 
     f.each(count, 2 if wide else 1, make)
     return f.done()
@@ -332,7 +336,7 @@ def geometric(f: Text, u: str, p: float) -> str:
     return f(f"call double @llvm.ceil.f64(double {trials})")
 
 
-INVERSE = {
+INVERSE: dict[Callable, tuple[Callable, tuple]] = {
     rng.draw_exponential: (exponential, (1.0,)),
     rng.draw_cauchy: (cauchy, (0.0, 1.0)),
     rng.draw_geometric: (geometric, ()),
@@ -715,7 +719,9 @@ def routine(i: Instruction, planner: Planner) -> Routine | None:
 class Drawer(Plan):
     """A plan that draws: it has its generators to itself while it runs."""
 
-    def __init__(self, generators: Sequence[tuple[Any, int, int]], *given: Any, **more: Any) -> None:
+    def __init__(
+        self, generators: Sequence[tuple[Any, int, int]], *given: Any, **more: Any
+    ) -> None:
         super().__init__(*given, **more)
         self.generators = generators
 

@@ -146,7 +146,6 @@ class Writer(Body):
             return self.convert(x, "trunc", t)
         return self.convert(x, "zext" if unsigned else "sext", t)
 
-
     def rounded(self, x: Value, kind: str) -> Value:
         """A float rounded to what a half of that kind can hold."""
         return self.widened(self.shortened(x, kind), kind) if kind in HALVES else x

@@ -56,7 +56,7 @@ class Reflected(Routine):
         place, size = planner.place_of(x), x.dtype.itemsize
         to, source = planner.slot(made), planner.slot(place.root)
         rows = [[s * size for s in r] for r in (contiguous(x.shape), place.strides)]
-        copied = copy_record(to, source, size, x.shape, *rows, 0, place.offset * size)
+        copied = copy_record(to, source, size, x.shape, rows[0], rows[1], 0, place.offset * size)
         f = ufunc_of("gufuncs.qr_r_raw")
         lead, counts, _ = cores(f, [x], [tau])
         n, k = x.shape[-1], tau.shape[-1]

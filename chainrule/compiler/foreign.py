@@ -1,7 +1,7 @@
-"""NumPy's own loops as kernels: a ufunc is a table of functions in C, one for each choice of dtypes,
-that compiled code can call like any other, without the interpreter. So what no loop nest computes
-(complex and half numbers, special functions, decompositions, transforms) has eager's results to the
-last bit, for the price of a pass over memory.
+"""NumPy's own loops as kernels: a ufunc is a table of functions in C, one for each choice of
+dtypes, that compiled code can call like any other, without the interpreter. So what no loop nest
+computes (complex numbers, special functions, decompositions) has eager's results to the last bit,
+for the price of a pass over memory.
 
 Addresses of functions are of this process, so they stand in the params of `cr.loop`, which are
 never kept on disk.
@@ -120,8 +120,7 @@ class Elements(Routine):
         rank = len(i.outputs[0].shape)
         sizes = [d.itemsize for d in function.dtypes]
         rows = [
-            [s * size for s in spread(p, rank)]
-            for p, size in zip(self.places, sizes, strict=True)
+            [s * size for s in spread(p, rank)] for p, size in zip(self.places, sizes, strict=True)
         ]
         self.sizes, self.strides = joined(i.outputs[0].shape, rows)
         self.offsets = [p.offset * size for p, size in zip(self.places, sizes, strict=True)]

@@ -34,7 +34,7 @@ def simplify(program: Program) -> Program:
 
 def has_effect(i: Instruction) -> bool:
     """Whether a call does more than its results say."""
-    return i.name in CHECKS or i.name == "python" and getattr(i.args[0], "effect", False)
+    return i.name in CHECKS or (i.name == "python" and getattr(i.args[0], "effect", False))
 
 
 class Builder:
@@ -138,7 +138,12 @@ def rewritten(program: Program) -> Program:
             continue
         given = i.operands()
         constant = all(b.of(v).data is not None for v in given) and given
-        if constant and i.name != "python" and i.name not in CHECKS and sum(v.size for v in i.outputs) <= FOLDED:
+        if (
+            constant
+            and i.name != "python"
+            and i.name not in CHECKS
+            and sum(v.size for v in i.outputs) <= FOLDED
+        ):
             found = quiet(execute, i, lambda v: b.of(v).data)
             for v, r in zip(i.outputs, found, strict=True):
                 b.known[v] = program.constant(np.asarray(r))
@@ -237,7 +242,11 @@ def axis_by_axis(b: Builder, i: Instruction, x: Value) -> Value | None:
     for a in sorted([a % rank for a in axes], reverse=True):
         shape = x.shape[:a] + x.shape[a + 1 :]
         x = b.emit(i.name, (x,), shape, x.dtype, axis=(a,))
-    return x if x.shape == i.output.shape else b.emit("reshape", (x, i.output.shape), i.output.shape, x.dtype)
+    return (
+        x
+        if x.shape == i.output.shape
+        else b.emit("reshape", (x, i.output.shape), i.output.shape, x.dtype)
+    )
 
 
 @rule("dot", "matmul")
@@ -338,7 +347,9 @@ def _(b: Builder, i: Instruction) -> Value | None:
     parts = index if isinstance(index, tuple) else (index,)
     if x.shape == i.output.shape and all(p is Ellipsis or whole(p) for p in parts):
         return x
-    return picked(b, x, parts, i) or gathered(b, x, parts, i) or indexing.read(b, x, parts, i.output)
+    return (
+        picked(b, x, parts, i) or gathered(b, x, parts, i) or indexing.read(b, x, parts, i.output)
+    )
 
 
 def gathered(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -120,7 +120,9 @@ def recurring(kind: str, n: int, behind: int) -> str:
             def one(j: Number) -> None:
                 here = [(u, n * behind), (i, behind), j]
                 before = f.place(out, (u, n * behind), (f.total(i, -1), behind), j)
-                product = f(f"fmul {kind} {f.load(f.place(y, *here), True)}, {f.load(before, True)}")
+                product = f(
+                    f"fmul {kind} {f.load(f.place(y, *here), True)}, {f.load(before, True)}"
+                )
                 total = f(f"fadd {kind} {f.load(f.place(x, *here), True)}, {product}")
                 f.store(total, f.place(out, *here), True)
 
@@ -218,7 +220,9 @@ class Rows(Routine):
             params = [words[ARGSORT + stable], n, x.offset * size, size]
             return [Record(kernel("cr.argsort"), [target, source], params, rows, grain)]
         strides = [[s * size for s in r] for r in (contiguous(x.shape), x.strides)]
-        copied = copy_record(target, source, size, x.shape, *strides, 0, x.offset * size)
+        copied = copy_record(
+            target, source, size, x.shape, strides[0], strides[1], 0, x.offset * size
+        )
         params = [words[SORT + stable], n, 0, size]
         return [copied, Record(kernel("cr.sort"), [target], params, rows, grain)]
 
@@ -228,13 +232,14 @@ def routine(i: Instruction, planner: Planner) -> Routine | None:
     if i.name in ("scatter_set", "scatter_more"):
         kind = code(i.output.dtype)
         known = kind in KINDS and (i.name == "scatter_set" or kind not in ("f2", "V2"))
-        x, *rest = (planner.place_of(v) for v in i.args)
+        rest = [planner.place_of(v) for v in i.args[1:]]
         return Scatter(i) if known and all(map(dense, rest)) else None
     if i.name == "recurrence":
         fits = all(isinstance(v, Value) and v.dtype == i.output.dtype for v in i.args[:2])
         fits = fits and all(v.shape == i.output.shape and v.size for v in i.args[:2])
         fits = fits and i.output.dtype.str in ("<f4", "<f8")
-        return Recurrence(i) if fits and all(dense(planner.place_of(v)) for v in i.args[:2]) else None
+        fits = fits and all(dense(planner.place_of(v)) for v in i.args[:2])
+        return Recurrence(i) if fits else None
     if i.name == "join_complex":
         given = [planner.place_of(v) for v in i.args[:2] if v is not None]
         return Join(i) if all(map(dense, given)) else None
