@@ -124,6 +124,8 @@ class Duck:
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
         if ufunc.signature is not None and ufunc is not np.matmul:
             name = f"gufuncs.{name}"
+        if len(args) == 1 and not kwargs:
+            return self.call(name, args, kwargs)
         return highest((args, kwargs.get("out"))).call(name, args, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
@@ -250,6 +252,8 @@ def levels_in(a: Any) -> set:
     if not isinstance(a, Duck):
         return set()
     own = {a.level} if a.level != float("inf") else set()
+    if a.ground:
+        return own
     return own.union(*[levels_in(p) for p in a.parts()])
 
 
@@ -257,7 +261,9 @@ def has_tangent(a: Any) -> bool:
     """Whether an array, or one in a list or tuple, carries a tangent, at any level."""
     if isinstance(a, (list, tuple)):
         return any([has_tangent(e) for e in a])
-    return isinstance(a, Duck) and (a.is_dual or any([has_tangent(p) for p in a.parts()]))
+    if not isinstance(a, Duck) or a.ground:
+        return False
+    return a.is_dual or any([has_tangent(p) for p in a.parts()])
 
 
 def somewhere(condition: Any) -> bool:
@@ -273,6 +279,8 @@ def holds(data: Any, array: Any) -> bool:
         return True
     if not isinstance(data, Duck) or data.level < array.level:
         return False
+    if data.ground and array.ground:
+        return True
     if data.level > array.level:  # to `data` it is a constant, the same for every example
         return holds(data.parts()[0], array)
     return all([holds(d, a) for d, a in zip(data.parts(), array.parts(), strict=True)])

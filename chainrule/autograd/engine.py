@@ -33,7 +33,16 @@ from ..ops import define
 from ..ops.define import WATCHERS
 from ..storage import LAST as last
 from ..storage import LOCK, user_line
-from ..tape import AT_SECOND_THREAD, AccumulateGrad, Node, pull_by, state, storage_of
+from ..tape import (
+    AT_SECOND_THREAD,
+    AccumulateGrad,
+    AtSize,
+    Node,
+    is_large,
+    pull_by,
+    state,
+    storage_of,
+)
 from .saved import unpacked
 
 Targets = dict  # (node, output index) -> the cotangent found there, or None
@@ -161,6 +170,7 @@ class Walk:
         ready, leaves = self.queues(buffer) if buffer else ([], [])
         special, retain = self.create or self.needed is not None, self.retain
         freed, add = self.freed, combined if EVER else operator.add
+        large = AtSize.rule
         while ready or following is not None:
             if not ready:
                 node, g = following, held
@@ -192,8 +202,11 @@ class Walk:
                 rule, a = rules[k], args[k]
                 if a is None:
                     continue
-                try:  # a call without a star takes a third of the time
-                    gi = (rule(g, a[0]) if len(a) == 1 else rule(g, *a)) if a else rule(g)
+                try:
+                    if large is not None and (is_large(g) or (a and is_large(a[0]))):
+                        gi = large(rule, g, *a)
+                    else:  # a call without a star takes a third of the time
+                        gi = (rule(g, a[0]) if len(a) == 1 else rule(g, *a)) if a else rule(g)
                 except NoRule:
                     gi = pull_by(rule, g, a)
                 if (type(gi) is not float32 or e.dtype is not F32) and (  # it broadcasts

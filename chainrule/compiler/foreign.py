@@ -19,7 +19,7 @@ import numpy as np
 
 from ..arrays.waist import waist
 from .loops import DIMS, LARGE, MOST, OFFSETS, SIZES, STEPS, STRIDES
-from .passes import ufunc_of
+from .passes import called, ufunc_of
 from .program import Instruction, Value
 from .routines import Routine
 from .runtime import Record, kernel
@@ -32,6 +32,26 @@ GRAIN = 1 << 14  # elements that a thread takes at a time
 HEADER = object.__basicsize__
 
 
+MARK = "numpy|"  # before the name of a function of NumPy's
+names: dict[int, str] = {}  # of those that were asked for, by address
+
+
+def address_of(name: str) -> int:
+    """The address that has a name in `names`.
+
+    Raises:
+        KeyError: NumPy has no such function, or not any more.
+    """
+    _, function, place, part = name.split("|")
+    if len(function) == 1:
+        return array_functions(function)[int(place)]
+    f = ufunc_of(function)
+    if f is None:
+        raise KeyError(name)
+    table = (ctypes.c_void_p * f.ntypes).from_address(tables(f)[int(part)])
+    return table[int(place)] or 0
+
+
 class Function:
     """One loop of a ufunc: its address, what it is given besides, its dtypes."""
 
@@ -39,31 +59,67 @@ class Function:
         self.address, self.data, self.dtypes = address, data, dtypes
 
 
+def tables(f: Any) -> list[int]:
+    """Where the functions of a ufunc stand, what each is given besides, and its dtypes: see its
+    struct in NumPy's public headers.
+    """
+    start = id(f) + HEADER
+    return [ctypes.c_void_p.from_address(start + at).value or 0 for at in (16, 24, 48)]
+
+
 @functools.cache
 def functions(f: Any) -> tuple[Function, ...]:
-    """The loops of a ufunc, as its struct (of NumPy's public headers) has them."""
+    """The loops of a ufunc."""
+    loops, data, types = tables(f)
     word = ctypes.c_void_p.from_address
-    start = id(f) + HEADER
-    count = ctypes.c_int.from_address(start + 32).value
-    loops, data = (word(start + at).value or 0 for at in (16, 24))
-    names = ctypes.string_at(word(start + 48).value or 0, count * f.nargs)
+    text = ctypes.string_at(types, f.ntypes * f.nargs)
     out = []
-    for n in range(count):
-        kinds = names[n * f.nargs : (n + 1) * f.nargs]
+    for n in range(f.ntypes):
+        kinds = text[n * f.nargs : (n + 1) * f.nargs]
         address = word(loops + 8 * n).value
         if address and all(k in DTYPES for k in kinds):
             given = (word(data + 8 * n).value or 0) if data else 0
+            for part, at in enumerate((address, given)):
+                if at:
+                    names.setdefault(at, f"{MARK}{called[f]}|{n}|{part}")
             out.append(Function(address, given, [DTYPES[k] for k in kinds]))
     return tuple(out)
 
 
-DTYPES = {np.dtype(c).num: np.dtype(c) for c in "?bBhHiIlLqQefdFD"}
+DTYPES_BY_CHAR = "?bBhHiIlLqQefdFD"
+DTYPES = {np.dtype(c).num: np.dtype(c) for c in DTYPES_BY_CHAR}
 
 
 def found(f: Any, given: Sequence[np.dtype], made: Sequence[np.dtype]) -> Function | None:
     """The loop of a ufunc for operands and results of these dtypes; None if there is none."""
     wanted = [*given, *made]
     return next((one for one in functions(f) if list(one.dtypes) == wanted), None)
+
+
+# -- functions of rows -----------------------------------------------------------------------------
+
+GET_FUNCTIONS = 365  # place of _PyDataType_GetArrFuncs in NumPy's table for extensions
+ARGMAX, SORT, ARGSORT, ARGMIN = 26, 33, 36, 46  # places in PyArray_ArrFuncs
+STABLE = 2
+
+
+@functools.cache
+def array_functions(char: str) -> list[int]:
+    """The functions that NumPy has for arrays of a dtype, as its headers lay them out."""
+    from numpy._core import _multiarray_umath as umath
+
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    table = get(umath._ARRAY_API, None)
+    address = ctypes.c_void_p.from_address(table + 8 * GET_FUNCTIONS).value
+    assert address is not None
+    find = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(address)
+    found = find(np.dtype(char))
+    words = (ctypes.c_void_p * (ARGMIN + 1)).from_address(found)
+    for n, w in enumerate(words):
+        if w:
+            names.setdefault(w, f"{MARK}{char}|{n}|2")
+    return [w or 0 for w in words]
 
 
 # -- records ---------------------------------------------------------------------------------------

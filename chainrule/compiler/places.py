@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .elements import MEMORY, code
-from .foreign import copy_record
+from .foreign import ARGMAX, ARGMIN, ARGSORT, SORT, STABLE, array_functions, copy_record
 from .program import Instruction, Value
 from .routines import Number, Routine, Text
 from .runtime import Record, kernel
@@ -158,26 +158,6 @@ class Recurrence(Routine):
 
 # -- rows ------------------------------------------------------------------------------------------
 
-GET_FUNCTIONS = 365  # place of _PyDataType_GetArrFuncs in NumPy's table for extensions
-ARGMAX, SORT, ARGSORT, ARGMIN = 26, 33, 36, 46  # places in PyArray_ArrFuncs
-STABLE = 2
-
-
-@functools.cache
-def functions(char: str) -> list[int]:
-    """The functions that NumPy has for arrays of a dtype, as its headers lay them out."""
-    from numpy._core import _multiarray_umath as umath
-
-    get = ctypes.pythonapi.PyCapsule_GetPointer
-    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    table = get(umath._ARRAY_API, None)
-    address = ctypes.c_void_p.from_address(table + 8 * GET_FUNCTIONS).value
-    assert address is not None
-    find = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(address)
-    found = find(np.dtype(char))
-    words = (ctypes.c_void_p * (ARGMIN + 1)).from_address(found)
-    return [w or 0 for w in words]
-
 
 @functools.cache
 def usable(char: str) -> bool:
@@ -185,7 +165,7 @@ def usable(char: str) -> bool:
     x = np.array([3, 1, 2]).astype(char)
     order, place = np.arange(3), np.zeros(1, np.int64)
     try:
-        words = functions(char)
+        words = array_functions(char)
     except (AttributeError, AssertionError):
         return False
     sort = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 2, ctypes.c_int64, ctypes.c_void_p)
@@ -208,7 +188,7 @@ class Rows(Routine):
         x, out = planner.place_of(i.args[0]), i.output
         dtype = i.args[0].dtype
         n, size = x.shape[-1], dtype.itemsize
-        rows, words = x.size // n, functions(dtype.char)
+        rows, words = x.size // n, array_functions(dtype.char)
         target, source = planner.slot(out), planner.slot(x.root)
         grain = max(1, GRAIN // n)
         if i.name in ("rows_argmax", "rows_argmin"):

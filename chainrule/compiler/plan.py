@@ -13,7 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, checks, direct, draws, factors, foreign, machine, places, pools, vecmath
+from . import (
+    blas,
+    checks,
+    direct,
+    draws,
+    factors,
+    foreign,
+    frames,
+    machine,
+    places,
+    pools,
+    products,
+    vecmath,
+)
 from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
@@ -21,13 +34,14 @@ from .passes import has_effect
 from .program import Instruction, Program, Value, execute
 from .routines import Routine
 from .runtime import Record, kernel
-from .views import Place, contiguous, place
+from .views import Place, contiguous, dense, place
 
 ROUTINES = (
     checks.routine,
     draws.routine,
     direct.routine,
     pools.routine,
+    frames.routine,
     factors.routine,
     places.routine,
     foreign.routine,
@@ -83,12 +97,19 @@ class Planner:
     # -- outputs ----------------------------------------------------------------------------------
 
     def separate(self) -> None:
-        """Give every output a computed value of its own."""
+        """Give every output a computed value of its own, or all of one, in another shape."""
         taken: set[Value] = set()
+        self.reshaped: dict[Value, Value] = {}  # computed values, and the outputs that they are
+        own = {o.value for o in self.outputs}
         for o in self.outputs:
             v = o.value
             i = v.producer
             lies = place(v, self.layouts)
+            if o.target is None and v not in taken and whole_of(lies, own | taken):
+                assert lies is not None
+                self.reshaped[lies.root] = v
+                taken |= {v, lies.root}
+                continue
             if i is None or v in taken or lies is None or lies.root is not v:
                 made = self.program.add(
                     "positive", (v,), {}, [np.broadcast_to(np.empty((), v.dtype), v.shape)]
@@ -159,7 +180,7 @@ class Planner:
 
     def alias(self) -> None:
         """Write state where it stays, if nobody reads the old state afterwards."""
-        self.home: dict[Value, Value] = {}
+        self.home = dict(self.reshaped)
         self.late: list[Output] = []
         for o in self.outputs:
             if o.target is None:
@@ -306,13 +327,14 @@ class Planner:
             if isinstance(k, Kernel):
                 names.setdefault(k.text, f"k{len(names)}")
                 self.functions |= k.functions
-                for v, i, chunks, size in k.partials:
+                for v, i, chunks, _ in k.partials:
                     if chunks > 1:
-                        names.setdefault(combining(v, i, chunks, size), f"k{len(names)}")
+                        names.setdefault(combining(v, i), f"k{len(names)}")
         for routine in self.routines.values():
             for text in routine.texts:
                 names.setdefault(text, f"k{len(names)}")
         names.setdefault(COPY, f"k{len(names)}")
+        self.names = names
         self.module = assemble(names, self.functions)
         self.code = machine.native(self.module)
         return {text: self.code.address(name) for text, name in names.items()}
@@ -330,9 +352,9 @@ class Planner:
         self.records.append(Record(self.addresses[k.text], slots, k.params, k.extent, k.grain))
         for v, i, chunks, size in k.partials:
             if chunks > 1:
-                text = combining(v, i, chunks, size)
                 given = [self.slot(v), self.slot(("partial", v))]
-                self.records.append(Record(self.addresses[text], given, [], 1))
+                joins = self.addresses[combining(v, i)]
+                self.records.append(Record(joins, given, [chunks, size], 1))
 
     def call_records(self, i: Instruction) -> None:
         """The records of an instruction that is not a nest."""
@@ -441,7 +463,8 @@ class Planner:
             return False
         (opa, lda), (opb, ldb) = flags  # type: ignore[misc]
         slots = [self.slot(a.root), self.slot(b.root), self.slot(out)]
-        address = kernel(f"cr.gemm.{suffix}")
+        own = products.serves(suffix, m, n, k)
+        address = products.address(suffix) if own else kernel(f"cr.gemm.{suffix}")
         sizes = {"lda": lda, "ldb": ldb, "ldc": n, "opa": opa, "opb": opb}
         for starts, (inner, strides), (count, outer) in runs(batch):
             offsets = (a.offset + starts[0], b.offset + starts[1], starts[2])
@@ -450,7 +473,7 @@ class Planner:
                 params = blas.gemm_params(m, n, k, split=split, offsets=offsets, **sizes)
             else:
                 extent = inner * count
-                grain = max(1, min(-(-extent // blas.CORES), blas.PIECE // (m * n * k)))
+                grain = blas.batch_grain(extent, m * n * k)
                 params = blas.gemm_params(
                     m, n, k, split=blas.BATCH, offsets=offsets, strides=strides, inner=inner,
                     outer=outer, **sizes,
@@ -484,7 +507,7 @@ def copy_grain(size: int) -> int:
 class Interpreted:
     """The plan of a program where no machine code can be made: NumPy, an instruction at a time."""
 
-    python: Sequence = ()  # calls of Python in the program: NumPy's are not counted
+    python = calls = ()  # calls of Python in the program: NumPy's are not counted
 
     def __init__(
         self,
@@ -521,6 +544,13 @@ class Interpreted:
                 known[o.target][...] = r
             else:
                 (places[o.value] if o.array is None else o.array)[...] = r
+
+
+def whole_of(lies: Place | None, others: set[Value]) -> bool:
+    """Whether a place is all of a computed value, in order, that is none of the others."""
+    if lies is None or lies.root.producer is None or lies.root in others:
+        return False
+    return lies.size == lies.root.size and not lies.offset and dense(lies)
 
 
 def g_outputs(g: Group) -> list:

@@ -9,6 +9,7 @@ prints a program, `verify` checks one, `run` is its meaning: NumPy, an instructi
 from __future__ import annotations
 
 import builtins
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -46,6 +47,9 @@ class Value:
         return f"%{self.number}"
 
 
+NESTED = (tuple, list, dict, slice)  # what values may stand in
+
+
 class Instruction:
     """One call: the function's name, its arguments, the values it computes (None where a result is
     not an array).
@@ -63,7 +67,15 @@ class Instruction:
 
     def operands(self) -> list[Value]:
         """The values among the arguments, in order."""
-        return list(values_in((self.args, self.kwargs)))
+        found: list[Value] = []
+        for a in self.args:
+            if type(a) is Value:
+                found.append(a)
+            elif type(a) in NESTED:
+                found += values_in(a)
+        if self.kwargs:
+            found += values_in(self.kwargs)
+        return found
 
     def __str__(self) -> str:
         made = ", ".join(f"{v} {v.type}" for v in self.outputs if v is not None)
@@ -96,11 +108,14 @@ def values_in(a: Any) -> Iterator[Value]:
 
 def replaced(a: Any, by: Callable) -> Any:
     """Nested arguments with by(value) in place of each value."""
-    if isinstance(a, Value):
+    kind = type(a)
+    if kind is Value:
         return by(a)
-    if type(a) in (list, tuple):
-        return type(a)([replaced(e, by) for e in a])
-    return {k: replaced(v, by) for k, v in a.items()} if type(a) is dict else a
+    if kind is tuple:
+        return tuple([by(e) if type(e) is Value else replaced(e, by) for e in a])
+    if kind is list:
+        return [replaced(e, by) for e in a]
+    return {k: replaced(v, by) for k, v in a.items()} if kind is dict else a
 
 
 class Program:
@@ -143,6 +158,14 @@ class Program:
         self.instructions.append(made)
         return made
 
+    def put(self, name: str, args: tuple, kwargs: dict, shape: tuple, dtype: np.dtype) -> Value:
+        """Append an instruction with one result, of that shape and dtype."""
+        value = Value(shape, dtype, self.count)
+        self.count += 1
+        value.producer = made = Instruction(name, args, kwargs, [value])
+        self.instructions.append(made)
+        return value
+
     def used(self) -> set[Value]:
         """The values that instructions use."""
         return {v for i in self.instructions for v in i.operands()}
@@ -169,16 +192,40 @@ class Program:
         """
         known = set(self.inputs) | set(self.constants)
         for i in self.instructions:
-            for v in i.operands():
+            given = i.operands()
+            for v in given:
                 assert v in known, f"{v} is used before it is computed: {i}"
             for v in i.outputs:
                 if v is not None:
                     assert v not in known, f"{v} is computed twice: {i}"
                     assert v.producer is i and i.outputs[v.index] is v, f"{v} has lost its way: {i}"
                     known.add(v)
-            check_type(i)
+            check_type(i, given)
         for v in self.outputs:
             assert v in known, f"the output {v} is never computed"
+
+    def computed(self, value: Value, known: dict[Value, Any]) -> Any:
+        """One value by NumPy, from those that are known; what it takes becomes known, too."""
+
+        def given(v: Value) -> Any:
+            return known[v] if v.data is None else v.data
+
+        waiting = [value]
+        while waiting:
+            v = waiting[-1]
+            i = v.producer
+            if v in known or v.data is not None:
+                waiting.pop()
+                continue
+            assert i is not None, f"the input {v} is not known"
+            missing = [u for u in i.operands() if u not in known and u.data is None]
+            if missing:
+                waiting += missing
+                continue
+            for u, r in zip(i.outputs, quiet(execute, i, given), strict=True):
+                if u is not None:
+                    known[u] = r
+        return given(value)
 
     def run(self, arrays: Sequence) -> list:
         """The outputs for these inputs, by NumPy."""
@@ -192,14 +239,25 @@ class Program:
         return [values[v] for v in self.outputs]
 
 
-def check_type(i: Instruction) -> None:
+@functools.cache
+def works_by_element(name: str) -> bool:
+    """Whether a function of the waist is a ufunc."""
+    f = getattr(np, name, None)
+    return isinstance(f, np.ufunc) and f.signature is None
+
+
+def check_type(i: Instruction, given: list[Value]) -> None:
     """Raise AssertionError if an elementwise instruction does not have the shape of its operands
     broadcast.
     """
-    f = getattr(np, i.name, None)
-    if isinstance(f, np.ufunc) and f.signature is None and i.outputs[0] is not None:
-        shapes = [v.shape for v in i.operands()]
-        assert np.broadcast_shapes(*shapes) == i.outputs[0].shape, f"wrong shape: {i}"
+    out = i.outputs[0] if i.outputs else None
+    if out is None or not works_by_element(i.name):
+        return
+    shape = out.shape
+    others = [v.shape for v in given if v.shape != shape]
+    if others or not given:
+        shapes = [v.shape for v in given]
+        assert np.broadcast_shapes(*shapes) == shape, f"wrong shape: {i}"
 
 
 def execute(i: Instruction, value: Callable) -> list:

@@ -41,9 +41,11 @@ from .driver import (
     FAILED,
     FLAGS,
     IN_USE,
+    MOST,
     PARALLEL,
     RECORDS,
     RELEASE,
+    STAMPS,
     VALUE,
     WRONG_COUNT,
 )
@@ -151,9 +153,13 @@ def runtime() -> Runtime:
     return _loaded[0]
 
 
+kernels: dict[int, str] = {}  # those that were asked for, by address
+
+
 def kernel(name: str) -> int:
     """The address of a kernel of the runtime's own, such as `cr.gemm.f32`."""
     address = runtime().code.address(name)
+    kernels[address] = name
     if address in runtime().products:
         runtime().bind_blas()
     return address
@@ -288,7 +294,8 @@ class Plan:
         nothing = kernel("cr.nothing")
         for row, r in zip(table, records, strict=True):
             function = r.function if r.extent or not r.function else nothing
-            row[:] = function or 0, slots, params, r.extent, r.grain
+            grain = max(r.grain, -(-r.extent // MOST))
+            row[:] = function or 0, slots, params, r.extent, grain
             slots += 4 * len(r.slots)
             params += 8 * len(r.params)
         return table
@@ -305,6 +312,16 @@ class Plan:
             raise
         if stop:
             self._finish(stop, arrays)
+
+    def timed(self, *arrays: Any) -> Any:
+        """Run, and say what the CPU's clock counted when each record had ended."""
+        stamps = np.zeros(max(len(self.records), 1), np.int64)
+        self.words[STAMPS] = stamps.ctypes.data
+        try:
+            self.run(*arrays)
+        finally:
+            self.words[STAMPS] = 0
+        return stamps
 
     def _finish(self, stop: int, arrays: tuple[Any, ...]) -> None:
         """What running does besides native code."""

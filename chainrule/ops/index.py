@@ -447,10 +447,8 @@ def out_of_range(
     any.
     """
     if isinstance(index, Duck):
-        if not index.ground:
-            return None
-        index = index.memory()
-    if not index.size:
+        index = index.given() if index.ground else None
+    if index is None or not index.size:
         return None
     low = -size if lowest is None else lowest
     if index.size < 32:

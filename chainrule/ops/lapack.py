@@ -92,7 +92,8 @@ def strict(gufunc: Callable, failed: Callable, *arrays: Any) -> Any:
         with np.errstate(invalid="raise"):
             made = gufunc(*arrays)
     except FloatingPointError:
-        raise failed(*arrays) from None
+        plain = [a.numbers() if isinstance(a, Duck) and a.ground else a for a in arrays]
+        raise failed(*plain) from None
     if state.capture is not None:
         first = made[0] if isinstance(made, tuple) else made
         state.capture.verified(functools.partial(strict, gufunc, failed), first, arrays)
@@ -112,8 +113,8 @@ def check_finite(A: Any, kind: type[Exception], text: str) -> None:
         if state.capture is not None:
             check = functools.partial(check_finite, kind=kind, text=text)
             state.capture.verified(check, A * 0, (A,))
-        A = top.memory()
-    if not np.isfinite(A).all():
+        A = top.given()
+    if A is not None and not np.isfinite(A).all():
         raise kind(text)
 
 
