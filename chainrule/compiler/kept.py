@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 
 from ..namespace import get_num_threads
-from . import blas, cache, foreign, lapack, machine, routines, runtime
+from . import blas, cache, foreign, lapack, machine, products, routines, runtime
 from .program import Program, Value
 from .runtime import Plan, Record
 
 LIBRARY = "lapack."  # before the name of a routine
+PRODUCT = "product."  # before the suffix of a kernel of `products`
 INPUT, OUTPUT, CONSTANT, MADE = range(4)  # where the memory of a slot comes from
 UNSPEAKABLE = (" at 0x", "array(")  # in the text of an argument that says not all that it is
 
@@ -122,9 +123,9 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
     """
     named = {planner.code.address(name): name for name in planner.names.values()}
     named |= runtime.kernels | {at: f"{LIBRARY}{name}" for at, name in lapack.names.items()}
-    named |= foreign.names
+    named |= foreign.names | {at: f"{PRODUCT}{suffix}" for at, suffix in products.names.items()}
     unfit = planner.calls or planner.generators or any(map(callable, planner.errors))
-    if unfit or any(r.function is None for r in planner.records):
+    if unfit or any(r.function not in named for r in planner.records):
         return
     numbers = {v: (CONSTANT, n) for n, v in enumerate(captured.constants[:constants])}
     numbers |= sources_of(captured, planner.outputs)
@@ -237,6 +238,8 @@ def restored(
         if name not in known:
             if name.startswith(foreign.MARK):
                 known[name] = foreign.address_of(name)
+            elif name.startswith(PRODUCT):
+                known[name] = products.address(name.removeprefix(PRODUCT))
             elif name.startswith(LIBRARY):
                 known[name] = routines.entry_of(name.removeprefix(LIBRARY))
             else:

@@ -263,10 +263,15 @@ def serves(suffix: str, m: int, n: int, k: int) -> bool:
     return full > FULL and k >= TALL and -(-m // CORES) * min(k, DEPTH) * size <= NEAR
 
 
+names: dict[int, str] = {}  # the suffixes of kernels that were asked for, by address
+
+
 @functools.cache
 def address(suffix: str) -> int:
     """The kernel for a type, in memory."""
-    return _code(suffix).address("product")
+    found = _code(suffix).address("product")
+    names[found] = suffix
+    return found
 
 
 @functools.cache
