@@ -448,6 +448,17 @@ def test_functions_that_only_scipy_has():
 
 
 @native
+def test_products_of_integers_and_of_stacks():
+    i = torch.tensor(R.randint(-9, 9, (4, 5)))
+    same(lambda i: (i @ i.T, i[0] @ i.T, i @ i[0], i[0] @ i[1], i.expand(3, 4, 5) @ i.T), i)
+    a = randn(4, 4, dtype="float64")
+    a = a @ a.T + torch.eye(4)
+    same(lambda a, b: torch.linalg.solve(a, b), a, randn(2, 3, 4, 2, dtype="float64"))
+    same(lambda z: (z[0] @ z, z @ z[0].mH), torch.complex(randn(3, 4, 4), randn(3, 4, 4)))
+    same(lambda x: x @ x.T, torch.zeros(2, 0))
+
+
+@native
 def test_arrays_without_elements():
     x = torch.zeros(0, 3)
     same(lambda x: (x * 2, x.sum(0), x.sum(1), x @ torch.ones(3, 2), x.exp().mean(0)), x)

@@ -24,7 +24,7 @@ import numpy as np
 import chainrule as torch
 from benchmarks.suite import PROGRAMS, step_of
 from chainrule.arrays.duck import NoRule
-from chainrule.compiler import api, draws, machine, places
+from chainrule.compiler import api, draws, kept, machine, places
 from chainrule.compiler.report import called
 from chainrule.compiler.runtime import runtime
 from chainrule.compiler.twofold import Twofold
@@ -114,14 +114,15 @@ def asking() -> Iterator[None]:
     """Programs are planned, and never run."""
     runtime()  # its code is real
     draws.engine(), places.usable("f")
-    before = machine.native, draws.plan_for, api.Entry.run, Twofold.run
+    before = machine.native, draws.plan_for, api.Compiled.first, Twofold.run, kept.key_of
     machine.native = lambda *_, **__: Blank()  # type: ignore[assignment]
+    kept.key_of = lambda *_: None  # type: ignore[assignment]
     draws.plan_for = lambda _: Blank  # type: ignore[assignment,return-value]
-    api.Entry.run = Twofold.run = lambda *_: None  # type: ignore[method-assign,assignment]
+    api.Compiled.first = Twofold.run = lambda *_: None  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
-        machine.native, draws.plan_for, api.Entry.run, Twofold.run = before  # type: ignore[method-assign]
+        machine.native, draws.plan_for, api.Compiled.first, Twofold.run, kept.key_of = before  # type: ignore[method-assign]
 
 
 def surveyed(row: Row) -> dict[str, Counter] | str:

@@ -628,8 +628,8 @@ class Fusion:
 
 
 def of_complex(i: Instruction) -> bool:
-    """Whether it is a product of complex matrices."""
-    return i.name in ("dot", "matmul") and i.output.dtype.kind == "c"
+    """Whether it is a product of matrices of complex numbers or integers."""
+    return i.name in ("dot", "matmul") and i.output.dtype.kind in "ciub"
 
 
 def tail(axes: Map, shape: tuple) -> Map:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.waist import waist
+from ..arrays.waist import GUFUNCS, waist
 from ..tape import quiet
 from . import indexing
 from .elements import HALVES, REDUCTIONS, code, identity, is_lowered
@@ -184,6 +184,8 @@ def cast(b: Builder, i: Instruction) -> None:
             a = converted(b, b.of(a), dtype)
         given.append(a)
     i.args = tuple(given)
+    if i.name.startswith(GUFUNCS):
+        alike(b, i, f)
 
 
 called: dict[Any, str] = {}  # the names by which ufuncs were asked for
@@ -340,6 +342,39 @@ def _(b: Builder, i: Instruction) -> Value | None:
     return x if x.shape == out.shape else b.emit("reshape", (x, out.shape), out.shape, out.dtype)
 
 
+def stacks(b: Builder, name: str, x: Value, y: Value, out: Value) -> Value | None:
+    """A product of vectors, or of stacks that are broadcast, as one of like stacks."""
+    first, last = len(x.shape) == 1, len(y.shape) == 1
+    if name == "dot" and max(len(x.shape), len(y.shape)) > 2:
+        return None
+    lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    given = []
+    for v, shape in ((x, (1, *x.shape)), (y, (*y.shape, 1))):
+        if len(v.shape) == 1:
+            v = b.emit("reshape", (v, shape), shape, v.dtype)
+        given.append(spread_to(b, v, (*lead, *v.shape[-2:])))
+    if given == [x, y]:
+        return None
+    shape = (*lead, given[0].shape[-2], given[1].shape[-1])
+    made = b.emit("matmul", tuple(given), shape, out.dtype)
+    return b.emit("reshape", (made, out.shape), out.shape, out.dtype) if first or last else made
+
+
+def spread_to(b: Builder, v: Value, shape: tuple) -> Value:
+    """A value broadcast to a shape."""
+    return v if v.shape == shape else b.emit("broadcast_to", (v, shape), shape, v.dtype)
+
+
+def alike(b: Builder, i: Instruction, f: Any) -> None:
+    """Have the stacks that a generalized ufunc is given of one length."""
+    groups = [g.strip("() ") for g in f.signature.split("->")[0].split("),")]
+    cores = [len([n for n in g.split(",") if n.strip()]) for g in groups]
+    given = [b.of(v) for v in i.args]
+    pairs = list(zip(given, cores, strict=True))
+    lead = np.broadcast_shapes(*[v.shape[: len(v.shape) - c] for v, c in pairs])
+    i.args = tuple([spread_to(b, v, (*lead, *v.shape[len(v.shape) - c :])) for v, c in pairs])
+
+
 def axis_by_axis(b: Builder, i: Instruction, x: Value) -> Value | None:
     """A reduction over several axes as one over each."""
     axis = i.kwargs.get("axis", 0)
@@ -365,6 +400,11 @@ def _(b: Builder, i: Instruction) -> Value | None:
     """
     x, y = (b.of(v) if isinstance(v, Value) else v for v in i.args)
     out = i.output
+    if not i.kwargs and isinstance(x, Value) and isinstance(y, Value):
+        if not (x.size and y.size):
+            return b.program.constant(np.zeros(out.shape, out.dtype))
+        if out.dtype.kind in "ciub":
+            return stacks(b, i.name, x, y, out)
     if code(out.dtype) in HALVES and not i.kwargs and isinstance(x, Value) and isinstance(y, Value):
         x, y = (b.emit("astype", (v, SINGLE), v.shape, SINGLE) for v in (x, y))
         total = b.emit(i.name, (x, y), out.shape, SINGLE)
