@@ -43,7 +43,7 @@ class AtSize:
     """What takes over where arrays are large, once machine code can be made for them."""
 
     rule: Callable | None = None  # rule(f, g, *args) does f(g, *args)
-    update: Callable | None = None  # update(f, arrays, numbers) does f(*arrays, *numbers), or says no
+    update: Callable | None = None  # update(f, arrays, numbers) does f(*arrays, *numbers), or not
 
 
 class State(threading.local):

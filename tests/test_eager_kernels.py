@@ -177,7 +177,18 @@ def test_numbers_beyond_the_range_become_what_numpy_makes_of_them():
 
 
 def test_special_values():
-    some = [0.0, -0.0, float("inf"), -float("inf"), float("nan"), 1e-42, -1e-42, 3e38, 100.0, -100.0]
+    some = [
+        0.0,
+        -0.0,
+        float("inf"),
+        -float("inf"),
+        float("nan"),
+        1e-42,
+        -1e-42,
+        3e38,
+        100.0,
+        -100.0,
+    ]
     x = torch.tensor(some * 100)
     for f in (torch.exp, torch.tanh, torch.sign, torch.relu, torch.sqrt, lambda x: -x, F.softplus):
         check(f, x)
@@ -200,7 +211,9 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-@pytest.mark.parametrize("f", [lambda x: x.exp(), lambda x: x + x.sum(-1, True), lambda x: x.sum(0)])
+@pytest.mark.parametrize(
+    "f", [lambda x: x.exp(), lambda x: x + x.sum(-1, True), lambda x: x.sum(0)]
+)
 def test_strides(layout: Callable, f: Callable):
     x = layout(torch.randn(200, 200))
     with numpy_alone():

@@ -112,7 +112,7 @@ def met(key: Any, known: int, f: Callable, args: tuple) -> Any:
         remember(key, work)
         return f(*args)
     try:
-        result, launch = built(f, args)
+        launch = built(f, args)
     except (NoRule, Unfit):
         launch = None
     remember(key, launch)
@@ -120,7 +120,7 @@ def met(key: Any, known: int, f: Callable, args: tuple) -> Any:
         look().enter(f, args, BY_NUMPY)
         return f(*args)
     launch.enter_for(args)
-    return result
+    return launch.run(called, args)
 
 
 def remember(key: Any, value: Any) -> None:
@@ -279,9 +279,9 @@ def refusing() -> Iterator[None]:
         state.capture = before
 
 
-def built(f: Callable, args: tuple) -> tuple[Any, Launch]:
-    """(f(*args), machine code for such calls)."""
-    from ..arrays.trace import Trace, TraceArray
+def built(f: Callable, args: tuple) -> Launch:
+    """Machine code for calls like f(*args)."""
+    from ..arrays.trace import Trace
     from .program import Program
 
     if "default" in getattr(getattr(f, "__code__", None), "co_names", ()):
@@ -305,7 +305,7 @@ def built(f: Callable, args: tuple) -> tuple[Any, Launch]:
     launch = Launch(planner, planner.order, specs, form)
     order = planner.order
     launch.straight = order == list(range(len(args))) and all(type(a) is ndarray for a in args)
-    return _plain(result, TraceArray), launch
+    return launch
 
 
 def noted(result: Any, values: list) -> Any:
@@ -324,15 +324,6 @@ def noted(result: Any, values: list) -> Any:
     raise Unfit("a result that is no array of the program")
 
 
-def _plain(result: Any, traced: type) -> Any:
-    """A return value with arrays in place of traced ones."""
-    if isinstance(result, traced):
-        return result.value  # type: ignore[attr-defined]
-    if type(result) in (tuple, list):
-        return type(result)([_plain(r, traced) for r in result])
-    return result
-
-
 def planned(f: Callable, program: Any, inputs: Sequence, wanted: Sequence) -> Any:
     """The plan of a program of loops, whose results are `wanted`; inputs may be written."""
     from .passes import simplify
@@ -340,16 +331,14 @@ def planned(f: Callable, program: Any, inputs: Sequence, wanted: Sequence) -> An
     from .views import contiguous
 
     given = list(program.inputs)
-    updated = [
-        (v, i.cell.current) for v, i in zip(given, inputs, strict=True) if i.cell.version
-    ]
+    updated = [(v, i.cell.current) for v, i in zip(given, inputs, strict=True) if i.cell.version]
     program.outputs = [*wanted, *[new for _, new in updated]]
     program = simplify(program)
     for i in program.instructions:
         check(i)
     if any(v.data.nbytes > CONSTANT for v in program.constants):
         raise Unfit("a large constant")
-    outputs = [Output(whole(v)) for v in program.outputs[: len(wanted)]]
+    outputs = [Output(v) for v in program.outputs[: len(wanted)]]
     news = program.outputs[len(wanted) :]
     outputs += [Output(new, old) for new, (old, _) in zip(news, updated, strict=True)]
     planner = even(Planner)(program, outputs, {}, layouts_of(given, inputs, contiguous))
@@ -409,16 +398,6 @@ def check(i: Any) -> None:
         raise Unfit(f"{i.name} is no loop")
     if i.output.dtype.kind in EXACT and i.name == "astype" and i.args[0].dtype.kind == "f":
         raise Unfit("what numbers beyond the range become is the processor's affair")
-
-
-def whole(v: Any) -> Any:
-    """A result that shows all of a computed array in its order, as that array."""
-    from .views import dense, place
-
-    found = place(v, {})
-    if found is None or found.root is v or found.root.producer is None:
-        return v
-    return found.root if dense(found) and found.size == found.root.size else v
 
 
 # -- updates ---------------------------------------------------------------------------------------

@@ -510,6 +510,8 @@ class Fusion:
                 return None
         if nest.inner is not None and any(u in maps for u in p.operands()):
             return None
+        if any(self.source(u)[0] in nest.over for u in p.operands()):
+            return None  # a reduction of this very nest: not known before its end
         if i.name in REDUCTIONS:
             given = aligned(v.shape, nest.dims)
         else:

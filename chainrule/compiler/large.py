@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextvars
 import ctypes
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -402,15 +403,9 @@ error:
 """
 
 
-def _run(name: str, enters: bool) -> str:
-    """The builtin; its `self` is the tuple (context, takes). One of them is for callers that are in
-    the context already.
-    """
-    enter = "call i32 %enter(ptr %context)" if enters else "add i32 0, 0"
-    exit = "call i32 %exit(ptr %context)" if enters else "add i32 0, 0"
-    context = "%context" if enters else "null"
-    return f"""
-define ptr @cr.{name}(ptr %self, ptr %args, i64 %count, ptr %names) nounwind {{
+# The builtin; its `self` is the tuple (context, takes).
+RUN = f"""
+define ptr @cr.NAME(ptr %self, ptr %args, i64 %count, ptr %names) nounwind {{
   %failed = alloca i64
   %call = load ptr, ptr {_function("PyObject_Vectorcall")}
   %item = load ptr, ptr {_function("PyTuple_GetItem")}
@@ -445,7 +440,7 @@ choose:
   switch i64 %way, label %launch [ i64 {BY_NUMPY}, label %small
                                    i64 {BY_PYTHON}, label %hand ]
 launch:
-  %made = call ptr @launch(ptr %entry, ptr %args, ptr {context}, ptr %failed)
+  %made = call ptr @launch(ptr %entry, ptr %args, ptr CONTEXT, ptr %failed)
   %well = icmp ne ptr %made, null
   br i1 %well, label %answer, label %why
 answer:
@@ -471,7 +466,7 @@ hand:
   ret ptr %theirs
 small:
   %enter = load ptr, ptr {_function("PyContext_Enter")}
-  %entered = {enter}
+  %entered = ENTER
   %refused = icmp ne i32 %entered, 0
   br i1 %refused, label %error, label %go
 go:
@@ -480,7 +475,7 @@ go:
   %rest = sub i64 %count, 1
   %result = call ptr %call(ptr %function, ptr %given, i64 %rest, ptr %names)
   %exit = load ptr, ptr {_function("PyContext_Exit")}
-  %left = {exit}
+  %left = EXIT
   %bad = icmp ne i32 %left, 0
   br i1 %bad, label %drop, label %done
 drop:
@@ -496,11 +491,23 @@ error:
   ret ptr null
 }}
 """
+WITHIN = {"NAME": "call", "CONTEXT": "null", "ENTER": "add i32 0, 0", "EXIT": "add i32 0, 0"}
+AROUND = {
+    "NAME": "run",
+    "CONTEXT": "%context",
+    "ENTER": "call i32 %enter(ptr %context)",
+    "EXIT": "call i32 %exit(ptr %context)",
+}
+
+
+def _run(words: dict[str, str]) -> str:
+    """The builtin for callers outside of the context, or for those that are in it already."""
+    return re.sub("|".join(words), lambda found: words[found[0]], RUN)
 
 
 def text() -> str:
     """The builtin's module."""
-    return "\n".join([GLOBALS, FITS, PACK, MAKE, LAUNCH, _run("run", True), _run("call", False)])
+    return "\n".join([GLOBALS, FITS, PACK, MAKE, LAUNCH, _run(AROUND), _run(WITHIN)])
 
 
 class _Method(ctypes.Structure):
@@ -524,7 +531,9 @@ class Look:
         api = numpy_api()
         found += [api[place] for place in NUMPY.values()]
         found += [runtime().code.address("cr.enter"), id(None)]
-        (ctypes.c_void_p * len(found)).from_address(self.code.address("cr.functions"))[:] = found
+        table = (ctypes.c_void_p * len(found)).from_address(self.code.address("cr.functions"))
+        for n, address in enumerate(found):
+            table[n] = address
         self.word("array_type").value = id(np.ndarray)
         self.word("data_offset").value = data_offset()
         flags = METH_FASTCALL | METH_KEYWORDS
@@ -592,8 +601,9 @@ class Look:
                 words += [0, 0, id(a)]
         others = [a for a in args if type(a) is not np.ndarray]
         lists.append(np.array(words, np.int64))
-        self.kept.append((kernel, plan, [a.dtype for a in args if _counts(a, 0)], results, others,
-                          lists))
+        self.kept.append(
+            (kernel, plan, [a.dtype for a in args if _counts(a, 0)], results, others, lists)
+        )
         self.table[place] = lists[-1].ctypes.data
 
     def forget(self) -> None:
@@ -613,9 +623,7 @@ def _check_layout() -> None:
     """Raise RuntimeError where objects do not look as the code takes it."""
     array, offset = np.zeros((2, 3), np.float32), data_offset()
     place = id(array) + offset
-    shape, strides, dtype = (
-        ctypes.c_void_p.from_address(place + at).value for at in (16, 24, 40)
-    )
+    shape, strides, dtype = (ctypes.c_void_p.from_address(place + at).value for at in (16, 24, 40))
     pair = ctypes.c_int64 * 2
     if (
         ctypes.c_void_p.from_address(id(array) + TYPE).value != id(np.ndarray)

@@ -369,5 +369,3 @@ def numpy_api() -> Any:
 def recycler() -> Recycler:
     """The allocator, loaded when first asked for."""
     return Recycler()
-
-
