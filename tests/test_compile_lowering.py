@@ -448,6 +448,24 @@ def test_functions_that_only_scipy_has():
 
 
 @native
+def test_fourier_transforms():
+    x, fft = randn(3, 6, 5), torch.fft
+
+    def f(x):
+        return (
+            fft.fft(x, dim=1),
+            fft.rfft(x, 8, norm="ortho"),
+            fft.fft2(x),
+            fft.ifftn(x + 1j, (4, 3, 7)),
+            fft.irfft2(x + 2j, (4, 6), norm="forward"),
+            fft.hfft(x, 7),
+        )
+
+    same(f, x)
+    same(with_gradient(f), x.double())
+
+
+@native
 def test_products_of_integers_and_of_stacks():
     i = torch.tensor(R.randint(-9, 9, (4, 5)))
     same(lambda i: (i @ i.T, i[0] @ i.T, i @ i[0], i[0] @ i[1], i.expand(3, 4, 5) @ i.T), i)

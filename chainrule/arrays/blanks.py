@@ -292,6 +292,14 @@ def convolved(name: str, values: tuple, kwargs: dict) -> Any:
     return np.empty(shape, x.dtype)
 
 
+def transformed(name: str, values: tuple, kwargs: dict) -> Any:
+    """Rows of another length."""
+    x, _, kind, n = values
+    single, real = x.dtype.char in "fF", kind == "irfft"
+    dtype = np.dtype(("f" if single else "d") if real else "F" if single else "D")
+    return np.empty((*x.shape[:-1], n // 2 + 1 if kind == "rfft" else n), dtype)
+
+
 OWN: dict[str, Callable] = {
     "convolve": convolved,
     "convolve_back": convolved,
@@ -304,4 +312,5 @@ OWN: dict[str, Callable] = {
     "astype": converted,
     "put": replaced,
     "put_add": spread,
+    "transformed_rows": transformed,
 }

@@ -43,6 +43,9 @@ OPENED = (
     "contract",
     "cofactors",
     "inverse_if_any",
+    "c2c",
+    "r2c",
+    "c2r",
 )  # primitives that are traced through
 PLAIN = (int, float, bool, str, type(None))
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same

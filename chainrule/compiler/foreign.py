@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays.waist import waist
+from ..ops.fft import row_transform
 from .loops import DIMS, LARGE, MOST, OFFSETS, SIZES, STEPS, STRIDES
 from .passes import called, ufunc_of
 from .program import Instruction, Value
@@ -45,7 +46,12 @@ def address_of(name: str) -> int:
     _, function, place, part = name.split("|")
     if len(function) == 1:
         return array_functions(function)[int(place)]
-    f = ufunc_of(function)
+    if function.startswith("fft."):
+        from numpy.fft import _pocketfft_umath
+
+        f = getattr(_pocketfft_umath, function.removeprefix("fft."))
+    else:
+        f = ufunc_of(function)
     if f is None:
         raise KeyError(name)
     table = (ctypes.c_void_p * f.ntypes).from_address(tables(f)[int(part)])
@@ -322,6 +328,26 @@ class Stacked(Routine):
         return [Record(kernel("cr.loop"), slots, params, self.lead, grain, blas=False)]
 
 
+class Transformed(Routine):
+    """`transformed_rows(x, factor, kind, n)`."""
+
+    def __init__(self, i: Instruction, function: Function) -> None:
+        self.instruction, self.function = i, function
+
+    def records(self, planner: Planner, memory: int) -> list[Record]:
+        i = self.instruction
+        x, factor = (planner.place_of(v) for v in i.args[:2])
+        sizes = [d.itemsize for d in self.function.dtypes]
+        n, m = x.shape[-1], i.output.shape[-1]
+        counts = [n, m]
+        lead = i.output.size // m
+        offsets = [x.offset * sizes[0], factor.offset * sizes[1], 0]
+        steps = [n * sizes[0], 0, m * sizes[2], sizes[0], sizes[2]]
+        params = loop_params(self.function, [lead, *counts], offsets, [], [], steps)
+        slots = [planner.slot(x.root), planner.slot(factor.root), planner.slot(i.output)]
+        return [Record(kernel("cr.loop"), slots, params, lead, max(1, GRAIN // (4 * m)))]
+
+
 # -- which instructions ----------------------------------------------------------------------------
 
 
@@ -331,6 +357,13 @@ def routine(i: Instruction, planner: Planner) -> Routine | None:
         return None
     if i.name == "look":
         return looked(i, planner)
+    if i.name == "transformed_rows":
+        x, factor, kind, n = i.args
+        f = row_transform(x.dtype, kind, n)[0]
+        called[f] = f"fft.{f.__name__}"
+        function = found(f, [x.dtype, factor.dtype], [i.output.dtype])
+        ready = function is not None and dense(planner.place_of(x))
+        return Transformed(i, function) if ready and function is not None else None
     head, _, method = i.name.partition(".")
     if method == "accumulate":
         return accumulated(i, planner, head)

@@ -31,6 +31,7 @@ DENSE = (  # kernels that want row-major operands
     "rows_argmax",
     "rows_argmin",
     "triangular",
+    "transformed_rows",
     "convolve",
     "convolve_back",
     "convolve_kernel",

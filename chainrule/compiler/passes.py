@@ -636,6 +636,18 @@ def _(b: Builder, i: Instruction) -> Value | None:
     return padded(b, x, tuple(start for start, *_ in found), i.output.shape)
 
 
+@rule("resized")
+def _(b: Builder, i: Instruction) -> Value | None:
+    """Cut, and padded with zeros."""
+    x, shape = b.of(i.args[0]), i.output.shape
+    if not x.size:
+        return None
+    kept = tuple([min(n, m) for n, m in zip(x.shape, shape, strict=True)])
+    if kept != x.shape:
+        x = b.emit("getitem", (x, tuple([slice(0, n) for n in kept])), kept, x.dtype)
+    return x if kept == shape else b.emit("pad", (x, (0,) * len(shape)), shape, x.dtype)
+
+
 def padded(b: Builder, x: Value, starts: tuple, shape: tuple) -> Value:
     """x in zeros; of a multiple of x, the multiple of that."""
     p = x.producer
