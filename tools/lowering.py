@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,8 @@ import numpy as np
 import chainrule as torch
 from benchmarks.suite import PROGRAMS, step_of
 from chainrule.arrays.duck import NoRule
-from chainrule.compiler import api, draws, kept, machine, places
+from chainrule.compiler import api, draws, kept, plan
 from chainrule.compiler.report import called
-from chainrule.compiler.runtime import runtime
 from chainrule.compiler.twofold import Twofold
 from tests import rows
 from tests.op_table import Constant, Row, each, find, samples_of
@@ -43,14 +42,10 @@ counted by `explain()`, but no faster than without `compile`.
 
 
 class Blank:
-    """In place of machine code: this asks what would be called, and runs nothing."""
+    """In place of a plan: this asks what would be called, and runs nothing."""
 
     def __init__(self, *given: Any, **more: Any) -> None:
         pass
-
-    def address(self, name: str) -> int:
-        """No address."""
-        return 0
 
     def run(self, *arrays: Any) -> None:
         """Do nothing."""
@@ -112,17 +107,16 @@ def programs(row: Row, dtype: str) -> Iterator[Counter]:
 @contextlib.contextmanager
 def asking() -> Iterator[None]:
     """Programs are planned, and never run."""
-    runtime()  # its code is real
-    draws.engine(), places.usable("f")
-    before = machine.native, draws.plan_for, api.Compiled.first, Twofold.run, kept.key_of
-    machine.native = lambda *_, **__: Blank()  # type: ignore[assignment]
+    before = plan.Planner.compile, draws.plan_for, api.Compiled.first, Twofold.run, kept.key_of
+    plan.Planner.compile = lambda _: defaultdict(int)  # type: ignore[method-assign]
     kept.key_of = lambda *_: None  # type: ignore[assignment]
     draws.plan_for = lambda _: Blank  # type: ignore[assignment,return-value]
     api.Compiled.first = Twofold.run = lambda *_: None  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
-        machine.native, draws.plan_for, api.Compiled.first, Twofold.run, kept.key_of = before  # type: ignore[method-assign]
+        plan.Planner.compile, draws.plan_for, api.Compiled.first = before[:3]  # type: ignore[method-assign]
+        Twofold.run, kept.key_of = before[3:]  # type: ignore[method-assign]
 
 
 def surveyed(row: Row) -> dict[str, Counter] | str:
