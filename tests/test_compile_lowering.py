@@ -295,6 +295,18 @@ def test_reading_and_writing_at_indices():
         v,
         i,
     )
+    kinds = ("sum", "prod", "mean", "amax", "amin")
+    same(
+        with_gradient(
+            lambda x, i: [
+                torch.scatter_reduce(x, 1, i, x * 2, how, include_self=own)
+                for how in kinds
+                for own in (True, False)
+            ]
+        ),
+        x,
+        i,
+    )
     whole = torch.tensor(R.randint(-9, 9, (5, 6)))
     same(lambda x, i: (x.scatter_add(1, i, x), x[i[0], i[1]], x.bool()[i[0]]), whole, i)
 

@@ -433,6 +433,9 @@ def drawing(f: Callable, what: Any) -> Callable:
         return f(*given)
 
     draw.effect, draw.what = True, what  # type: ignore[attr-defined]
+    if what is not None:
+        made = getattr(what[0], "function", what[0])
+        draw.__name__ = getattr(made, "__name__", "draw")
     return draw
 
 

@@ -221,6 +221,22 @@ def add_at(b: Builder, i: Instruction) -> Value | None:
     return written(b, "scatter_more", b.of(x), mapped(b, y), places, i.output)
 
 
+BY = {"multiply_at": "scatter_multiply", "amax": "scatter_maximum", "amin": "scatter_minimum"}
+
+
+def meet_at(b: Builder, i: Instruction) -> Value | None:
+    """multiply_at(x, y, index), extreme_at(x, y, index, how)."""
+    x, y, index, *how = i.args
+    if not isinstance(x, Value) or not x.size or i.kwargs:
+        return None
+    if without_places(index):
+        return b.of(x)
+    places = flat_places(b, x.shape, index)
+    if places is None or x.dtype.str not in ("<f4", "<f8", "<i8", "<i4"):
+        return None
+    return written(b, BY[(how or [i.name])[0]], b.of(x), mapped(b, y), places, i.output)
+
+
 def put_add(b: Builder, x: Value, index: Any, out: Value) -> Value | None:
     """put_add(x, index, shape)."""
     places = flat_places(b, out.shape, index) if out.size else None
@@ -309,6 +325,8 @@ def along_rows(b: Builder, i: Instruction) -> Value | None:
 RULES: dict[str, Callable] = {
     "put": put,
     "add_at": add_at,
+    "multiply_at": meet_at,
+    "extreme_at": meet_at,
     "take_along_axis": take_along,
     "put_along": put_along,
     **dict.fromkeys(("argsort", "sort", "partition", "argmax", "argmin"), along_rows),

@@ -612,7 +612,7 @@ def _(b: Builder, i: Instruction) -> Value | None:
     return found or b.emit("store", (b.of(x), b.of(y), steps), x.shape, x.dtype)
 
 
-@rule("add_at", "argsort", "sort", "partition", "argmax", "argmin")
+@rule("add_at", "multiply_at", "extreme_at", "argsort", "sort", "partition", "argmax", "argmin")
 def _(b: Builder, i: Instruction) -> Value | None:
     return indexing.RULES[i.name](b, i)
 

@@ -26,11 +26,26 @@ PARTS = {"c8": "float", "c16": "double"}
 GRAIN = 1 << 14
 
 
-def scattering(kind: str, add: bool) -> str:
+def met(f: Text, how: str, old: str, new: str) -> str:
+    """What two numbers at one place become: `more` is their sum."""
+    real = f.kind in ("float", "double")
+    if how in ("maximum", "minimum"):
+        test = {"maximum": "ge", "minimum": "le"}[how]
+        if not real:
+            first = f(f"icmp s{test} {f.kind} {old}, {new}")
+            return f(f"select i1 {first}, {f.kind} {old}, {f.kind} {new}")
+        first = f(f"fcmp o{test} {f.kind} {old}, {new}")
+        first = f(f"or i1 {first}, {f(f'fcmp uno {f.kind} {old}, {old}')}")
+        return f(f"select i1 {first}, {f.kind} {old}, {f.kind} {new}")
+    name = "mul" if how == "multiply" else "or" if how == "either" else "add"
+    return f(f"{'f' * real}{name} {f.kind} {old}, {new}")
+
+
+def scattering(kind: str, how: str) -> str:
     """The kernel: its slots are memory, elements, places; its params where these begin, how many
     there are, how large memory is.
     """
-    pair = add and kind in PARTS
+    pair = how != "set" and kind in PARTS
     f = Text(PARTS[kind] if pair else KINDS[kind], int(kind[1:]) // (2 if pair else 1))
     out, given = f.buffer(0), f.array(1, 0)
     places = f(f"getelementptr i64, ptr {f.buffer(2)}, i64 {f.param(1)}")
@@ -46,9 +61,8 @@ def scattering(kind: str, add: bool) -> str:
             step = 2 if pair else 1
             place = f.place(out, (at, step), part)
             x = f.load(f.place(given, (i, step), part))
-            if add:
-                how = "fadd" if f.kind in ("float", "double") else "or" if kind == "b1" else "add"
-                x = f(f"{how} {f.kind} {f.load(place)}, {x}")
+            if how != "set":
+                x = met(f, "either" if kind == "b1" else how, f.load(place), x)
             f.store(x, place)
 
     f.loop(count, one)
@@ -56,11 +70,11 @@ def scattering(kind: str, add: bool) -> str:
 
 
 class Scatter(Routine):
-    """`scatter_set` and `scatter_more`: (memory, elements, places), all flat."""
+    """`scatter_set`, `scatter_more` and their like: (memory, elements, places), all flat."""
 
     def __init__(self, i: Instruction) -> None:
         self.instruction = i
-        self.texts = [scattering(code(i.output.dtype), i.name == "scatter_more")]
+        self.texts = [scattering(code(i.output.dtype), i.name.removeprefix("scatter_"))]
 
     def records(self, planner: Planner, memory: int) -> list[Record]:
         i = self.instruction
@@ -209,7 +223,7 @@ class Rows(Routine):
 
 def routine(i: Instruction, planner: Planner) -> Routine | None:
     """The routine of a scatter, or of a function of rows; None for anything else."""
-    if i.name in ("scatter_set", "scatter_more"):
+    if i.name.startswith("scatter_") and i.name != "scatter_add":
         kind = code(i.output.dtype)
         known = kind in KINDS and (i.name == "scatter_set" or kind not in ("f2", "V2"))
         rest = [planner.place_of(v) for v in i.args[1:]]

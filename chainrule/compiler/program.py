@@ -352,10 +352,10 @@ def scatter_set(x: Any, y: Any, places: Any) -> np.ndarray:
     return out
 
 
-def scatter_more(x: Any, y: Any, places: Any) -> np.ndarray:
-    """x with elements of y added at places."""
+def scatter_more(x: Any, y: Any, places: Any, by: Any = np.add) -> np.ndarray:
+    """x with elements of y added (or whatever else) at places."""
     out = np.array(x)
-    np.add.at(out, places, y)
+    by.at(out, places, y)
     return out
 
 
@@ -372,6 +372,9 @@ OWN = {
     "join_complex": join_complex,
     "scatter_set": scatter_set,
     "scatter_more": scatter_more,
+    "scatter_multiply": functools.partial(scatter_more, by=np.multiply),
+    "scatter_maximum": functools.partial(scatter_more, by=np.maximum),
+    "scatter_minimum": functools.partial(scatter_more, by=np.minimum),
     "rows_sort": lambda x, stable: np.sort(x, kind="stable" if stable else None),
     "rows_argsort": lambda x, stable: np.argsort(x, kind="stable" if stable else None),
     "rows_argmax": lambda x: np.argmax(x, axis=-1),
