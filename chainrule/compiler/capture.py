@@ -25,6 +25,7 @@ from ..autograd.reverse import grad
 from ..captures import inside, methods_of, names_in
 from ..func.trees import leaves, mapped, rebuild
 from ..ops import define
+from ..ops.draws import Draw
 from ..rng import default_generator
 from ..storage import HERE, describe_line, owner_of, user_line
 from ..tape import state, storage_of
@@ -423,20 +424,36 @@ class Capture:
         """Random numbers, drawn anew whenever the program runs: f(*given), which is `what`, (a
         draw, a shape), where that is known.
         """
-        return self.trace.python(drawing(f, what), given)
+        return self.trace.python(Drawing(f, what), given)
 
 
-def drawing(f: Callable, what: Any) -> Callable:
-    """A draw, marked as a call that may not be left out, repeated or moved past another."""
+class Drawing:
+    """A draw, a call that may not be left out, repeated or moved past another; `what` it is, (a
+    draw, a shape), where that is known.
+    """
 
-    def draw(*given: Any) -> Any:
-        return f(*given)
+    effect = True
 
-    draw.effect, draw.what = True, what  # type: ignore[attr-defined]
-    if what is not None:
-        made = getattr(what[0], "function", what[0])
-        draw.__name__ = getattr(made, "__name__", "draw")
-    return draw
+    def __init__(self, f: Callable, what: Any) -> None:
+        self.f, self.what = f, what
+        draw = what[0] if what is not None else None
+        made = getattr(draw, "function", draw)
+        self.__name__ = getattr(made, "__name__", "draw")
+
+    def __call__(self, *given: Any) -> Any:
+        return self.f(*given)
+
+    @property
+    def said(self) -> bool:
+        """Whether its text says all that it is: it draws from the default generator."""
+        draw = self.what[0] if self.what is not None else None
+        return isinstance(draw, Draw) and draw.generator is default_generator
+
+    def __repr__(self) -> str:
+        if not self.said:
+            return object.__repr__(self)
+        draw, shape = self.what
+        return f"<{self.__name__} {draw.name} {draw.parameters} {shape}>"
 
 
 def consumed(node: Any) -> bool:

@@ -33,6 +33,7 @@ from .views import dense
 if TYPE_CHECKING:
     from .plan import Planner
 
+WORD_SOURCE = "cr.words"  # the function that all kernels call
 CHUNK = 1024  # numbers that are made at a time
 KINDS = ("b1", "u1", "i1", "i2", "i4", "i8", "f4", "f8")  # dtypes that are written
 
@@ -692,7 +693,7 @@ class Drawing(Routine):
         slots = [state, pair, planner.slot(self.instruction.output)]
         slots += [planner.slot(p.root) for p in places]
         work = 4 * self.instruction.output.size
-        params = [engine().address("cr.words"), *[p.offset for p in places]]
+        params = [engine().address(WORD_SOURCE), *[p.offset for p in places]]
         if places:
             slots.append(WORDS)
             planner.errors.append(
@@ -738,6 +739,24 @@ class Drawer(Plan):
             self.buffers[state] = generator.memory()
             self.buffers[pair] = generator.pair.ctypes.data
             self.with_generators(rest[1:], arrays)
+
+
+def said(i: Instruction) -> bool:
+    """Whether the text of an instruction says all of the draw that it is."""
+    return bool(getattr(i.args[0], "said", False))
+
+
+def slots_of(planner: Planner) -> list[tuple[int, int]]:
+    """The slots of the memory of the default generator, if it is drawn from."""
+    slots = planner.slots
+    return [(slots["engine", g], slots["pair", g]) for g in planner.generators]
+
+
+def plan_with(slots: Sequence[Sequence[int]]) -> Callable[..., Plan]:
+    """What makes a plan that draws from the default generator, whose memory has those slots."""
+    if not slots:
+        return Plan
+    return functools.partial(Drawer, [(rng.default_generator, *pair) for pair in slots])
 
 
 def plan_for(planner: Planner) -> Callable[..., Plan]:
