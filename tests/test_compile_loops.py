@@ -5,7 +5,11 @@ were split, masked maxima, the clock's notes. Each beside NumPy or the same func
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -279,3 +283,33 @@ def test_chunks_beyond_what_a_ticket_counts():
     plan = Plan([record], 1)
     assert plan.records[0, 3] == 1 << 20 and plan.records[0, 4] > 1
     plan.run()
+
+
+def test_kept_plans_find_the_product_kernel(tmp_path: Path):
+    """In a process that has planned nothing itself: neither our product nor a loop is compiled."""
+    program = """
+import numpy as np
+import chainrule as torch
+from chainrule.compiler import machine
+
+compiled, made = torch.compile(lambda x, y: (x @ y).tanh()), []
+plain = machine.compiled
+machine.compiled = lambda *args: made.append(1) or plain(*args)
+x = torch.tensor(np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32))
+for _ in range(2):
+    assert np.allclose(compiled(x, x), (x @ x).tanh(), atol=1e-5)
+assert len(compiled.entries) == 1
+print(len(made))
+"""
+    environment = {**os.environ, "CHAINRULE_CACHE": str(tmp_path)}
+    counts = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert int(counts[0]) > 0 and int(counts[1]) == 0

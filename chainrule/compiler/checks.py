@@ -64,6 +64,8 @@ def checking(kind: str, signed: bool) -> str:
 class Check(Routine):
     """`check`."""
 
+    lasting = True
+
     def __init__(self, i: Instruction, offset: int) -> None:
         self.instruction, self.offset = i, offset
         dtype = i.args[0].dtype

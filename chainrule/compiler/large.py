@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextvars
 import ctypes
-import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -559,7 +558,7 @@ class Look:
         make.restype = ctypes.py_object
         make.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
         method = self.methods[context is not None]
-        return make(ctypes.addressof(method), (context, takes), None)
+        return make(ctypes.addressof(method), (context, takes, self), None)
 
     def enter(
         self,
@@ -635,7 +634,7 @@ def _check_layout() -> None:
         raise RuntimeError("arrays of this build of NumPy are laid out otherwise")
 
 
-@functools.cache
+@machine.made_once
 def look() -> Look:
     """The builtin's code, loaded when first asked for."""
     return Look()

@@ -72,6 +72,8 @@ def scattering(kind: str, how: str) -> str:
 class Scatter(Routine):
     """`scatter_set`, `scatter_more` and their like: (memory, elements, places), all flat."""
 
+    lasting = True
+
     def __init__(self, i: Instruction) -> None:
         self.instruction = i
         self.texts = [scattering(code(i.output.dtype), i.name.removeprefix("scatter_"))]
@@ -109,6 +111,8 @@ def joining(kind: str, both: bool) -> str:
 
 class Join(Routine):
     """`join_complex(real, imag, dtype)`."""
+
+    lasting = True
 
     def __init__(self, i: Instruction) -> None:
         self.instruction = i
@@ -153,6 +157,8 @@ def recurring(kind: str, n: int, behind: int) -> str:
 class Recurrence(Routine):
     """`recurrence(x, y, axis)`."""
 
+    lasting = True
+
     def __init__(self, i: Instruction) -> None:
         self.instruction = i
         shape, axis = i.output.shape, i.args[2] % len(i.output.shape)
@@ -193,6 +199,8 @@ def usable(char: str) -> bool:
 
 class Rows(Routine):
     """`rows_sort`, `rows_argsort`, `rows_argmax`, `rows_argmin`."""
+
+    lasting = True
 
     def __init__(self, i: Instruction) -> None:
         self.instruction = i

@@ -47,6 +47,8 @@ ROUTINES = (
     foreign.routine,
 )
 
+TYPES = {"<f4": "f32", "<f8": "f64"}  # in names of kernels for products
+
 
 class Output:
     """Where an output of the program goes: to a fresh array of each call (`target` None), or to the
@@ -135,6 +137,7 @@ class Planner:
                 self.uses.setdefault(v, []).append(n)
         self.alias()
         self.place_all()
+        self.announce(calls)
         self.addresses = self.compile()
         kept = {*self.home, *(o.value for o in self.outputs if o.array is not None)}
         for g, k in steps:
@@ -438,11 +441,21 @@ class Planner:
         assert found is not None
         return found.offset if found.strides == contiguous(v.shape) else None
 
+    def announce(self, calls: Sequence[Instruction]) -> None:
+        """Have the kernel that matrix products will want made meanwhile."""
+        for i in calls:
+            given = i.operands()
+            if i.name in ("dot", "matmul") and [len(v.shape) > 1 for v in given] == [True, True]:
+                (*_, m, k), n = given[0].shape, given[1].shape[-1]
+                suffix = TYPES.get(i.output.dtype.str, "")
+                if products.serves(suffix, m, n, k):
+                    products.begin(suffix)
+
     def product(self, i: Instruction) -> bool:
         """Records for a matrix product by BLAS; False if BLAS cannot."""
         x, y = i.args
         out = i.output
-        suffix = {"<f4": "f32", "<f8": "f64"}.get(out.dtype.str)
+        suffix = TYPES.get(out.dtype.str)
         if (
             suffix is None
             or i.kwargs

@@ -15,6 +15,7 @@ on one core (172 GFLOP/s at most), float32, this and OpenBLAS: 512 x 512 x 128 1
 from __future__ import annotations
 
 import functools
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from . import machine
 from .blas import BATCH, COLUMNS, CORES, ROWS
@@ -263,19 +264,36 @@ def serves(suffix: str, m: int, n: int, k: int) -> bool:
     return full > FULL and k >= TALL and -(-m // CORES) * min(k, DEPTH) * size <= NEAR
 
 
-names: dict[int, str] = {}  # the suffixes of kernels that were asked for, by address
+places: dict[int, str] = {}  # the types of kernels that were asked for, by address
 
 
 @functools.cache
 def address(suffix: str) -> int:
     """The kernel for a type, in memory."""
     found = _code(suffix).address("product")
-    names[found] = suffix
+    places[found] = suffix
     return found
 
 
 @functools.cache
 def _code(suffix: str) -> machine.Code:
+    begin(suffix)
+    return coming[suffix].result()
+
+
+coming: dict[str, Future] = {}  # the code of kernels that are made, or being made
+
+
+def begin(suffix: str) -> None:
+    """Have the kernel for a type made by another thread, while this one has other kernels made."""
+    if suffix in coming:
+        return
+    pool = ThreadPoolExecutor(1)
+    coming[suffix] = pool.submit(_made, suffix)
+    pool.shutdown(wait=False)
+
+
+def _made(suffix: str) -> machine.Code:
     from .plan import assemble
 
     return machine.native(assemble({text(KINDS[suffix][0]): "product"}, set()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import builtins
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,9 +72,9 @@ class Instruction:
             if type(a) is Value:
                 found.append(a)
             elif type(a) in NESTED:
-                found += values_in(a)
+                collect(a, found)
         if self.kwargs:
-            found += values_in(self.kwargs)
+            collect(self.kwargs, found)
         return found
 
     def __str__(self) -> str:
@@ -92,18 +92,28 @@ def show(a: Any) -> str:
     return str(a) if isinstance(a, np.dtype) else repr(a)
 
 
-def values_in(a: Any) -> Iterator[Value]:
+def values_in(a: Any) -> list[Value]:
     """The values in nested tuples, lists and dictionaries."""
-    if isinstance(a, Value):
-        yield a
-    elif isinstance(a, (list, tuple)):
-        for e in a:
-            yield from values_in(e)
-    elif isinstance(a, dict):
-        for e in a.values():
-            yield from values_in(e)
-    elif isinstance(a, slice):
-        yield from values_in((a.start, a.stop, a.step))
+    found: list[Value] = []
+    collect(a, found)
+    return found
+
+
+def collect(a: Any, found: list[Value]) -> None:
+    """Append the values in nested tuples, lists and dictionaries."""
+    kind = type(a)
+    if kind is Value:
+        found.append(a)
+    elif kind is slice:
+        for e in (a.start, a.stop, a.step):
+            if e is not None and type(e) is not int:
+                collect(e, found)
+    elif kind in NESTED:
+        for e in a.values() if kind is dict else a:
+            if type(e) is Value:
+                found.append(e)
+            elif type(e) in NESTED:
+                collect(e, found)
 
 
 def replaced(a: Any, by: Callable) -> Any:
@@ -226,6 +236,21 @@ class Program:
                 if u is not None:
                     known[u] = r
         return given(value)
+
+    def comes_of_floats(self, value: Value, known: dict[Value, Any]) -> bool:
+        """Whether floats would have to be computed to know a value."""
+        seen, waiting = {value}, [value]
+        while waiting:
+            v = waiting.pop()
+            if v in known or v.data is not None or v.producer is None:
+                continue
+            if v.dtype.kind in "fc":
+                return True
+            for u in v.producer.operands():
+                if u not in seen:
+                    seen.add(u)
+                    waiting.append(u)
+        return False
 
     def run(self, arrays: Sequence) -> list:
         """The outputs for these inputs, by NumPy."""

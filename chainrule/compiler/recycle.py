@@ -19,7 +19,6 @@ child begins with an empty list.
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 from typing import Any
 
@@ -365,7 +364,7 @@ def numpy_api() -> Any:
     return (ctypes.c_void_p * (GET + 1)).from_address(at)
 
 
-@functools.cache
+@machine.made_once
 def recycler() -> Recycler:
     """The allocator, loaded when first asked for."""
     return Recycler()

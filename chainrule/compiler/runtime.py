@@ -141,16 +141,10 @@ def _place(library: Any, name: str) -> int | None:
     return ctypes.cast(found, ctypes.c_void_p).value if found is not None else None
 
 
-_lock = threading.Lock()
-_loaded: list[Runtime] = []
-
-
+@machine.made_once
 def runtime() -> Runtime:
     """The runtime, loaded when first asked for."""
-    with _lock:
-        if not _loaded:
-            _loaded.append(Runtime())
-    return _loaded[0]
+    return Runtime()
 
 
 kernels: dict[int, str] = {}  # those that were asked for, by address
