@@ -181,6 +181,7 @@ class Trace:
         self.program = program
         self.constants: dict[Any, Value] = {}
         self.read, self.lay = read, lay  # what reading a number and writing a constant tensor do
+        self.watch: Callable | None = None  # told of each cell that is written
 
     def lifted(self, array: Any) -> TraceArray:
         """A plain array as one of the program: a constant."""
@@ -219,7 +220,7 @@ class Trace:
         result = waist(name)(*_concrete(args), **_concrete(kwargs))
         fixed = name in VIEWS and find(args[1:]) is None and not has_slices_of(args[1:])
         if name in VIEWS and not fixed and isinstance(result, np.ndarray):
-            result = result.copy()
+            result = result.copy("K")
         if fixed and isinstance(x, TraceArray) and _shares(result, x.value):
             rest = tuple(self.operand(a) for a in args[1:])
             out: Any = TraceArray(result, x.cell, (*x.steps, (name, rest, kwargs)))
@@ -263,6 +264,8 @@ class Trace:
         if not x.value.flags.writeable:
             raise NoRule("a write into a traced array whose elements overlap")
         cell = x.cell
+        if self.watch is not None:
+            self.watch(cell)
         given = self.operand(value)
         x.value[_concrete(index)] = _concrete(value)
         whole = index is Ellipsis or (type(index) is slice and index == slice(None))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.linalg import _umath_linalg as gufuncs
 
 from ..ops import define
 from .duck import Duck
@@ -58,6 +59,6 @@ def waist(name: str) -> Callable:
     f = METHODS.get(name) or define.PRIMITIVES.get(name)
     if f is None:
         head, _, method = name.partition(".")
-        f = getattr(np, head)
+        f = getattr(np, head, None) or getattr(gufuncs, head)
         f = getattr(f, method) if method else f
     return f  # type: ignore[return-value]

@@ -24,14 +24,14 @@ from ..storage import LAST, owner_of, tick
 from ..tape import state, storage_of
 from ..tensor import Tensor
 from . import machine
-from .capture import Capture, CaptureError, Wrapper
-from .passes import live, simplify
+from .capture import Capture, CaptureError, Picked, Wrapper
+from .passes import has_effect, live, simplify
 from .plan import Interpreted, Output, Planner
 from .views import contiguous
 
 ENTRIES = 8  # programs of one function; beyond, it is run as it is
 FRESH, GIVEN, SAME = range(3)  # a result: new, an argument, what it was
-DATA, GRAD = attrgetter("_data"), attrgetter("_grad")
+DATA, GRAD, NODE = attrgetter("_data"), attrgetter("_grad"), attrgetter("_node")
 told: list[str] = []  # what has been said once
 
 
@@ -63,6 +63,7 @@ class Entry:
         own = {id(a) for a in given} | c.grad_ids
         self.state = [t for t in c.tensors if id(t) not in own]
         self.arrays = [t._data for t in self.state]
+        self.nodes = [t._node for t in self.state]
         self.edges = c.edges
 
     def matches(self, args: tuple, kwargs: dict) -> bool:
@@ -83,11 +84,19 @@ class Entry:
             and state.mode[1] is self.recording
             and dtypes.default.real is self.default
             and all(map(is_, map(DATA, self.state), self.arrays))
+            and (all(map(is_, map(NODE, self.state), self.nodes)) or self.required(self.state))
             and all(map(is_, map(GRAD, self.held_tensors), self.held_grads))
             and self.apart(given)
             and self.edges.hold()
             and (self.guard is None or self.guard(given))
         )
+
+    def required(self, state: Sequence) -> bool:
+        """Whether the same tensors ask for gradients as before; their nodes may be new ones."""
+        nodes = list(map(NODE, state))
+        same = [n is None for n in nodes] == [n is None for n in self.nodes]
+        self.nodes = nodes if same else self.nodes
+        return same
 
     # -- the program ------------------------------------------------------------------------------
 
@@ -200,6 +209,7 @@ class Entry:
         ]
         self.state += grads
         self.arrays += [g._data for g in grads]
+        self.nodes += [g._node for g in grads]
         self.owners = {id(owner_of(m.owner)) for m in c.memories.values() if m.argument is None}
 
     def apart(self, given: Sequence) -> bool:
@@ -224,6 +234,7 @@ class Entry:
         wanted = [x for _, x in self.guarded]
         program = part(self.watched, values)
         memories = {m.given: m for m in c.memories.values()}
+        generators = list(c.streams) if any(map(has_effect, program.instructions)) else []
         settings = dict(zip([s.value for s in self.settings], self.settings, strict=True))
 
         def guard(given: Sequence) -> bool:
@@ -237,7 +248,11 @@ class Entry:
                     place = memories[v].argument
                     assert place is not None
                     arrays.append(given[place]._data)
-            return all(map(np.array_equal, program.run(arrays), wanted))
+            streams = [(g, g.state_bytes()) for g in generators]
+            same = all(map(np.array_equal, program.run(arrays), wanted))
+            for g, was in streams:
+                g.set_state_bytes(was)
+            return same
 
         self.guard = guard
 
@@ -365,7 +380,11 @@ class Compiled(Wrapper):
         self.captures += 1
         c = Capture(self.function, args, kwargs)
         try:
-            result = c.run()
+            try:
+                result = c.run()
+            except Picked:
+                c = Capture(self.function, args, kwargs, exact=True)
+                result = c.run()
         except CaptureError as why:
             if self.fullgraph or not why.silent:
                 raise

@@ -25,7 +25,7 @@ from ..autograd.reverse import grad
 from ..captures import inside, methods_of, names_in
 from ..func.trees import leaves, mapped
 from ..ops import define
-from ..rng import default_generator
+from ..rng import Generator, default_generator
 from ..storage import HERE, describe_line, owner_of, user_line
 from ..tape import state, storage_of
 from ..tensor import Tensor
@@ -46,6 +46,13 @@ class Differentiable(CaptureError):
     """The result of a function belongs to a graph that somebody else goes through."""
 
     silent = True
+
+
+class Picked(BaseException):
+    """An element was picked by a traced index, as if it were a copy; but it is a view, and that
+    matters: one of the two is written. The function has to be captured anew, with the index as a
+    guard.
+    """
 
 
 class Memory:
@@ -82,7 +89,11 @@ def setting_now(group: dict, key: Any) -> float:
 class Capture:
     """One run of `function(*args, **kwargs)` and what came of it."""
 
-    def __init__(self, function: Callable, args: tuple, kwargs: dict) -> None:
+    def __init__(
+        self, function: Callable, args: tuple, kwargs: dict, exact: bool = False
+    ) -> None:
+        self.exact = exact  # whether an index that picks one element is a guard
+        self.picks: list[tuple[weakref.ref, Cell]] = []
         self.trace = Trace(Program(), self.read, self.lay)
         self.program = self.trace.program
         self.memories: dict[int, Memory] = {}
@@ -105,7 +116,8 @@ class Capture:
         """Run the function; returns what it returned, its tensors as they are outside. With
         keep=False nothing is entered: all is as it was before.
         """
-        state_of_draws = default_generator.state_bytes()
+        self.streams: dict[Any, Any] = {}  # of each generator that is drawn from, what it was
+        self.draws_from(default_generator)
         optimizers = self.reach()
         try:
             self.lift_all(self.tensors)
@@ -117,15 +129,14 @@ class Capture:
                     self.differentiate(any(made for _, made in optimizers))
         except BaseException as e:
             self.undo(optimizers)
-            if isinstance(e, (CaptureError, NoRule)):
-                default_generator.set_state_bytes(state_of_draws)
+            self.come_back()
             raise
         enter = keep and not self.outside
         if keep:
             self.finish(enter)
         if not enter:
             self.undo(optimizers)
-            default_generator.set_state_bytes(state_of_draws)
+            self.come_back()
         return result
 
     def reach(self) -> list:
@@ -172,6 +183,7 @@ class Capture:
         self.sources = [
             t for t in self.tensors if t._node is not None and id(t) not in self.grad_ids
         ]
+        self.backward = True
         self.cotangents = [self.trace.input(np.ones_like(t._data.value)) for t in self.outside]
         given = [define.wrap(g) for g in self.cotangents]
         found = grad(self.outside, self.sources, given, allow_unused=True)
@@ -195,6 +207,7 @@ class Capture:
         known = {id(t) for t, _ in self.before}
         self.replayable = (
             not self.shared_arguments
+            and all((t._node is None) is (slots.node is None) for t, slots in self.before)
             and all(id(t) in known for t in reached)
             and self.edges.hold()
             and self.edges.full()
@@ -268,6 +281,7 @@ class Capture:
             for t in group:
                 t._data = self.seen[id(t)] = look(memory, t._data)
 
+    backward = False  # whether the backward pass for the caller is being written down
     shared_arguments = False  # whether an argument lies in memory that others look at
 
     def value_of(self, leaf: Any) -> Value | None:
@@ -288,10 +302,15 @@ class Capture:
                 self.cleared.add(id(t))
 
     def returned(self, result: Any) -> Any:
-        """The result of the run, its tensors without history."""
+        """The result of the run, its tensors without history. Gradients are copied: later calls
+        write where these are.
+        """
+        kept = {id(g) for _, g in self.grads}
 
         def settled(leaf: Any) -> Any:
-            return define.wrap(leaf._data) if id(leaf) in self.traced else leaf
+            if id(leaf) not in self.traced:
+                return leaf
+            return define.wrap(leaf._data.copy() if id(leaf) in kept else leaf._data)
 
         return mapped(settled, result)
 
@@ -317,6 +336,30 @@ class Capture:
             " and read it outside."
         )
 
+    def index(self, a: Any) -> Any:
+        """An integer tensor that picks one element: as it is, or its number, as a guard."""
+        if not self.exact or not isinstance(a, TraceArray):
+            return a
+        self.guards.append((a.now(), a.value.copy()))
+        return a.value
+
+    def picked(self, x: Any, found: Any, index: Any) -> None:
+        """`found` was read out of `x` by an index; with one of a single element it is a view of `x`
+        outside of a capture.
+        """
+        parts = index if type(index) is tuple else (index,)
+        views = all(type(p) is slice or not p.ndim for p in parts)
+        if views and isinstance(x._data, TraceArray) and isinstance(found._data, TraceArray):
+            self.picks.append((weakref.ref(found), x._data.cell))
+            self.trace.watch = self.watch
+
+    def watch(self, cell: Cell) -> None:
+        """Memory is written: not that of a view which was made as a copy, nor what it looks at."""
+        for ref, source in self.picks:
+            found = ref()
+            if found is not None and cell in (source, getattr(found._data, "cell", None)):
+                raise Picked
+
     def lay(self, x: Any) -> None:
         """Let a tensor made of constants, and those that share its memory, be traced."""
         owner = owner_of(x._data)
@@ -335,20 +378,63 @@ class Capture:
             self.settings[name] = Setting(group, key, array.now()), array
         return self.settings[name][1]
 
+    # -- random numbers ---------------------------------------------------------------------------
+
     def draw(self, f: Callable, *given: Any) -> Any:
         """Random numbers: drawn by Python whenever the program runs."""
-        f = drawing(f)
-        return self.trace.python(f, given)
+        return self.trace.python(effect(f, self.backward), given)
+
+    def draws_from(self, g: Any) -> None:
+        """A generator is going to be drawn from, or set."""
+        if g not in self.streams:
+            self.streams[g] = g.state_bytes()
+
+    def come_back(self) -> None:
+        """Put the generators where they were."""
+        for g, was in self.streams.items():
+            g.set_state_bytes(was)
+
+    def stream(self, g: Any, f: Callable, *given: Any) -> Any:
+        """A call that asks for a generator's state, or sets it."""
+        self.draws_from(g)
+        return self.draw(f, *given)
+
+    def place(self) -> int:
+        """Where in the program the function is now."""
+        return len(self.program.instructions)
+
+    def note_stream(self, moment: Any, place: int) -> None:
+        """Have the program look at a generator's state at a place, where it was that of a moment
+        that has passed.
+        """
+        moment.traced = self.stream(moment.generator, moment.generator.state_bytes)
+        moment.traced.value = moment.state
+        self.program.instructions.insert(place, self.program.instructions.pop())
+
+    @contextlib.contextmanager
+    def stream_at(self, moment: Any) -> Iterator[None]:
+        """The random numbers of a moment within the block, and as if nothing had been drawn after
+        it.
+        """
+        g = moment.generator
+        now = self.stream(g, g.state_bytes)
+        self.stream(g, g.set_state_bytes, moment.state if moment.traced is None else moment.traced)
+        try:
+            yield
+        finally:
+            self.stream(g, g.set_state_bytes, now)
 
 
-def drawing(f: Callable) -> Callable:
-    """A draw, marked as a call that may not be left out, repeated or moved past another."""
+def effect(f: Callable, backward: bool) -> Callable:
+    """f, marked as a call that may not be left out, repeated or moved past another; and whether it
+    belongs to a backward pass made for the caller.
+    """
 
-    def draw(*given: Any) -> Any:
+    def call(*given: Any) -> Any:
         return f(*given)
 
-    draw.effect = True  # type: ignore[attr-defined]
-    return draw
+    call.effect, call.backward = True, backward  # type: ignore[attr-defined]
+    return call
 
 
 def consumed(node: Any) -> bool:
@@ -499,7 +585,7 @@ class Wrapper:
     function: Any
 
 
-LEADING_NOWHERE = (str, int, float, complex, type(None), np.ndarray, define.Op)
+LEADING_NOWHERE = (str, int, float, complex, type(None), np.ndarray, define.Op, Generator)
 
 
 def reachable(roots: tuple) -> tuple[list, list, Edges]:

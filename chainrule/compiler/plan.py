@@ -444,6 +444,8 @@ class Planner:
         for o in self.late:
             v, t = o.value, o.target
             assert t is not None
+            if not t.size:
+                continue
             if self.layouts.get(t) in (None, contiguous(t.shape)):
                 size = bytes_of(t)
                 slots = [self.slot(t), self.slot(v)]

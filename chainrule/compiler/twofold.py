@@ -18,7 +18,7 @@ from ..ops import define
 from . import machine
 from .api import FRESH, Entry
 from .capture import Capture, Differentiable
-from .passes import Builder, simplify
+from .passes import Builder, has_effect, simplify
 from .plan import Interpreted, Output, Planner
 from .program import Program, Value
 from .views import contiguous
@@ -41,7 +41,7 @@ class Twofold(Entry):
             o.value = v
         gradients = program.outputs[len(outputs) :]
         cotangents = [g.now() for g in c.cotangents]
-        first = needed_for(program, [o.value for o in outputs])
+        first = needed_for(program, outputs)
         rest = [i for i in program.instructions if id(i) not in first]
         later = {v for i in rest for v in i.outputs}
         used = dict.fromkeys([*[v for i in rest for v in i.operands()], *gradients])
@@ -173,11 +173,14 @@ class CompiledFunction(Function):
         return (None, None, None, *ctx.entry.pull([*ctx.made, *arrays], cotangents))
 
 
-def needed_for(program: Program, values: Sequence[Value]) -> set[int]:
-    """The instructions (by id) that these values need."""
-    needed, found = set(values), set()
+def needed_for(program: Program, outputs: Sequence[Output]) -> set[int]:
+    """The instructions (by id) that the function itself consists of: what its results need, and its
+    random draws.
+    """
+    needed, found = {o.value for o in outputs}, set()
     for i in reversed(program.instructions):
-        if any(v in needed for v in i.outputs):
+        drawn = has_effect(i) and not i.args[0].backward
+        if drawn or any(v in needed for v in i.outputs):
             found.add(id(i))
             needed.update(i.operands())
     return found

@@ -1,0 +1,191 @@
+"""What compiled functions share with the world: random streams, flags, memory, containers."""
+
+from __future__ import annotations
+
+import pytest
+
+import chainrule as torch
+from chainrule.utils.checkpoint import checkpoint
+
+F = torch.nn.functional
+
+
+def three(function, *args):
+    """Results of three calls, one after the other, as one list of tensors."""
+    torch.manual_seed(0)
+    found = []
+    for _ in range(3):
+        result = function(*args)
+        found += result if isinstance(result, tuple) else [result]
+    return [*found, torch.rand(2)]
+
+
+def same(function, *args):
+    """Check a function against itself compiled; returns the compiled one."""
+    wanted = three(function, *args)
+    compiled = torch.compile(function)
+    for x, y in zip(three(compiled, *args), wanted, strict=True):
+        assert torch.allclose(x, y, rtol=1e-6), (x, y)
+    return compiled
+
+
+# -- random streams --------------------------------------------------------------------------------
+
+
+def seeded(x):
+    torch.manual_seed(3)
+    return x + torch.rand(3)
+
+
+def gone_back(x):
+    state = torch.get_rng_state()
+    a = torch.rand(2)
+    torch.set_rng_state(state)
+    return a, torch.rand(2)
+
+
+def own_generator(x):
+    g = torch.Generator().manual_seed(5)
+    return x + torch.randn(3, generator=g)
+
+
+def guarded(x):
+    drawn = torch.randn(5)
+    return drawn + int((drawn > 0).sum() > 9)
+
+
+@pytest.mark.parametrize("function", [seeded, gone_back, own_generator, guarded])
+def test_streams_are_set_and_asked_for_at_each_call(function):
+    assert same(function, torch.zeros(3)).captures == 1
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpoints_draw_again_what_they_drew(reentrant):
+    x = torch.ones(6, requires_grad=True)
+
+    def function():
+        y = checkpoint(lambda u: F.dropout(u * 2, 0.5).sin(), x, use_reentrant=reentrant)
+        x.grad = None
+        y.sum().backward()
+        return y.detach(), x.grad, torch.rand(2)
+
+    assert same(function).captures == 1
+
+
+def test_a_generator_that_is_held_advances():
+    g = torch.Generator()
+
+    def function():
+        return torch.rand(3, generator=g)
+
+    g.manual_seed(1)
+    wanted = [function() for _ in range(4)]
+    g.manual_seed(1)
+    compiled = torch.compile(function)
+    assert all(torch.equal(compiled(), w) for w in wanted)
+    assert compiled.captures == 1
+
+
+def test_draws_of_a_differentiated_function_stay_where_they_are():
+    w = torch.ones(4, requires_grad=True)
+
+    def function():
+        torch.rand(3)  # unused, but drawn
+        return F.dropout(w, 0.5).sum()
+
+    def run(f):
+        torch.manual_seed(1)
+        found = []
+        for _ in range(3):
+            w.grad = None
+            loss = f()
+            found.append(torch.rand(1))
+            loss.backward()
+            found += [loss.detach(), w.grad, torch.rand(1)]
+        return found
+
+    wanted = run(function)
+    assert all(torch.equal(x, y) for x, y in zip(run(torch.compile(function)), wanted, strict=True))
+
+
+def test_an_error_puts_the_streams_back():
+    g = torch.Generator().manual_seed(1)
+
+    @torch.compile
+    def function(x):
+        torch.rand(3), torch.rand(2, generator=g)
+        raise KeyError("mine")
+
+    before = torch.get_rng_state(), g.get_state()
+    with pytest.raises(KeyError, match="mine"):
+        function(torch.ones(2))
+    assert torch.equal(torch.get_rng_state(), before[0]) and torch.equal(g.get_state(), before[1])
+
+
+# -- flags and memory ------------------------------------------------------------------------------
+
+
+def test_a_layer_that_is_frozen_between_calls():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    @torch.compile
+    def step(x):
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for n in range(6):
+        model[0].requires_grad_(n % 2 == 0)
+        before = model[0].weight.detach().clone()
+        step(torch.randn(4, 2))
+        assert torch.equal(before, model[0].weight) is (n % 2 == 1)
+    assert step.captures == 2
+
+
+def test_a_view_by_an_index_that_is_computed():
+    def written(x, i):
+        y = x[i]
+        y.fill_(2.0)
+        return x * 1
+
+    def read(x, i):
+        return x[i] * 2
+
+    for function, captures in ((written, 3), (read, 1)):
+        compiled = torch.compile(function)
+        for k in (0, 1, 0, 2, 1):
+            x, i = torch.arange(3.0), torch.tensor(k)
+            assert torch.equal(compiled(x.clone(), i), function(x, i))
+        assert compiled.captures == captures
+
+
+def test_memory_without_elements_that_is_written():
+    buffer = torch.zeros(0)
+
+    def function(x):
+        buffer.uniform_()
+        return torch.cat([x**buffer, buffer]), x * 2
+
+    same(function, torch.ones(1))
+
+
+@pytest.mark.parametrize("name", ["cholesky", "inv", "det", "eigvalsh", "svdvals"])
+def test_decompositions_run_in_python(name):
+    x = torch.randn(4, 4)
+    same(lambda: getattr(torch.linalg, name)(x @ x.mT + 3 * torch.eye(4)))
+
+
+def test_what_an_index_takes_lies_row_by_row():
+    x, i = torch.zeros(5, 16), torch.tensor([0, 1, 2, 0, 1])
+    assert x[:, i].stride() == (5, 1)
+    same(lambda: x[:, i].normal_())
+    same(lambda: torch.hstack([x.T, x.T]).normal_())
+
+
+def test_views_of_a_leaf_that_is_a_view():
+    x = torch.stack([torch.ones(3), torch.ones(3)], -1)[..., 0].requires_grad_()
+    with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad"):
+        x[0].fill_(1.0)
