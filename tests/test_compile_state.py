@@ -189,3 +189,17 @@ def test_views_of_a_leaf_that_is_a_view():
     x = torch.stack([torch.ones(3), torch.ones(3)], -1)[..., 0].requires_grad_()
     with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad"):
         x[0].fill_(1.0)
+
+
+# -- long sums -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "dim"), [((2, 60000, 3), 1), ((2, 300, 2, 400, 3), (1, 3)), ((900, 2, 70, 3), (0, 2))]
+)
+def test_long_sums_over_middle_axes_round_little(shape, dim):
+    x = torch.rand(shape)
+    found = torch.compile(lambda x: x.sum(dim))
+    found(x)
+    wanted = x.double().sum(dim)
+    assert ((found(x) - wanted).abs() / wanted).max() < 1.5e-6

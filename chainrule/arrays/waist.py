@@ -59,6 +59,6 @@ def waist(name: str) -> Callable:
     f = METHODS.get(name) or define.PRIMITIVES.get(name)
     if f is None:
         head, _, method = name.partition(".")
-        f = getattr(np, head, None) or getattr(gufuncs, head)
+        f = getattr(np, head, None) or getattr(gufuncs, head, None) or getattr(np.linalg, head)
         f = getattr(f, method) if method else f
     return f  # type: ignore[return-value]
