@@ -20,10 +20,10 @@ from .. import dtypes
 from ..arrays.duck import NoRule
 from ..func.trees import leaves, rebuild, shape_of
 from ..ops import define
-from ..storage import LAST, owner_of, tick
+from ..storage import owner_of
 from ..tape import state, storage_of
 from ..tensor import Tensor
-from . import machine
+from . import calls, guards, machine
 from .capture import Capture, CaptureError, Picked, Wrapper
 from .passes import has_effect, live, simplify
 from .plan import Interpreted, Output, Planner
@@ -47,6 +47,8 @@ class Entry:
         self.plan_of(c, outputs)
         self.hold(c)
         self.guard_of(c)
+        self.watch()
+        self.execute = calls.execute(self)
         self.seconds = time.perf_counter() - start
 
     # -- guards -----------------------------------------------------------------------------------
@@ -56,8 +58,13 @@ class Entry:
         given = leaves((args, kwargs))
         self.tree = shape_of((args, kwargs))
         self.count = len(args)
-        self.plain = not kwargs and all(isinstance(a, Tensor) for a in args)
+        self.plain = not kwargs and len(given) == len(args) and all(map(is_, given, args))
         self.kinds = [signature(a) for a in given]
+        self.natives = [
+            (type(a), (define.storage_array(a), a._node is None))
+            if isinstance(a, Tensor) else (None, a)
+            for a in given
+        ]  # fmt: skip
         self.tensors = [n for n, a in enumerate(given) if isinstance(a, Tensor)]
         self.recording, self.default = state.grad, dtypes.default.real
         own = {id(a) for a in given} | c.grad_ids
@@ -87,7 +94,7 @@ class Entry:
             and (all(map(is_, map(NODE, self.state), self.nodes)) or self.required(self.state))
             and all(map(is_, map(GRAD, self.held_tensors), self.held_grads))
             and self.apart(given)
-            and self.edges.hold()
+            and self.hold_edges()
             and (self.guard is None or self.guard(given))
         )
 
@@ -95,8 +102,41 @@ class Entry:
         """Whether the same tensors ask for gradients as before; their nodes may be new ones."""
         nodes = list(map(NODE, state))
         same = [n is None for n in nodes] == [n is None for n in self.nodes]
-        self.nodes = nodes if same else self.nodes
+        if same:
+            self.nodes, self.edges.renewed = nodes, True
         return same
+
+    def hold_edges(self) -> bool:
+        """Whether what led to tensors is what it was, or equal to it."""
+        held = self.edges.hold()
+        if self.edges.renewed:
+            self.watch()
+        return held
+
+    def watch(self) -> None:
+        """Make `check`, which says in one native call that all is as it was; None where arguments
+        are containers, or more than references has to be looked at.
+        """
+        self.check, self.edges.renewed = None, False
+        found = guards.layout() if machine.available() else None
+        if found is None or not self.plain or self.guard is not None or self.given_held:
+            return
+        table = guards.Guards(self.natives, self.owners if self.writes() else None, self.recording)
+        slots = [(t, found.data, a) for t, a in zip(self.state, self.arrays, strict=True)]
+        edges = self.edges
+        slots += [(t, found.node, n) for t, n in zip(self.state, self.nodes, strict=True)]
+        slots += [(c, found.cell, x) for c, x in zip(edges.cells, edges.contents, strict=True)]
+        attributes = [
+            (t, "_grad", g) for t, g in zip(self.held_tensors, self.held_grads, strict=True)
+        ]
+        attributes.append((dtypes.default, "real", self.default))
+        rows = list(zip(edges.tables, edges.keys, edges.values, strict=True))
+        table.watch(slots, rows, attributes)
+        self.table, self.check = table, table.builtin()
+
+    def writes(self) -> bool:
+        """Whether memory that was there before is written."""
+        return bool(self.written or self.given_written)
 
     # -- the program ------------------------------------------------------------------------------
 
@@ -132,6 +172,8 @@ class Entry:
         self.written = [
             storage_of(t) for m in c.updates for t in m.tensors if id(t) not in c.arguments
         ]
+        self.versions = guards.Versions(self.written)
+        self.bump = self.versions.builtin() if self.written else None
         self.given_written = [m.argument for m in c.updates if m.argument is not None]
         self.recipe = recipe
         return outputs
@@ -177,8 +219,6 @@ class Entry:
         self.given_grads = [
             (n, place[new[o.value]] if isinstance(o, Output) else None) for n, o in self.given_grads
         ]
-        self.grad_tensors = [t for t, _ in self.grads]
-        self.grad_values = [g for _, g in self.grads]
         self.single = (
             self.recipe == [(FRESH, 0)]
             and len(made) == 1
@@ -214,7 +254,7 @@ class Entry:
 
     def apart(self, given: Sequence) -> bool:
         """Whether no argument lies in memory of another, or of what was captured."""
-        if not self.written and not self.given_written:
+        if not self.writes():
             return True
         found = set()
         for n in self.tensors:
@@ -265,27 +305,6 @@ class Entry:
         if self.single:
             return define.wrap(fresh[0])
         return rebuild(self.result_tree, self.results(given, fresh))
-
-    def execute(self, given: Sequence) -> list:
-        """Run the plan, and enter what it did; returns the arrays that it made."""
-        arrays = [given[i]._data for i in self.positions]
-        for setting, number in zip(self.settings, self.numbers, strict=True):
-            number[...] = setting.now()
-        fresh = [np.empty(shape, dtype) for shape, dtype in self.made]
-        self.plan.run(*arrays, *fresh)
-        if not all(map(is_, map(GRAD, self.grad_tensors), self.grad_values)):
-            for t, g in self.grads:
-                t._grad = g
-        now = LAST[0] = tick()
-        for s in self.written:
-            s.version += 1
-            s.written = now
-        for n in self.given_written:
-            storage_of(given[n]).bump()
-        if self.given_grads:
-            for n, place in self.given_grads:
-                given[n]._grad = None if place is None else define.wrap(fresh[place])
-        return fresh
 
     def results(self, given: Sequence, fresh: list) -> Any:
         """The leaves of the result."""
@@ -353,6 +372,11 @@ class Compiled(Wrapper):
         self.eager: str | None = None  # why it is not compiled
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs and not self.check:
+            for entry in self.entries:
+                if entry.check is not None and entry.check(*args):
+                    self.hits += 1
+                    return entry.run(args, kwargs)
         for entry in self.entries:
             if entry.matches(args, kwargs):
                 self.hits += 1

@@ -494,12 +494,11 @@ class Edges:
     def __init__(self) -> None:
         self.tables: list[Any] = []
         self.lengths: list[tuple] = []
-        self.modules: list[Any] = []
-        self.training: list[bool] = []
         self.cells: list[Any] = []
         self.contents: list[Any] = []
         self.keys: list[Any] = []
         self.values: list[Any] = []
+        self.renewed = False  # whether equal values have taken the place of what was there
 
     def full(self) -> bool:
         """Whether the tables are as long as they were."""
@@ -537,8 +536,6 @@ class Edges:
             for table in (x._parameters, x._buffers, x._modules):
                 for key, value in table.items():
                     self.note(table, key, value)
-            self.modules.append(x)
-            self.training.append(x.training)
             for key, value in x.__dict__.items():
                 if key[0] != "_":
                     self.note(x.__dict__, key, value)
@@ -550,10 +547,8 @@ class Edges:
     def hold(self) -> bool:
         """Whether nothing has changed."""
         try:
-            if (
-                all(map(is_, map(getitem, self.tables, self.keys), self.values))
-                and all(map(is_, map(CONTENTS, self.cells), self.contents))
-                and all(map(is_, map(TRAINING, self.modules), self.training))
+            if all(map(is_, map(getitem, self.tables, self.keys), self.values)) and all(
+                map(is_, map(CONTENTS, self.cells), self.contents)
             ):
                 return True
             return self.hold_equal()
@@ -562,8 +557,6 @@ class Edges:
 
     def hold_equal(self) -> bool:
         """Whether what has changed is equal to what was there; it is then what has to stay."""
-        if list(map(TRAINING, self.modules)) != self.training:
-            return False
         now = list(map(getitem, self.tables, self.keys))
         held = list(map(CONTENTS, self.cells))
         for old, new in zip([*self.values, *self.contents], [*now, *held], strict=True):
@@ -571,11 +564,11 @@ class Edges:
             if old is not new and not same:
                 return False
         self.values, self.contents = now, held
+        self.renewed = True
         return True
 
 
 CONTENTS = attrgetter("cell_contents")
-TRAINING = attrgetter("training")
 NUMBERS = (int, float, bool, str, complex, tuple)
 
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import platform
 
-from . import blas, lapack
+from . import blas, guards, lapack
 
 PYTHON = (  # functions of the interpreter
     "PyLong_FromSsize_t",
@@ -33,6 +33,7 @@ PYTHON = (  # functions of the interpreter
     "PyEval_RestoreThread",
     "PyErr_CheckSignals",
     "PyObject_CallNoArgs",
+    *guards.PYTHON,
 )
 SYSTEM = (  # of the C library; without them there are no workers
     "pthread_mutex_lock",
@@ -44,7 +45,7 @@ SYSTEM = (  # of the C library; without them there are no workers
     "sched_setaffinity",
 )
 THREADS = ("get_blas_threads", "set_blas_threads")  # of BLAS; null where it has none of the sort
-OBJECTS = ("start_workers",)  # a Python function
+OBJECTS = ("start_workers", *guards.OBJECTS)  # Python's
 
 # words of a program, in `Plan.words`
 RECORDS, COUNT, BUFFERS, ARGUMENTS, ARGUMENT_COUNT, FLAGS, BUSY = range(7)
@@ -638,4 +639,4 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 def text() -> str:
     """The runtime's module: the driver, the products, calls of LAPACK."""
     parts = [GLOBALS, CHUNK, CLAIM, WAKE_ALL, MOVE, WORK, SHARE, DRIVE, CONTINUE, ENTER]
-    return "\n".join([*parts, blas.text(entry), lapack.text()])
+    return "\n".join([*parts, guards.text(entry), blas.text(entry), lapack.text()])

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, driver, machine
+from . import blas, driver, guards, machine
 from .driver import (
     ARGUMENT_COUNT,
     ARGUMENTS,
@@ -73,6 +73,7 @@ class _Method(ctypes.Structure):
 
 
 METH_O, METH_FASTCALL = 0x8, 0x80
+BUILTINS = {"enter": METH_FASTCALL, "resume": METH_O, "check": METH_FASTCALL, "bump": METH_O}
 
 
 class Runtime:
@@ -84,6 +85,7 @@ class Runtime:
         found = {n: _place(ctypes.pythonapi, n) for n in driver.PYTHON}
         found |= {n: _place(library(), n) for n in driver.SYSTEM}
         found["start_workers"] = id(self.workers.start)
+        found |= {name: id(x) for name, x in guards.OBJECTS.items()}
         offset = ctypes.c_int64.from_address(self.code.address("cr.data_offset"))
         offset.value = data_offset()
         self._fill(found)
@@ -91,8 +93,7 @@ class Runtime:
             self.code.address(f"cr.{kind}.{t}") for kind in ("gemm", "gemv") for t in blas.TYPES
         } | {self.code.address("cr.call")}
         self.splits: bool | None = None  # whether the workers may share a product; not known yet
-        self._enter = _Method(b"enter", self.code.address("cr.enter"), METH_FASTCALL, None)
-        self._resume = _Method(b"resume", self.code.address("cr.resume"), METH_O, None)
+        self._methods: dict[str, _Method] = {}
 
     def _fill(self, found: dict[str, int | None]) -> None:
         """Write addresses into the table of the code."""
@@ -117,12 +118,15 @@ class Runtime:
         for plan in plans:
             plan.after_fork()
 
-    def builtins(self, words: Any) -> tuple[Callable[..., int], Callable[[int], int]]:
-        """(enter, resume) for the program with those words."""
+    def builtin(self, name: str, words: Any) -> Callable[..., Any]:
+        """One of BUILTINS as a function of Python's, for what has those words: its `self`."""
+        if name not in self._methods:
+            address = self.code.address(f"cr.{name}")
+            self._methods[name] = _Method(name.encode(), address, BUILTINS[name], None)
         make = ctypes.pythonapi.PyCFunction_NewEx
         make.restype = ctypes.py_object
         make.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
-        return tuple(make(ctypes.addressof(m), words, None) for m in (self._enter, self._resume))
+        return make(ctypes.addressof(self._methods[name]), words, None)
 
 
 def _place(library: Any, name: str) -> int | None:
@@ -246,7 +250,8 @@ class Plan:
         parallel = any(r.extent > r.grain for r in records)
         products = any(r.blas or r.function in runtime().products for r in records)
         self.words[FLAGS] = RELEASE * release | PARALLEL * parallel | BLAS * products
-        self.enter, self.resume = runtime().builtins(self.words)
+        self.enter = runtime().builtin("enter", self.words)
+        self.resume = runtime().builtin("resume", self.words)
         self._owner = 0
         plans.add(self)
 

@@ -1,0 +1,58 @@
+"""A call of a program, written out as Python.
+
+What has to be done around the native code is known when a program is made: which arrays are taken
+from which arguments, what is made, which numbers are read, which gradients are put in place. So it
+is written down as the source of one function, without a loop or a condition that is always the
+same; a call of a small program takes a third of the time that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..ops import define
+from ..storage import LAST, tick
+from ..tape import storage_of
+
+
+def execute(entry: Any) -> Callable[[Any], list]:
+    """`execute(given)` of an entry: run its plan on the arguments' leaves, and enter what it did;
+    returns the arrays that it made.
+    """
+    names: dict[str, Any] = {
+        "empty": np.empty,
+        "run": entry.plan.run,
+        "LAST": LAST,
+        "tick": tick,
+        "bump": entry.bump,
+        "storage_of": storage_of,
+        "wrap": define.wrap,
+    }
+    lines = ["def execute(given):"]
+    for n, (setting, number) in enumerate(zip(entry.settings, entry.numbers, strict=True)):
+        names[f"group{n}"], names[f"number{n}"] = setting.group, number
+        keys = setting.key if isinstance(setting.key, tuple) else (setting.key,)
+        lines.append(f"number{n}[()] = group{n}{''.join(f'[{key!r}]' for key in keys)}")
+    for n, (shape, dtype) in enumerate(entry.made):
+        names[f"shape{n}"], names[f"dtype{n}"] = shape, dtype
+        lines.append(f"made{n} = empty(shape{n}, dtype{n})")
+    made = [f"made{n}" for n in range(len(entry.made))]
+    lines.append(f"run({', '.join([f'given[{i}]._data' for i in entry.positions] + made)})")
+    if entry.grads:
+        tests = []
+        for n, (t, g) in enumerate(entry.grads):
+            names[f"tensor{n}"], names[f"grad{n}"] = t, g
+            tests.append(f"tensor{n}._grad is not grad{n}")
+        lines.append(f"if {' or '.join(tests)}:")
+        lines += [f"    tensor{n}._grad = grad{n}" for n in range(len(entry.grads))]
+    if entry.bump is not None:
+        lines += ["LAST[0] = now = tick()", "bump(now)"]
+    lines += [f"storage_of(given[{n}]).bump()" for n in entry.given_written]
+    for n, place in entry.given_grads:
+        lines.append(f"given[{n}]._grad = {'None' if place is None else f'wrap(made{place})'}")
+    lines.append(f"return [{', '.join(made)}]")
+    exec(compile("\n    ".join(lines), "<chainrule.compile>", "exec"), names)
+    return names["execute"]
