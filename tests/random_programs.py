@@ -584,7 +584,8 @@ class Builder:
         )
         if table == "writes":
             # eager keeps what a node saved of a number from writes by `.data`; torch does not
-            return "pass" if ".data" in made and not rank else made
+            untracked = re.search(r"\.data|no_grad|detach", made)
+            return "pass" if untracked and not rank else made
         if re.search(" for |reduce|jac|vmap|hessian", made) and max([1, *shape]) > 100:
             return "pass"  # many steps
         if re.search("kron|cartesian|cdist|meshgrid|isin", made) and (

@@ -203,3 +203,59 @@ def test_long_sums_over_middle_axes_round_little(shape, dim):
     found(x)
     wanted = x.double().sum(dim)
     assert ((found(x) - wanted).abs() / wanted).max() < 1.5e-6
+
+
+# -- what depends on numbers -----------------------------------------------------------------------
+
+
+def test_a_gradient_that_is_zero_at_first_is_no_constant():
+    torch.func.grad(torch.sin)(torch.tensor(1.0))  # from now on gradients are looked at more closely
+
+    def function(x, y):
+        x = x.detach().requires_grad_()
+        both = torch.stack([x, x])
+        (both.mean() + torch.maximum(x, y) * 3).backward()
+        return x.grad
+
+    compiled = torch.compile(function)
+    for a, b in ((1.0, 2.0), (1.0, 0.5), (2.0, 3.0)):
+        given = torch.tensor(a), torch.tensor(b)
+        assert torch.equal(compiled(*given), function(*given))
+    assert compiled.captures == 1
+
+
+def masked(x):
+    return x[x > 0]
+
+
+def distinct(x):
+    return torch.unique_consecutive(x.sign())
+
+
+def added(x):
+    x = x.clone()
+    x[x > 0] += 1
+    return x
+
+
+@pytest.mark.parametrize("function", [masked, distinct, added])
+def test_shapes_that_depend_on_numbers_are_guards(function):
+    compiled = torch.compile(function)
+    for numbers in ([1, -2, 3, -4], [5, -2, -3, -4], [1, 1, 1, 1], [7, -2, 3, -4]):
+        x = torch.tensor(numbers, dtype=torch.float32)
+        assert torch.equal(compiled(x), function(x))
+
+
+def test_a_call_whose_result_changes_its_shape_says_so():
+    def kernel(x):
+        return x[x > 0]
+
+    @torch.compile
+    def function(x):
+        from chainrule.ops.define import wrap
+
+        return wrap(x._data.fallback(kernel, None, (x._data,))) if hasattr(x._data, "cell") else x
+
+    function(torch.tensor([1.0, -1.0]))
+    with pytest.raises(RuntimeError, match=r"kernel gave an array of shape \[2\], and \[1\]"):
+        function(torch.tensor([1.0, 1.0]))

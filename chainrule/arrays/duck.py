@@ -247,7 +247,7 @@ def levels_in(a: Any) -> set:
     """The levels of an array and of those inside it."""
     if not isinstance(a, Duck):
         return set()
-    own = {a.level} if a.level != float("inf") else set()
+    own = {a.level} if a.level != float("inf") and not a.ground else set()
     return own.union(*[levels_in(p) for p in a.parts()])
 
 

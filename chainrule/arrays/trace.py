@@ -31,6 +31,7 @@ VIEWS = (
 )
 
 
+SIZED = ("flatnonzero", "nonzero", "bincount")  # what the shape of the result depends on: numbers
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same
 
 
@@ -138,6 +139,11 @@ class TraceArray(Duck):
     def __complex__(self) -> complex:
         return complex(self.cell.trace.read(self))
 
+    def is_zero(self) -> bool:
+        """Whether it is zero whatever the program is given."""
+        data = self.now().data
+        return data is not None and not np.any(data)
+
     @classmethod
     def fallback(
         cls, f: Callable, on_tensors: Callable, args: tuple, extra: bool = False, op: Any = None
@@ -182,6 +188,7 @@ class Trace:
         self.constants: dict[Any, Value] = {}
         self.read, self.lay = read, lay  # what reading a number and writing a constant tensor do
         self.watch: Callable | None = None  # told of each cell that is written
+        self.guards: list[tuple[Value, Any]] = []  # what has to be as it is now
 
     def lifted(self, array: Any) -> TraceArray:
         """A plain array as one of the program: a constant."""
@@ -226,6 +233,8 @@ class Trace:
             out: Any = TraceArray(result, x.cell, (*x.steps, (name, rest, kwargs)))
         else:
             out = self.noted(name, args, kwargs, result)
+            if name in SIZED or (name == "getitem" and find_mask(args[1:])):
+                self.guard_shape(out)
         if target is None:
             return out
         if type(target) is tuple:
@@ -234,6 +243,12 @@ class Trace:
             raise NoRule(f"{name} of a traced array into an array that is not")
         self.store(target, ..., out)
         return target
+
+    def guard_shape(self, out: Any) -> None:
+        """The shape of a result depends on numbers: it has to be what it is now."""
+        for x in out if type(out) is tuple else (out,):
+            shape = self.python(shape_of, (x,))
+            self.guards.append((shape.now(), shape.value))
 
     def noted(self, name: str, args: Any, kwargs: dict, result: Any) -> Any:
         """An instruction with these results, as arrays of the program."""
@@ -326,6 +341,21 @@ def find(args: Any) -> Any:
             if found is not None:
                 return found
     return None
+
+
+def find_mask(args: Any) -> bool:
+    """Whether a traced array of bools is among nested tuples and lists."""
+    return any(
+        find_mask(a)
+        if type(a) in (tuple, list)
+        else isinstance(a, TraceArray) and a.dtype.kind == "b"
+        for a in args
+    )
+
+
+def shape_of(x: Any) -> np.ndarray:
+    """An array's shape, as an array."""
+    return np.array(x.shape, np.int64)
 
 
 def flattened(result: Any) -> tuple[list, Any]:

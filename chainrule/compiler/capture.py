@@ -98,7 +98,7 @@ class Capture:
         self.program = self.trace.program
         self.memories: dict[int, Memory] = {}
         self.seen: dict[int, TraceArray] = {}
-        self.guards: list[tuple[Value, Any]] = []
+        self.guards = self.trace.guards
         self.settings: dict[Any, tuple[Setting, TraceArray]] = {}
         given = leaves((args, kwargs))
         self.arguments = {

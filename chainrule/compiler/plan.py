@@ -339,6 +339,12 @@ class Planner:
         results = execute(i, self.array)
         for v, r in zip(i.outputs, results, strict=True):
             if v is not None:
+                if np.shape(r) != v.shape:
+                    raise RuntimeError(
+                        f"compile: {describe(i)} gave an array of shape {list(np.shape(r))}, and"
+                        f" {list(v.shape)} when it was captured: its shape depends on numbers. What"
+                        " the step wrote before stays written. Take it out of what is compiled."
+                    )
                 self.root_array(v)[...] = r
 
     def array(self, v: Value) -> Any:
@@ -457,6 +463,12 @@ class Planner:
 
                 self.calls[len(self.records)] = copy
                 self.records.append(Record(None))
+
+
+def describe(i: Instruction) -> str:
+    """What an instruction calls, for people."""
+    f = i.args[0] if i.name == "python" else None
+    return getattr(f, "__name__", i.name)
 
 
 def copy_grain(size: int) -> int:
