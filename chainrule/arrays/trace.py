@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .duck import Duck, NoRule
+from .duck import Duck, NoRule, laid_out
 from .waist import restride, waist
 
 Step = tuple[str, tuple, dict]
@@ -94,9 +94,13 @@ class TraceArray(Duck):
         return self.cell.trace.lifted(zeros)
 
     def laid_out(self, like: Any) -> Any:
-        if not like.flags.c_contiguous:
-            raise NoRule("a copy of a traced array that does not lie row by row")
-        return self.copy()
+        return self.cell.trace.noted("copy", (self,), {}, laid_out(self.value, like))
+
+    def kept(self) -> Any:
+        """A copy that lies in memory as this does."""
+        x = self.value
+        order = "K" if 0 not in x.strides else "C"
+        return self.cell.trace.noted("copy", (self,), {}, x.copy(order))
 
     def over(self, data: Any, private: bool) -> Any:
         return self.cell.trace.lifted(data)
