@@ -106,6 +106,7 @@ F32, F64, I64, BOOL_NP = float32.numpy, float64.numpy, int64.numpy, bool_.numpy
 C64, C128 = complex64.numpy, complex128.numpy
 HALVES = {float16.numpy: F32}  # bfloat16 likewise
 PYTHON_TYPES = {bool: bool_, int: int64, float: float64, complex: complex128}
+STAND_INS: dict[type, type] = {}  # array types whose arrays are Python numbers, and of which type
 
 
 class _Default:
@@ -218,7 +219,7 @@ def result_dtype(operands: Any) -> dtype:
     """torch's promotion over arrays (ranked by having dimensions or not) and Python numbers."""
     ranks: list[dtype | None] = [None, None, None]
     for x in operands:
-        kind = type(x)
+        kind = STAND_INS.get(type(x)) or type(x)
         if kind in PYTHON_TYPES:
             rank, d = 2, _number_dtype(kind)
         else:

@@ -19,8 +19,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import faulthandler
 import functools
 import re
+import signal
 import sys
 import time
 import traceback
@@ -727,6 +729,7 @@ def compare(case: Case, others: tuple = ("compiled",)) -> None:
         compiled = Compiled(world.function())
         for call in range(CALLS):
             for entry in compiled.entries:
+                vars(entry).pop("run", None)  # the program, however slow
                 if not isinstance(entry.plan, Interpreted):
                     Interpreted(entry)
             found = run(world, compiled, call)
@@ -927,7 +930,10 @@ def main() -> int:
     others = ("compiled", "torch") if given.torch else ("compiled",)
     failed, refused, ran, begun, n = 0, 0, 0, time.perf_counter(), 0
     warnings.simplefilter("ignore")
+    faulthandler.register(signal.SIGUSR1)
     for n in range(given.seed, given.seed + given.count):
+        if (n - given.seed) % 100 == 0:
+            print(f"{n} after {time.perf_counter() - begun:.0f} s", flush=True)
         case = Builder(n, given.size).case
         if given.show:
             print(case)

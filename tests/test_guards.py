@@ -93,6 +93,8 @@ def test_surroundings():
     c(x)
     (entry,) = c.entries
     holder.items.append(torch.ones(2))
+    assert changed()
+    holder.items.pop()
     assert not changed()
     holder.items[0] = torch.ones(2)
     assert changed()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import STAND_INS
 from .duck import Duck, NoRule, laid_out
 from .waist import restride, waist
 
@@ -158,6 +159,16 @@ class TraceArray(Duck):
 
     def call(self, name: str, args: tuple, kwargs: dict) -> Any:
         return self.cell.trace.run(name, args, kwargs)
+
+
+class TraceNumber(TraceArray):
+    """A Python float that a program is given: it promotes as one does."""
+
+    __slots__ = ()
+    words = "a number inside compile"
+
+
+STAND_INS[TraceNumber] = float
 
 
 def _in_place(name: str) -> Callable:

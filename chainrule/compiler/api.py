@@ -24,12 +24,14 @@ from ..storage import owner_of
 from ..tape import state, storage_of
 from ..tensor import Tensor
 from . import calls, guards, machine
-from .capture import Capture, CaptureError, Picked, Wrapper
+from .capture import Capture, CaptureError, Picked, Transformed, Wrapper
 from .passes import has_effect, live, simplify
 from .plan import Interpreted, Output, Planner
+from .trial import Trial
 from .views import contiguous
 
 ENTRIES = 8  # programs of one function; beyond, it is run as it is
+SIZES = 64  # likewise with dynamic=True, where the oldest gives way instead
 FRESH, GIVEN, SAME = range(3)  # a result: new, an argument, what it was
 DATA, GRAD, NODE = attrgetter("_data"), attrgetter("_grad"), attrgetter("_node")
 told: list[str] = []  # what has been said once
@@ -43,6 +45,7 @@ class Entry:
         self.remember(c, args, kwargs)
         outputs = self.results_of(c, result)
         self.captured = len(c.program.instructions)
+        self.verdict = ""  # whether it was compared with the function as it is (see `trial`)
         self.program = self.simplified(c, outputs)
         self.plan_of(c, outputs)
         self.hold(c)
@@ -59,12 +62,8 @@ class Entry:
         self.tree = shape_of((args, kwargs))
         self.count = len(args)
         self.plain = not kwargs and len(given) == len(args) and all(map(is_, given, args))
-        self.kinds = [signature(a) for a in given]
-        self.natives = [
-            (type(a), (define.storage_array(a), a._node is None))
-            if isinstance(a, Tensor) else (None, a)
-            for a in given
-        ]  # fmt: skip
+        self.kinds = [NUMBER if n in c.numbers else signature(a) for n, a in enumerate(given)]
+        self.natives = [native(a, kind) for a, kind in zip(given, self.kinds, strict=True)]
         self.tensors = [n for n, a in enumerate(given) if isinstance(a, Tensor)]
         self.recording, self.default = state.grad, dtypes.default.real
         own = {id(a) for a in given} | c.grad_ids
@@ -131,7 +130,7 @@ class Entry:
         ]
         attributes.append((dtypes.default, "real", self.default))
         rows = list(zip(edges.tables, edges.keys, edges.values, strict=True))
-        table.watch(slots, rows, attributes)
+        table.watch(slots, rows, attributes, edges.lengths)
         self.table, self.check = table, table.builtin()
 
     def writes(self) -> bool:
@@ -199,6 +198,8 @@ class Entry:
         self.settings = [s for s, _ in c.settings.values()]
         self.numbers = [np.array(s.now()) for s in self.settings]
         fixed.update({s.value: a for s, a in zip(self.settings, self.numbers, strict=True)})
+        self.floats = {n: np.array(x.value) for n, x in c.numbers.items()}
+        fixed.update({x.now(): self.floats[n] for n, x in c.numbers.items()})
         layouts = {}
         for m in c.memories.values():
             strides = tuple(s // m.owner.itemsize for s in m.owner.strides)
@@ -276,12 +277,15 @@ class Entry:
         memories = {m.given: m for m in c.memories.values()}
         generators = list(c.streams) if any(map(has_effect, program.instructions)) else []
         settings = dict(zip([s.value for s in self.settings], self.settings, strict=True))
+        floats = {x.now(): n for n, x in c.numbers.items()}
 
         def guard(given: Sequence) -> bool:
             arrays = []
             for v in program.inputs:
                 if v in settings:
                     arrays.append(np.float64(settings[v].now()))
+                elif v in floats:
+                    arrays.append(np.float64(given[floats[v]]))
                 elif memories[v].argument is None:
                     arrays.append(memories[v].owner)
                 else:
@@ -331,6 +335,13 @@ def part(program: Any, values: list, outputs: Sequence[Output] = ()) -> Any:
     return found
 
 
+class Float:
+    """An argument that is a float, and an input of the program."""
+
+
+NUMBER = Float()
+
+
 class Constant:
     """An argument that is no tensor: it has to be equal."""
 
@@ -346,6 +357,13 @@ def signature(a: Any) -> Any:
     return data.shape, data.dtype, data.strides, a._node is None
 
 
+def native(a: Any, kind: Any) -> tuple[type | None, Any]:
+    """The same for a guard in native code (see `guards.Guards`)."""
+    if isinstance(a, Tensor):
+        return type(a), (define.storage_array(a), a._node is None)
+    return (float, None) if kind is NUMBER else (None, a)
+
+
 def fits(a: Any, kind: Any) -> bool:
     """Whether an argument is as the guard remembers."""
     if type(kind) is tuple:
@@ -355,6 +373,8 @@ def fits(a: Any, kind: Any) -> bool:
         if type(data) is not np.ndarray:
             data = define.storage_array(a)
         return (data.shape, data.dtype, data.strides, a._node is None) == kind
+    if kind is NUMBER:
+        return type(a) is float
     value = kind.value
     if type(a) is not type(value):
         return False
@@ -364,11 +384,19 @@ def fits(a: Any, kind: Any) -> bool:
 class Compiled(Wrapper):
     """A compiled function (see `compile`)."""
 
-    def __init__(self, function: Callable, fullgraph: bool = False, check: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable,
+        fullgraph: bool = False,
+        check: bool = False,
+        dynamic: bool | None = None,
+    ) -> None:
         functools.update_wrapper(self, function, updated=())
         self.function, self.fullgraph, self.check = function, fullgraph, check
+        self.dynamic = dynamic
         self.entries: list[Entry] = []
         self.captures = self.hits = 0
+        self.constants: set[int] = set()  # floats whose value the function wants to know
         self.eager: str | None = None  # why it is not compiled
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -395,20 +423,22 @@ class Compiled(Wrapper):
 
     def capture(self, args: tuple, kwargs: dict) -> Any:
         """Run the function and keep its program."""
-        if self.captures >= ENTRIES:
+        if self.dynamic and len(self.entries) == SIZES:
+            del self.entries[0]
+        if self.captures >= ENTRIES and not self.dynamic:
             self.give_up(
                 f"it was captured {ENTRIES} times, and no program fitted the next call: shapes,"
                 " dtypes, Python numbers or objects that it depends on change from call to call"
+                " (for sizes that vary there is dynamic=True)"
             )
             return self.function(*args, **kwargs)
         self.captures += 1
-        c = Capture(self.function, args, kwargs)
+        c = Capture(self.function, args, kwargs, self.numbers(leaves((args, kwargs))))
         try:
-            try:
-                result = c.run()
-            except Picked:
-                c = Capture(self.function, args, kwargs, exact=True)
-                result = c.run()
+            result = self.run(c)
+        except Transformed:
+            self.captures -= 1
+            return self.function(*args, **kwargs)
         except CaptureError as why:
             if self.fullgraph or not why.silent:
                 raise
@@ -424,6 +454,37 @@ class Compiled(Wrapper):
         if c.replayable:
             self.keep(c, result, args, kwargs)
         return c.returned(result)
+
+    def numbers(self, given: list) -> set[int]:
+        """The floats among the arguments that are to be inputs: those that have changed; all with
+        dynamic=True, none with dynamic=False.
+        """
+        floats = {n for n, a in enumerate(given) if type(a) is float} - self.constants
+        if self.dynamic is not None:
+            return floats if self.dynamic else set()
+        return {
+            n
+            for entry in self.entries
+            if len(entry.kinds) == len(given)
+            for n in floats
+            if not fits(given[n], entry.kinds[n]) or entry.kinds[n] is NUMBER
+        }
+
+    def run(self, c: Capture) -> Any:
+        """Run a capture; one that wants to know its floats is done again with them as they are, and
+        one that takes views by indices it computes with these as guards.
+        """
+        try:
+            return c.run()
+        except Picked:
+            c.__init__(self.function, c.args, c.kwargs, tuple(c.numbers), True)
+            return c.run()
+        except Exception:
+            if not c.numbers:
+                raise
+            self.constants |= set(c.numbers)
+            c.__init__(self.function, c.args, c.kwargs)
+            return c.run()
 
     def keep_both(self, c: Capture, result: Any, args: tuple, kwargs: dict) -> Any:
         """Make an entry of a capture whose result is differentiated outside, and run it."""
@@ -445,7 +506,10 @@ class Compiled(Wrapper):
                 stacklevel=5,
             )
         try:
-            self.entries.append(kind(c, result, args, kwargs))
+            entry = kind(c, result, args, kwargs)
+            if kind is Entry and not self.check:
+                Trial(self.function, entry, c.seconds)
+            self.entries.append(entry)
         except Exception as fault:
             if self.fullgraph:
                 raise
@@ -519,7 +583,10 @@ def compile(
     Args:
         model: a function or module; without it, a decorator is returned.
         fullgraph: raise where the function cannot be compiled as a whole, instead of running it.
-        dynamic: accepted; every shape gets a program of its own.
+        dynamic: every shape gets a program of its own, which takes most of its kernels from those
+            before. With True there may be any number of them (the latest 64 are kept), and Python
+            floats are inputs from the first call on; with None they are from the second value on;
+            with False every value gets a program.
         backend, mode, options: torch's; there is one backend, and nothing to choose.
         disable: return `model` as it is.
         check: run the function beside every compiled call and compare; for finding faults.
@@ -541,4 +608,4 @@ def compile(
             disable=disable,
             check=check,
         )
-    return model if disable else Compiled(model, fullgraph, check)
+    return model if disable else Compiled(model, fullgraph, check, dynamic)

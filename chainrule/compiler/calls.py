@@ -36,6 +36,9 @@ def execute(entry: Any) -> Callable[[Any], list]:
         names[f"group{n}"], names[f"number{n}"] = setting.group, number
         keys = setting.key if isinstance(setting.key, tuple) else (setting.key,)
         lines.append(f"number{n}[()] = group{n}{''.join(f'[{key!r}]' for key in keys)}")
+    for n, number in entry.floats.items():
+        names[f"float{n}"] = number
+        lines.append(f"float{n}[()] = given[{n}]")
     for n, (shape, dtype) in enumerate(entry.made):
         names[f"shape{n}"], names[f"dtype{n}"] = shape, dtype
         lines.append(f"made{n} = empty(shape{n}, dtype{n})")

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from operator import attrgetter, getitem, is_
 from typing import Any
 
@@ -23,12 +24,13 @@ from ..arrays.duck import Duck, NoRule
 from ..arrays.trace import Cell, Trace, TraceArray
 from ..autograd.reverse import grad
 from ..captures import inside, methods_of, names_in
-from ..func.trees import leaves, mapped
+from ..func.trees import leaves, mapped, rebuild
 from ..ops import define
 from ..rng import Generator, default_generator
 from ..storage import HERE, describe_line, owner_of, user_line
 from ..tape import state, storage_of
 from ..tensor import Tensor
+from .numbers import Number, number_of
 from .program import Program, Value
 
 REACH = 200_000  # objects that are looked at on the way to tensors
@@ -53,6 +55,10 @@ class Picked(BaseException):
     matters: one of the two is written. The function has to be captured anew, with the index as a
     guard.
     """
+
+
+class Transformed(CaptureError):
+    """A function is called inside of a transformation, which goes through it as it is."""
 
 
 class Memory:
@@ -90,7 +96,12 @@ class Capture:
     """One run of `function(*args, **kwargs)` and what came of it."""
 
     def __init__(
-        self, function: Callable, args: tuple, kwargs: dict, exact: bool = False
+        self,
+        function: Callable,
+        args: tuple,
+        kwargs: dict,
+        numbers: Collection[int] = (),
+        exact: bool = False,
     ) -> None:
         self.exact = exact  # whether an index that picks one element is a guard
         self.picks: list[tuple[weakref.ref, Cell]] = []
@@ -105,6 +116,7 @@ class Capture:
             id(t): n for n, t in reversed(list(enumerate(given))) if isinstance(t, Tensor)
         }
         self.given = given
+        self.numbers = {n: self.trace.input(np.float64(given[n])) for n in sorted(numbers)}
         self.made: list[weakref.ref] = []
         self.function, self.args, self.kwargs = function, args, kwargs
         self.outside: list[Any] = []  # results whose graph is differentiated by the caller
@@ -116,6 +128,7 @@ class Capture:
         """Run the function; returns what it returned, its tensors as they are outside. With
         keep=False nothing is entered: all is as it was before.
         """
+        begun = time.perf_counter()
         self.streams: dict[Any, Any] = {}  # of each generator that is drawn from, what it was
         self.draws_from(default_generator)
         optimizers = self.reach()
@@ -123,7 +136,8 @@ class Capture:
             self.lift_all(self.tensors)
             self.seen = {id(t): t._data for t in self.tensors}
             with self.recording():
-                result = self.function(*self.args, **self.kwargs)
+                args, kwargs = self.with_numbers()
+                result = self.function(*args, **kwargs)
                 self.look_at(result)
                 if self.outside and keep:
                     self.differentiate(any(made for _, made in optimizers))
@@ -137,7 +151,17 @@ class Capture:
         if not enter:
             self.undo(optimizers)
             self.come_back()
+        self.seconds = time.perf_counter() - begun
         return result
+
+    def with_numbers(self) -> tuple[tuple, dict]:
+        """The arguments, with what stands for the floats that are inputs."""
+        if not self.numbers:
+            return self.args, self.kwargs
+        given = [
+            number_of(self.numbers[n]) if n in self.numbers else x for n, x in enumerate(self.given)
+        ]
+        return rebuild((self.args, self.kwargs), iter(given))
 
     def reach(self) -> list:
         """Find all tensors, and what they were; returns the optimizers with the state that was made
@@ -169,6 +193,8 @@ class Capture:
             )
             if not same:
                 raise NoRule("a tensor that was there before is made to look at memory differently")
+        if any(isinstance(x, Number) for x in leaves(result)):
+            raise NoRule("a number that is given back")
         found = [t for t in leaves(result) if isinstance(t, Tensor) and id(t) not in self.first]
         self.outside = [t for t in found if t.requires_grad and not consumed(t._history())]
 
@@ -210,7 +236,6 @@ class Capture:
             and all((t._node is None) is (slots.node is None) for t, slots in self.before)
             and all(id(t) in known for t in reached)
             and self.edges.hold()
-            and self.edges.full()
         )
         self.held = [
             (t, slots.grad)
@@ -254,10 +279,7 @@ class Capture:
         for t in tensors:
             data = define.storage_array(t)
             if isinstance(data, Duck):
-                raise CaptureError(
-                    "compile was called inside of a transformation (vmap, jvp) with one of its"
-                    " tensors captured; compile the function that holds the transformation instead"
-                )
+                raise Transformed("a tensor belongs to a transformation")
             groups.setdefault(id(owner_of(data)), []).append(t)
         for key, group in groups.items():
             first = group[0]._data
@@ -547,8 +569,10 @@ class Edges:
     def hold(self) -> bool:
         """Whether nothing has changed."""
         try:
-            if all(map(is_, map(getitem, self.tables, self.keys), self.values)) and all(
-                map(is_, map(CONTENTS, self.cells), self.contents)
+            if (
+                all(map(is_, map(getitem, self.tables, self.keys), self.values))
+                and all(map(is_, map(CONTENTS, self.cells), self.contents))
+                and self.full()
             ):
                 return True
             return self.hold_equal()
@@ -557,6 +581,8 @@ class Edges:
 
     def hold_equal(self) -> bool:
         """Whether what has changed is equal to what was there; it is then what has to stay."""
+        if not self.full():
+            return False
         now = list(map(getitem, self.tables, self.keys))
         held = list(map(CONTENTS, self.cells))
         for old, new in zip([*self.values, *self.contents], [*now, *held], strict=True):
@@ -578,7 +604,17 @@ class Wrapper:
     function: Any
 
 
-LEADING_NOWHERE = (str, int, float, complex, type(None), np.ndarray, define.Op, Generator)
+LEADING_NOWHERE = (
+    str,
+    int,
+    float,
+    complex,
+    type(None),
+    np.ndarray,
+    define.Op,
+    Generator,
+    types.ModuleType,
+)
 
 
 def reachable(roots: tuple) -> tuple[list, list, Edges]:
@@ -591,7 +627,7 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
     while waiting and len(seen) < REACH:
         x = waiting.pop()
         if id(x) in seen or isinstance(x, LEADING_NOWHERE):
-            continue
+            continue  # (a module of Python's is asked for nothing: it may look for what it lacks)
         seen[id(x)] = x
         if isinstance(x, Wrapper):
             waiting.append(x.function)

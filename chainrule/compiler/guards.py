@@ -1,10 +1,10 @@
 """The guards of an entry as native code: a table of what has to lie where, read in one call.
 
 A guard of Python's asks one thing after the other, at 30 to 60 ns each; a step with an optimizer
-has hundreds of them. Here they are rows of four tables: slots of objects, entries of dicts, items
-of lists, attributes; and one row for each argument, whose array's shape, dtype and strides are read
-where NumPy keeps them. Where objects keep what is found out by looking (`Layout`); an interpreter
-that keeps them elsewhere does without, and asks in Python.
+has hundreds of them. Here they are rows of tables: slots of objects, entries of dicts, items of
+lists, attributes, lengths; and one row for each argument, whose array's shape, dtype and strides
+are read where NumPy keeps them. Where objects keep what is found out by looking (`Layout`); an
+interpreter that keeps them elsewhere does without, and asks in Python.
 
 `Guards.check(*given)` is a builtin: True if all is as it was, False if not or if it cannot be told
 from here, in which case the entry's `matches` decides. `Versions.bump(tick)` is another: all
@@ -29,8 +29,8 @@ from . import machine
 
 # words of a check, in `Guards.words`
 COUNT, ARGUMENTS, SLOTS, DICTS, LISTS, ATTRIBUTES, OWNERS = 0, 1, 2, 4, 6, 8, 10
-APART, MODES, MODE_NAME, RECORDING = 12, 13, 14, 15
-WORDS = 16
+APART, MODES, MODE_NAME, RECORDING, SIZES = 12, 13, 14, 15, 16
+WORDS = 18
 ROW = (
     6  # words of an argument: type, dtype, number of axes, shape, strides, whether without history
 )
@@ -127,7 +127,7 @@ class Guards:
 
     Args:
         kinds: for each argument, the type and (array, whether without history) of a tensor that
-            fits, or (None, an object) that it has to be.
+            fits; (a type, None) where all of that type do; or (None, an object) that it has to be.
         apart: None, or the ids of the arrays that own the memory that no argument may lie in; no
             two arguments may lie in one then.
         recording: whether gradients have to be recorded.
@@ -157,8 +157,8 @@ class Guards:
 
     def _row(self, kind: type | None, x: Any) -> list[int]:
         self.kept += [kind, x]
-        if kind is None:
-            return [0, id(x), 0, 0, 0, 0]
+        if kind is None or x is None:
+            return [0 if kind is None else id(kind), 0 if kind else id(x), 0, 0, 0, 0]
         array, leaf = x
         self.kept.append(array.dtype)
         shape, strides = self._address(array.shape), self._address(array.strides)
@@ -173,13 +173,15 @@ class Guards:
         slots: Sequence[tuple[Any, int, Any]],
         tables: Sequence[tuple[Any, Any, Any]],
         attributes: Sequence[tuple[Any, str, Any]],
+        lengths: Sequence[tuple[Any, int]] = (),
     ) -> None:
         """What else has to stay: the reference at an offset of an object, the value of a dict or
-        list at a key, an attribute.
+        list at a key, an attribute, how long a container is.
         """
         dicts = [row for row in tables if isinstance(row[0], dict)]
         lists = [row for row in tables if not isinstance(row[0], dict)]
-        self.kept += [slots, tables, attributes]
+        self.kept += [slots, tables, attributes, lengths]
+        self._table(SIZES, [(id(x), n) for x, n in lengths])
         self._table(SLOTS, [(id(x) + offset, id(value)) for x, offset, value in slots])
         pairs: dict[int, list[int]] = {}
         for table, key, value in dicts:
@@ -226,6 +228,7 @@ PYTHON = (  # functions of the interpreter that the code below calls
     "PyErr_Clear",
     "PyDict_GetItemWithError",
     "PyList_Size",
+    "PyObject_Size",
     "PyList_GetItem",
     "PyObject_GetAttr",
     "PyTuple_GetItem",
@@ -394,11 +397,12 @@ define internal ptr @guards.memory(ptr %words, ptr %given, i64 %i) nounwind {{
   %rows = load ptr, ptr %rows_at
   %first = mul i64 %i, {ROW}
   %row = getelementptr i64, ptr %rows, i64 %first
-  %kind = load ptr, ptr %row
+  %shape_at = getelementptr i64, ptr %row, i64 3
+  %shape = load ptr, ptr %shape_at
   %x_at = getelementptr ptr, ptr %given, i64 %i
   %x = load ptr, ptr %x_at
-  %constant = icmp eq ptr %kind, null
-  br i1 %constant, label %itself, label %tensor
+  %other = icmp eq ptr %shape, null
+  br i1 %other, label %itself, label %tensor
 itself:
   ret ptr %x_at
 tensor:
@@ -488,11 +492,16 @@ list.get:
 attr.has:
 {_call("attr.drop", "", "void", "Py_DecRef", "ptr %attr.now", entry)}
   %attr.same = icmp eq ptr %attr.now, %attr.want"""
+    sizes = f"""{_words_of("size", "of", "want")}
+{_call("size", "now", "i64", "PyObject_Size", "ptr %size.of", entry)}
+  %size.number = ptrtoint ptr %size.want to i64
+  %size.same = icmp eq i64 %size.now, %size.number"""
     return f"""
 {_dict(entry, found)}
 define internal i1 @guards.tables(ptr %words) nounwind {{
 {_loop("slot", SLOTS, 2, slots)}
 {_loop("dict", DICTS, 4, dicts)}
+{_loop("size", SIZES, 2, sizes)}
 {_loop("list", LISTS, 3, lists)}
 {_loop("attr", ATTRIBUTES, 3, attributes)}
   ret i1 true
@@ -588,7 +597,12 @@ tensor:
   %type_at = getelementptr i64, ptr %x, i64 1
   %type = load ptr, ptr %type_at
   %is_type = icmp eq ptr %type, %kind
-  br i1 %is_type, label %history, label %no
+  br i1 %is_type, label %number, label %no
+number:
+  %dtype_at = getelementptr i64, ptr %row, i64 1
+  %dtype = load ptr, ptr %dtype_at
+  %any = icmp eq ptr %dtype, null
+  br i1 %any, label %yes, label %history
 history:
   %node_at = getelementptr i8, ptr %x, i64 {found.node}
   %node = load ptr, ptr %node_at
@@ -604,6 +618,8 @@ array:
   %a = load ptr, ptr %a_at
   %fits = call i1 @guards.array(ptr %a, ptr %row)
   ret i1 %fits
+yes:
+  ret i1 true
 no:
   ret i1 false
 }}"""

@@ -479,6 +479,8 @@ def copy_grain(size: int) -> int:
 class Interpreted:
     """The plan of a program where no machine code can be made: NumPy, an instruction at a time."""
 
+    python: Sequence = ()  # calls of Python in the program: NumPy's are not counted
+
     def __init__(
         self,
         program: Program,

@@ -33,6 +33,7 @@ def described(entry: Any) -> list[str]:
         f" {sum(1 for _, g in entry.grads if g is not None)} gradients",
         f"  guards    {len(entry.kinds)} arguments, {len(entry.state)} arrays,"
         f" {len(entry.edges.tables)} objects, {len(entry.guarded)} values",
+        *([f"  speed     {entry.verdict}"] if entry.verdict else []),
         f"  captured  {entry.captured} operations, {len(program.instructions)} after simplifying",
     ]
     if not hasattr(planner, "groups"):

@@ -12,9 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.function import Function, once_differentiable
-from ..func.trees import leaves, rebuild
+from ..arrays.duck import Duck
+from ..autograd.function import Function
+from ..autograd.modes import enable_grad
+from ..autograd.reverse import grad
+from ..func.trees import leaves, mapped, rebuild
 from ..ops import define
+from ..storage import overwritten
+from ..tape import state
 from . import machine
 from .api import FRESH, Entry
 from .capture import Capture, Differentiable
@@ -50,8 +55,11 @@ class Twofold(Entry):
         if any(v in written for v in given):
             raise Differentiable("it overwrites what its own backward pass needs")
         self.made_for_later = [v for v in given if v.producer is not None]
-        self.inputs_for_later = [v for v in given if v.producer is None]
-        given = [*self.made_for_later, *self.inputs_for_later]
+        numbers = {x.now(): n for n, x in c.numbers.items()}
+        self.numbers_for_later = [v for v in given if v in numbers]
+        self.kept_numbers = [numbers[v] for v in self.numbers_for_later]
+        self.inputs_for_later = [v for v in given if v.producer is None and v not in numbers]
+        given = [*self.made_for_later, *self.numbers_for_later, *self.inputs_for_later]
         outputs += [Output(v) for v in self.made_for_later]
         self.backward = self.second(program, rest, given, cotangents, gradients)
         self.guarded = []
@@ -89,7 +97,8 @@ class Twofold(Entry):
         self.kept_inputs = [number[v] for v in self.inputs_for_later]
         results = [Output(v) for v in self.backward.outputs]
         layouts = {}
-        after = self.backward.inputs[len(c.cotangents) + len(self.kept) :]
+        before = len(c.cotangents) + len(self.kept) + len(self.kept_numbers)
+        after = self.backward.inputs[before:]
         for v, old in zip(after, self.inputs_for_later, strict=True):
             owner = number[old].owner
             strides = tuple(s // owner.itemsize for s in owner.strides)
@@ -102,7 +111,13 @@ class Twofold(Entry):
             (c.arguments.get(id(t)), t, g is not None)
             for t, g in zip(c.sources, c.gradients, strict=True)
         ]
+        self.function = c.function
+        self.arguments = mapped(lambda _: None, (c.args, c.kwargs))
+        self.draws = any(
+            getattr(i.args[0], "effect", False) for i in c.program.instructions if i.args
+        )
         tape = {id(t) for t in c.outside}
+        self.is_on_tape = [id(leaf) in tape for leaf in self.out_leaves]
         self.on_tape = [
             x
             for (how, x), leaf in zip(self.recipe, self.out_leaves, strict=True)
@@ -156,21 +171,49 @@ class CompiledFunction(Function):
         inputs = [
             m.tensors[0] if m.argument is None else given[m.argument] for m in entry.kept_inputs
         ]
+        ctx.given, ctx.sources = given, sources
         ctx.entry, ctx.owners = entry, [m.owner for m in entry.kept_inputs]
         ctx.fixed = [m.argument is None for m in entry.kept_inputs]
         ctx.made = [fresh[n] for n in entry.kept]
+        ctx.made += [np.array(given[n]) for n in entry.kept_numbers]
         ctx.save_for_backward(*inputs)
         return tuple(define.wrap(fresh[x]) for x in entry.on_tape)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *cotangents: Any) -> Any:
-        """Run the second program."""
+        """Run the second program; where the gradients are themselves differentiated, or the
+        cotangents belong to a transformation, the function as it is.
+        """
+        if state.grad or any(isinstance(g._data, Duck) for g in cotangents):
+            return (None, None, None, *derived(ctx, cotangents))
         arrays = [
             owner if fixed else t._data
             for owner, fixed, t in zip(ctx.owners, ctx.fixed, ctx.saved_tensors, strict=True)
         ]
         return (None, None, None, *ctx.entry.pull([*ctx.made, *arrays], cotangents))
+
+
+def derived(ctx: Any, cotangents: Sequence) -> tuple:
+    """The gradients of the sources, by differentiating the function itself once more."""
+    entry = ctx.entry
+    if entry.written or entry.given_written or entry.draws:
+        raise RuntimeError(
+            "a compiled function that writes to tensors or draws random numbers cannot be run again"
+            " for derivatives of its gradients; compile the function that takes all derivatives"
+        )
+    s = overwritten([t._data for t in ctx.sources], ctx._node.seq)
+    if s is not None:
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace"
+            f" operation, at {s.line}: derivatives of a compiled function's gradients need its"
+            " arguments and parameters as they were"
+        )
+    args, kwargs = rebuild(entry.arguments, iter(ctx.given))
+    create = state.grad
+    with enable_grad():
+        result = leaves(entry.function(*args, **kwargs))
+        wanted = [t for t, tape in zip(result, entry.is_on_tape, strict=True) if tape]
+        return grad(wanted, ctx.sources, cotangents, create_graph=create, allow_unused=True)
 
 
 def needed_for(program: Program, outputs: Sequence[Output]) -> set[int]:

@@ -51,6 +51,8 @@ def tensor(
         check_options(None, device, pin_memory)
     d = None if dtype is None else check_dtype("tensor", dtype)
     if isinstance(data, Tensor):
+        if type(data._data) in dtypes.STAND_INS:
+            return tensor(data.item(), dtype=dtype, requires_grad=requires_grad)
         warnings.warn(
             "To copy construct from a tensor, it is recommended to use "
             "sourceTensor.detach().clone() or "
@@ -274,7 +276,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
         devices.check(device)
     if isinstance(data, np.ndarray):
         data = from_numpy(data)
-    if isinstance(data, Tensor):
+    if isinstance(data, Tensor) and type(data._data) not in dtypes.STAND_INS:
         return data if dtype is None else to_dtype(data, check_dtype("as_tensor", dtype))
     return tensor(data, dtype=dtype)
 
@@ -402,7 +404,7 @@ def asarray(
 def sharing(obj: Any, d: dtypes.dtype | None) -> Any:
     """A tensor that looks at the memory of `obj`, or None if it has none to look at."""
     if isinstance(obj, Tensor):
-        return obj
+        return None if type(obj._data) in dtypes.STAND_INS else obj
     if isinstance(obj, np.ndarray):
         return from_numpy(obj)
     if isinstance(obj, np.generic) and not isinstance(obj, (str, bytes)):

@@ -296,6 +296,8 @@ class Op:
         result = None
         if self.promote is not MOVE:
             arrays, result = self.promoted(arrays)
+            if any(type(p) in dtypes.STAND_INS for p in params):
+                params = tuple([weakened(p, arrays[0].dtype) for p in params])
         out = self.run(arrays, params)
         extra = None
         if self.extra:
@@ -569,6 +571,13 @@ def _rounded(a: Any, half: np.dtype, wide: bool) -> Any:
     if not hasattr(a, "dtype"):
         return float(np.array(a).astype(half))
     return a if a.dtype is half or (wide and not a.ndim) else a.astype(half)
+
+
+def weakened(p: Any, dtype: np.dtype) -> Any:
+    """An argument beside arrays of a dtype: what stands for a Python number promotes nothing."""
+    if type(p) not in dtypes.STAND_INS:
+        return p
+    return p.astype(dtype if dtype.kind in "fc" else dtypes.default.real.numpy)
 
 
 def _demote(out: Any, half: np.dtype) -> Any:

@@ -1,0 +1,76 @@
+"""Never slower: where it is in doubt whether a program is quicker than the function it was made of,
+both are timed in the first calls, each doing what that call has to do, and the quicker one stays.
+
+In doubt are programs of few operations, where the guards are the work; programs that call Python;
+and those that take more than a third of the time in which the function was captured, which is more
+than the function takes. Anything else is settled by the first two calls of the program.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+FEW = 4  # operations
+ENOUGH = 4  # calls of either kind, at most
+LONG = 0.05  # seconds: one call of either kind tells enough
+CLEARLY = 1.3  # times as quick: no further calls are compared
+TOLD = "{kind}: {ours:.3g} ms compiled, {theirs:.3g} ms as it is"
+
+
+class Trial:
+    """The first calls of an entry. It stands in the place of the entry's `run` until it knows."""
+
+    def __init__(self, function: Callable, entry: Any, captured: float) -> None:
+        self.function, self.entry, self.captured = function, entry, captured
+        self.way = entry.run
+        self.ours: list[float] = []
+        self.theirs: list[float] = []
+        self.warm = False
+        entry.run = self.run
+        entry.verdict = "not yet compared with the function as it is"
+
+    def run(self, args: tuple, kwargs: dict) -> Any:
+        """A call, one way or the other."""
+        as_it_is = len(self.theirs) < len(self.ours) - 1
+        begun = time.perf_counter()
+        result = self.function(*args, **kwargs) if as_it_is else self.way(args, kwargs)
+        taken = time.perf_counter() - begun
+        if as_it_is:
+            self.theirs.append(taken)
+        elif self.warm:
+            self.ours.append(taken)
+        self.warm = True
+        self.look()
+        return result
+
+    def look(self) -> None:
+        """Decide, if enough is known."""
+        if len(self.ours) < 2:
+            return
+        ours = min(self.ours)
+        if not self.doubtful(ours):
+            self.settle("not in doubt, the function was not timed")
+        elif len(self.theirs) > 1 or (self.theirs and ours > LONG):
+            theirs = min(self.theirs)
+            clear = max(ours, theirs) > CLEARLY * min(ours, theirs)
+            if clear or len(self.theirs) == ENOUGH:
+                kind = "slower, so the function is run as it is" if theirs < ours else "quicker"
+                self.settle(TOLD.format(kind=kind, ours=1e3 * ours, theirs=1e3 * theirs))
+                if theirs < ours:
+                    self.entry.run = self.as_it_is
+
+    def doubtful(self, ours: float) -> bool:
+        """Whether the function might be as quick as the program."""
+        few = len(self.entry.program.instructions) <= FEW
+        return few or bool(self.entry.planner.python) or 3 * ours > self.captured
+
+    def settle(self, verdict: str) -> None:
+        """The program stays."""
+        self.entry.verdict = verdict
+        del self.entry.run
+
+    def as_it_is(self, args: tuple, kwargs: dict) -> Any:
+        """A call of the function."""
+        return self.function(*args, **kwargs)
