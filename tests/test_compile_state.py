@@ -259,3 +259,19 @@ def test_a_call_whose_result_changes_its_shape_says_so():
     function(torch.tensor([1.0, -1.0]))
     with pytest.raises(RuntimeError, match=r"kernel gave an array of shape \[2\], and \[1\]"):
         function(torch.tensor([1.0, 1.0]))
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "int32", "int64"])
+@pytest.mark.parametrize("source", ["float32", "float64"])
+def test_numbers_that_no_integer_holds(source, kind):
+    numbers = [float("nan"), float("inf"), -float("inf"), 3e9, -3e9, 2.7, -2.7, 300.0, -300.0, 1e19]
+    x = torch.tensor(numbers, dtype=getattr(torch, source))
+    same(lambda: (x * 1.0).to(getattr(torch, kind)))
+
+
+def test_arguments_lie_in_memory_as_they_do_outside():
+    def function(x):
+        return (x if x.is_contiguous() else x * 3), torch.empty_like(x).normal_()
+
+    for x in (torch.ones(3, 5), torch.ones(5, 3).T, torch.ones(3, 10)[:, ::2]):
+        same(function, x)

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.duck import Duck, NoRule
+from ..arrays.duck import Duck, NoRule, laid_out
 from ..arrays.trace import Cell, Trace, TraceArray
 from ..autograd.reverse import grad
 from ..captures import inside, methods_of, names_in
@@ -293,7 +293,7 @@ class Capture:
                         " ways; give the step copies"
                     )
             cell = Cell(self.trace, self.program.input(owner))
-            memory = self.memories[key] = Memory(owner, cell, owner.copy(order="K"))
+            memory = self.memories[key] = Memory(owner, cell, laid_out(owner, owner))
             memory.tensors = group
             numbers = [self.arguments[id(t)] for t in group if id(t) in self.arguments]
             if numbers and len(group) == 1:

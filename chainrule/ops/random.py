@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes, rng
-from ..arrays.duck import Duck, somewhere
+from ..arrays.duck import Duck, somewhere, vacant
 from ..rng import Generator, default_generator
 from ..tape import state, storage_of
 from . import define
@@ -337,7 +337,7 @@ def _filled_array(
 ) -> np.ndarray:
     """Numbers drawn into a new array, which lies in memory as `like` does if it has its shape."""
     if like is not None and like.shape == shape:
-        array = np.empty_like(like)
+        array = vacant(like, like.dtype)
     else:
         array = np.empty(shape, dtypes.BY_NAME[name].numpy)
     rng.write(array, draw, g, *parameters)
