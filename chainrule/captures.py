@@ -57,8 +57,7 @@ def inside(x: Any) -> Iterator[Any]:
     """The objects that a function, method, container or object leads to."""
     if isinstance(x, types.FunctionType):
         if x.__module__ is None or not x.__module__.startswith("chainrule."):
-            names = set(names_in(x.__code__))
-            yield from (x.__globals__[n] for n in names if n in x.__globals__)
+            yield from (x.__globals__[n] for n in names_in(x.__code__) if n in x.__globals__)
         for cell in x.__closure__ or ():
             try:
                 yield cell.cell_contents
@@ -90,9 +89,13 @@ def methods_of(x: Any) -> Iterator[Any]:
         yield from (f for f in vars(kind).values() if isinstance(f, types.FunctionType))
 
 
-def names_in(code: types.CodeType) -> Iterator[str]:
-    """The global names in a function's code, and in the code of the functions inside it."""
-    yield from (i.argval for i in dis.get_instructions(code) if i.opname in GLOBAL)
+@functools.lru_cache(4096)
+def names_in(code: types.CodeType) -> tuple[str, ...]:
+    """The global names in a function's code, and in the code of the functions inside it, each once,
+    in the order in which they stand there.
+    """
+    found = [i.argval for i in dis.get_instructions(code) if i.opname in GLOBAL]
     for c in code.co_consts:
         if isinstance(c, types.CodeType):
-            yield from names_in(c)
+            found += names_in(c)
+    return tuple(dict.fromkeys(found))

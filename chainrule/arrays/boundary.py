@@ -137,6 +137,8 @@ def part_at(a: Any, level: int) -> Any:
     """The array of `level` inside `a`, or None."""
     if not isinstance(a, Duck) or a.level == level:
         return a if isinstance(a, Duck) else None
+    if a.ground:
+        return None
     return next((p for p in (part_at(q, level) for q in a.parts()) if p is not None), None)
 
 
@@ -240,7 +242,9 @@ def _parts(a: Any) -> list:
     """All arrays of ours inside an argument."""
     if isinstance(a, (list, tuple)):
         return [p for e in a for p in _parts(e)]
-    return [a, *[q for p in a.parts() for q in _parts(p)]] if isinstance(a, Duck) else []
+    if not isinstance(a, Duck):
+        return []
+    return [a] if a.ground else [a, *[q for p in a.parts() for q in _parts(p)]]
 
 
 def _example(a: Any, i: int, level: int, size: int) -> Any:

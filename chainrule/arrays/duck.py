@@ -122,6 +122,8 @@ class Duck:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        if len(args) == 1 and not kwargs:
+            return self.call(name, args, kwargs)
         return highest((args, kwargs.get("out"))).call(name, args, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
@@ -247,7 +249,9 @@ def levels_in(a: Any) -> set:
     """The levels of an array and of those inside it."""
     if not isinstance(a, Duck):
         return set()
-    own = {a.level} if a.level != float("inf") and not a.ground else set()
+    if a.ground:
+        return set()
+    own = {a.level} if a.level != float("inf") else set()
     return own.union(*[levels_in(p) for p in a.parts()])
 
 
@@ -255,7 +259,9 @@ def has_tangent(a: Any) -> bool:
     """Whether an array, or one in a list or tuple, carries a tangent, at any level."""
     if isinstance(a, (list, tuple)):
         return any([has_tangent(e) for e in a])
-    return isinstance(a, Duck) and (a.is_dual or any([has_tangent(p) for p in a.parts()]))
+    if not isinstance(a, Duck) or a.ground:
+        return False
+    return a.is_dual or any([has_tangent(p) for p in a.parts()])
 
 
 def somewhere(condition: Any) -> bool:
@@ -271,6 +277,8 @@ def holds(data: Any, array: Any) -> bool:
         return True
     if not isinstance(data, Duck) or data.level < array.level:
         return False
+    if data.ground and array.ground:
+        return True
     if data.level > array.level:  # to `data` it is a constant, the same for every example
         return holds(data.parts()[0], array)
     return all([holds(d, a) for d, a in zip(data.parts(), array.parts(), strict=True)])

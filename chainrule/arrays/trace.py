@@ -1,9 +1,12 @@
-"""Tracing as an array type: an array that computes, and writes down what was computed.
+"""Tracing as an array type: an array that writes down what is computed, and computes little of it.
 
-Running a function on `TraceArray`s gives its result at once, and leaves a `Program`. An array that
-is not traced is a constant of it. Views and writes are made functional on the way in: a `Cell`
-stands for one piece of memory and knows which value of the program it holds now; a view is its cell
-and the steps that lead from the memory to it, and is derived anew once the memory has been written.
+Running a function on `TraceArray`s leaves a `Program`. The arrays know shape, dtype and layout of
+what would come out (`blanks`), but have no numbers: these are computed from the program where
+somebody asks (an `if`, an index, a function that only Python can call), and remembered. An array
+that is not traced is a constant of the program. Views and writes are made functional on the way in:
+a `Cell` stands for one piece of memory and knows which value of the program it holds now; a view is
+its cell and the steps that lead from the memory to it, and is derived anew once the memory has been
+written.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import STAND_INS
+from .blanks import INDEXED, SMALL, blank, ufunc
 from .duck import Duck, NoRule, laid_out
 from .waist import restride, waist
 
@@ -32,6 +36,7 @@ VIEWS = (
 )
 
 
+PLAIN = (int, float, bool, str, type(None))
 SIZED = ("flatnonzero", "nonzero", "bincount")  # what the shape of the result depends on: numbers
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same
 
@@ -46,7 +51,9 @@ class Cell:
 
 
 class TraceArray(Duck):
-    """The array `value`, which the program computes: what its cell holds, seen by `steps`."""
+    """An array that the program computes: what its cell holds, seen by `steps`. `value` lies in
+    memory as it does; the numbers there mean nothing.
+    """
 
     __slots__ = ("array", "cell", "node", "seen_at", "steps", "value")
     level = 0.5  # below all transformations: their arrays are made of these
@@ -72,8 +79,12 @@ class TraceArray(Duck):
             self.seen_at, self.node = cell.version, node
         return self.node  # type: ignore[return-value]
 
+    def numbers(self) -> Any:
+        """What the program computes, computed now: an array that must not be written."""
+        return self.cell.trace.known_of(self.now())
+
     def parts(self) -> tuple:
-        return (self.value,)
+        return (self.numbers(),)
 
     def memory(self) -> Any:
         return self.value
@@ -86,7 +97,7 @@ class TraceArray(Duck):
         return self
 
     def repr_with(self, show: Callable) -> str:
-        return f"Traced(value={show(self.value)})"
+        return f"Traced(value={show(self.numbers())})"
 
     def by_example(self, new: Any) -> Any:
         return new
@@ -169,6 +180,7 @@ class TraceNumber(TraceArray):
 
 
 STAND_INS[TraceNumber] = float
+TRACED = (TraceArray, TraceNumber)
 
 
 def _in_place(name: str) -> Callable:
@@ -201,6 +213,7 @@ class Trace:
     def __init__(self, program: Any, read: Callable, lay: Callable) -> None:
         self.program = program
         self.constants: dict[Any, Value] = {}
+        self.known: dict[Value, Any] = {}  # the numbers of what was given or asked for
         self.read, self.lay = read, lay  # what reading a number and writing a constant tensor do
         self.watch: Callable | None = None  # told of each cell that is written
         self.guards: list[tuple[Value, Any]] = []  # what has to be as it is now
@@ -211,7 +224,13 @@ class Trace:
 
     def input(self, array: Any) -> TraceArray:
         """The next input of the program; `array` is what it is this time."""
-        return TraceArray(array, Cell(self, self.program.input(array)))
+        value = self.program.input(array)
+        self.known[value] = np.asarray(array)
+        return TraceArray(array, Cell(self, value))
+
+    def known_of(self, value: Value) -> Any:
+        """The numbers of a value of the program, as an array that must not be written."""
+        return self.program.computed(value, self.known)
 
     def constant(self, array: Any) -> Value:
         """The value of the program that a plain array is, as it is now."""
@@ -231,24 +250,26 @@ class Trace:
 
     def run(self, name: str, args: tuple, kwargs: dict) -> Any:
         """Do what NumPy's `name` does, and write it down."""
+        if not kwargs:
+            f = ufunc(name)
+            if f is not None:
+                return self.elementwise(name, f, args)
         if name == "setitem":
             self.store(*args)
             return None
-        target = kwargs.pop("out", None)
-        for option, usual in DEFAULTS.items():
-            if kwargs.get(option, usual) is usual:
-                kwargs.pop(option, None)
-        x = args[0] if args else None
-        result = waist(name)(*_concrete(args), **_concrete(kwargs))
-        fixed = name in VIEWS and find(args[1:]) is None and not has_slices_of(args[1:])
-        if name in VIEWS and not fixed and isinstance(result, np.ndarray):
-            result = result.copy("K")
-        if fixed and isinstance(x, TraceArray) and _shares(result, x.value):
-            rest = tuple(self.operand(a) for a in args[1:])
-            out: Any = TraceArray(result, x.cell, (*x.steps, (name, rest, kwargs)))
+        target = None
+        if kwargs:
+            target = kwargs.pop("out", None)
+            for option, usual in DEFAULTS.items():
+                if kwargs.get(option, usual) is usual:
+                    kwargs.pop(option, None)
+        if name in VIEWS:
+            out: Any = self.look(name, args, kwargs)
+            if name == "getitem" and find_mask(args[1:]):
+                self.guard_shape(out)
         else:
-            out = self.noted(name, args, kwargs, result)
-            if name in SIZED or (name == "getitem" and find_mask(args[1:])):
+            out = self.operation(name, args, kwargs)
+            if name in SIZED:
                 self.guard_shape(out)
         if target is None:
             return out
@@ -263,10 +284,69 @@ class Trace:
         """The shape of a result depends on numbers: it has to be what it is now."""
         for x in out if type(out) is tuple else (out,):
             shape = self.python(shape_of, (x,))
-            self.guards.append((shape.now(), shape.value))
+            self.guards.append((shape.now(), np.array(shape.numbers())))
+
+    def elementwise(self, name: str, f: Any, args: tuple) -> TraceArray:
+        """What a ufunc gives: most of what is traced."""
+        given, values = [], []
+        computed = True
+        for a in args:
+            kind = type(a)
+            if kind in TRACED:
+                given.append(a.node if a.seen_at == a.cell.version else a.now())
+                a = a.value
+                if a.size > SMALL:
+                    computed = False
+            elif kind is float or kind is int:
+                given.append(a)
+            else:
+                return self.operation(name, args, {})
+            values.append(a)
+        try:
+            result = f(*values) if computed else blank(name, tuple(values), {})
+        except (ValueError, TypeError, ArithmeticError):
+            result = None
+        if result is None:
+            return self.operation(name, args, {})
+        value = self.program.put(name, tuple(given), {}, result.shape, result.dtype)
+        return TraceArray(result, Cell(self, value))
+
+    def look(self, name: str, args: tuple, kwargs: dict) -> Any:
+        """A view, or what has the name of one and is a copy."""
+        x, *rest = args
+        result = waist(name)(_concrete(x), *_numbers(rest), **_numbers(kwargs))
+        fixed = find(rest) is None and not has_slices_of(rest)
+        if fixed and isinstance(x, TraceArray) and _shares(result, x.value):
+            step = (name, tuple([self.operand(a) for a in rest]), kwargs)
+            return TraceArray(result, x.cell, (*x.steps, step))
+        if not fixed and isinstance(result, np.ndarray):
+            result = result.copy("K")
+        return self.noted(name, args, kwargs, result)
+
+    def operation(self, name: str, args: tuple, kwargs: dict) -> Any:
+        """What is no view: without numbers, where that can be."""
+        indexed = name in INDEXED
+        result = blank(name, _indexed(args) if indexed else _concrete(args), kwargs)
+        if result is not None:
+            return self.noted(name, args, kwargs, result)
+        if indexed:
+            return self.noted(name, args, kwargs, waist(name)(*_indexed(args), **kwargs))
+        return self.settled(name, args, kwargs, waist(name)(*_numbers(args), **_numbers(kwargs)))
+
+    def settled(self, name: str, args: Any, kwargs: dict, result: Any) -> Any:
+        """An instruction whose results are known."""
+        out = self.noted(name, args, kwargs, result)
+        for x in out if type(out) in (tuple, list) else (out,):
+            if isinstance(x, TraceArray):
+                self.known[x.cell.current] = np.asarray(x.value)
+        return out
 
     def noted(self, name: str, args: Any, kwargs: dict, result: Any) -> Any:
         """An instruction with these results, as arrays of the program."""
+        if type(result) is np.ndarray:
+            given, options = self.operand(args), self.operand(kwargs) if kwargs else {}
+            value = self.program.put(name, given, options, result.shape, result.dtype)
+            return TraceArray(result, Cell(self, value))
         many = type(result) in (tuple, list)
         results = list(result) if many else [result]
         given = self.operand(args)
@@ -281,9 +361,9 @@ class Trace:
 
     def python(self, f: Callable, args: tuple) -> Any:
         """A call of a function of arrays, to be made by Python whenever the program runs."""
-        result = f(*_concrete(args))
+        result = f(*_numbers(args))
         flat, shape = flattened(result)
-        made = self.noted("python", (f, shape, *args), {}, flat)
+        made = self.settled("python", (f, shape, *args), {}, flat)
         return restored(shape, iter(made))
 
     def store(self, x: Any, index: Any, value: Any) -> None:
@@ -297,7 +377,7 @@ class Trace:
         if self.watch is not None:
             self.watch(cell)
         given = self.operand(value)
-        x.value[_concrete(index)] = _concrete(value)
+        fits(x.value, _numbers(index), _concrete(value))
         whole = index is Ellipsis or (type(index) is slice and index == slice(None))
         if whole and not x.steps:
             given = self.fitted(given, x)
@@ -323,13 +403,16 @@ class Trace:
 
     def operand(self, a: Any) -> Any:
         """An argument as the program has it: values, and what never changes."""
-        if isinstance(a, TraceArray):
-            return a.now()
+        kind = type(a)
+        if kind in TRACED:
+            return a.node if a.seen_at == a.cell.version else a.now()
+        if kind in PLAIN:
+            return a
+        if kind is tuple or kind is list:
+            return kind([self.operand(e) for e in a])
         if isinstance(a, np.ndarray):
             return self.constant(a)
-        if type(a) in (tuple, list):
-            return type(a)([self.operand(e) for e in a])
-        if type(a) is dict:
+        if kind is dict:
             return {k: self.operand(v) for k, v in a.items()}
         if isinstance(a, Duck):
             raise NoRule("an array of a transformation inside of a traced one")
@@ -338,12 +421,15 @@ class Trace:
 
 def has_slices_of(args: Any) -> bool:
     """Whether a slice among nested tuples begins or ends at a traced number."""
-    return any(
-        has_slices_of(a)
-        if type(a) in (tuple, list)
-        else type(a) is slice and find((a.start, a.stop, a.step)) is not None
-        for a in args
-    )
+    for a in args:
+        kind = type(a)
+        if kind is slice:
+            plain = type(a.start) in PLAIN and type(a.stop) in PLAIN and type(a.step) in PLAIN
+            if not plain and find((a.start, a.stop, a.step)) is not None:
+                return True
+        elif (kind is tuple or kind is list) and has_slices_of(a):
+            return True
+    return False
 
 
 def find(args: Any) -> Any:
@@ -389,12 +475,50 @@ def restored(shape: Any, leaves: Any) -> Any:
 
 
 def _concrete(a: Any) -> Any:
-    """An argument with arrays in place of traced ones."""
-    if isinstance(a, TraceArray):
+    """An argument with arrays that lie as they do in place of traced ones."""
+    kind = type(a)
+    if kind in TRACED:
         return a.value
-    if type(a) in (tuple, list):
-        return type(a)([_concrete(e) for e in a])
-    return {k: _concrete(v) for k, v in a.items()} if type(a) is dict else a
+    if kind is tuple or kind is list:
+        return kind([_concrete(e) for e in a])
+    return {k: _concrete(v) for k, v in a.items()} if kind is dict else a
+
+
+def _numbers(a: Any) -> Any:
+    """An argument with their numbers in place of traced arrays."""
+    kind = type(a)
+    if kind in TRACED:
+        return a.numbers()
+    if kind in PLAIN:
+        return a
+    if kind is slice:
+        if type(a.start) in PLAIN and type(a.stop) in PLAIN and type(a.step) in PLAIN:
+            return a
+        return slice(*_numbers((a.start, a.stop, a.step)))
+    if kind is tuple or kind is list:
+        return kind([_numbers(e) for e in a])
+    return {k: _numbers(v) for k, v in a.items()} if kind is dict else a
+
+
+def _indexed(args: tuple) -> tuple:
+    """Arguments with the numbers of traced arrays that may be indices, and arrays that lie as the
+    others do.
+    """
+    return tuple(
+        [
+            a.value if isinstance(a, TraceArray) and a.dtype.kind in "fc" else _numbers(a)
+            for a in args
+        ]
+    )
+
+
+def fits(memory: np.ndarray, index: Any, value: Any) -> None:
+    """Raise NumPy's error if memory[index] = value does."""
+    part = memory if index is Ellipsis else memory[index]
+    shape = getattr(value, "shape", None)
+    if shape == () or shape == part.shape:
+        return
+    np.empty_like(part)[...] = value
 
 
 def _like(value: Any) -> np.ndarray:

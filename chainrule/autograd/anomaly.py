@@ -56,6 +56,8 @@ def plain(value: Any) -> Any:
 
 def inner(value: Any) -> Any:
     """What a batched, dual or traced array is made of."""
+    if value.ground:
+        return value.parts()[0]
     return value.array if hasattr(value, "array") else value.value
 
 

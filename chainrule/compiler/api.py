@@ -8,6 +8,7 @@ where none does, the function is captured again.
 from __future__ import annotations
 
 import functools
+import gc
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,9 +24,9 @@ from ..ops import define
 from ..storage import owner_of
 from ..tape import state, storage_of
 from ..tensor import Tensor
-from . import calls, guards, machine
+from . import calls, guards, kept, machine
 from .capture import Capture, CaptureError, Picked, Transformed, Wrapper
-from .passes import has_effect, live, simplify
+from .passes import has_effect, simplify
 from .plan import Interpreted, Output, Planner
 from .trial import Trial
 from .views import contiguous
@@ -46,8 +47,9 @@ class Entry:
         outputs = self.results_of(c, result)
         self.captured = len(c.program.instructions)
         self.verdict = ""  # whether it was compared with the function as it is (see `trial`)
-        self.program = self.simplified(c, outputs)
+        self.memory_of(c)
         self.plan_of(c, outputs)
+        self.enter(c, outputs)
         self.hold(c)
         self.guard_of(c)
         self.watch()
@@ -177,48 +179,69 @@ class Entry:
         self.recipe = recipe
         return outputs
 
-    def simplified(self, c: Capture, outputs: list[Output]) -> Any:
-        """The program after all passes."""
-        program = c.program
-        program.outputs = [o.value for o in outputs] + [v for v, _ in c.guards]
-        program = simplify(program)
-        for o, v in zip(outputs, program.outputs, strict=False):
-            o.value = v
-        self.guarded = list(
-            zip(program.outputs[len(outputs) :], [x for _, x in c.guards], strict=True)
-        )
-        if not self.guarded:
-            return program
-        self.watched = program
-        return part(program, program.outputs[: len(outputs)], outputs)
-
-    def plan_of(self, c: Capture, outputs: list[Output]) -> None:
-        """The plan, and what it needs at each call."""
-        fixed = {m.given: m.owner for m in c.memories.values() if m.argument is None}
+    def memory_of(self, c: Capture) -> None:
+        """The inputs whose memory stays, and how inputs lie that are not row-major."""
+        self.fixed: dict[Any, Any] = {
+            m.given: m.owner for m in c.memories.values() if m.argument is None
+        }
         self.settings = [s for s, _ in c.settings.values()]
         self.numbers = [np.array(s.now()) for s in self.settings]
-        fixed.update({s.value: a for s, a in zip(self.settings, self.numbers, strict=True)})
+        self.fixed.update({s.value: a for s, a in zip(self.settings, self.numbers, strict=True)})
         self.floats = {n: np.array(x.value) for n, x in c.numbers.items()}
-        fixed.update({x.now(): self.floats[n] for n, x in c.numbers.items()})
-        layouts = {}
+        self.fixed.update({x.now(): self.floats[n] for n, x in c.numbers.items()})
+        self.layouts: dict[Any, tuple] = {}
         for m in c.memories.values():
             strides = tuple(s // m.owner.itemsize for s in m.owner.strides)
             if strides != contiguous(m.owner.shape):
-                layouts[m.given] = strides
-        make = Planner if machine.available() else Interpreted
-        self.planner = make(self.program, outputs, fixed, layouts)
-        self.plan = self.planner.plan
-        number = {m.given: m.argument for m in c.memories.values()}
-        arguments = self.planner.arguments
-        self.positions: list[Any] = [number[v] for v in arguments if v in number]
-        new = {o.value: n for n, o in enumerate(outputs) if o.target is None and o.array is None}
-        made = [v for v in arguments if v not in number]
-        self.made = [(v.shape, v.dtype) for v in made]
-        place = {new[v]: k for k, v in enumerate(made)}
-        self.place_of = {n: place[n] for n in place}
+                self.layouts[m.given] = strides
+
+    def plan_of(self, c: Capture, outputs: list[Output]) -> None:
+        """The plan: of an earlier process, or made now and kept for later ones. What led to a plan
+        that was found is made where somebody asks.
+        """
+        key = None
+        self.source = c.program, outputs
+        if machine.available():
+            key = kept.key_of(c.program, outputs, self.fixed, self.layouts)
+        found = None if key is None else kept.load(key, c.program, outputs, self.fixed)
+        if found is None:
+            constants = len(c.program.constants)
+            found = self.planned(c.program, outputs)
+            if key is not None:
+                kept.store(key, self.planner, c.program, constants)
+        self.ready = found
+
+    def planned(self, program: Any, outputs: list[Output]) -> kept.Kept:
+        """The plan, made now."""
+        program.outputs = [o.value for o in outputs]
+        self.program = simplify(program)
+        for o, v in zip(outputs, self.program.outputs, strict=True):
+            o.value = v
+        self.planner = planner(self.program, outputs, self.fixed, self.layouts)
+        return kept.of(self.planner, program)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("planner", "program"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self.planned(*self.source)  # of a plan that was found: somebody wants to see it
+        return self.__dict__[name]
+
+    def enter(self, c: Capture, outputs: list[Output]) -> None:
+        """The plan, and what each call needs besides: which arguments it is given, which arrays are
+        made for it, and what becomes of these.
+        """
+        self.plan = self.ready.plan
+        place_of_input = {m.given: m.argument for m in c.memories.values()}
+        given = [n for kind, n in self.ready.arguments if kind == kept.INPUT]
+        self.positions: list[Any] = [place_of_input[c.program.inputs[n]] for n in given]
+        made = [n for kind, n in self.ready.arguments if kind == kept.OUTPUT]
+        self.made = [(outputs[n].value.shape, outputs[n].value.dtype) for n in made]
+        place = self.place_of = {n: k for k, n in enumerate(made)}
         self.recipe = [(how, place[x] if how == FRESH else x) for how, x in self.recipe]
+        number = {id(o): n for n, o in enumerate(outputs)}
         self.given_grads = [
-            (n, place[new[o.value]] if isinstance(o, Output) else None) for n, o in self.given_grads
+            (n, place[number[id(o)]] if isinstance(o, Output) else None)
+            for n, o in self.given_grads
         ]
         self.single = (
             self.recipe == [(FRESH, 0)]
@@ -228,7 +251,7 @@ class Entry:
 
     def hold(self, c: Capture) -> None:
         """Which gradients have to be what they were, and which memory must not be given twice."""
-        uses = self.program.uses()
+        uses = {c.program.inputs[n] for n in self.ready.used}
         written = {id(m.given) for m in c.updates}
         by_grad = {id(t): m for m in c.memories.values() for t in m.tensors}
         self.held: list[tuple[Any, Any]] = []
@@ -269,11 +292,14 @@ class Entry:
     def guard_of(self, c: Capture) -> None:
         """A program of its own for the values that Python has looked at."""
         self.guard: Any = None
+        self.guarded = c.guards
         if not self.guarded:
             return
-        values = [v for v, _ in self.guarded]
         wanted = [x for _, x in self.guarded]
-        program = part(self.watched, values)
+        c.program.outputs = [v for v, _ in self.guarded]
+        program = simplify(c.program)
+        used = program.used() | set(program.outputs)
+        program.inputs = [v for v in program.inputs if v in used]
         memories = {m.given: m for m in c.memories.values()}
         generators = list(c.streams) if any(map(has_effect, program.instructions)) else []
         settings = dict(zip([s.value for s in self.settings], self.settings, strict=True))
@@ -320,19 +346,9 @@ class Entry:
         )
 
 
-def part(program: Any, values: list, outputs: Sequence[Output] = ()) -> Any:
-    """The part of a program that computes these values; `outputs` are told what theirs are now."""
-    source = type(program)()
-    source.count = program.count
-    source.inputs, source.constants = program.inputs, program.constants
-    source.instructions, source.outputs = program.instructions, values
-    found = live(source)
-    for o, v in zip(outputs, found.outputs, strict=False):
-        o.value = v
-    used = found.used() | set(found.outputs)
-    if not outputs:
-        found.inputs = [v for v in found.inputs if v in used]
-    return found
+def planner(program: Any, *given: Any) -> Any:
+    """The planner of a program, which has made the plan."""
+    return (Planner if machine.available() else Interpreted)(program, *given)
 
 
 class Float:
@@ -422,6 +438,18 @@ class Compiled(Wrapper):
         return getattr(self.__dict__["function"], name)
 
     def capture(self, args: tuple, kwargs: dict) -> Any:
+        """Run the function and keep its program. Meanwhile no cycles are collected: nothing of a
+        program dies while it is made, and looking for it takes a third of the time.
+        """
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self.captured(args, kwargs)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def captured(self, args: tuple, kwargs: dict) -> Any:
         """Run the function and keep its program."""
         if self.dynamic and len(self.entries) == SIZES:
             del self.entries[0]
@@ -450,10 +478,27 @@ class Compiled(Wrapper):
             self.give_up(f"it does something that a program cannot say: {why}")
             return self.function(*args, **kwargs)
         if c.outside:
+            c.compute(c.results(result))
             return self.keep_both(c, result, args, kwargs)
-        if c.replayable:
-            self.keep(c, result, args, kwargs)
+        if not c.replayable or not c.silent:
+            c.enter()
+            if c.replayable:
+                self.keep(c, result, args, kwargs)
+            return c.returned(result)
+        c.compute(c.results(result))
+        if self.keep(c, result, args, kwargs):
+            return self.first(c, result, args, kwargs)
+        c.enter()
         return c.returned(result)
+
+    def first(self, c: Capture, result: Any, args: tuple, kwargs: dict) -> Any:
+        """What the capture has only written down, done by its program."""
+        entry = self.entries[-1]
+        grads = [(t, t._grad) for t in c.given if isinstance(t, Tensor)]
+        made = entry.run(args, kwargs)
+        pairs = list(zip(entry.out_leaves, leaves(made), strict=True))
+        c.same_as(pairs + [(g, t._grad) for t, g in grads if g is not t._grad])
+        return made
 
     def numbers(self, given: list) -> set[int]:
         """The floats among the arguments that are to be inputs: those that have changed; all with
@@ -507,8 +552,8 @@ class Compiled(Wrapper):
             )
         try:
             entry = kind(c, result, args, kwargs)
-            if kind is Entry and not self.check:
-                Trial(self.function, entry, c.seconds)
+            if kind is Entry and not self.check and not self.fullgraph:
+                Trial(self.function, entry, c.program)
             self.entries.append(entry)
         except Exception as fault:
             if self.fullgraph:
@@ -530,11 +575,16 @@ class Compiled(Wrapper):
         """Run an entry and compare with the function; RuntimeError if they differ."""
         c = Capture(self.function, args, kwargs)
         expected = c.run(keep=False)
-        memory = [(m.owner, np.array(m.copy)) for m in c.memories.values() if m.written]
+        memory = [
+            (m, np.array(c.trace.known_of(m.cell.current)))
+            for m in c.memories.values()
+            if m.written
+        ]
+        numbers = [np.array(t._data.numbers()) if is_traced(t) else None for t in leaves(expected)]
         result = entry.run(args, kwargs)
-        both = zip(leaves(expected), leaves(result), strict=True)
-        pairs = [(np.array(t._data.value), u._data) for t, u in both if is_traced(t)]
-        for x, y in pairs + [(x, owner) for owner, x in memory]:
+        both = zip(numbers, leaves(result), strict=True)
+        pairs = [(x, u._data) for x, u in both if x is not None]
+        for x, y in pairs + [(x, m.owner) for m, x in memory]:
             low = x.dtype.itemsize <= 4 or x.dtype.kind == "c"
             if not np.allclose(x, y, 1e-4 if low else 1e-10, 1e-5 if low else 1e-11, True):
                 raise RuntimeError(
@@ -558,7 +608,7 @@ class Compiled(Wrapper):
 
 def is_traced(t: Any) -> bool:
     """Whether a tensor's array was computed in a capture."""
-    return isinstance(t, Tensor) and hasattr(t._data, "value")
+    return isinstance(t, Tensor) and hasattr(t._data, "numbers")
 
 
 def compile(
@@ -582,7 +632,8 @@ def compile(
 
     Args:
         model: a function or module; without it, a decorator is returned.
-        fullgraph: raise where the function cannot be compiled as a whole, instead of running it.
+        fullgraph: raise where the function cannot be compiled as a whole, instead of running it;
+            and run the program even where the function itself might be quicker.
         dynamic: every shape gets a program of its own, which takes most of its kernels from those
             before. With True there may be any number of them (the latest 64 are kept), and Python
             floats are inputs from the first call on; with None they are from the second value on;

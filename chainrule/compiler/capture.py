@@ -1,17 +1,16 @@
 """Capturing a function: it is run once, on tensors whose arrays write down what is done.
 
 All tensors that the function can reach (its arguments, closures, globals, modules, optimizers) are
-lifted for the run: their arrays become inputs of the program, by the memory they lie in, so that
-what is written is written to copies. When the run has ended, the memory that was written becomes
-outputs, and everything is put back; the caller then enters the results. A run that fails leaves all
-as it was.
+lifted for the run: their arrays become inputs of the program, by the memory they lie in; nothing is
+written there, and little is computed. When the run has ended, the memory that was written becomes
+outputs, and everything is put back; the caller then runs the program, or has `enter` compute what
+the run has done. A run that fails leaves all as it was.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-import time
 import types
 import weakref
 from collections.abc import Callable, Collection, Iterator
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.duck import Duck, NoRule, laid_out
+from ..arrays.duck import Duck, NoRule, vacant
 from ..arrays.trace import Cell, Trace, TraceArray
 from ..autograd.reverse import grad
 from ..captures import inside, methods_of, names_in
@@ -62,10 +61,12 @@ class Transformed(CaptureError):
 
 
 class Memory:
-    """A piece of memory that was there before: the tensors in it, its cell in the trace."""
+    """A piece of memory that was there before: the tensors in it, its cell in the trace, and a
+    blank that lies as it does.
+    """
 
-    def __init__(self, owner: np.ndarray, cell: Cell, copy: np.ndarray) -> None:
-        self.owner, self.cell, self.copy = owner, cell, copy
+    def __init__(self, owner: np.ndarray, cell: Cell, blank: np.ndarray) -> None:
+        self.owner, self.cell, self.blank = owner, cell, blank
         self.argument: int | None = None  # which of the arguments' leaves lies here
         self.given = cell.current
         self.tensors: list[Any] = []
@@ -125,10 +126,9 @@ class Capture:
     # -- the run ----------------------------------------------------------------------------------
 
     def run(self, keep: bool = True) -> Any:
-        """Run the function; returns what it returned, its tensors as they are outside. With
-        keep=False nothing is entered: all is as it was before.
+        """Run the function; returns what it returned, whose tensors have memory, but no numbers
+        yet. With keep=False they are traced, and all is as it was before.
         """
-        begun = time.perf_counter()
         self.streams: dict[Any, Any] = {}  # of each generator that is drawn from, what it was
         self.draws_from(default_generator)
         optimizers = self.reach()
@@ -145,13 +145,11 @@ class Capture:
             self.undo(optimizers)
             self.come_back()
             raise
-        enter = keep and not self.outside
         if keep:
-            self.finish(enter)
-        if not enter:
+            self.finish()
+        if not keep or self.outside:
             self.undo(optimizers)
             self.come_back()
-        self.seconds = time.perf_counter() - begun
         return result
 
     def with_numbers(self) -> tuple[tuple, dict]:
@@ -226,8 +224,8 @@ class Capture:
         for o, was in prepared:
             o.unprepare(was)
 
-    def finish(self, enter: bool) -> None:
-        """Put arrays back and enter the results, if that is wanted."""
+    def finish(self) -> None:
+        """Put arrays back; what the run made gets memory, with nothing in it yet."""
         self.updates = [m for m in self.memories.values() if m.written]
         reached, *_ = reachable((self.function, self.args, self.kwargs))
         known = {id(t) for t, _ in self.before}
@@ -246,16 +244,48 @@ class Capture:
         self.grads = [(t, t._grad) for t, slots in self.before if t._grad is not slots.grad]
         for t, slots in self.before:
             t._data = slots.data
-        for m in self.updates if enter else ():
-            m.owner[...] = m.copy
-            for t in m.tensors:
-                storage_of(t).bump()
         self.traced: dict[int, Any] = {}
         for ref in self.made:
             t = ref()
             if t is not None and isinstance(t._data, TraceArray):
                 traced = self.traced[id(t)] = t._data
-                t._data = traced.array = np.array(traced.value)
+                if not hasattr(traced, "array"):  # other tensors may be the same array
+                    traced.array = np.empty(traced.shape, traced.dtype)
+                t._data = traced.array
+
+    def compute(self, but: set[int]) -> None:
+        """Compute what tensors hold that were made in the run and live, by NumPy; `but` those with
+        these ids, which the caller computes in another way.
+        """
+        for key, traced in self.traced.items():
+            if key not in but:
+                traced.array[...] = traced.numbers()
+
+    def enter(self) -> None:
+        """Enter all that the run has done, as NumPy computes it."""
+        arrays = [np.array(self.trace.known_of(m.cell.current)) for m in self.updates]
+        self.compute(set())
+        for m, array in zip(self.updates, arrays, strict=True):
+            m.owner[...] = array
+            for t in m.tensors:
+                storage_of(t).bump()
+
+    def results(self, result: Any) -> set[int]:
+        """The ids of the tensors that a program makes: results and gradients."""
+        return {id(t) for t in leaves(result)} | {id(g) for _, g in self.grads}
+
+    def same_as(self, made: list[tuple[Any, Any]]) -> None:
+        """Give tensors made in the run what the program has made in their place: somebody else may
+        have them too.
+        """
+        for t, other in made:
+            if id(t) in self.traced and t is not other:
+                t._data[...] = other._data
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing of it was computed by Python, so that its program may be run instead."""
+        return all(i.name != "python" for i in self.program.instructions)
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
@@ -269,7 +299,8 @@ class Capture:
 
         define.blank, state.capture = noted, self
         try:
-            yield
+            with np.errstate(all="ignore"):  # of blanks: what is computed in them means nothing
+                yield
         finally:
             define.blank, state.capture = blank, outer
 
@@ -293,7 +324,8 @@ class Capture:
                         " ways; give the step copies"
                     )
             cell = Cell(self.trace, self.program.input(owner))
-            memory = self.memories[key] = Memory(owner, cell, laid_out(owner, owner))
+            self.trace.known[cell.current] = owner
+            memory = self.memories[key] = Memory(owner, cell, vacant(owner, owner.dtype))
             memory.tensors = group
             numbers = [self.arguments[id(t)] for t in group if id(t) in self.arguments]
             if numbers and len(group) == 1:
@@ -346,8 +378,9 @@ class Capture:
         if frame.f_globals.get("__name__") != "chainrule.tensor":
             raise NoRule("the numbers of a traced array")
         if x.value.size == 1 and x.dtype.kind in "biu":
-            self.guards.append((x.now(), x.value.copy()))
-            return x.value
+            found = np.array(x.numbers())
+            self.guards.append((x.now(), found))
+            return found
         if frame.f_back is not None and frame.f_back.f_code.co_filename.startswith(HERE):
             raise NoRule("the numbers of a traced array")
         line = describe_line(*user_line(2))
@@ -362,8 +395,9 @@ class Capture:
         """An integer tensor that picks one element: as it is, or its number, as a guard."""
         if not self.exact or not isinstance(a, TraceArray):
             return a
-        self.guards.append((a.now(), a.value.copy()))
-        return a.value
+        found = np.array(a.numbers())
+        self.guards.append((a.now(), found))
+        return found
 
     def picked(self, x: Any, found: Any, index: Any) -> None:
         """`found` was read out of `x` by an index; with one of a single element it is a view of `x`
@@ -430,7 +464,7 @@ class Capture:
         that has passed.
         """
         moment.traced = self.stream(moment.generator, moment.generator.state_bytes)
-        moment.traced.value = moment.state
+        self.trace.known[moment.traced.cell.current] = moment.state
         self.program.instructions.insert(place, self.program.instructions.pop())
 
     @contextlib.contextmanager
@@ -449,11 +483,12 @@ class Capture:
 
 def effect(f: Callable, backward: bool) -> Callable:
     """f, marked as a call that may not be left out, repeated or moved past another; and whether it
-    belongs to a backward pass made for the caller.
+    belongs to a backward pass made for the caller. Where f has no result, that is an array too.
     """
 
     def call(*given: Any) -> Any:
-        return f(*given)
+        result = f(*given)
+        return np.zeros(1, bool) if result is None else result
 
     call.effect, call.backward = True, backward  # type: ignore[attr-defined]
     return call
@@ -492,9 +527,9 @@ class Slots:
 
 def look(memory: Memory, data: np.ndarray) -> TraceArray:
     """The traced array of a tensor with array `data`, which lies in that memory."""
-    owner, copy, cell = memory.owner, memory.copy, memory.cell
+    owner, blank, cell = memory.owner, memory.blank, memory.cell
     if same_memory(data, owner):
-        return TraceArray(copy, cell)
+        return TraceArray(blank, cell)
     start = data.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
     if data.dtype is not owner.dtype or start % data.itemsize:
         raise CaptureError(
@@ -506,7 +541,7 @@ def look(memory: Memory, data: np.ndarray) -> TraceArray:
         ("getitem", (slice(first, None),), {}),
         ("restride", (data.shape, data.strides), {}),
     )
-    value = np.ndarray(data.shape, data.dtype, copy.reshape(-1)[first:], 0, data.strides)
+    value = np.ndarray(data.shape, data.dtype, blank.reshape(-1)[first:], 0, data.strides)
     return TraceArray(value, cell, steps)
 
 
@@ -605,15 +640,8 @@ class Wrapper:
 
 
 LEADING_NOWHERE = (
-    str,
-    int,
-    float,
-    complex,
-    type(None),
-    np.ndarray,
-    define.Op,
-    Generator,
-    types.ModuleType,
+    *(str, int, float, complex, type(None), type, types.ModuleType),
+    *(np.ndarray, define.Op, Generator),
 )
 
 
@@ -638,12 +666,12 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
         if hasattr(x, "prepare") and hasattr(x, "param_groups"):
             optimizers.append(x)
         if isinstance(x, types.FunctionType) and not own(x):
-            for name in set(names_in(x.__code__)) & x.__globals__.keys():
-                if not isinstance(x.__globals__[name], (types.ModuleType, type)):
+            for name in names_in(x.__code__):
+                if not isinstance(x.__globals__.get(name, type), (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
         for cell in getattr(x, "__closure__", None) or ():
             edges.note_cell(cell)
-        if not isinstance(x, (types.FunctionType, types.ModuleType, type)):
+        if not isinstance(x, types.FunctionType):
             edges.note_all(x)
         if hasattr(x, "param_groups") and hasattr(x, "prepare"):
             for p, own_state in x.state.items():

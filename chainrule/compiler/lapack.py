@@ -21,6 +21,9 @@ MOST = 16  # arguments; a routine that takes fewer does not look at the others
 NUMBER = -1  # instead of a slot
 
 
+names: dict[int, str] = {}  # of the routines that were asked for, by address
+
+
 @functools.cache
 def routine(name: str) -> int:
     """The address of a routine of LAPACK or BLAS, such as `dpotrf`.
@@ -31,7 +34,9 @@ def routine(name: str) -> int:
     for module in ("cython_lapack", "cython_blas"):
         capsules = blas.scipy_module(f"scipy.linalg.{module}").__pyx_capi__
         if name in capsules:
-            return blas.pointer_of(capsules[name])
+            address = blas.pointer_of(capsules[name])
+            names[address] = name
+            return address
     raise KeyError(name)
 
 

@@ -43,13 +43,14 @@ def available() -> bool:
 
 
 class Code:
-    """Machine code in memory, unloaded when this object goes.
+    """Machine code in memory, unloaded when this object goes; `name` is the cache's for it.
 
     Raises:
         RuntimeError: the code calls a function that this process does not have.
     """
 
-    def __init__(self, images: Sequence[bytes]) -> None:
+    def __init__(self, images: Sequence[bytes], name: str = "") -> None:
+        self.name = name
         self._loaded = [_load(image) for image in images]
 
     def address(self, name: str) -> int:
@@ -117,12 +118,18 @@ def native(text: str | Callable[[], str], key: str | None = None, level: int = L
     if key is None:
         assert isinstance(text, str), "without a key the text itself is needed"
     name = hashlib.sha256(f"{setting()}\nO{level}\n{key or text}".encode()).hexdigest()
-    kept = cache.load(name)
-    if kept is not None:
-        return Code(_unpack(kept))
+    found = kept(name)
+    if found is not None:
+        return found
     images = compiled(text if isinstance(text, str) else text(), level)
     cache.store(name, _pack(images))
-    return Code(images)
+    return Code(images, name)
+
+
+def kept(name: str) -> Code | None:
+    """The code that the cache has under a name (a `Code`'s), None if it has none."""
+    found = cache.load(name)
+    return None if found is None else Code(_unpack(found), name)
 
 
 def compiled(text: str, level: int = LEVEL) -> list[bytes]:

@@ -296,6 +296,7 @@ class Planner:
             for text in routine.texts:
                 names.setdefault(text, f"k{len(names)}")
         names.setdefault(COPY, f"k{len(names)}")
+        self.names = names
         self.module = assemble(names, self.functions)
         self.code = machine.native(self.module)
         return {text: self.code.address(name) for text, name in names.items()}
@@ -479,7 +480,7 @@ def copy_grain(size: int) -> int:
 class Interpreted:
     """The plan of a program where no machine code can be made: NumPy, an instruction at a time."""
 
-    python: Sequence = ()  # calls of Python in the program: NumPy's are not counted
+    python = calls = ()  # calls of Python in the program: NumPy's are not counted
 
     def __init__(
         self,

@@ -142,6 +142,14 @@ class Program:
         self.instructions.append(made)
         return made
 
+    def put(self, name: str, args: tuple, kwargs: dict, shape: tuple, dtype: np.dtype) -> Value:
+        """Append an instruction with one result, of that shape and dtype."""
+        value = Value(shape, dtype, self.count)
+        self.count += 1
+        value.producer = made = Instruction(name, args, kwargs, [value])
+        self.instructions.append(made)
+        return value
+
     def used(self) -> set[Value]:
         """The values that instructions use."""
         return {v for i in self.instructions for v in i.operands()}
@@ -178,6 +186,29 @@ class Program:
             check_type(i)
         for v in self.outputs:
             assert v in known, f"the output {v} is never computed"
+
+    def computed(self, value: Value, known: dict[Value, Any]) -> Any:
+        """One value by NumPy, from those that are known; what it takes becomes known, too."""
+
+        def given(v: Value) -> Any:
+            return known[v] if v.data is None else v.data
+
+        waiting = [value]
+        while waiting:
+            v = waiting[-1]
+            i = v.producer
+            if v in known or v.data is not None:
+                waiting.pop()
+                continue
+            assert i is not None, f"the input {v} is not known"
+            missing = [u for u in i.operands() if u not in known and u.data is None]
+            if missing:
+                waiting += missing
+                continue
+            for u, r in zip(i.outputs, quiet(execute, i, given), strict=True):
+                if u is not None:
+                    known[u] = r
+        return given(value)
 
     def run(self, arrays: Sequence) -> list:
         """The outputs for these inputs, by NumPy."""

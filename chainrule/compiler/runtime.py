@@ -147,9 +147,13 @@ def runtime() -> Runtime:
     return _loaded[0]
 
 
+kernels: dict[int, str] = {}  # those that were asked for, by address
+
+
 def kernel(name: str) -> int:
     """The address of a kernel of the runtime's own, such as `cr.gemm.f32`."""
     address = runtime().code.address(name)
+    kernels[address] = name
     if address in runtime().products:
         runtime().bind_blas()
     return address

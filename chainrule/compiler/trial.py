@@ -2,8 +2,9 @@
 both are timed in the first calls, each doing what that call has to do, and the quicker one stays.
 
 In doubt are programs of few operations, where the guards are the work; programs that call Python;
-and those that take more than a third of the time in which the function was captured, which is more
-than the function takes. Anything else is settled by the first two calls of the program.
+and those that take more than three times as long as the function's operations would need to move
+their data, one after the other, at the speed of memory. Anything else is settled by the first calls
+of the program, so that a large step never needs the memory that the function needs.
 """
 
 from __future__ import annotations
@@ -12,18 +13,23 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..arrays.trace import VIEWS
+from .program import Program
+
 FEW = 4  # operations
 ENOUGH = 4  # calls of either kind, at most
 LONG = 0.05  # seconds: one call of either kind tells enough
 CLEARLY = 1.3  # times as quick: no further calls are compared
+OVERHEAD = 0.5e-6  # seconds for an operation by itself, at least
+SPEED = 20e9  # bytes in a second: more than two cores get from memory
 TOLD = "{kind}: {ours:.3g} ms compiled, {theirs:.3g} ms as it is"
 
 
 class Trial:
     """The first calls of an entry. It stands in the place of the entry's `run` until it knows."""
 
-    def __init__(self, function: Callable, entry: Any, captured: float) -> None:
-        self.function, self.entry, self.captured = function, entry, captured
+    def __init__(self, function: Callable, entry: Any, program: Program) -> None:
+        self.function, self.entry, self.least = function, entry, least(program)
         self.way = entry.run
         self.ours: list[float] = []
         self.theirs: list[float] = []
@@ -63,8 +69,7 @@ class Trial:
 
     def doubtful(self, ours: float) -> bool:
         """Whether the function might be as quick as the program."""
-        few = len(self.entry.program.instructions) <= FEW
-        return few or bool(self.entry.planner.python) or 3 * ours > self.captured
+        return self.entry.captured <= FEW or bool(self.entry.plan.calls) or ours > 3 * self.least
 
     def settle(self, verdict: str) -> None:
         """The program stays."""
@@ -74,3 +79,14 @@ class Trial:
     def as_it_is(self, args: tuple, kwargs: dict) -> Any:
         """A call of the function."""
         return self.function(*args, **kwargs)
+
+
+def least(program: Program) -> float:
+    """The seconds that a program's operations need, one after the other, if none of them computes:
+    less than it takes to run them as they are.
+    """
+    seconds = 0.0
+    for i in program.instructions:
+        values = {v for v in (*i.operands(), *i.outputs) if i.name not in VIEWS}
+        seconds += OVERHEAD + sum(v.size * v.dtype.itemsize for v in values) / SPEED
+    return seconds

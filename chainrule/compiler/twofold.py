@@ -20,11 +20,11 @@ from ..func.trees import leaves, mapped, rebuild
 from ..ops import define
 from ..storage import overwritten
 from ..tape import state
-from . import machine
-from .api import FRESH, Entry
+from . import kept
+from .api import FRESH, Entry, planner
 from .capture import Capture, Differentiable
 from .passes import Builder, has_effect, simplify
-from .plan import Interpreted, Output, Planner
+from .plan import Output
 from .program import Program, Value
 from .views import contiguous
 
@@ -62,7 +62,6 @@ class Twofold(Entry):
         given = [*self.made_for_later, *self.numbers_for_later, *self.inputs_for_later]
         outputs += [Output(v) for v in self.made_for_later]
         self.backward = self.second(program, rest, given, cotangents, gradients)
-        self.guarded = []
         program.inputs = [v for v in program.inputs if v not in cotangents]
         program.instructions = [i for i in program.instructions if id(i) in first]
         program.outputs = [o.value for o in outputs]
@@ -89,8 +88,14 @@ class Twofold(Entry):
         return done
 
     def plan_of(self, c: Capture, outputs: list[Output]) -> None:
-        """Both plans."""
-        super().plan_of(c, outputs)
+        """The plan of the results."""
+        self.program = self.simplified(c, outputs)
+        self.planner = planner(self.program, outputs, self.fixed, self.layouts)
+        self.ready = kept.of(self.planner, c.program)
+
+    def enter(self, c: Capture, outputs: list[Output]) -> None:
+        """The plan of the gradients, and what each call needs besides."""
+        super().enter(c, outputs)
         first = len(outputs) - len(self.made_for_later)
         self.kept = [self.place_of[n] for n in range(first, len(outputs))]
         number = {m.given: m for m in c.memories.values()}
@@ -104,8 +109,7 @@ class Twofold(Entry):
             strides = tuple(s // owner.itemsize for s in owner.strides)
             if strides != contiguous(owner.shape):
                 layouts[v] = strides
-        make = Planner if machine.available() else Interpreted
-        self.back = make(self.backward, results, {}, layouts)
+        self.back = planner(self.backward, results, {}, layouts)
         self.gradient_outputs = results
         self.sources = [
             (c.arguments.get(id(t)), t, g is not None)
