@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 import chainrule as torch
+from chainrule.ops import define
 from chainrule.utils.checkpoint import checkpoint
 
 F = torch.nn.functional
@@ -275,3 +278,57 @@ def test_arguments_lie_in_memory_as_they_do_outside():
 
     for x in (torch.ones(3, 5), torch.ones(5, 3).T, torch.ones(3, 10)[:, ::2]):
         same(function, x)
+
+
+def test_what_compiled_code_writes_is_missed_by_nodes_that_saved_it():
+    x, buffer = torch.ones(3, requires_grad=True), torch.ones(3)
+
+    @torch.compile
+    def function(w):
+        buffer.add_(1)
+        return w * 2
+
+    for w in (torch.ones(3), torch.ones(3, requires_grad=True)):  # one program, and two
+        for _ in range(2):
+            loss = (x * buffer).sum()
+            function(w)
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                loss.backward()
+    assert torch.equal(buffer, torch.full((3,), 5.0))
+
+
+def test_captures_of_two_threads():
+    weight = torch.ones(200, requires_grad=True)
+    optimizers = [torch.optim.SGD([torch.ones(50, requires_grad=True)], lr=0.5) for _ in range(4)]
+    errors = []
+
+    def train(n):
+        try:
+            optimizer = optimizers[n]
+            (p,) = optimizer.param_groups[0]["params"]
+
+            @torch.compile
+            def step(x):
+                optimizer.zero_grad()
+                loss = (p * x + weight[:50].detach()).square().sum()
+                loss.backward()
+                optimizer.step()
+                return loss
+
+            q = torch.ones(50)
+            for k in range(12):
+                x = torch.full((50,), 0.1 * (k % 3) + 0.1)
+                loss, wanted = step(x), (q * x + 1).square().sum()
+                q = q - 0.5 * 2 * (q * x + 1) * x
+                assert torch.allclose(loss, wanted, rtol=1e-5) and torch.allclose(p, q, rtol=1e-5)
+                torch.randn(100).sin().sum()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=train, args=(n,)) for n in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not errors, errors
+    assert define.blank is not define.noted and not define.CAPTURES

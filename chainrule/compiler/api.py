@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ SIZES = 64  # likewise with dynamic=True, where the oldest gives way instead
 FRESH, GIVEN, SAME = range(3)  # a result: new, an argument, what it was
 DATA, GRAD, NODE = attrgetter("_data"), attrgetter("_grad"), attrgetter("_node")
 told: list[str] = []  # what has been said once
+capturing = threading.RLock()
 
 
 class Entry:
@@ -173,6 +175,8 @@ class Entry:
         self.written = [
             storage_of(t) for m in c.updates for t in m.tensors if id(t) not in c.arguments
         ]
+        for s in self.written:
+            s.enter()
         self.versions = guards.Versions(self.written)
         self.bump = self.versions.builtin() if self.written else None
         self.given_written = [m.argument for m in c.updates if m.argument is not None]
@@ -441,13 +445,17 @@ class Compiled(Wrapper):
         """Run the function and keep its program. Meanwhile no cycles are collected: nothing of a
         program dies while it is made, and looking for it takes a third of the time.
         """
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            return self.captured(args, kwargs)
-        finally:
-            if collecting:
-                gc.enable()
+        with capturing:  # tensors are looked at by one capture at a time
+            for entry in self.entries:  # perhaps made while this thread was waiting
+                if entry.matches(args, kwargs):
+                    return entry.run(args, kwargs)
+            collecting = gc.isenabled()
+            gc.disable()
+            try:
+                return self.captured(args, kwargs)
+            finally:
+                if collecting:
+                    gc.enable()
 
     def captured(self, args: tuple, kwargs: dict) -> Any:
         """Run the function and keep its program."""

@@ -290,19 +290,18 @@ class Capture:
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
         """While the function runs: new tensors are noted, draws and settings ask here."""
-        blank, outer = define.blank, state.capture
-
-        def noted() -> Any:
-            t = blank()
-            self.made.append(weakref.ref(t))
-            return t
-
-        define.blank, state.capture = noted, self
+        outer, state.capture = state.capture, self
+        define.capture_begins()
         try:
             with np.errstate(all="ignore"):  # of blanks: what is computed in them means nothing
                 yield
         finally:
-            define.blank, state.capture = blank, outer
+            define.capture_ends()
+            state.capture = outer
+
+    def note(self, t: Any) -> None:
+        """A tensor was made."""
+        self.made.append(weakref.ref(t))
 
     def lift_all(self, tensors: list) -> None:
         """Make the arrays of tensors inputs of the program, those that share memory together."""
