@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
+import functools
 import threading
+import types
+import weakref
 
 import pytest
 
@@ -198,7 +203,8 @@ def test_views_of_a_leaf_that_is_a_view():
 
 
 @pytest.mark.parametrize(
-    ("shape", "dim"), [((2, 60000, 3), 1), ((2, 300, 2, 400, 3), (1, 3)), ((3000, 2, 30, 7), (0, 2))]
+    ("shape", "dim"),
+    [((2, 60000, 3), 1), ((2, 300, 2, 400, 3), (1, 3)), ((3000, 2, 30, 7), (0, 2))],
 )
 def test_long_sums_over_middle_axes_round_little(shape, dim):
     x = torch.rand(shape)
@@ -212,7 +218,7 @@ def test_long_sums_over_middle_axes_round_little(shape, dim):
 
 
 def test_a_gradient_that_is_zero_at_first_is_no_constant():
-    torch.func.grad(torch.sin)(torch.tensor(1.0))  # from now on gradients are looked at more closely
+    torch.func.grad(torch.sin)(torch.tensor(1.0))  # from now on gradients are looked into
 
     def function(x, y):
         x = x.detach().requires_grad_()
@@ -332,3 +338,152 @@ def test_captures_of_two_threads():
         t.join()
     assert not errors, errors
     assert define.blank is not define.noted and not define.CAPTURES
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adagrad", "Rprop"])
+def test_an_error_after_the_first_step_of_an_optimizer(name):
+    p, held = torch.ones(3, requires_grad=True), {}
+    optimizer = getattr(torch.optim, name)([p], lr=0.1)
+
+    @torch.compile
+    def step(x):
+        optimizer.zero_grad()
+        (p * x).sum().backward()
+        optimizer.step()
+        held["loss"] = p * 2
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        step(torch.ones(3))
+    assert torch.equal(p, torch.ones(3))
+    assert not any(s.any() for s in optimizer.state.get(p, {}).values() if hasattr(s, "any"))
+    assert (held["loss"] * 1).shape == (3,)
+    (p * 2).sum().backward()
+    optimizer.step()
+    assert not torch.equal(p, torch.ones(3))
+
+
+# -- what leads to tensors -------------------------------------------------------------------------
+
+
+def of_deque(t):
+    held = collections.deque([t])
+    return lambda x: x * held[0], lambda new: held.__setitem__(0, new)
+
+
+def of_set(t):
+    held = {t}
+    return lambda x: x * next(iter(held)), lambda new: (held.clear(), held.add(new))
+
+
+def of_slots(t):
+    held = Slotted(t)
+    return lambda x: x * held.tensor, lambda new: setattr(held, "tensor", new)
+
+
+def of_class(t):
+    class Held:
+        tensor = t
+
+    return lambda x: x * Held.tensor, lambda new: setattr(Held, "tensor", new)
+
+
+def of_class_of_object(t):
+    class Held:
+        tensor = t
+
+        def __call__(self, x):
+            return x * self.tensor
+
+    return Held(), lambda new: setattr(Held, "tensor", new)
+
+
+def of_partial(t):
+    held = functools.partial(lambda x, tensor: x * tensor, tensor=t)
+    return lambda x: held(x), lambda new: held.keywords.__setitem__("tensor", new)
+
+
+def of_function(t):
+    def held(x):
+        return x * held.tensor
+
+    held.tensor = t
+    return held, lambda new: setattr(held, "tensor", new)
+
+
+def of_module(t):
+    held.tensor = t
+    return lambda x: held.function(x), lambda new: setattr(held, "tensor", new)
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    tensor: object
+
+
+held = types.ModuleType("held")
+exec("def function(x):\n    return x * tensor\n", held.__dict__)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [of_deque, of_set, of_slots, of_class, of_class_of_object, of_partial, of_function, of_module],
+)
+def test_tensors_that_containers_lead_to(make):
+    tensor = torch.ones(2)
+    function, replace = make(tensor)
+    compiled, x = torch.compile(function), torch.ones(2)
+    for n in range(3):
+        assert torch.equal(compiled(x), torch.full((2,), 1.0 + n))
+        tensor.add_(1)
+    assert compiled.captures == 1
+    replace(torch.full((2,), 7.0))
+    assert torch.equal(compiled(x), torch.full((2,), 7.0))
+    replace(3.0)
+    assert torch.equal(compiled(x), torch.full((2,), 3.0))
+
+
+@pytest.mark.parametrize("how", ["static", "class", "property", "default", "frozenset"])
+def test_tensors_that_functions_of_all_kinds_lead_to(how):
+    tensor = torch.ones(2)
+
+    class Held:
+        @staticmethod
+        def static(x):
+            return x * tensor
+
+        @classmethod
+        def of_class(cls, x):
+            return x * tensor
+
+        @property
+        def own(self):
+            return tensor
+
+    some, several = Held(), frozenset([tensor])
+
+    def default(x, *, tensor=tensor):
+        return x * tensor
+
+    function = {
+        "static": lambda x: Held.static(x),
+        "class": Held.of_class,
+        "property": lambda x: x * some.own,
+        "default": default,
+        "frozenset": lambda x: x * next(iter(several)),
+    }[how]
+    compiled, x = torch.compile(function), torch.ones(2)
+    for n in range(3):
+        assert torch.equal(compiled(x), torch.full((2,), 1.0 + n))
+        tensor.add_(1)
+
+
+def test_tensors_that_nothing_leads_to_are_refused():
+    tensor = torch.ones(2)
+    reference = weakref.ref(tensor)
+    for function in (lambda x: x * reference(), lambda x: x + reference().add_(0.0)):
+        compiled = torch.compile(function)
+        with pytest.warns(UserWarning, match="that nothing compile knows of leads to"):
+            compiled(torch.ones(2))
+        tensor.add_(1)
+        assert torch.equal(compiled(torch.ones(2)), function(torch.ones(2)))

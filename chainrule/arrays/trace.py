@@ -215,6 +215,7 @@ class Trace:
         self.constants: dict[Any, Value] = {}
         self.known: dict[Value, Any] = {}  # the numbers of what was given or asked for
         self.read, self.lay = read, lay  # what reading a number and writing a constant tensor do
+        self.sources: list[Any] = []  # what constants were made of
         self.watch: Callable | None = None  # told of each cell that is written
         self.guards: list[tuple[Value, Any]] = []  # what has to be as it is now
 
@@ -234,6 +235,7 @@ class Trace:
 
     def constant(self, array: Any) -> Value:
         """The value of the program that a plain array is, as it is now."""
+        self.sources.append(array)
         array = np.asarray(array)
         key = (array.dtype, array.shape, array.tobytes()) if array.nbytes <= 4096 else None
         if key in self.constants:

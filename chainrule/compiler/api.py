@@ -124,6 +124,8 @@ class Entry:
         found = guards.layout() if machine.available() else None
         if found is None or not self.plain or self.guard is not None or self.given_held:
             return
+        if self.edges.contained:
+            return
         table = guards.Guards(self.natives, self.owners if self.writes() else None, self.recording)
         slots = [(t, found.data, a) for t, a in zip(self.state, self.arrays, strict=True)]
         edges = self.edges
@@ -132,7 +134,7 @@ class Entry:
         attributes = [
             (t, "_grad", g) for t, g in zip(self.held_tensors, self.held_grads, strict=True)
         ]
-        attributes.append((dtypes.default, "real", self.default))
+        attributes += [(dtypes.default, "real", self.default), *edges.attributes]
         rows = list(zip(edges.tables, edges.keys, edges.values, strict=True))
         table.watch(slots, rows, attributes, edges.lengths)
         self.table, self.check = table, table.builtin()

@@ -9,7 +9,10 @@ the run has done. A run that fails leaves all as it was.
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import functools
+import gc
 import sys
 import types
 import weakref
@@ -22,7 +25,15 @@ import numpy as np
 from ..arrays.duck import Duck, NoRule, vacant
 from ..arrays.trace import Cell, Trace, TraceArray
 from ..autograd.reverse import grad
-from ..captures import inside, methods_of, names_in
+from ..captures import (
+    attributes_in,
+    foreign,
+    inside,
+    methods_of,
+    names_in,
+    own_attributes,
+    slots_of,
+)
 from ..func.trees import leaves, mapped, rebuild
 from ..ops import define
 from ..rng import Generator, default_generator
@@ -33,6 +44,7 @@ from .numbers import Number, number_of
 from .program import Program, Value
 
 REACH = 200_000  # objects that are looked at on the way to tensors
+HOLDERS = 4  # of an array that only the trace knows: two lists, a name, and the question itself
 
 
 class CaptureError(RuntimeError):
@@ -139,10 +151,12 @@ class Capture:
                 args, kwargs = self.with_numbers()
                 result = self.function(*args, **kwargs)
                 self.look_at(result)
+                self.look_for_strangers()
                 if self.outside and keep:
                     self.differentiate(any(made for _, made in optimizers))
-        except BaseException as e:
+        except BaseException:
             self.undo(optimizers)
+            self.settle()
             self.come_back()
             raise
         if keep:
@@ -167,6 +181,7 @@ class Capture:
         """
         roots = (self.function, self.args, self.kwargs)
         _, optimizers, _ = reachable(roots)
+        self.optimizers = [(o, [(p, own, dict(own)) for p, own in o.state.items()]) for o in optimizers]
         prepared = [(o, o.prepare()) for o in optimizers]
         reached, _, self.edges = reachable(roots)
         tensors = [t for t in self.given if isinstance(t, Tensor)] + reached
@@ -196,6 +211,30 @@ class Capture:
         found = [t for t in leaves(result) if isinstance(t, Tensor) and id(t) not in self.first]
         self.outside = [t for t in found if t.requires_grad and not consumed(t._history())]
 
+    def look_for_strangers(self) -> None:
+        """Raise if a constant of the program is the memory of a tensor that was there before, but
+        was not found: later calls would go on with what it is now. Of floats alone: indices that
+        rules have made are alive as long as the graph, and looking takes long.
+        """
+        own = {id(t) for t in self.living()}
+        known = {id(t._data) for t in self.living()}
+        arrays = (np.ndarray, np.generic)
+        held = [a for a in self.trace.sources if isinstance(a, arrays) and a.dtype.kind in "fc"]
+        held = [a for a in held if sys.getrefcount(a) > HOLDERS and id(a) not in known]
+        for t in gc.get_referrers(*held) if held else ():
+            if isinstance(t, Tensor) and id(t) not in own:
+                raise stranger(t, "used")
+
+    def living(self) -> Iterator[Any]:
+        """The tensors that were made in the run and are still there."""
+        return (t for t in [ref() for ref in self.made] if t is not None)
+
+    def about_to_write(self, x: Any) -> None:
+        """Raise if a tensor is written that was there before, but was not found."""
+        if state.capture is self and isinstance(x._data, np.ndarray):
+            if all(x is not t for t in self.living()):
+                raise stranger(x, "written")
+
     def differentiate(self, prepared: bool) -> None:
         """Write down, for results that belong to a graph, its backward pass too: gradients of all
         tensors that require grad, from cotangents that are given.
@@ -223,6 +262,20 @@ class Capture:
             slots.restore(t)
         for o, was in prepared:
             o.unprepare(was)
+        for o, was in self.optimizers:
+            o.state.clear()
+            for p, own, then in was:
+                o.state[p] = own
+                own.clear()
+                own.update(then)
+
+    def settle(self) -> None:
+        """Give numbers to what the function has kept for later before it failed."""
+        reached, *_ = reachable((self.function, self.args, self.kwargs))
+        for t in reached:
+            if isinstance(t._data, TraceArray):
+                t._data = np.array(t._data.numbers())
+                t._node = None
 
     def finish(self) -> None:
         """Put arrays back; what the run made gets memory, with nothing in it yet."""
@@ -292,10 +345,12 @@ class Capture:
         """While the function runs: new tensors are noted, draws and settings ask here."""
         outer, state.capture = state.capture, self
         define.capture_begins()
+        define.WATCHERS.append(self.about_to_write)
         try:
             with np.errstate(all="ignore"):  # of blanks: what is computed in them means nothing
                 yield
         finally:
+            define.WATCHERS.remove(self.about_to_write)
             define.capture_ends()
             state.capture = outer
 
@@ -480,6 +535,14 @@ class Capture:
             self.stream(g, g.set_state_bytes, now)
 
 
+def stranger(t: Any, how: str) -> NoRule:
+    """The error for a tensor that nothing leads to."""
+    return NoRule(
+        f"a tensor of shape {list(t.shape)} is {how} that nothing compile knows of leads to (a"
+        " generator, perhaps, or a weak reference); hand it over as an argument"
+    )
+
+
 def effect(f: Callable, backward: bool) -> Callable:
     """f, marked as a call that may not be left out, repeated or moved past another; and whether it
     belongs to a backward pass made for the caller. Where f has no result, that is an array too.
@@ -554,11 +617,16 @@ class Edges:
         self.contents: list[Any] = []
         self.keys: list[Any] = []
         self.values: list[Any] = []
+        self.attributes: list[tuple[Any, str, Any]] = []  # of objects with slots, and of classes
+        self.contained: list[tuple[Any, list]] = []  # sets and deques, and what is in them
+        self.classes: set[Any] = set()  # whose attributes have been noted
         self.renewed = False  # whether equal values have taken the place of what was there
 
     def full(self) -> bool:
-        """Whether the tables are as long as they were."""
-        return all(len(table) == n for table, n in self.lengths)
+        """Whether the tables are as long as they were, and others have what they had."""
+        return all(len(table) == n for table, n in self.lengths) and all(
+            len(x) == len(held) and all(map(is_, x, held)) for x, held in self.contained
+        )
 
     def note(self, table: Any, key: Any, value: Any) -> None:
         """table[key] is value."""
@@ -581,6 +649,17 @@ class Edges:
             pairs = enumerate(x) if isinstance(x, list) else x.items()
             for key, value in pairs:
                 self.note(x, key, value)
+            if hasattr(x, "__dict__"):
+                self.note_dict(x.__dict__)
+        elif isinstance(x, (set, collections.deque)):
+            self.contained.append((x, list(x)))
+        elif isinstance(x, functools.partial):
+            self.note_dict(x.keywords)
+        elif isinstance(x, types.FunctionType):
+            self.note_dict(x.__dict__)
+            self.note_dict(x.__kwdefaults__ or {})
+        elif isinstance(x, type):
+            self.note_class(x)
         elif hasattr(x, "param_groups") and hasattr(x, "prepare"):
             self.note(x.__dict__, "state", x.state)
             self.note(x.__dict__, "param_groups", x.param_groups)
@@ -596,9 +675,40 @@ class Edges:
                 if key[0] != "_":
                     self.note(x.__dict__, key, value)
         elif hasattr(x, "__dict__"):
-            self.lengths.append((x.__dict__, len(x.__dict__)))
-            for key, value in x.__dict__.items():
-                self.note(x.__dict__, key, value)
+            self.note_dict(x.__dict__, True)
+        for kind in type(x).__mro__:
+            if foreign(kind.__module__):
+                self.attributes += [(x, name, v) for name, v in slots_of(x, kind).items()]
+                self.note_class(kind)
+
+    def note_dict(self, table: dict, empty: bool = False) -> None:
+        """What a dict has; of an empty one that it stays so, if that is wanted."""
+        if table or empty:
+            self.lengths.append((table, len(table)))
+        for key, value in table.items():
+            self.note(table, key, value)
+
+    def note_class(self, kind: type) -> None:
+        """The attributes of a user's class that are no functions."""
+        if kind not in self.classes and foreign(kind.__module__):
+            self.classes.add(kind)
+            for name, value in own_attributes(kind).items():
+                plain = not callable(value) and not hasattr(type(value), "__get__")
+                if plain and getattr(kind, name, self) is value:
+                    self.attributes.append((kind, name, value))
+
+    def note_module(self, module: types.ModuleType, names: set[str]) -> list:
+        """What a user's module has of these names; returns the objects, but modules."""
+        found: list = []
+        if module not in self.classes and foreign(module.__name__):
+            for name in names & vars(module).keys():
+                value = vars(module)[name]
+                if isinstance(value, types.ModuleType):
+                    found += self.note_module(value, names)
+                else:
+                    self.note(vars(module), name, value)
+                    found.append(value)
+        return found
 
     def hold(self) -> bool:
         """Whether nothing has changed."""
@@ -606,11 +716,12 @@ class Edges:
             if (
                 all(map(is_, map(getitem, self.tables, self.keys), self.values))
                 and all(map(is_, map(CONTENTS, self.cells), self.contents))
+                and all(getattr(x, name) is value for x, name, value in self.attributes)
                 and self.full()
             ):
                 return True
             return self.hold_equal()
-        except (KeyError, IndexError, ValueError):
+        except (KeyError, IndexError, ValueError, AttributeError):
             return False
 
     def hold_equal(self) -> bool:
@@ -619,11 +730,14 @@ class Edges:
             return False
         now = list(map(getitem, self.tables, self.keys))
         held = list(map(CONTENTS, self.cells))
-        for old, new in zip([*self.values, *self.contents], [*now, *held], strict=True):
+        own = [(x, name, getattr(x, name)) for x, name, _ in self.attributes]
+        before = [*self.values, *self.contents, *(value for *_, value in self.attributes)]
+        after = [*now, *held, *(value for *_, value in own)]
+        for old, new in zip(before, after, strict=True):
             same = type(old) is type(new) and type(old) in NUMBERS and old == new
             if old is not new and not same:
                 return False
-        self.values, self.contents = now, held
+        self.values, self.contents, self.attributes = now, held, own
         self.renewed = True
         return True
 
@@ -639,7 +753,7 @@ class Wrapper:
 
 
 LEADING_NOWHERE = (
-    *(str, int, float, complex, type(None), type, types.ModuleType),
+    *(str, int, float, complex, type(None), types.ModuleType),
     *(np.ndarray, define.Op, Generator),
 )
 
@@ -668,10 +782,12 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
             for name in names_in(x.__code__):
                 if not isinstance(x.__globals__.get(name, type), (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
+            modules = [m for m in inside(x) if isinstance(m, types.ModuleType)]
+            for module in modules:
+                waiting += edges.note_module(module, attributes_in(x.__code__))
         for cell in getattr(x, "__closure__", None) or ():
             edges.note_cell(cell)
-        if not isinstance(x, types.FunctionType):
-            edges.note_all(x)
+        edges.note_all(x)
         if hasattr(x, "param_groups") and hasattr(x, "prepare"):
             for p, own_state in x.state.items():
                 waiting.append(p)
