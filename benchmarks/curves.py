@@ -1,4 +1,4 @@
-"""How exact compiled steps are: against eager ones, and along a training of 200 steps against torch.
+"""How exact compiled steps are: against eager ones, and along a training against torch.
 
 python benchmarks/curves.py [--only mlp,gpt] [--steps 200]
 
@@ -6,9 +6,9 @@ Two tables. The first has, for every program of the suite in float32 and float64
 of three compiled steps and what they leave behind are from eager's: the largest difference of an
 array over its largest number; and how far those of compiled and eager steps in float32 are from
 eager's in float64. What is farther from eager than its limit must be nearer to float64 (Adam makes
-much of the rounding of small gradients). The second has, for the programs that train, the largest distance of
-the losses from torch's, over the loss or 1, whichever is larger: compiled and eager. A figure that
-is above its limit makes the command fail at its end.
+much of the rounding of small gradients). The second has, for the programs that train, the largest
+distance of the losses from torch's, over the loss or 1, whichever is larger: compiled and eager. A
+figure that is above its limit makes the command fail at its end.
 """
 
 from __future__ import annotations

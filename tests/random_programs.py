@@ -67,13 +67,12 @@ UNARY = """
 """
 BINARY = """
     {x} + {y} | {x} - {y} | {x} * {y} | {x} / {y} | {x} ** {y} | {x} // {y} | {x} % {y}
-    torch.maximum({x}, {y}) | torch.minimum({x}, {y}) | torch.atan2({x}, {y})
-    torch.fmod({x}, {y}) | {x} < {y} | {x} >= {y} | {x} == {y} | {x} != {y}
-    torch.logical_and({x}, {y}) | {x} & {y} | {x}.bitwise_or({y}) | {x} ^ {y}
-    torch.logical_xor({x}, {y}) | torch.hypot({x}, {y}) | {x} * {y} + {x} | torch.fmax({x}, {y})
-    torch.fmin({x}, {y}) | torch.logaddexp({x}, {y}) | torch.where({x} > 0, {x}, {y})
-    torch.where({x} > {y}, {x}, {y}) | torch.lerp({x}, {y}, 0.3) | torch.where({c}, {x}, {y})
-    torch.where({c}, {x}, 0.0) | torch.masked_fill({x}, {c}, 2)
+    torch.maximum({x}, {y}) | torch.minimum({x}, {y}) | torch.atan2({x}, {y}) | torch.fmod({x}, {y})
+    {x} < {y} | {x} >= {y} | {x} == {y} | {x} != {y} | torch.logical_and({x}, {y}) | {x} & {y}
+    {x}.bitwise_or({y}) | {x} ^ {y} | torch.logical_xor({x}, {y}) | torch.hypot({x}, {y})
+    {x} * {y} + {x} | torch.fmax({x}, {y}) | torch.fmin({x}, {y}) | torch.logaddexp({x}, {y})
+    torch.where({x} > 0, {x}, {y}) | torch.where({x} > {y}, {x}, {y}) | torch.lerp({x}, {y}, 0.3)
+    torch.where({c}, {x}, {y}) | torch.where({c}, {x}, 0.0) | torch.masked_fill({x}, {c}, 2)
     torch.addcmul({x}, {y}, {z}, value=0.5) | torch.addcdiv({x}, {y}, {z})
     torch.sub({x}, {y}, alpha=2) | torch.true_divide({x}, {y})
     torch.div({x}, {y}, rounding_mode='trunc') | {x} - {y} * {z} | torch.remainder({x}, {y})
@@ -93,7 +92,8 @@ REDUCED = """
     {x}.var({d}, unbiased=False, keepdim=True) | torch.logsumexp({x}, {ds})
     torch.logsumexp({x}, {d}, keepdim=True) | {x}.norm() | {x}.norm(dim={d}) | {x}.cumsum({d})
     {x}.cumprod({d}) | torch.count_nonzero({x}, {d}) | torch.nansum({x}, {d}) | {x}.norm(1)
-    torch.var_mean({x}, {d}, correction=0)[1] | {x}.sum(dtype=torch.float64) | {x}.sum({d}, dtype=torch.float32)
+    torch.var_mean({x}, {d}, correction=0)[1] | {x}.sum(dtype=torch.float64)
+    {x}.sum({d}, dtype=torch.float32)
     torch.softmax({x}, {d}) | torch.log_softmax({x}, {d}) | F.softmin({x}, {d})
     F.normalize({x}, dim={d}) | F.layer_norm({x}, {x}.shape[-1:])
     F.layer_norm({x}, {x}.shape[-2:]) | {x} - {x}.mean({d}, keepdim=True)
@@ -150,21 +150,23 @@ COMPLEX = """
     {x} * (1 + 2j) | {x}.to(torch.complex128) | {x}.conj() * {y} | {x}.resolve_conj()
 """
 INTEGERS = """
-    {x} << 1 | {x} >> 1 | {x} & 1 | torch.gcd({x}, {y}) | {x}.bitwise_or(4) | torch.lcm({x}, {y}) | {x} ** 2
-    {x}.bitwise_xor({y}) | {x} // {y} | {x} % {y} | -{x} | {x}.abs() | {x} * {y} | {x}.sum({d})
-    {x}.prod({d}) | {x}.cumsum({d}) | {x}.max({d})[0] | {x} / {y} | {x}.to(torch.int8)
-    torch.bincount({x}.flatten().abs()) | {x}.clamp(0, 1) | {x}.float().mean() | {x} + 2.5
+    {x} << 1 | {x} >> 1 | {x} & 1 | torch.gcd({x}, {y}) | {x}.bitwise_or(4) | torch.lcm({x}, {y})
+    {x} ** 2 | {x}.bitwise_xor({y}) | {x} // {y} | {x} % {y} | -{x} | {x}.abs() | {x} * {y}
+    {x}.sum({d}) | {x}.prod({d}) | {x}.cumsum({d}) | {x}.max({d})[0] | {x} / {y}
+    {x}.to(torch.int8) | torch.bincount({x}.flatten().abs()) | {x}.clamp(0, 1) | {x}.float().mean()
+    {x} + 2.5
 """
 SORTED = """
     {x}.sort({d})[0] | torch.argsort({x}, dim={d}, stable=True) | torch.topk({x}, 1, {d})[0]
     {x}.cummax({d})[0] | {x}.cummin({d})[1] | {x}.kthvalue(1, {d})[0] | torch.quantile({x}, 0.5)
     {x}.unique() | {x}[{c}] | {c}.nonzero() | torch.masked_select({x}, {c}) | {x}.median({d})[0]
     torch.searchsorted({x}.flatten().sort()[0].detach(), {y}) | torch.bucketize({x}, torch.ones(1))
-    torch.aminmax({x})[0] | torch.std_mean({x}, {d}, correction=0)[0] | torch.isin({x}, {y}) | torch.cov({x})
-    torch.kron({x}, {y}) | torch.rot90({x}) | torch.trapezoid({x}) | torch.cross({x}, {y}, dim=-1)
-    torch.sort({x}, {d}, descending=True)[0] | {x}.argwhere() | torch.histc({x}, 5)
-    torch.cartesian_prod({x}, {y}) | torch.meshgrid({x}, {y}, indexing='ij')[0]
-    torch.cdist({x}, {y}) | torch.renorm({x}, 2, 0, 1.0) | {x}.dist({y})
+    torch.aminmax({x})[0] | torch.std_mean({x}, {d}, correction=0)[0] | torch.isin({x}, {y})
+    torch.cov({x}) | torch.kron({x}, {y}) | torch.rot90({x}) | torch.trapezoid({x})
+    torch.cross({x}, {y}, dim=-1) | torch.sort({x}, {d}, descending=True)[0] | {x}.argwhere()
+    torch.histc({x}, 5) | torch.cartesian_prod({x}, {y})
+    torch.meshgrid({x}, {y}, indexing='ij')[0] | torch.cdist({x}, {y})
+    torch.renorm({x}, 2, 0, 1.0) | {x}.dist({y})
 """
 LAYERS = """
     F.conv2d({x}, {x}[:2, :, :1, :1]) | F.max_pool2d({x}, 2) | F.avg_pool2d({x}, 2)
@@ -196,15 +198,15 @@ CONTROL = """
     {x} * 2 if bool(({x} > 0).any()) else {x} - 1 | {x} + int(({x} > 0).sum() % 3)
     torch.cat([r.flatten() for r in {x}.split(2, {d})]) | ({x}, {y})[{x}.ndim % 2]
     functools.reduce(lambda u, v: u * 0.5 + v, {x}.unbind({d})) | {x}[:int({i}.flatten()[0])]
-    {x}[int({i}.flatten()[-1])] | {x} * 2 if {x}.numel() > {y}.numel() else {y} * 2
-    {x} * len({x}) | torch.stack([r.sum() for r in {x}])
-    {x}[{i}.flatten()[0]]
-    {x} * float({x}.shape[-1]) | {x}.mul(2) if {x}.dtype == torch.float32 else {x}.mul(3)
+    {x}[int({i}.flatten()[-1])] | {x} * 2 if {x}.numel() > {y}.numel() else {y} * 2 | {x} * len({x})
+    torch.stack([r.sum() for r in {x}]) | {x}[{i}.flatten()[0]] | {x} * float({x}.shape[-1])
+    {x}.mul(2) if {x}.dtype == torch.float32 else {x}.mul(3)
     {x} + {x}.max().item() if {x}.dtype == torch.int64 else {x} | {x}.to({y}) | +{x}
 """
 NESTED = """
-    torch.func.grad(lambda u: (u * u.sin()).sum())({x}) | torch.func.vmap(lambda u: u.sum() * u)({x})
-    torch.func.vmap(lambda u, v: u * v.sin())({x}, {y}) | torch.func.jvp(torch.sin, ({x},), ({y},))[1]
+    torch.func.grad(lambda u: (u * u.sin()).sum())({x}) | torch.vmap(lambda u: u.sum() * u)({x})
+    torch.func.vmap(lambda u, v: u * v.sin())({x}, {y})
+    torch.func.jvp(torch.sin, ({x},), ({y},))[1]
     torch.func.jvp(lambda u: (u * u).sum(0), ({x},), ({x},))[1]
     torch.func.vjp(lambda u: u.exp() * u, {x})[1]({x})[0]
     torch.func.jacrev(lambda u: u.flatten()[:3].sin() * u.sum())({x}.flatten()[:5])
@@ -235,18 +237,18 @@ WRITES = """
     {w}.index_fill_({d}, {i}, 3) | {w}.addcmul_({y}, {z}) | {w}[..., ::2] = {y}
     {w}.transpose(0, -1)[0] = 2.0 | {w}[:, 1] = {w}[:, 0] | {w}[1:] = {w}[:-1] | {w}.uniform_()
     {w}.normal_() | {w}.diagonal().fill_(1) | {w}.neg_() | {w}[-1] -= {w}[0]
-    {w}.index_put_(({i},), {y}) | {w}.scatter_({d}, {i}, 0.5) | {w}.data.mul_(0.9)
-    {w}.squeeze_() | {w}.scatter_add_({d}, {i}, {y}) | torch.add({x}, {y}, out={w}) | {w}.t_()
-    {w}.unsqueeze_(0) | {w}.masked_scatter_({c}, {y}) | {w}.floor_() | {w}.div_({y}) | {w}.pow_(2)
-    {w}.sigmoid_() | {w}.cumsum_({d}) | {w}.bernoulli_(0.5) | {w}.random_(0, 5) | {w}[{c}] += 1
+    {w}.index_put_(({i},), {y}) | {w}.scatter_({d}, {i}, 0.5) | {w}.data.mul_(0.9) | {w}.squeeze_()
+    {w}.scatter_add_({d}, {i}, {y}) | torch.add({x}, {y}, out={w}) | {w}.t_() | {w}.unsqueeze_(0)
+    {w}.masked_scatter_({c}, {y}) | {w}.floor_() | {w}.div_({y}) | {w}.pow_(2) | {w}.sigmoid_()
+    {w}.cumsum_({d}) | {w}.bernoulli_(0.5) | {w}.random_(0, 5) | {w}[{c}] += 1
     {w}.copy_({w}.flip(0)) | {w}[{i}] += {y} | {w}.view(-1)[0] = 3 | {w}.select({d}, 0).mul_({y})
     with torch.no_grad(): {w}.mul_(0.9) | {w}.detach().mul_(0.9) | {w}.real.mul_(2) | {w} -= {w}
     {w}[{i}.flatten()[0]] = 0.5 | {w}[{i}.flatten()[0]].mul_(2) | {w}.transpose_(0, -1)
     {w}.index_copy_({d}, {i}, {y}) | {w}[0], {w}[-1] = {w}[-1].clone(), {w}[0].clone()
-    {w}.unbind({d})[0].add_(1) | {w}.chunk(2, {d})[0].zero_() | {w}.expand(2, *{w}.shape).sum().add_(1)
-    {w}.data[...] = {y} | {w}.logical_not_() | {w}.bitwise_and_(1) | {w} //= 2 | {w} %= 2
-    {w}.as_strided((2,), (1,)).add_(1) | {w}.flatten().mul_(2) | {w}.clamp_(min=0)
-    {w}.addmm_({x}, {y}) | {w}.baddbmm_({x}, {y})
+    {w}.unbind({d})[0].add_(1) | {w}.chunk(2, {d})[0].zero_()
+    {w}.expand(2, *{w}.shape).sum().add_(1) | {w}.data[...] = {y} | {w}.logical_not_()
+    {w}.bitwise_and_(1) | {w} //= 2 | {w} %= 2 | {w}.as_strided((2,), (1,)).add_(1)
+    {w}.flatten().mul_(2) | {w}.clamp_(min=0) | {w}.addmm_({x}, {y}) | {w}.baddbmm_({x}, {y})
 """
 
 
@@ -979,8 +981,8 @@ def main() -> int:
         if failed >= given.stop or time.perf_counter() - begun > given.seconds:
             break
     print(
-        f"{n - given.seed + 1} programs, of which {ran} run, {failed} differ, torch refuses {refused},"
-        f" {time.perf_counter() - begun:.0f} s"
+        f"{n - given.seed + 1} programs, of which {ran} run, {failed} differ, torch refuses"
+        f" {refused}, {time.perf_counter() - begun:.0f} s"
     )
     return failed > 0
 

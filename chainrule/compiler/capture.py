@@ -181,7 +181,9 @@ class Capture:
         """
         roots = (self.function, self.args, self.kwargs)
         _, optimizers, _ = reachable(roots)
-        self.optimizers = [(o, [(p, own, dict(own)) for p, own in o.state.items()]) for o in optimizers]
+        self.optimizers = [
+            (o, [(p, own, dict(own)) for p, own in o.state.items()]) for o in optimizers
+        ]
         prepared = [(o, o.prepare()) for o in optimizers]
         reached, _, self.edges = reachable(roots)
         tensors = [t for t in self.given if isinstance(t, Tensor)] + reached
@@ -231,9 +233,9 @@ class Capture:
 
     def about_to_write(self, x: Any) -> None:
         """Raise if a tensor is written that was there before, but was not found."""
-        if state.capture is self and isinstance(x._data, np.ndarray):
-            if all(x is not t for t in self.living()):
-                raise stranger(x, "written")
+        plain = state.capture is self and isinstance(x._data, np.ndarray)
+        if plain and all(x is not t for t in self.living()):
+            raise stranger(x, "written")
 
     def differentiate(self, prepared: bool) -> None:
         """Write down, for results that belong to a graph, its backward pass too: gradients of all

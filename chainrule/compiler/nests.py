@@ -638,8 +638,8 @@ class NestWriter:
         own, round less than a long one. `pieces` has that memory, `pieced` the loop cut in pieces.
         """
         rows, self.pieces, self.pieced = len(self.row_sizes), {}, -1
-        sums = [i.output for i in ends if self.ending[i.output] == WITHIN and i.name == "add.reduce"]
-        sums = [v for v in sums if v.dtype == np.float32]
+        sums = [i.output for i in ends if i.name == "add.reduce"]
+        sums = [v for v in sums if self.ending[v] == WITHIN and v.dtype == np.float32]
         over = {p - rows for v in sums for p in self.inner_over[v]} - {len(self.inner_sizes) - 1}
         longest = max(over, key=self.inner_sizes.__getitem__, default=-1)
         if math.prod(self.inner_sizes[d] for d in over) <= SHORT:
@@ -684,7 +684,11 @@ class NestWriter:
         else:
             size = str(self.inner_sizes[depth])
             last = len(kept) == 1
-            self.loop("kept", "0", size, lambda j: self.over_kept(v, [*inner, j], body), last=last)
+
+            def one(j: str) -> None:
+                self.over_kept(v, [*inner, j], body)
+
+            self.loop("kept", "0", size, one, last=last)
 
     def piece(self, begin: str, inner: list[str], members: list, ends: list) -> None:
         """One piece of the loop that is cut: the short sums, and what they are added to."""
