@@ -756,7 +756,7 @@ class Wrapper:
 
 LEADING_NOWHERE = (
     *(str, int, float, complex, type(None), types.ModuleType),
-    *(np.ndarray, define.Op, Generator),
+    *(np.ndarray, define.Op, Generator, type(state)),
 )
 
 
