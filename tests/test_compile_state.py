@@ -487,3 +487,15 @@ def test_tensors_that_nothing_leads_to_are_refused():
             compiled(torch.ones(2))
         tensor.add_(1)
         assert torch.equal(compiled(torch.ones(2)), function(torch.ones(2)))
+
+
+def test_a_view_of_a_number_is_written():
+    def function(x):
+        x = x.detach().requires_grad_()
+        y = x.mean(-1).sin()
+        y.flatten().mul_(2)
+        y.mul_(y)
+        y.backward()
+        return y.detach(), x.grad
+
+    same(function, torch.tensor([0.7]))

@@ -316,6 +316,8 @@ class Trace:
     def look(self, name: str, args: tuple, kwargs: dict) -> Any:
         """A view, or what has the name of one and is a copy."""
         x, *rest = args
+        if isinstance(x, TraceArray):
+            x.settle()  # a number has no memory to look at
         result = waist(name)(_concrete(x), *_numbers(rest), **_numbers(kwargs))
         fixed = find(rest) is None and not has_slices_of(rest)
         if fixed and isinstance(x, TraceArray) and _shares(result, x.value):
