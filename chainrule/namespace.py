@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .ops import define
+from .tape import AT_LARGE
 
 inf, nan, pi, e = float("inf"), float("nan"), 3.141592653589793, 2.718281828459045
 newaxis = None
@@ -146,3 +147,13 @@ def compile(model: Callable | None = None, **options: Any) -> Any:
     from .compiler.api import compile as compiled
 
     return compiled(model, **options)
+
+
+def _at_large() -> None:
+    """Large arrays are there: machine code for them is loaded."""
+    from .compiler.eager import begin
+
+    begin()
+
+
+AT_LARGE.append(_at_large)

@@ -35,6 +35,15 @@ new = object.__new__
 
 threads = itertools.count().__next__  # counts those that ever computed
 AT_SECOND_THREAD: list[Callable[[], None]] = []  # called when there is more than one
+LARGE = 1 << 9  # elements of an array from which machine code may be quicker than NumPy
+AT_LARGE: list[Callable[[], None]] = []  # called where a thread meets the first such array
+
+
+class AtSize:
+    """What takes over where arrays are large, once machine code can be made for them."""
+
+    rule: Callable | None = None  # rule(f, g, *args) does f(g, *args)
+    update: Callable | None = None  # update(f, arrays, numbers) does f(*arrays, *numbers), or not
 
 
 class State(threading.local):
@@ -57,9 +66,10 @@ class State(threading.local):
         if threads() == 1:
             for prepare in AT_SECOND_THREAD:
                 prepare()
-        context = contextvars.copy_context()
-        context.run(np.seterr, all="ignore")
-        self.mode = (context.run, True)
+        self.context = contextvars.copy_context()
+        self.context.run(np.seterr, all="ignore")
+        self.plain = self.context.run  # `run` as long as no array is large
+        self.mode = (self.plain, True)
 
     @property
     def run(self) -> Callable:
@@ -85,6 +95,18 @@ def bind_packing(pack: Callable) -> None:
     """Tell `record` who packs what new nodes saved."""
     global pack_node
     pack_node = pack
+
+
+def met_large() -> None:
+    """An array is large: let the thread's operators look out for such from now on."""
+    if state.run is state.plain:
+        for prepare in AT_LARGE:
+            prepare()
+
+
+def is_large(a: Any) -> bool:
+    """Whether it is a plain array of that size."""
+    return type(a) is np.ndarray and a.size >= LARGE
 
 
 def quiet(kernel: Callable, *args: Any) -> Any:
@@ -117,6 +139,8 @@ class RemovableHandle:
 def pull_by(rule: Callable, g: Any, args: tuple) -> Any:
     """rule(g, *args), for array types too that have no rule for what it does."""
     try:
+        if AtSize.rule is not None and (is_large(g) or any(map(is_large, args))):
+            return AtSize.rule(rule, g, *args)
         return rule(g, *args)
     except NoRule:
         top = highest((g, args))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.compiler import convolutions, direct
+from chainrule.compiler import api, convolutions, direct
 from chainrule.nn import functional as F
 
 
@@ -168,7 +168,8 @@ def test_gradients_of_gradients():
     compare(f, x, w)
 
 
-def test_sums_over_images_are_the_same_for_any_number_of_threads():
+def test_sums_over_images_are_the_same_for_any_number_of_threads(monkeypatch):
+    monkeypatch.setattr(api, "Trial", lambda *given: None)  # which would call the function, too
     args = given(7, (24, 16, 20, 20), (32, 16, 3, 3), (32,))
     f = convolution(2, padding=1)
     compiled, before, found = cr.compile(f, fullgraph=True), cr.get_num_threads(), []

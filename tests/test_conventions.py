@@ -72,6 +72,7 @@ LATE = {
     ("nn.init", ""): "randperm",
     ("nn.module", ""): "compile",
     ("namespace", "compiler.api"): "the compiler is loaded when it is asked for",
+    ("namespace", "compiler.eager"): "and by the first large array",
 }
 TORCH_PACKAGES = {"utils", "nn/utils"}  # torch's own names; no module of ours is called so
 

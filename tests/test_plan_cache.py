@@ -47,20 +47,35 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> list:
     return found
 
 
+class Net(nn.Module):
+    """Products, convolutions, pooling, norms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 4, 3, padding=1)
+        self.wide = nn.Conv2d(4, 16, 3, padding=1)
+        self.first, self.norm = nn.Linear(48, 40), nn.LayerNorm(40)
+        self.last = nn.Linear(40, 5)
+
+    def forward(self, x: Any) -> Any:
+        h = F.max_pool2d(self.wide(self.convolution(x.unsqueeze(1)).relu()).relu(), 2)
+        return self.last(self.norm(F.gelu(self.first(h.flatten(1)))))
+
+
 def training() -> tuple[Callable, list]:
     """A step with state, gradients and constants, and its arguments."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(6, 40), nn.GELU(), nn.LayerNorm(40), nn.Linear(40, 5))
+    net = Net()
     optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
-    shift = torch.linspace(0, 1, 300).reshape(50, 6)
-    x, y = torch.randn(50, 6), torch.randint(0, 5, (50,))
+    shift = torch.linspace(0, 1, 300).reshape(50, 1, 6)
+    x, y = torch.randn(50, 2, 6), torch.randint(0, 5, (50,))
 
     def step(x, y):
         optimizer.zero_grad()
         loss = F.cross_entropy(net(x + shift), y)
         loss.backward()
         optimizer.step()
-        return loss, net[0].weight.grad
+        return loss, net.first.weight.grad
 
     return step, [x, y]
 
@@ -85,12 +100,10 @@ def test_a_plan_is_found_by_those_who_come_later(keys):
         assert found(f) == (n > 0)
     assert results[0] == results[1] == results[2]
     assert len(set(keys)) == 1
-    step, given = training()
-    np.testing.assert_allclose(results[0][3][0], step(*given)[0].item() * 0 + results[0][3][0])
     expected = losses(*training())
     for mine, eager in zip(results[0], expected, strict=True):
-        np.testing.assert_allclose(mine[0], eager[0], rtol=1e-5)
-        np.testing.assert_allclose(mine[1], eager[1], rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(mine[0], eager[0], rtol=1e-4)
+        np.testing.assert_allclose(mine[1], eager[1], rtol=1e-2, atol=1e-4)
 
 
 SCRIPT = """
@@ -213,6 +226,21 @@ def test_explain_after_a_plan_was_found():
     assert "gelu" not in first and "loop 50 x 40" in first
 
 
+def test_both_plans_of_a_function_that_is_differentiated_outside_are_found(monkeypatch):
+    def gradients() -> list:
+        torch.manual_seed(0)
+        net, x = Net(), torch.randn(50, 2, 6, requires_grad=True)
+        forward = compile(net)
+        for _ in range(3):
+            forward(x).square().mean().backward()
+        assert len(forward.explain().split("\n")) > 20
+        return [x.grad.tolist(), *(p.grad.tolist() for p in net.parameters())]
+
+    first = gradients()
+    monkeypatch.setattr(kept, "store", lambda *given: pytest.fail("a plan was made"))
+    assert gradients() == first
+
+
 def test_guards_and_new_numbers_after_a_plan_was_found():
     def fresh() -> Any:
         state = {"n": torch.zeros(3)}
@@ -248,16 +276,18 @@ def test_programs_that_call_python_are_not_kept(keys):
 
 
 def test_a_capture_computes_nothing(monkeypatch):
-    """Not even an array that would not fit into memory."""
+    """Not even products that would take minutes."""
     monkeypatch.setattr(api.Compiled, "keep", lambda *given: True)
     monkeypatch.setattr(api.Compiled, "first", lambda self, c, *given: c)
 
     def step(x):
         y = (x[:, None] * x).sin()
         z = torch.where(y > 0, y @ y, y.T + 1).softmax(-1)
-        return F.gelu(z).reshape(-1).sum(), torch.cat([y, z])
+        rows = torch.arange(12_000)
+        w = torch.stack([y[rows, y.argmax(1)], z[z.argmax(1), rows]])
+        return F.gelu(z).reshape(-1).sum(), torch.cat([y, z]), w
 
-    c = compile(step)(torch.ones(40_000))  # 6.4 GB each
+    c = compile(step)(torch.ones(12_000))  # 0.6 GB each
     assert not any(v.producer for v in c.trace.known)
 
 
@@ -299,6 +329,8 @@ CASES: list[tuple] = [
     ("add.reduce", (X > 3,), {"axis": (0,)}),
     ("add.reduce", (X,), {"axis": (0, -1), "keepdims": True}),
     ("maximum.reduce", (X,), {"axis": 1, "initial": -np.inf}),
+    ("argmax", (X,), {"axis": 1}),
+    ("argmin", (X,), {"axis": None}),
     ("matmul", (X.reshape(2, 1, 10, 30), X.reshape(5, 30, 4)), {}),
     ("matmul", (X[0], X.T), {}),
     ("dot", (X, X.T), {}),

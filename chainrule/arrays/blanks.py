@@ -174,6 +174,11 @@ def reduction(name: str, values: tuple, kwargs: dict) -> Any:
     return emptied(shape, _dtypes[key][0])
 
 
+def position(name: str, values: tuple, kwargs: dict) -> Any:
+    """Where along an axis an extreme is."""
+    return reduction(name, values, {"axis": None, **kwargs}) if len(values) == 1 else None
+
+
 def emptied(shape: tuple, dtype: np.dtype) -> Any:
     """An array, or without any axis a number, as NumPy gives it."""
     return np.empty(shape, dtype) if shape else np.zeros(shape, dtype)[()]
@@ -266,6 +271,8 @@ OWN: dict[str, Callable] = {
     "dot": product,
     "where": choice,
     "concatenate": joined,
+    "argmax": position,
+    "argmin": position,
     "copy": copied,
     "astype": converted,
     "put": replaced,

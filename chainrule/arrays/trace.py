@@ -83,6 +83,15 @@ class TraceArray(Duck):
         """What the program computes, computed now: an array that must not be written."""
         return self.cell.trace.known_of(self.now())
 
+    def places(self) -> Any:
+        """What can stand for it as an index, as far as shapes go: its numbers; zeros where they are
+        whole numbers that come of floats, which would all have to be computed.
+        """
+        value, trace = self.now(), self.cell.trace
+        if self.dtype.kind == "b" or not trace.program.comes_of_floats(value, trace.known):
+            return trace.known_of(value)
+        return np.zeros(self.shape, self.dtype)
+
     def parts(self) -> tuple:
         return (self.numbers(),)
 
@@ -318,7 +327,8 @@ class Trace:
         x, *rest = args
         if isinstance(x, TraceArray):
             x.settle()  # a number has no memory to look at
-        result = waist(name)(_concrete(x), *_numbers(rest), **_numbers(kwargs))
+        index = _indices if name == "getitem" else _numbers
+        result = waist(name)(_concrete(x), *index(rest), **_numbers(kwargs))
         fixed = find(rest) is None and not has_slices_of(rest)
         if fixed and isinstance(x, TraceArray) and _shares(result, x.value):
             step = (name, tuple([self.operand(a) for a in rest]), kwargs)
@@ -381,7 +391,7 @@ class Trace:
         if self.watch is not None:
             self.watch(cell)
         given = self.operand(value)
-        fits(x.value, _numbers(index), _concrete(value))
+        fits(x.value, _indices(index), _concrete(value))
         whole = index is Ellipsis or (type(index) is slice and index == slice(None))
         if whole and not x.steps:
             given = self.fitted(given, x)
@@ -504,13 +514,21 @@ def _numbers(a: Any) -> Any:
     return {k: _numbers(v) for k, v in a.items()} if kind is dict else a
 
 
+def _indices(a: Any) -> Any:
+    """An argument with what can stand for traced arrays as indices."""
+    kind = type(a)
+    if kind in TRACED:
+        return a.places()
+    return kind([_indices(e) for e in a]) if kind is tuple or kind is list else _numbers(a)
+
+
 def _indexed(args: tuple) -> tuple:
-    """Arguments with the numbers of traced arrays that may be indices, and arrays that lie as the
-    others do.
+    """Arguments with what can stand for traced arrays that may be indices, and arrays that lie as
+    the others do.
     """
     return tuple(
         [
-            a.value if isinstance(a, TraceArray) and a.dtype.kind in "fc" else _numbers(a)
+            a.value if isinstance(a, TraceArray) and a.dtype.kind in "fc" else _indices(a)
             for a in args
         ]
     )

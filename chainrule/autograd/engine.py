@@ -17,6 +17,7 @@ from __future__ import annotations
 import operator
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
@@ -33,7 +34,16 @@ from ..ops import define
 from ..ops.define import WATCHERS
 from ..storage import LAST as last
 from ..storage import LOCK, user_line
-from ..tape import AT_SECOND_THREAD, AccumulateGrad, Node, pull_by, state, storage_of
+from ..tape import (
+    AT_SECOND_THREAD,
+    AccumulateGrad,
+    AtSize,
+    Node,
+    is_large,
+    pull_by,
+    state,
+    storage_of,
+)
 from .saved import unpacked
 
 Targets = dict  # (node, output index) -> the cotangent found there, or None
@@ -160,7 +170,7 @@ class Walk:
         """
         ready, leaves = self.queues(buffer) if buffer else ([], [])
         special, retain = self.create or self.needed is not None, self.retain
-        freed, add = self.freed, combined if EVER else operator.add
+        freed, add, large = self.freed, combined if EVER else operator.add, AtSize.rule
         while ready or following is not None:
             if not ready:
                 node, g = following, held
@@ -168,16 +178,14 @@ class Walk:
                 if following is not None:
                     buffer[following] = held
                     heappush(ready, (-following.seq, following))
-                node = heappop(ready)[1]
-                g = buffer.pop(node)
+                g = buffer.pop(node := heappop(ready)[1])
             following, simple, dtype = None, node.op.simple, node.dtype
             if (simple is None or node.more is not None) or (  # freed nodes have notes
                 special or (dtype is not F32 and dtype is not F64)
             ):
                 self.step(node, g, buffer, ready, leaves)
                 continue
-            rules, plain, saving = simple
-            edges, k = node.edges, -1
+            (rules, plain, saving), edges, k = simple, node.edges, -1
             args = (node.args,) if len(edges) == 1 else node.args
             if saving and last[0] > node.seq:
                 node.check()
@@ -192,6 +200,8 @@ class Walk:
                 rule, a = rules[k], args[k]
                 if a is None:
                     continue
+                if large is not None and (is_large(g) or (a and is_large(a[0]))):
+                    rule = partial(large, rule)
                 try:  # a call without a star takes a third of the time
                     gi = (rule(g, a[0]) if len(a) == 1 else rule(g, *a)) if a else rule(g)
                 except NoRule:

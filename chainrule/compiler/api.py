@@ -205,31 +205,22 @@ class Entry:
         """The plan: of an earlier process, or made now and kept for later ones. What led to a plan
         that was found is made where somebody asks.
         """
-        key = None
-        self.source = c.program, outputs
-        if machine.available():
-            key = kept.key_of(c.program, outputs, self.fixed, self.layouts)
-        found = None if key is None else kept.load(key, c.program, outputs, self.fixed)
-        if found is None:
-            constants = len(c.program.constants)
-            found = self.planned(c.program, outputs)
-            if key is not None:
-                kept.store(key, self.planner, c.program, constants)
-        self.ready = found
+        self.make = functools.partial(self.planned, c.program, outputs)
+        self.ready = kept.prepared(c.program, outputs, self.fixed, self.layouts, self.make)
 
-    def planned(self, program: Any, outputs: list[Output]) -> kept.Kept:
-        """The plan, made now."""
+    def planned(self, program: Any, outputs: list[Output]) -> Any:
+        """The planner, with the plan made now."""
         program.outputs = [o.value for o in outputs]
         self.program = simplify(program)
         for o, v in zip(outputs, self.program.outputs, strict=True):
             o.value = v
         self.planner = planner(self.program, outputs, self.fixed, self.layouts)
-        return kept.of(self.planner, program)
+        return self.planner
 
     def __getattr__(self, name: str) -> Any:
         if name not in ("planner", "program"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        self.planned(*self.source)  # of a plan that was found: somebody wants to see it
+        self.make()  # what led to a plan that was found: somebody wants to see it
         return self.__dict__[name]
 
     def enter(self, c: Capture, outputs: list[Output]) -> None:
@@ -239,7 +230,7 @@ class Entry:
         self.plan = self.ready.plan
         place_of_input = {m.given: m.argument for m in c.memories.values()}
         given = [n for kind, n in self.ready.arguments if kind == kept.INPUT]
-        self.positions: list[Any] = [place_of_input[c.program.inputs[n]] for n in given]
+        self.positions: list[Any] = [place_of_input[self.ready.inputs[n]] for n in given]
         made = [n for kind, n in self.ready.arguments if kind == kept.OUTPUT]
         self.made = [(outputs[n].value.shape, outputs[n].value.dtype) for n in made]
         place = self.place_of = {n: k for k, n in enumerate(made)}
@@ -257,7 +248,7 @@ class Entry:
 
     def hold(self, c: Capture) -> None:
         """Which gradients have to be what they were, and which memory must not be given twice."""
-        uses = {c.program.inputs[n] for n in self.ready.used}
+        uses = self.ready.used
         written = {id(m.given) for m in c.updates}
         by_grad = {id(t): m for m in c.memories.values() for t in m.tensors}
         self.held: list[tuple[Any, Any]] = []

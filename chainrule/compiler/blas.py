@@ -106,6 +106,13 @@ def gemm_split(m: int, n: int, k: int) -> tuple[int, int, int]:
     return split, extent, min(extent, -(-grain // 16) * 16)
 
 
+def batch_grain(count: int, size: int) -> int:
+    """How many of `count` products of so many multiplications make a chunk: one chunk per core, of
+    at least PIECE, and no longer than 32 of those.
+    """
+    return max(1, min(max(-(-count // CORES), PIECE // size), -(-32 * PIECE // size)))
+
+
 def bits(value: complex) -> tuple[int, int]:
     """The bits of a number's two parts, as signed integers."""
     value = complex(value)

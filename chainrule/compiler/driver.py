@@ -4,12 +4,14 @@ A record is five words: kernel, slots, params, extent, grain. `drive` runs recor
 chunks of `grain` units; where a record has several and there are workers, they and the calling
 thread claim chunks from one counter.
 
-The ticket is that counter: the number of the job in its upper half, the chunks not yet claimed in
-its lower. A thread reads the ticket, then what the job is, then claims by compare-and-exchange.
-That cannot succeed for another job, nor for one that is over: what the job is changes only while no
-chunks are left to claim, and the number of the job with every job. So nobody waits for a worker
-that sleeps or was set aside by the system, only for chunks begun; and a worker that comes late
-finds nothing to do.
+The ticket is that counter: the number of the job in its upper bits, then where the chunks not yet
+claimed end, then where they begin. The calling thread claims from the front, workers from the back,
+so that the same parts of arrays go to the same cores from record to record; each claims its share
+of what is left. A thread reads the ticket, then what the job is, then claims by
+compare-and-exchange. That cannot succeed for another job, nor for one that is over: what the job is
+changes only while no chunks are left to claim, and the number of the job with every job. So nobody
+waits for a worker that sleeps or was set aside by the system, only for chunks begun; and a worker
+that comes late finds nothing to do.
 
 A worker without work looks for it for a short while, then sleeps on a condition variable. It counts
 itself among the sleepers before it looks for the last time, and who publishes a job looks for
@@ -48,7 +50,7 @@ THREADS = ("get_blas_threads", "set_blas_threads")  # of BLAS; null where it has
 OBJECTS = ("start_workers", *guards.OBJECTS)  # Python's
 
 # words of a program, in `Plan.words`
-RECORDS, COUNT, BUFFERS, ARGUMENTS, ARGUMENT_COUNT, FLAGS, BUSY = range(7)
+RECORDS, COUNT, BUFFERS, ARGUMENTS, ARGUMENT_COUNT, FLAGS, BUSY, STAMPS = range(8)
 RELEASE, PARALLEL, BLAS = (
     1,
     2,
@@ -59,13 +61,15 @@ WRONG_COUNT, IN_USE, INTERRUPTED = -1, -2, -3  # what entering or driving return
 # words of a pool, a cache line (8 words) for each that other threads write
 OWNER, WORKERS, SPINS = 0, 1, 2
 TICKET, STOP = 8, 9
-JOB_RECORD, JOB_BUFFERS, JOB_CHUNKS, JOB_CPU = 16, 17, 18, 19
+JOB_RECORD, JOB_BUFFERS, JOB_THREADS, JOB_CPU = 16, 17, 18, 19
 DONE = 24
 SLEEPERS, WAKE = 32, 33
 MUTEX, CONDITION = 40, 48
 CPUS = 64  # the set of CPUs this process may use, as sched_setaffinity takes it
 CPU_WORDS = 16
 POOL_WORDS = 80
+CHUNK_BITS = 18
+MOST = (1 << CHUNK_BITS) - 1  # chunks of a record
 
 X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
 PAUSE = "call void @llvm.x86.sse2.pause()" if X86 else "call void @llvm.aarch64.hint(i32 1)"
@@ -110,12 +114,16 @@ define internal void @chunk(ptr %buffers, ptr %record, i64 %index) nounwind {{
 }}
 """
 
-# does one chunk of the pool's job: 1, 0 if there is none left, -1 if another was quicker
+# Does some chunks of the pool's job, from its front or its back: says how many, 0 if none are left,
+# -1 if another was quicker.
 CLAIM = f"""
-define internal i64 @claim(ptr %pool) nounwind {{
+define internal i64 @claim(ptr %pool, i1 %front) nounwind {{
   {word("ticket_at", "%pool", TICKET)}
   %ticket = load atomic i64, ptr %ticket_at acquire, align 8
-  %left = and i64 %ticket, 4294967295
+  %low = and i64 %ticket, {MOST}
+  %above = lshr i64 %ticket, {CHUNK_BITS}
+  %high = and i64 %above, {MOST}
+  %left = sub i64 %high, %low
   %none = icmp eq i64 %left, 0
   br i1 %none, label %nothing, label %try
 try:
@@ -123,16 +131,31 @@ try:
   %record = load atomic ptr, ptr %record_at monotonic, align 8
   {word("buffers_at", "%pool", JOB_BUFFERS)}
   %buffers = load atomic ptr, ptr %buffers_at monotonic, align 8
-  {word("chunks_at", "%pool", JOB_CHUNKS)}
-  %chunks = load atomic i64, ptr %chunks_at monotonic, align 8
-  %less = sub i64 %ticket, 1
-  %got = cmpxchg ptr %ticket_at, i64 %ticket, i64 %less acq_rel monotonic
+  {word("threads_at", "%pool", JOB_THREADS)}
+  %threads = load atomic i64, ptr %threads_at monotonic, align 8
+  %fair = udiv i64 %left, %threads
+  %some = icmp ne i64 %fair, 0
+  %count = select i1 %some, i64 %fair, i64 1
+  %less = sub i64 %high, %count
+  %first = select i1 %front, i64 %low, i64 %less
+  %lower = add i64 %ticket, %count
+  %taken = shl i64 %count, {CHUNK_BITS}
+  %upper = sub i64 %ticket, %taken
+  %rest = select i1 %front, i64 %lower, i64 %upper
+  %got = cmpxchg ptr %ticket_at, i64 %ticket, i64 %rest acq_rel monotonic
   %mine = extractvalue {{ i64, i1 }} %got, 1
   br i1 %mine, label %run, label %lost
 run:
-  %index = sub i64 %chunks, %left
-  call void @chunk(ptr %buffers, ptr %record, i64 %index)
-  ret i64 1
+  %end = add i64 %first, %count
+  br label %one
+one:
+  %i = phi i64 [ %first, %run ], [ %next, %one ]
+  call void @chunk(ptr %buffers, ptr %record, i64 %i)
+  %next = add i64 %i, 1
+  %more = icmp ult i64 %next, %end
+  br i1 %more, label %one, label %done
+done:
+  ret i64 %count
 lost:
   ret i64 -1
 nothing:
@@ -229,11 +252,11 @@ look:
   %stopping = icmp ne i64 %stop, 0
   br i1 %stopping, label %over, label %try
 try:
-  %got = call i64 @claim(ptr %pool)
-  switch i64 %got, label %missed [ i64 1, label %did
-                                   i64 0, label %none ]
+  %got = call i64 @claim(ptr %pool, i1 false)
+  switch i64 %got, label %did [ i64 -1, label %missed
+                                i64 0, label %none ]
 did:
-  atomicrmw add ptr %done_at, i64 1 release
+  atomicrmw add ptr %done_at, i64 %got release
   br label %look
 missed:
   br label %look
@@ -243,8 +266,8 @@ none:
 pause:
   {PAUSE}
   %more = add i64 %spins, 1
-  %low = and i64 %more, 255
-  %turn = icmp eq i64 %low, 0
+  %beat = and i64 %more, 255
+  %turn = icmp eq i64 %beat, 0
   br i1 %turn, label %shift, label %again
 shift:
   call void @move(ptr %pool)
@@ -261,8 +284,10 @@ check:
   %wake = load i64, ptr %wake_at
   %same = icmp eq i64 %wake, %seen
   %ticket = load atomic i64, ptr %ticket_at seq_cst, align 8
-  %left = and i64 %ticket, 4294967295
-  %empty = icmp eq i64 %left, 0
+  %low = and i64 %ticket, {MOST}
+  %above = lshr i64 %ticket, {CHUNK_BITS}
+  %high = and i64 %above, {MOST}
+  %empty = icmp eq i64 %low, %high
   %end = load atomic i64, ptr %stop_at seq_cst, align 8
   %going = icmp eq i64 %end, 0
   %quiet = and i1 %same, %empty
@@ -321,8 +346,9 @@ publish:
   store atomic ptr %record, ptr %record_at monotonic, align 8
   {word("buffers_at", "%pool", JOB_BUFFERS)}
   store atomic ptr %buffers, ptr %buffers_at monotonic, align 8
-  {word("chunks_at", "%pool", JOB_CHUNKS)}
-  store atomic i64 %chunks, ptr %chunks_at monotonic, align 8
+  %threads = add i64 %workers, 1
+  {word("threads_at", "%pool", JOB_THREADS)}
+  store atomic i64 %threads, ptr %threads_at monotonic, align 8
   %get_cpu = load ptr, ptr {entry("sched_getcpu")}
   %known = icmp ne ptr %get_cpu, null
   br i1 %known, label %place, label %offer
@@ -335,8 +361,11 @@ place:
 offer:
   {word("ticket_at", "%pool", TICKET)}
   %old = load atomic i64, ptr %ticket_at monotonic, align 8
-  %number = add i64 %old, 4294967296
-  %ticket = or i64 %number, %chunks
+  %number = lshr i64 %old, {2 * CHUNK_BITS}
+  %another = add i64 %number, 1
+  %upper = shl i64 %another, {2 * CHUNK_BITS}
+  %all = shl i64 %chunks, {CHUNK_BITS}
+  %ticket = or i64 %upper, %all
   store atomic i64 %ticket, ptr %ticket_at seq_cst, align 8
   {word("sleepers_at", "%pool", SLEEPERS)}
   %sleepers = load atomic i64, ptr %sleepers_at seq_cst, align 8
@@ -347,12 +376,11 @@ wake:
   br label %join
 join:
   %count = phi i64 [ 0, %offer ], [ 0, %wake ], [ %after, %joined ]
-  %did = call i64 @claim(ptr %pool)
+  %did = call i64 @claim(ptr %pool, i1 true)
   %none = icmp eq i64 %did, 0
   br i1 %none, label %barrier, label %joined
 joined:
-  %one = icmp eq i64 %did, 1
-  %add = zext i1 %one to i64
+  %add = call i64 @llvm.smax.i64(i64 %did, i64 0)
   %after = add i64 %count, %add
   br label %join
 barrier:
@@ -383,7 +411,8 @@ leave:
 
 # Run records from `start`: 0 at the end, i + 1 at a record i without kernel, INTERRUPTED with an
 # exception set and the interpreter lock held. `state` is where the thread's state is kept while
-# the lock is let go, null if it is held.
+# the lock is let go, null if it is held. Where the program has STAMPS, the clock's count after each
+# record is written there.
 DRIVE = f"""
 define internal i64 @drive(ptr %program, i64 %start, ptr %state) nounwind {{
   %records = load ptr, ptr %program
@@ -391,11 +420,14 @@ define internal i64 @drive(ptr %program, i64 %start, ptr %state) nounwind {{
   %count = load i64, ptr %count_at
   {word("buffers_at", "%program", BUFFERS)}
   %buffers = load ptr, ptr %buffers_at
+  {word("stamps_at", "%program", STAMPS)}
+  %stamps = load ptr, ptr %stamps_at
+  %timed = icmp ne ptr %stamps, null
   %begun = call i64 {CLOCK}
   br label %step
 step:
-  %i = phi i64 [ %start, %0 ], [ %next, %ran ], [ %next, %quiet ]
-  %since = phi i64 [ %begun, %0 ], [ %since, %ran ], [ %now, %quiet ]
+  %i = phi i64 [ %start, %0 ], [ %next, %check ], [ %next, %quiet ]
+  %since = phi i64 [ %begun, %0 ], [ %since, %check ], [ %now, %quiet ]
   %more = icmp slt i64 %i, %count
   br i1 %more, label %look, label %finished
 look:
@@ -422,6 +454,12 @@ several:
   br label %ran
 ran:
   %now = call i64 {CLOCK}
+  br i1 %timed, label %stamp, label %check
+stamp:
+  %stamp_at = getelementptr i64, ptr %stamps, i64 %i
+  store i64 %now, ptr %stamp_at
+  br label %check
+check:
   %spent = sub i64 %now, %since
   %long = icmp sgt i64 %spent, {TICKS}
   br i1 %long, label %signals, label %step
@@ -434,8 +472,8 @@ take:
   call void %restore(ptr %saved)
   br label %ask
 ask:
-  %check = load ptr, ptr {entry("PyErr_CheckSignals")}
-  %raised = call i32 %check()
+  %look_up = load ptr, ptr {entry("PyErr_CheckSignals")}
+  %raised = call i32 %look_up()
   %bad = icmp ne i32 %raised, 0
   br i1 %bad, label %interrupted, label %well
 well:
@@ -632,6 +670,7 @@ GLOBALS = f"""
 declare {PAUSE[5:].replace("i32 1", "i32")}
 declare i64 {CLOCK}
 declare i64 @llvm.smin.i64(i64, i64)
+declare i64 @llvm.smax.i64(i64, i64)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 """
 

@@ -403,7 +403,10 @@ def combine(w: Writer, i: Instruction, dtype: np.dtype, x: Value, y: Value) -> V
         flags = "reassoc contract"
         return w.emit(f"f{ARITHMETIC[name]} {flags} {x.type} {x.name}, {y.name}", x.type)
     if is_float(dtype):
-        return w.intrinsic(name, x, y)  # llvm.maximum: nan wins
+        bits = 32 if x.type == "float" else 64
+        w.intrinsics.add(f"declare {x.type} @llvm.{name}.f{bits}({x.type}, {x.type})")
+        given = f"{x.type} {x.name}, {x.type} {y.name}"
+        return w.emit(f"call nsz {x.type} @llvm.{name}.f{bits}({given})", x.type)  # nan wins
     return ELEMENTWISE[name](w, dtype, x, y)
 
 

@@ -94,20 +94,24 @@ def power_of_two(b: Body, bits: Value) -> Value:
     return b.real(bits << b.format.mantissa)
 
 
-def scaled(b: Body, x: Value, bits: Value, negative: Value) -> Value:
-    """x * 2^k for 1/2 <= x <= 2 and any k that the format has, subnormals rounded once."""
+def scaled(b: Body, x: Value, bits: Value, negative: Value, nothing: Value | None = None) -> Value:
+    """x * 2^k for 1/2 <= x <= 2 and any k that the format has, subnormals rounded once; 0 where
+    there is `nothing` left of it, which CPUs take a hundred cycles to find out.
+    """
     half, mantissa = (64 if b.format.kind == "f32" else 512), b.format.mantissa
     inward = b.select(negative, b.like(half << mantissa, bits), -half << mantissa)
     power = b.real((bits << mantissa) + inward)
-    return x * power * b.select(negative, 2.0**-half, 2.0**half)
+    last = b.select(negative, b.like(2.0**-half, x), 2.0**half)
+    return x * power * (last if nothing is None else b.select(nothing, 0.0, last))
 
 
 @function()
 def exp(b: Body, x: Value) -> Value:
     """e^x = 2^k exp(r)."""
-    x = b.above(b.below(x, by_format(b, 89.0, 710.0)), by_format(b, -104.0, -746.0))
+    least = by_format(b, -104.0, -746.0)
+    x = b.above(b.below(x, by_format(b, 89.0, 710.0)), least)
     k, r = reduce_exp(b, x)
-    return scaled(b, exp_small(b, r), k, x < 0)
+    return scaled(b, exp_small(b, r), k, x < 0, x <= least)
 
 
 def exp_negative(b: Body, x: Value) -> Value:
@@ -120,11 +124,12 @@ def exp_negative(b: Body, x: Value) -> Value:
 @function()
 def exp2(b: Body, x: Value) -> Value:
     """2^x = 2^k 2^r, where x - k is exact."""
-    x = b.above(b.below(x, by_format(b, 129.0, 1025.0)), by_format(b, -151.0, -1076.0))
+    least = by_format(b, -151.0, -1076.0)
+    x = b.above(b.below(x, by_format(b, 129.0, 1025.0)), least)
     shifted = x + b.format.exponent_magic
     r = x - (shifted - b.format.exponent_magic)
     power = b.mul_add(r, b.horner(r, coefficients(b, "exp2")), 1.0)
-    return scaled(b, power, b.bits(shifted), x < 0)
+    return scaled(b, power, b.bits(shifted), x < 0, x <= least)
 
 
 def half_expm1(b: Body, x: Value) -> Value:

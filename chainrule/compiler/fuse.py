@@ -82,6 +82,7 @@ class Fusion:
         self.targets: dict[Value, Place] = {}  # of values that are written into another's memory
         self.writers: dict[Value, list[Group]] = {}  # the groups that do, besides `home`
         self.pending: dict[Value, int] = {}  # results without a group, to be put where used
+        self.users = program.uses()
         given, program.instructions = program.instructions, []
         for i in given:
             view = is_basic(i) and self.is_view(i)
@@ -93,6 +94,8 @@ class Fusion:
             if i.name == "store" and self.store(i):
                 continue
             if i.name == "concatenate" and self.concatenate(i):
+                continue
+            if i.name == "pad" and self.surround(i):
                 continue
             if is_lowered(i):
                 self.place(i)
@@ -259,6 +262,25 @@ class Fusion:
             start += v.shape[axis]
         return True
 
+    def surround(self, i: Instruction) -> bool:
+        """An array in zeros, where it is most of the result and nobody else wants it: the nest that
+        computes it writes it where it belongs, and zeros are written around.
+        """
+        x, starts = i.args
+        out, made = i.output, x.producer
+        if made is None or is_basic(made) or made.name in REDUCTIONS or self.users[x] != 1:
+            return False
+        if not x.size or 2 * x.size < out.size or code(out.dtype) not in REGISTER:
+            return False
+        if x not in self.pending and not isinstance(self.home.get(x), Nest):
+            return False
+        ends = tuple(s + n for s, n in zip(starts, x.shape, strict=True))
+        self.call(Instruction("frame", (tuple(starts), ends), {}, [out]))
+        strides = contiguous(out.shape)
+        first = sum(s * n for s, n in zip(starts, strides, strict=True))
+        self.assign(out, x, Place(out, first, x.shape, strides), [self.home[out]])
+        return True
+
     def assign(self, out: Value, value: Any, where: Place, after: list[Group]) -> None:
         """A nest that writes a value into part of `out`, after other groups."""
         if not isinstance(value, Value):
@@ -307,7 +329,9 @@ class Fusion:
         """
         operands = list(dict.fromkeys(i.operands()))
         makers = self.producers(i)
-        if not makers and i.name != "assign" and i.name not in REDUCTIONS:
+        numbers = all(v.size == 1 or not self.home_of(v) for v in operands) and i.output.size > 1
+        early = not makers or numbers  # made of what was there before, and of numbers
+        if early and i.name != "assign" and i.name not in REDUCTIONS:
             depth = 1 + max([self.pending.get(self.source(v)[0], 0) for v in operands], default=0)
             if depth <= WAITING:
                 self.pending[i.output] = depth
@@ -462,6 +486,8 @@ class Fusion:
                 return None
         if nest.inner is not None and any(u in maps for u in p.operands()):
             return None
+        if any(self.source(u)[0] in nest.over for u in p.operands()):
+            return None  # a reduction of this very nest: not known before its end
         if i.name in REDUCTIONS:
             given = aligned(v.shape, nest.dims)
         else:
@@ -560,7 +586,22 @@ class Fusion:
                     out.append(g)
             assert len(later) < len(waiting), "groups depend on each other"
             waiting = later
-        self.groups = out
+        self.groups = self.frames_late(out)
+
+    def frames_late(self, groups: list[Group]) -> list[Group]:
+        """The groups in order, with zeros written just before what they surround: memory that is
+        not needed sooner is used by others until then.
+        """
+        out: list[Group] = []
+        held: list[Group] = []
+        for g in groups:
+            if isinstance(g, Call) and g.members[0].name == "frame":
+                held.append(g)
+                continue
+            now = [f for f in held if self.above[g.number] >> f.number & 1]
+            held = [f for f in held if f not in now]
+            out += [*now, g]
+        return out + held
 
 
 def tail(axes: Map, shape: tuple) -> Map:

@@ -15,18 +15,19 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..namespace import get_num_threads
-from . import blas, cache, lapack, machine, routines, runtime
+from . import blas, cache, lapack, machine, products, routines, runtime
 from .program import Program, Value
 from .runtime import Plan, Record
 
 LIBRARY = "lapack."  # before the name of a routine
+PRODUCT = "product "  # and of one of our own for products
 INPUT, OUTPUT, CONSTANT, MADE = range(4)  # where the memory of a slot comes from
 UNSPEAKABLE = (" at 0x", "array(")  # in the text of an argument that says not all that it is
 
@@ -36,27 +37,51 @@ class Kept:
 
     Attributes:
         plan: ready to run.
+        inputs: those of the program.
         arguments: for each array that comes with a call, (INPUT or OUTPUT, its number among the
             program's inputs or outputs).
-        used: the numbers of the inputs that are read.
+        used: the inputs that are read.
         code: what holds its kernels, which live as long as this.
     """
 
     def __init__(
         self,
         plan: Any,
+        inputs: Sequence[Value],
         arguments: Sequence[tuple[int, int]],
         used: Sequence[int],
-        code: Any = None,
+        code: Any,
     ) -> None:
-        self.plan, self.arguments, self.used, self.code = plan, arguments, used, code
+        self.plan, self.arguments, self.code = plan, arguments, code
+        self.inputs, self.used = inputs, {inputs[n] for n in used}
 
 
-def of(planner: Any, captured: Program) -> Kept:
-    """What a planner has made of a captured program."""
-    sources = sources_of(captured, planner.outputs)
+def prepared(
+    program: Program,
+    outputs: Sequence[Any],
+    fixed: dict[Value, Any],
+    layouts: dict[Value, tuple],
+    make: Callable[[], Any],
+) -> Kept:
+    """The plan of a program: that of an earlier process, or that of the planner that `make`
+    returns, which is kept for later ones.
+
+    Args:
+        program, outputs, fixed, layouts: as the planner gets them, or what it gets comes of them.
+        make: plans the program.
+    """
+    key = key_of(program, outputs, fixed, layouts) if machine.available() else None
+    found = None if key is None else load(key, program, outputs, fixed)
+    if found is not None:
+        return found
+    constants = len(program.constants)
+    planner = make()
+    if key is not None:
+        store(key, planner, program, constants)
+    sources = sources_of(program, planner.outputs)
     arguments = [sources[v] for v in planner.arguments]
-    return Kept(planner.plan, arguments, used_by(planner.program, captured), planner)
+    used = used_by(planner.program, program)
+    return Kept(planner.plan, program.inputs, arguments, used, planner)
 
 
 # -- the key ---------------------------------------------------------------------------------------
@@ -122,7 +147,10 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
     """
     named = {planner.code.address(name): name for name in planner.names.values()}
     named |= runtime.kernels | {at: f"{LIBRARY}{name}" for at, name in lapack.names.items()}
-    if planner.calls or any(r.function is None for r in planner.records):
+    named |= {at: f"{PRODUCT}{suffix}" for at, suffix in products.places.items()}
+    if planner.calls or any(r.function not in named for r in planner.records):
+        return
+    if not all(r.lasting for r in planner.routines.values()):
         return
     numbers = {v: (CONSTANT, n) for n, v in enumerate(captured.constants[:constants])}
     numbers |= sources_of(captured, planner.outputs)
@@ -234,6 +262,8 @@ def restored(
         if name not in known:
             if name.startswith(LIBRARY):
                 known[name] = routines.entry_of(name.removeprefix(LIBRARY))
+            elif name.startswith(PRODUCT):
+                known[name] = products.address(name.removeprefix(PRODUCT))
             else:
                 of_runtime = name.startswith("cr.")
                 known[name] = runtime.kernel(name) if of_runtime else code.address(name)
@@ -252,4 +282,5 @@ def restored(
         places=dict(head["places"]),
         release=head["release"],
     )
-    return Kept(plan, [(kind, n) for _, kind, n in head["arguments"]], head["used"], code)
+    arguments = [(kind, n) for _, kind, n in head["arguments"]]
+    return Kept(plan, program.inputs, arguments, head["used"], code)

@@ -109,7 +109,8 @@ done:
 }"""
 )
 
-# The first partial result is copied; the others are taken in, one after the other.
+# The first partial result is copied; the others are taken in, one after the other. How many there
+# are and how long stands in the params: one kernel joins partial results of all sizes.
 COMBINE = (
     HEAD
     + """\
@@ -120,27 +121,31 @@ COMBINE = (
   %out = load ptr, ptr %p0a
   %p1a = getelementptr ptr, ptr %buffers, i32 %s1
   %from = load ptr, ptr %p1a
-  call void @llvm.memcpy.p0.p0.i64(ptr %out, ptr %from, i64 BYTES, i1 false)
+  %chunks = load i64, ptr %params
+  %sizea = getelementptr i64, ptr %params, i64 1
+  %size = load i64, ptr %sizea
+  %bytes = mul i64 %size, ALIGN
+  call void @llvm.memcpy.p0.p0.i64(ptr %out, ptr %from, i64 %bytes, i1 false)
   br label %chunk
 chunk:
   %c = phi i64 [ 1, %entry ], [ %cn, %next ]
-  %start = mul i64 %c, SIZE
+  %start = mul i64 %c, %size
   %part = getelementptr TYPE, ptr %from, i64 %start
   br label %one
 one:
   %j = phi i64 [ 0, %chunk ], [ %jn, %one ]
   %to = getelementptr TYPE, ptr %out, i64 %j
   %at = getelementptr TYPE, ptr %part, i64 %j
-  %a = load TYPE, ptr %to, align ALIGN
-  %b = load TYPE, ptr %at, align ALIGN
+  %a = load TYPE, ptr %to, align ALIGN, !llvm.access.group !0
+  %b = load TYPE, ptr %at, align ALIGN, !llvm.access.group !0
 BODY
-  store TYPE TOTAL, ptr %to, align ALIGN
+  store TYPE TOTAL, ptr %to, align ALIGN, !llvm.access.group !0
   %jn = add i64 %j, 1
-  %jm = icmp slt i64 %jn, SIZE
-  br i1 %jm, label %one, label %next
+  %jm = icmp slt i64 %jn, %size
+  br i1 %jm, label %one, label %next, !llvm.loop !LOOP1!
 next:
   %cn = add i64 %c, 1
-  %cm = icmp slt i64 %cn, CHUNKS
+  %cm = icmp slt i64 %cn, %chunks
   br i1 %cm, label %chunk, label %done
 done:
   ret void
@@ -169,8 +174,10 @@ def scattering(i: Instruction) -> str:
     )
 
 
-def combining(v: Value, i: Instruction, chunks: int, size: int) -> str:
-    """The kernel that joins the partial results of a reduction."""
+def combining(v: Value, i: Instruction) -> str:
+    """The kernel that joins the partial results of a reduction; its params are how many there are,
+    and the elements of each.
+    """
     w, dtype = Writer(), reduced_dtype(i)
     stored, held = MEMORY[code(v.dtype)], REGISTER[code(dtype)]
     x, y = Register(w, "%a", stored), Register(w, "%b", stored)
@@ -182,9 +189,6 @@ def combining(v: Value, i: Instruction, chunks: int, size: int) -> str:
     text = filled(
         COMBINE,
         TYPE=stored,
-        BYTES=size * v.dtype.itemsize,
-        SIZE=size,
-        CHUNKS=chunks,
         ALIGN=v.dtype.itemsize,
         BODY="\n".join(w.lines),
         TOTAL=total.name,

@@ -17,7 +17,7 @@ import os
 import platform
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 ALLOC, WRITE = 0x2, 0x1  # of a section's flags
@@ -136,9 +136,9 @@ class Loaded:
         _protect(self.base, data)
         self.addresses = {o.symbols[i][0]: a for i, a in where.items() if i not in outside}
 
-    def __del__(self) -> None:
+    def __del__(self, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         # at exit other threads may still be inside
-        if getattr(self, "base", None) and not sys.is_finalizing():
+        if getattr(self, "base", None) and not finalizing():
             _library().munmap(self.base, self.size)
 
 

@@ -37,6 +37,23 @@ _emitting, _lock = 0, threading.Lock()
 _names = itertools.count()
 
 
+def made_once(make: Callable[[], Any]) -> Callable[[], Any]:
+    """Decorator: what `make` makes when it is first called, and by one thread alone; code that was
+    made twice would be unloaded under whoever has the other.
+    """
+    lock, made = threading.Lock(), []
+
+    @functools.wraps(make)
+    def get() -> Any:
+        if not made:
+            with lock:
+                if not made:
+                    made.append(make())
+        return made[0]
+
+    return get
+
+
 def available() -> bool:
     """Whether code can be made: llvmlite (the `jit` extra) is installed."""
     return importlib.util.find_spec("llvmlite") is not None

@@ -29,6 +29,7 @@ from .elements import (
     combine,
     emit_element,
     identity,
+    is_float,
     reduced_dtype,
 )
 from .fuse import Nest, aligned
@@ -38,8 +39,10 @@ from .views import Place, contiguous
 # vectors as wide as there are; the stack aligned for what is spilled from them
 ATTRIBUTES = 'nounwind alignstack(64) "prefer-vector-width"="512"'
 ROW, COLUMN, ALL, WITHIN = "row", "column", "all", "within"  # how a reduction ends
-CHUNK = 1 << 16  # the cost, in simple operations, of what a thread takes at a time
+CHUNK = 1 << 18  # the cost, in simple operations, of what a thread takes at a time: 2 to 4 us
+MEMORY_COST = 6  # of reading or writing an element
 CHUNKS = 32  # of a nest that keeps a partial result for each
+EVEN = 64  # elements: as many as LLVM's loops do at a time
 SHORT = 512  # rows whose sum is one of those, and terms of a piece of a long sum in memory
 SCRATCH = 1 << 17  # bytes of a row that may wait for the next sweep
 CHEAP = 3  # operations that are done again rather than kept
@@ -143,6 +146,7 @@ class NestWriter:
         self.ending: dict[Value, str] = {}
         self.loads: dict[Any, Register] = {}
         self.hoisted: dict[Any, Register] = {}
+        self.hidden: dict[tuple, Register] = {}
 
     # -- before writing ---------------------------------------------------------------------------
 
@@ -365,6 +369,8 @@ class NestWriter:
     def within(self, i: Instruction) -> Register | None:
         """Whether this element is inside what a pad takes; None if all are."""
         w, inside = self.w, None
+        if not self.asks:
+            return None
         index = [*self.row_index, *self.inner]
         for d, first, end in self.limits(i):
             at = index[self.position[d]]
@@ -409,7 +415,8 @@ class NestWriter:
         rows, inner = math.prod(self.row_sizes), math.prod(self.inner_sizes)
         row_members = [i for i in self.nest.members if self.row_level(i)]
         self.blocked = bool(row_members) or count > 1 or ROW in self.ending.values()
-        cost = sum(20 if i.name in DEAR else 1 for i in self.nest.members) * inner
+        cost = sum(20 if i.name in DEAR else 1 for i in self.nest.members)
+        cost = (cost + MEMORY_COST * len({a.key for a in self.accesses.values()})) * inner
         k.extent = rows
         k.grain = max(1, min(rows, CHUNK // max(cost, 1)))
         partial = any(e in (COLUMN, ALL) for e in self.ending.values())
@@ -420,6 +427,8 @@ class NestWriter:
                 k.grain = min(k.grain, SHORT)
                 chunks = max(CHUNKS, min(1 << 10, (1 << 16) // max(columns)))
             k.grain = max(k.grain, -(-rows // chunks))
+        if not self.inner_sizes and rows % EVEN == 0:
+            k.grain = -(-k.grain // EVEN) * EVEN
         self.block = max(1, min(64, 4096 // max(inner, 1), rows)) if self.blocked else 1
         if self.blocked and k.grain > self.block:
             k.grain -= k.grain % self.block
@@ -464,6 +473,25 @@ class NestWriter:
             if not any(a.strides) and a.key not in self.hoisted:
                 at = f"%p{self.slot(a.root, a.offset)}"
                 self.hoisted[a.key] = self.get_memory(at, a.root.dtype)
+        self.hide_infinities()
+
+    def hide_infinities(self) -> None:
+        """Infinities that stand for masked elements of a maximum or minimum come from memory.
+
+        LLVM would make max(m, select(mask, x, -inf)) into select(mask, max(m, x), m), a loop that
+        it then cannot vectorise.
+        """
+        if not any(i.name in ("maximum.reduce", "minimum.reduce") for i in self.nest.members):
+            return
+        for i in self.nest.members:
+            for a in i.args if i.name == "where" and is_float(i.output.dtype) else ():
+                key = None if isinstance(a, Value) else (float(a), i.output.dtype)
+                if key and math.isinf(key[0]) and key not in self.hidden:
+                    at, type = self.alloca(i.output.dtype, 1), MEMORY[code(i.output.dtype)]
+                    number = self.w.const(a, i.output.dtype)
+                    self.w.put(f"store volatile {type} {number.name}, ptr {at}")
+                    self.w.put(f"{at}.hidden = load volatile {type}, ptr {at}")
+                    self.hidden[key] = Register(self.w, f"{at}.hidden", type)
 
     def is_apart(self, i: Instruction, v: Value) -> bool:
         """Whether memory is read at places of the instruction's own."""
@@ -600,10 +628,21 @@ class NestWriter:
 
     def rows_once(self, count: int) -> None:
         """All rows, in one stage."""
-        self.first, self.stop = "%begin", "%end"
-        self.loop(
-            "row", "%begin", "%end", lambda r: self.sweep_row(r, 0), last=not self.inner_sizes
-        )
+        first, stop = self.first, self.stop = self.bounds()
+        self.loop("row", first, stop, lambda r: self.sweep_row(r, 0), last=not self.inner_sizes)
+
+    def bounds(self) -> tuple[str, str]:
+        """Where a chunk begins and ends, so that LLVM sees what is known of it: numbers where there
+        is but one short chunk; multiples of EVEN where all chunks are, which leaves no rest of
+        vectors to make code for.
+        """
+        k, w = self.kernel, self.w
+        if k.extent <= EVEN and k.grain >= k.extent:
+            return "0", str(k.extent)
+        if k.extent % EVEN or k.grain % EVEN:
+            return "%begin", "%end"
+        begin, end = (w.emit(f"and i64 {at}, -{EVEN}", "i64").name for at in ("%begin", "%end"))
+        return begin, end
 
     def sweep(self, stage: int) -> None:
         """A sweep over the block."""
@@ -800,6 +839,10 @@ class NestWriter:
 
     def innermost(self, inner: list[str], members: list, ends: list) -> None:
         """The innermost loop, with running totals in registers."""
+        found = None if ends else self.middle(members)
+        if found is not None:
+            self.in_three(inner, members, *found)
+            return
         w = self.w
         rows = len(self.row_sizes)
         position = rows + len(inner)
@@ -833,6 +876,64 @@ class NestWriter:
         for i in carried:
             self.take_total(i, inner)
         self.totals = {}
+
+    def middle(self, members: list[Instruction]) -> tuple[int, int, list] | None:
+        """(first, end, other limits) of the innermost dimension's part where all pads are inside of
+        their arrays, as far as that dimension goes; None if there are none or it is small.
+        """
+        last, n = len(self.sizes) - 1, self.inner_sizes[-1]
+        first, end, others = 0, n, []
+        for i in members:
+            for d, start, stop in self.limits(i) if i.name in ("pad", "inside") else ():
+                if self.position[d] == last:
+                    first, end = max(first, start), min(end, stop)
+                else:
+                    others.append((self.position[d], start, stop))
+        none = not others and (first, end) == (0, n)
+        return None if none or 2 * (end - first) < n else (first, end, others)
+
+    def in_three(
+        self, inner: list[str], members: list[Instruction], first: int, end: int, others: list
+    ) -> None:
+        """The innermost loop where there are pads: without questions in the middle of rows that are
+        inside of all arrays, with them for the ends of such rows and for other rows.
+        """
+        w, n = self.w, self.inner_sizes[-1]
+        index, sure = [*self.row_index, *inner], "true"
+        for position, start, stop in dict.fromkeys(others):
+            at = index[position]
+            for test in (
+                f"sge i64 {at}, {start}",
+                f"slt i64 {at}, {stop}",
+            ):
+                sure = w.emit(f"and i1 {sure}, {w.emit(f'icmp {test}', 'i1').name}", "i1").name
+        middle, sides, part = self.label("middle"), self.label("sides"), self.label("part")
+        over, before = self.label("over"), self.label("before")
+        w.put(f"br i1 {sure}, label %{middle}, label %{sides}")
+        w.block(middle)
+        self.asks = False
+        self.loop("inner", str(first), str(end), lambda j: self.body([*inner, j], members))
+        self.asks = True
+        w.put(f"br label %{sides}")
+        w.block(sides)
+        stop = w.emit(f"select i1 {sure}, i64 {first}, i64 {n}", "i64").name
+        w.put(f"br label %{part}")
+        w.block(part)
+        again = self.label("again")
+        w.put(f"%{part}.a = phi i64 [ 0, %{sides} ], [ {end}, %{again} ]")
+        w.put(f"%{part}.b = phi i64 [ {stop}, %{sides} ], [ {n}, %{again} ]")
+        w.put(f"%{part}.any = icmp slt i64 %{part}.a, %{part}.b")
+        w.put(f"br i1 %{part}.any, label %{before}, label %{over}")
+        w.block(before)
+        self.loop("inner", f"%{part}.a", f"%{part}.b", lambda j: self.body([*inner, j], members))
+        w.put(f"br label %{over}")
+        w.block(over)
+        w.put(f"%{part}.last = icmp eq i64 %{part}.b, {n}")
+        out = self.label("out")
+        w.put(f"br i1 %{part}.last, label %{out}, label %{again}")
+        w.block(again)
+        w.put(f"br label %{part}")
+        w.block(out)
 
     def take_total(self, i: Instruction, inner: list[str]) -> None:
         """Add a total to where it belongs."""
@@ -926,6 +1027,8 @@ class NestWriter:
     def operand(self, i: Instruction, a: Any, dtype: np.dtype) -> Register:
         """An argument at this element, cast."""
         if not isinstance(a, Value):
+            if self.hidden and i.name == "where" and (float(a), dtype) in self.hidden:
+                return self.hidden[float(a), dtype]
             return self.w.const(a, dtype)
         return self.w.cast(self.fetch(i, a), a.dtype, dtype)
 
@@ -991,6 +1094,7 @@ class NestWriter:
         self.put_memory(combine(w, i, dtype, old, x), at, v.dtype, group)
 
     totals: dict[Value, Register] = {}
+    asks = True  # whether elements of pads have to be asked if they are inside
 
     def row_body(self, r: str, stage: int, members: list[Instruction]) -> None:
         """What is computed once for each row, after a sweep."""

@@ -1,9 +1,9 @@
 """A module of LLVM IR cut into several, for several cores to compile.
 
-Functions that others do not see (internal ones) go into every part, as do declarations, constants
-and attributes: a part compiles what it needs of them and drops the rest. Functions for the outside
-are dealt out by length. A module whose functions for the outside call one another, or that has
-variables, stays whole.
+Functions that others do not see (internal ones) go into every part, as do declarations, constants,
+attributes, and LLVM's own lists of what is used: a part compiles what it needs of them and drops
+the rest. Functions for the outside are dealt out by length. A module whose functions for the
+outside call one another, or that has variables, stays whole.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 FUNCTION = re.compile(r"^define\b.*?^}[^\n]*\n?", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r'@([\w.$-]+|"[^"]*")')
 INSIDE = re.compile(r"define\s+(?:internal|private|linkonce|linkonce_odr|available_externally)\b")
-VARIABLE = re.compile(r"^@\S+ = (?!.*\bconstant\b)", re.MULTILINE)
+VARIABLE = re.compile(r"^@(?!llvm\.)\S+ = (?!.*\bconstant\b)", re.MULTILINE)
 LEAST = 4000  # characters of functions that are worth a part: about 10 ms
 
 

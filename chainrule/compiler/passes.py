@@ -6,21 +6,24 @@ are never moved, joined or left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from .elements import REDUCTIONS, is_lowered
 from .program import Instruction, Program, Value, execute, replaced, values_in
-from .views import Place, contiguous, part_of
+from .views import VIEWS, Place, contiguous, part_of
 
 SWEPT = 1 << 14  # elements of a tall matrix, times a vector, from which it is swept by rows
+APART = ("pad", "gather", "inside", "iota")  # what they do depends on where an element is
 FOLDED = 1 << 16  # elements up to which constants are computed once and for all
 
 
 def simplify(program: Program) -> Program:
     """All passes; the program is verified after each."""
-    for one in (rewritten, shared, live):
+    for one in (rewritten, flattened, shared, live):
         program = one(program)
         program.verify()
     return program
@@ -137,6 +140,107 @@ def rewritten(program: Program) -> Program:
         else:
             b.known[i.output] = done
     return b.done(program)
+
+
+def flattened(program: Program) -> Program:
+    """Elementwise operations and reductions of an array whose first axes were split by a reshape,
+    done before that reshape: a batch of rows, say, as matrix products make and want them, is not
+    two loops but one, and may be fused with its neighbours.
+    """
+    if not any(i.name == "reshape" for i in program.instructions):
+        return program
+    b = Builder(program)
+    for i in program.instructions:
+        if i.name == "reshape":
+            done = reshaped(b, i)
+        else:
+            done = before_split(b, i) if is_lowered(i) else None
+        if done is None:
+            b.keep(i)
+        else:
+            b.known[i.output] = done
+    return b.done(program)
+
+
+def looks(v: Value) -> bool:
+    """Whether a value is a view of another."""
+    return v.producer is not None and v.producer.name in VIEWS
+
+
+def reshaped(b: Builder, i: Instruction) -> Value | None:
+    """A reshape of a reshape, of what that was made of."""
+    first = x = b.of(i.args[0])
+    while x.producer is not None and x.producer.name == "reshape":
+        inner = x.producer.args[0]
+        if looks(inner) and inner.producer.name != "reshape":
+            break  # it may be a copy: one is enough
+        x = inner
+    if x is first or i.kwargs:
+        return None
+    shape = i.output.shape
+    return x if x.shape == shape else b.emit("reshape", (x, shape), shape, x.dtype)
+
+
+def before_split(b: Builder, i: Instruction) -> Value | None:
+    """The result of an instruction by way of the array that its operand was reshaped from."""
+    if i.name in APART:
+        return None
+    given = [b.of(v) for v in i.operands()]
+    shape = given[0].shape if i.name in REDUCTIONS else i.output.shape
+    for v in given:
+        p = v.producer
+        if v.shape == shape and p is not None and p.name == "reshape":
+            flat = p.args[0].shape
+            lead = len(shape) - len(flat) + 1
+            if lead > 1 and flat and flat[1:] == shape[lead:]:
+                act = reduced_flat if i.name in REDUCTIONS else computed_flat
+                return act(b, i, flat, lead)
+    return None
+
+
+def computed_flat(b: Builder, i: Instruction, flat: tuple, lead: int) -> Value | None:
+    """An elementwise instruction on arrays whose first axes are joined."""
+    shape, by = i.output.shape, {}
+    for v in map(b.of, i.operands()):
+        if v.shape == shape:
+            p = v.producer
+            if p is not None and p.name == "reshape" and p.args[0].shape == flat:
+                by[v] = p.args[0]
+                continue
+            if looks(v) and p is not None and p.name != "reshape":
+                return None
+            wanted = flat
+        else:
+            wanted = v.shape[-len(flat) + 1 :] if len(flat) > 1 else ()
+            if v.size != math.prod(wanted):
+                return None  # it varies along the axes that are joined
+        if v.shape != wanted and v not in by:
+            by[v] = b.emit("reshape", (v, wanted), wanted, v.dtype)
+    args = replaced(replaced(i.args, b.of), lambda v: by.get(v, v))
+    like = np.broadcast_to(np.empty((), i.output.dtype), flat)
+    out = b.program.add(i.name, args, i.kwargs, [like]).output
+    return b.emit("reshape", (out, shape), shape, out.dtype)
+
+
+def reduced_flat(b: Builder, i: Instruction, flat: tuple, lead: int) -> Value | None:
+    """A reduction over all of the joined axes, or none of them."""
+    x, out = b.of(i.args[0]), i.output
+    axis, rank = i.kwargs.get("axis", 0), len(x.shape)
+    axes = range(rank) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    over = {a % rank for a in axes}
+    joined = over & set(range(lead))
+    if joined and len(joined) != lead:
+        return None
+    own = tuple(sorted({max(a - lead + 1, 0) for a in over}))
+    keeps = bool(i.kwargs.get("keepdims"))
+    kept = [1 if a in own else n for a, n in enumerate(flat)]
+    shape = tuple([n for a, n in enumerate(kept) if keeps or a not in own])
+    x = x.producer.args[0]  # type: ignore[union-attr]
+    like = np.broadcast_to(np.empty((), out.dtype), shape)
+    total = b.program.add(i.name, (x,), i.kwargs | {"axis": own}, [like]).output
+    return (
+        total if shape == out.shape else b.emit("reshape", (total, out.shape), out.shape, out.dtype)
+    )
 
 
 def rule(*names: str) -> Callable:

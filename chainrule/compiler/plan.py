@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, direct, machine, pools, vecmath
+from . import blas, direct, frames, machine, pools, products, vecmath
 from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
 from .program import Instruction, Program, Value, execute
 from .routines import Routine
 from .runtime import Plan, Record, kernel
-from .views import Place, contiguous, place
+from .views import Place, contiguous, dense, place
+
+TYPES = {"<f4": "f32", "<f8": "f64"}  # in names of kernels for products
 
 
 class Output:
@@ -69,12 +71,19 @@ class Planner:
     # -- outputs ----------------------------------------------------------------------------------
 
     def separate(self) -> None:
-        """Give every output a computed value of its own."""
+        """Give every output a computed value of its own, or all of one, in another shape."""
         taken: set[Value] = set()
+        self.reshaped: dict[Value, Value] = {}  # computed values, and the outputs that they are
+        own = {o.value for o in self.outputs}
         for o in self.outputs:
             v = o.value
             i = v.producer
             lies = place(v, self.layouts)
+            if o.target is None and v not in taken and whole_of(lies, own | taken):
+                assert lies is not None
+                self.reshaped[lies.root] = v
+                taken |= {v, lies.root}
+                continue
             if i is None or v in taken or lies is None or lies.root is not v:
                 made = self.program.add(
                     "positive", (v,), {}, [np.broadcast_to(np.empty((), v.dtype), v.shape)]
@@ -93,13 +102,15 @@ class Planner:
             )
         self.steps = steps
         calls = [g.members[0] for g, _ in steps if isinstance(g, Call)]
-        found = {i: direct.routine(i, self) or pools.routine(i, self) for i in calls}
+        makers = (direct.routine, pools.routine, frames.routine)
+        found = {i: next(filter(None, (make(i, self) for make in makers)), None) for i in calls}
         self.routines: dict[Instruction, Routine] = {i: r for i, r in found.items() if r}
         for n, (g, k) in enumerate(steps):
             for v in self.touched(g, k):
                 self.uses.setdefault(v, []).append(n)
         self.alias()
         self.place_all()
+        self.announce(calls)
         self.addresses = self.compile()
         for g, k in steps:
             if isinstance(k, Kernel):
@@ -142,7 +153,7 @@ class Planner:
 
     def alias(self) -> None:
         """Write state where it stays, if nobody reads the old state afterwards."""
-        self.home: dict[Value, Value] = {}
+        self.home = dict(self.reshaped)
         self.late: list[Output] = []
         for o in self.outputs:
             if o.target is None:
@@ -289,9 +300,9 @@ class Planner:
             if isinstance(k, Kernel):
                 names.setdefault(k.text, f"k{len(names)}")
                 self.functions |= k.functions
-                for v, i, chunks, size in k.partials:
+                for v, i, chunks, _ in k.partials:
                     if chunks > 1:
-                        names.setdefault(combining(v, i, chunks, size), f"k{len(names)}")
+                        names.setdefault(combining(v, i), f"k{len(names)}")
         for routine in self.routines.values():
             for text in routine.texts:
                 names.setdefault(text, f"k{len(names)}")
@@ -314,9 +325,9 @@ class Planner:
         self.records.append(Record(self.addresses[k.text], slots, k.params, k.extent, k.grain))
         for v, i, chunks, size in k.partials:
             if chunks > 1:
-                text = combining(v, i, chunks, size)
                 given = [self.slot(v), self.slot(("partial", v))]
-                self.records.append(Record(self.addresses[text], given, [], 1))
+                joins = self.addresses[combining(v, i)]
+                self.records.append(Record(joins, given, [chunks, size], 1))
 
     def call_records(self, i: Instruction) -> None:
         """The records of an instruction that is not a nest."""
@@ -404,11 +415,21 @@ class Planner:
         assert found is not None
         return found.offset if found.strides == contiguous(v.shape) else None
 
+    def announce(self, calls: Sequence[Instruction]) -> None:
+        """Have the kernel that matrix products will want made meanwhile."""
+        for i in calls:
+            given = i.operands()
+            if i.name in ("dot", "matmul") and [len(v.shape) > 1 for v in given] == [True, True]:
+                (*_, m, k), n = given[0].shape, given[1].shape[-1]
+                suffix = TYPES.get(i.output.dtype.str, "")
+                if products.serves(suffix, m, n, k):
+                    products.begin(suffix)
+
     def product(self, i: Instruction) -> bool:
         """Records for a matrix product by BLAS; False if BLAS cannot."""
         x, y = i.args
         out = i.output
-        suffix = {"<f4": "f32", "<f8": "f64"}.get(out.dtype.str)
+        suffix = TYPES.get(out.dtype.str)
         if (
             suffix is None
             or i.kwargs
@@ -429,7 +450,8 @@ class Planner:
             return False
         (opa, lda), (opb, ldb) = flags  # type: ignore[misc]
         slots = [self.slot(a.root), self.slot(b.root), self.slot(out)]
-        address = kernel(f"cr.gemm.{suffix}")
+        own = products.serves(suffix, m, n, k)
+        address = products.address(suffix) if own else kernel(f"cr.gemm.{suffix}")
         sizes = {"lda": lda, "ldb": ldb, "ldc": n, "opa": opa, "opb": opb}
         for starts, (inner, strides), (count, outer) in runs(batch):
             offsets = (a.offset + starts[0], b.offset + starts[1], starts[2])
@@ -438,7 +460,7 @@ class Planner:
                 params = blas.gemm_params(m, n, k, split=split, offsets=offsets, **sizes)
             else:
                 extent = inner * count
-                grain = max(1, min(-(-extent // blas.CORES), blas.PIECE // (m * n * k)))
+                grain = blas.batch_grain(extent, m * n * k)
                 params = blas.gemm_params(
                     m, n, k, split=blas.BATCH, offsets=offsets, strides=strides, inner=inner,
                     outer=outer, **sizes,
@@ -517,6 +539,13 @@ class Interpreted:
                 known[o.target][...] = r
             else:
                 (places[o.value] if o.array is None else o.array)[...] = r
+
+
+def whole_of(lies: Place | None, others: set[Value]) -> bool:
+    """Whether a place is all of a computed value, in order, that is none of the others."""
+    if lies is None or lies.root.producer is None or lies.root in others:
+        return False
+    return lies.size == lies.root.size and not lies.offset and dense(lies)
 
 
 def g_outputs(g: Group) -> list:

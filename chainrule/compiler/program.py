@@ -8,7 +8,8 @@ prints a program, `verify` checks one, `run` is its meaning: NumPy, an instructi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,9 @@ class Value:
         return f"%{self.number}"
 
 
+NESTED = (tuple, list, dict, slice)  # what values may stand in
+
+
 class Instruction:
     """One call: the function's name, its arguments, the values it computes (None where a result is
     not an array).
@@ -62,7 +66,15 @@ class Instruction:
 
     def operands(self) -> list[Value]:
         """The values among the arguments, in order."""
-        return list(values_in((self.args, self.kwargs)))
+        found: list[Value] = []
+        for a in self.args:
+            if type(a) is Value:
+                found.append(a)
+            elif type(a) in NESTED:
+                collect(a, found)
+        if self.kwargs:
+            collect(self.kwargs, found)
+        return found
 
     def __str__(self) -> str:
         made = ", ".join(f"{v} {v.type}" for v in self.outputs if v is not None)
@@ -79,27 +91,40 @@ def show(a: Any) -> str:
     return str(a) if isinstance(a, np.dtype) else repr(a)
 
 
-def values_in(a: Any) -> Iterator[Value]:
+def values_in(a: Any) -> list[Value]:
     """The values in nested tuples, lists and dictionaries."""
-    if isinstance(a, Value):
-        yield a
-    elif isinstance(a, (list, tuple)):
-        for e in a:
-            yield from values_in(e)
-    elif isinstance(a, dict):
-        for e in a.values():
-            yield from values_in(e)
-    elif isinstance(a, slice):
-        yield from values_in((a.start, a.stop, a.step))
+    found: list[Value] = []
+    collect(a, found)
+    return found
+
+
+def collect(a: Any, found: list[Value]) -> None:
+    """Append the values in nested tuples, lists and dictionaries."""
+    kind = type(a)
+    if kind is Value:
+        found.append(a)
+    elif kind is slice:
+        for e in (a.start, a.stop, a.step):
+            if e is not None and type(e) is not int:
+                collect(e, found)
+    elif kind in NESTED:
+        for e in a.values() if kind is dict else a:
+            if type(e) is Value:
+                found.append(e)
+            elif type(e) in NESTED:
+                collect(e, found)
 
 
 def replaced(a: Any, by: Callable) -> Any:
     """Nested arguments with by(value) in place of each value."""
-    if isinstance(a, Value):
+    kind = type(a)
+    if kind is Value:
         return by(a)
-    if type(a) in (list, tuple):
-        return type(a)([replaced(e, by) for e in a])
-    return {k: replaced(v, by) for k, v in a.items()} if type(a) is dict else a
+    if kind is tuple:
+        return tuple([by(e) if type(e) is Value else replaced(e, by) for e in a])
+    if kind is list:
+        return [replaced(e, by) for e in a]
+    return {k: replaced(v, by) for k, v in a.items()} if kind is dict else a
 
 
 class Program:
@@ -176,14 +201,15 @@ class Program:
         """
         known = set(self.inputs) | set(self.constants)
         for i in self.instructions:
-            for v in i.operands():
+            given = i.operands()
+            for v in given:
                 assert v in known, f"{v} is used before it is computed: {i}"
             for v in i.outputs:
                 if v is not None:
                     assert v not in known, f"{v} is computed twice: {i}"
                     assert v.producer is i and i.outputs[v.index] is v, f"{v} has lost its way: {i}"
                     known.add(v)
-            check_type(i)
+            check_type(i, given)
         for v in self.outputs:
             assert v in known, f"the output {v} is never computed"
 
@@ -210,6 +236,21 @@ class Program:
                     known[u] = r
         return given(value)
 
+    def comes_of_floats(self, value: Value, known: dict[Value, Any]) -> bool:
+        """Whether floats would have to be computed to know a value."""
+        seen, waiting = {value}, [value]
+        while waiting:
+            v = waiting.pop()
+            if v in known or v.data is not None or v.producer is None:
+                continue
+            if v.dtype.kind in "fc":
+                return True
+            for u in v.producer.operands():
+                if u not in seen:
+                    seen.add(u)
+                    waiting.append(u)
+        return False
+
     def run(self, arrays: Sequence) -> list:
         """The outputs for these inputs, by NumPy."""
         values: dict[Value, Any] = dict(zip(self.inputs, arrays, strict=True))
@@ -222,14 +263,25 @@ class Program:
         return [values[v] for v in self.outputs]
 
 
-def check_type(i: Instruction) -> None:
+@functools.cache
+def works_by_element(name: str) -> bool:
+    """Whether a function of the waist is a ufunc."""
+    f = getattr(np, name, None)
+    return isinstance(f, np.ufunc) and f.signature is None
+
+
+def check_type(i: Instruction, given: list[Value]) -> None:
     """Raise AssertionError if an elementwise instruction does not have the shape of its operands
     broadcast.
     """
-    f = getattr(np, i.name, None)
-    if isinstance(f, np.ufunc) and f.signature is None and i.outputs[0] is not None:
-        shapes = [v.shape for v in i.operands()]
-        assert np.broadcast_shapes(*shapes) == i.outputs[0].shape, f"wrong shape: {i}"
+    out = i.outputs[0]
+    if out is None or not works_by_element(i.name):
+        return
+    shape = out.shape
+    others = [v.shape for v in given if v.shape != shape]
+    if others or not given:
+        shapes = [v.shape for v in given]
+        assert np.broadcast_shapes(*shapes) == shape, f"wrong shape: {i}"
 
 
 def execute(i: Instruction, value: Callable) -> list:

@@ -38,9 +38,11 @@ from .driver import (
     COUNT,
     FLAGS,
     IN_USE,
+    MOST,
     PARALLEL,
     RECORDS,
     RELEASE,
+    STAMPS,
     WRONG_COUNT,
 )
 from .workers import Workers, library
@@ -135,16 +137,10 @@ def _place(library: Any, name: str) -> int | None:
     return ctypes.cast(found, ctypes.c_void_p).value if found is not None else None
 
 
-_lock = threading.Lock()
-_loaded: list[Runtime] = []
-
-
+@machine.made_once
 def runtime() -> Runtime:
     """The runtime, loaded when first asked for."""
-    with _lock:
-        if not _loaded:
-            _loaded.append(Runtime())
-    return _loaded[0]
+    return Runtime()
 
 
 kernels: dict[int, str] = {}  # those that were asked for, by address
@@ -266,7 +262,8 @@ class Plan:
         nothing = kernel("cr.nothing")
         for row, r in zip(table, records, strict=True):
             function = r.function if r.extent or not r.function else nothing
-            row[:] = function or 0, slots, params, r.extent, r.grain
+            grain = max(r.grain, -(-r.extent // MOST))
+            row[:] = function or 0, slots, params, r.extent, grain
             slots += 4 * len(r.slots)
             params += 8 * len(r.params)
         return table
@@ -283,6 +280,16 @@ class Plan:
             raise
         if stop:
             self._finish(stop, arrays)
+
+    def timed(self, *arrays: Any) -> Any:
+        """Run, and say what the CPU's clock counted when each record had ended."""
+        stamps = np.zeros(max(len(self.records), 1), np.int64)
+        self.words[STAMPS] = stamps.ctypes.data
+        try:
+            self.run(*arrays)
+        finally:
+            self.words[STAMPS] = 0
+        return stamps
 
     def _finish(self, stop: int, arrays: tuple[Any, ...]) -> None:
         """What running does besides native code."""

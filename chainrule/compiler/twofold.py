@@ -7,6 +7,7 @@ require grad. What the second part needs of the first is given on as further res
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,7 +74,7 @@ class Twofold(Entry):
     ) -> Program:
         """The backward program: its inputs are the cotangents and what the first one gives."""
         source = Program()
-        source.count, source.constants = program.count, program.constants
+        source.count, source.constants = program.count, list(program.constants)
         source.instructions, source.outputs = rest, gradients
         b = Builder(source)
         b.program.inputs = []
@@ -89,9 +90,14 @@ class Twofold(Entry):
 
     def plan_of(self, c: Capture, outputs: list[Output]) -> None:
         """The plan of the results."""
-        self.program = self.simplified(c, outputs)
-        self.planner = planner(self.program, outputs, self.fixed, self.layouts)
-        self.ready = kept.of(self.planner, c.program)
+        program = self.program = self.simplified(c, outputs)
+        self.make = functools.partial(self.planned, program, outputs)
+        self.ready = kept.prepared(program, outputs, self.fixed, self.layouts, self.make)
+
+    def planned(self, program: Any, outputs: list[Output]) -> Any:
+        """The planner of the results, with the plan made now."""
+        self.planner = planner(program, outputs, self.fixed, self.layouts)
+        return self.planner
 
     def enter(self, c: Capture, outputs: list[Output]) -> None:
         """The plan of the gradients, and what each call needs besides."""
@@ -109,8 +115,9 @@ class Twofold(Entry):
             strides = tuple(s // owner.itemsize for s in owner.strides)
             if strides != contiguous(owner.shape):
                 layouts[v] = strides
-        self.back = planner(self.backward, results, {}, layouts)
-        self.gradient_outputs = results
+        given = self.backward, results, {}, layouts
+        self.back = kept.prepared(*given, functools.partial(planner, *given))
+        self.gradient_types = [(o.value.shape, o.value.dtype) for o in results]
         self.sources = [
             (c.arguments.get(id(t)), t, g is not None)
             for t, g in zip(c.sources, c.gradients, strict=True)
@@ -154,11 +161,8 @@ class Twofold(Entry):
     def pull(self, arrays: list, cotangents: Sequence) -> list:
         """The gradients of the sources."""
         inputs = [np.ascontiguousarray(g._data) for g in cotangents] + arrays
-        known = dict(zip(self.backward.inputs, inputs, strict=True))
-        where = {v: n for n, v in enumerate(self.backward.inputs)}
-        values = {o.value: n for n, o in enumerate(self.gradient_outputs)}
-        out: list[Any] = [np.empty(o.value.shape, o.value.dtype) for o in self.gradient_outputs]
-        given = [known[v] if v in where else out[values[v]] for v in self.back.arguments]
+        out: list[Any] = [np.empty(shape, dtype) for shape, dtype in self.gradient_types]
+        given = [inputs[n] if kind == kept.INPUT else out[n] for kind, n in self.back.arguments]
         self.back.plan.run(*given)
         found = iter(out)
         return [define.wrap(next(found)) if has else None for _, _, has in self.sources]

@@ -467,7 +467,7 @@ def normalized_exp(x: Any, /, dim: int) -> Any:
     """exp(x) divided by its sum along `dim`."""
     axes = axes_of(dim, x.ndim)  # less its peak, so that nothing overflows
     e = np.exp(x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf))
-    e /= np.add.reduce(e, axis=axes, keepdims=True)
+    e *= 1 / np.add.reduce(e, axis=axes, keepdims=True)  # a sum of at least 1
     return e
 
 

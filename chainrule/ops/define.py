@@ -34,8 +34,10 @@ from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import bad_dim, not_a_tensor
 from ..storage import LOCK
 from ..tape import (
+    LARGE,
     AccumulateGrad,
     Node,
+    met_large,
     quiet,
     record,
     state,
@@ -728,6 +730,8 @@ def refuse_inference(op: Op, rule: int, inputs: Sequence = ()) -> None:
 
 def wrap(a: Any) -> Any:
     """A tensor around an array, without history."""
+    if type(a) is ndarray and a.size >= LARGE:
+        met_large()
     t = blank()
     t._data, t._index = a, 0
     t._node = t._storage = t._base = None
@@ -1120,7 +1124,7 @@ def several(op: Op) -> Callable:
     """The public function of an operator of several tensors (or numbers, or None) and other
     arguments, with one result.
     """
-    kernel, n, total = op.kernel, op.n, op.total
+    kernel, n, total, extra = op.kernel, op.n, op.total, op.extra
     fast, by_rule = op.promote in (SAME, FLOAT, HALF) and "f" in (op.takes or "f"), op.by_rule
 
     def entry(*args: Any, **kwargs: Any) -> Any:
@@ -1139,6 +1143,9 @@ def several(op: Op) -> Callable:
             y = run(kernel, *arrays, *params)
         except (ValueError, RuntimeError, MemoryError, TypeError):
             return op.call(inputs, params)
+        constants = None
+        if extra:
+            y, constants = y
         t = blank()
         t._data, t._index = y, 0
         t._node = t._storage = t._base = None
@@ -1155,11 +1162,11 @@ def several(op: Op) -> Callable:
         ):
             picks = op.picks or op.read_rules()
             if op.joint or op.shapes or INFERRED[0]:
-                op.attach(inputs, arrays, params, t, False, None)
+                op.attach(inputs, arrays, params, t, False, constants)
             else:
                 edges, index = edges_of(inputs)
                 if edges.count(None) < n:
-                    values = (*arrays, y, None, tuple([e is not None for e in edges]), *params)
+                    values = (*arrays, y, constants, tuple([e is not None for e in edges]), *params)
                     args = tuple(
                         [
                             None if e is None or rule is None else pick(values) if pick else ()
@@ -1409,7 +1416,9 @@ def template(o: Op) -> Callable:
         and (o.promote is MOVE or (o.total > 1 and not o.variadic and o.promote is not BOOLEAN))
     ):
         return lister if o.variadic else parametric
-    if o.extra or o.variadic or o.view or o.outputs != 1 or o.result is not None or o.star:
+    if o.variadic or o.view or o.outputs != 1 or o.result is not None or o.star:
+        return general
+    if o.extra and o.n == 1:
         return general
     if o.total == o.n and o.n in (1, 2):
         return unary if o.n == 1 else binary

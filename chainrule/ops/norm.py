@@ -478,11 +478,14 @@ def _check_layer(x: Kind, shape: tuple, parameters: dict, star: str) -> None:
 
 @functools.lru_cache(maxsize=1024)
 def _layer_plan(x: Kind, weight: Kind, bias: Kind, shape: tuple) -> tuple:
-    """The view (groups, elements) of a layer norm's input, all arguments checked."""
+    """The view (groups, elements) of a layer norm's input and (1, elements), all arguments
+    checked.
+    """
     _check_layer(x, shape, {"weight": weight, "bias": bias}, "*, ")
     _check_floating(x, "LayerNormKernelImpl")
     _check_mixed(x, (weight, bias))
-    return math.prod(x[0][: len(x[0]) - len(shape)]), math.prod(shape)
+    n = math.prod(shape)
+    return (math.prod(x[0][: len(x[0]) - len(shape)]), n), (1, n)
 
 
 def _layer_norm(
@@ -493,9 +496,16 @@ def _layer_norm(
     eps: float,
     heard: Callable | None = None,
 ) -> Any:
-    kinds = kinds_of("layer_norm", input=input, weight=weight, bias=bias)
-    view = _layer_plan(*kinds, _sizes(normalized_shape))
-    return LAYER(input, weight, bias, view, (1,), (1, view[1]), eps, heard)
+    shape = normalized_shape if type(normalized_shape) is tuple else _sizes(normalized_shape)
+    try:
+        x = input._data
+        of_weight = None if weight is None else (weight._data.shape, weight._data.dtype)
+        of_bias = None if bias is None else (bias._data.shape, bias._data.dtype)
+        view, scales = _layer_plan((x.shape, x.dtype), of_weight, of_bias, shape)
+    except AttributeError:  # one that is no tensor, named by this
+        kinds = kinds_of("layer_norm", input=input, weight=weight, bias=bias)
+        view, scales = _layer_plan(*kinds, _sizes(shape))
+    return LAYER(input, weight, bias, view, (1,), scales, eps, heard)
 
 
 @function(method=False, namespace="nn.functional")

@@ -24,7 +24,7 @@ from ..arrays.duck import Duck
 from ..autograd.modes import enable_grad
 from ..dtypes import F32, F64, HALVES
 from ..ops.define import WATCHERS, about_to_be_written, about_to_write, storage_array, wrap
-from ..tape import state, storage_of
+from ..tape import AtSize, state, storage_of
 from ..tensor import RemovableHandle, Tensor
 
 BLOCK = 1 << 15
@@ -496,6 +496,8 @@ def _in_blocks(rule: Callable, arrays: list, settings: tuple) -> None:
         rule(*arrays, *settings)
         return
     flat = [a.reshape(-1) for a in arrays]
+    if AtSize.update is not None and AtSize.update(rule, flat, settings):
+        return
     for i in range(0, flat[0].size, BLOCK):
         rule(*[a[i : i + BLOCK] for a in flat], *settings)
 
