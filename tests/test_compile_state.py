@@ -499,3 +499,11 @@ def test_a_view_of_a_number_is_written():
         return y.detach(), x.grad
 
     same(function, torch.tensor([0.7]))
+
+
+def test_new_leaves_are_given_back_as_such():
+    compiled = torch.compile(lambda x: (torch.ones_like(x, requires_grad=True), x * 2))
+    for _ in range(2):
+        leaf, _ = compiled(torch.zeros(2))
+        leaf.sum().backward()
+        assert leaf.is_leaf and torch.equal(leaf.grad, torch.ones(2))

@@ -38,7 +38,7 @@ from ..func.trees import leaves, mapped, rebuild
 from ..ops import define
 from ..rng import Generator, default_generator
 from ..storage import HERE, describe_line, owner_of, user_line
-from ..tape import state, storage_of
+from ..tape import AccumulateGrad, state, storage_of
 from ..tensor import Tensor
 from .numbers import Number, number_of
 from .program import Program, Value
@@ -211,6 +211,8 @@ class Capture:
         if any(isinstance(x, Number) for x in leaves(result)):
             raise NoRule("a number that is given back")
         found = [t for t in leaves(result) if isinstance(t, Tensor) and id(t) not in self.first]
+        if any(type(t._node) is AccumulateGrad for t in found):
+            raise Differentiable("it returns a new tensor that requires grad and has no history")
         self.outside = [t for t in found if t.requires_grad and not consumed(t._history())]
 
     def look_for_strangers(self) -> None:
