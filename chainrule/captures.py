@@ -6,8 +6,10 @@ would leave values, and history, of the inside of the transformation in the worl
 
 from __future__ import annotations
 
+import collections
 import dis
 import functools
+import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -54,25 +56,32 @@ def captured(function: Callable, given: Sequence) -> dict[int, Any]:
 
 
 def inside(x: Any) -> Iterator[Any]:
-    """The objects that a function, method, container or object leads to."""
+    """The objects that a function, method, container, class or object leads to."""
     if isinstance(x, types.FunctionType):
         if x.__module__ is None or not x.__module__.startswith("chainrule."):
-            yield from (x.__globals__[n] for n in names_in(x.__code__) if n in x.__globals__)
+            names = set(names_in(x.__code__))
+            yield from (x.__globals__[n] for n in names if n in x.__globals__)
         for cell in x.__closure__ or ():
             try:
                 yield cell.cell_contents
             except ValueError:  # a name that has no value yet
                 continue
         yield from x.__defaults__ or ()
+        yield from (x.__kwdefaults__ or {}).values()
+        yield from x.__dict__.values()
     elif isinstance(x, types.MethodType):
         yield from (x.__self__, x.__func__)
     elif isinstance(x, functools.partial):
-        yield from (x.func, *x.args, *x.keywords.values())
-    elif isinstance(x, dict):
+        yield from (x.func, *x.args, x.keywords)
+    elif isinstance(x, (dict, types.MappingProxyType)):
         yield from x.values()
-    elif isinstance(x, (list, tuple, set)):
+        yield from getattr(x, "__dict__", {}).values()
+    elif isinstance(x, (list, tuple, set, frozenset, collections.deque)):
         yield from x
-    elif not isinstance(x, (type, types.ModuleType)):
+        yield from getattr(x, "__dict__", {}).values()
+    elif isinstance(x, type):
+        yield from own_attributes(x).values() if foreign(x.__module__) else ()
+    elif not isinstance(x, types.ModuleType):
         yield from vars(x).values() if hasattr(x, "__dict__") else ()
         yield from methods_of(x)
 
@@ -82,14 +91,48 @@ def methods_of(x: Any) -> Iterator[Any]:
     for kind in type(x).__mro__:
         if kind.__module__.partition(".")[0] in ("chainrule", "builtins", "numpy"):
             continue
-        names = kind.__dict__.get("__slots__", ())
-        for name in (names,) if isinstance(names, str) else names:
-            if hasattr(x, name):
-                yield getattr(x, name)
-        yield from (f for f in vars(kind).values() if isinstance(f, types.FunctionType))
+        yield from slots_of(x, kind).values()
+        yield from own_attributes(kind).values()
 
 
-@functools.lru_cache(4096)
+def slots_of(x: Any, kind: type) -> dict[str, Any]:
+    """What the slots hold that a class gives its objects."""
+    names = kind.__dict__.get("__slots__", ())
+    names = (names,) if isinstance(names, str) else names
+    return {n: getattr(x, n) for n in names if n[:2] != "__" and hasattr(x, n)}
+
+
+def own_attributes(kind: type) -> dict[str, Any]:
+    """The functions of a class, of whatever kind, and its other attributes by name."""
+    found: dict[str, Any] = {}
+    for name, value in vars(kind).items():
+        if isinstance(value, (staticmethod, classmethod)):
+            found[name] = value.__func__
+        elif isinstance(value, property):
+            found[name] = value.fget
+        elif isinstance(value, types.FunctionType) or name[:2] != "__":
+            found[name] = value
+    return found
+
+
+@functools.cache
+def foreign(module: str | None) -> bool:
+    """Whether a module is the user's: neither of this package, nor of Python or what is installed
+    with it.
+    """
+    root = (module or "builtins").partition(".")[0]
+    if root in sys.stdlib_module_names and root != "__main__":
+        return False
+    place = getattr(sys.modules.get(module or ""), "__file__", None) or ""
+    return root != "chainrule" and "site-packages" not in place
+
+
+def attributes_in(code: types.CodeType) -> set[str]:
+    """The names in a function's code, and in the code of the functions inside it."""
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return set(code.co_names).union(*map(attributes_in, inner))
+
+
 def names_in(code: types.CodeType) -> tuple[str, ...]:
     """The global names in a function's code, and in the code of the functions inside it, each once,
     in the order in which they stand there.

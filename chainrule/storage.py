@@ -64,6 +64,16 @@ class Storage:
                 LAST[0] = self.written
                 self._enter(id(owner), owner)
 
+    def enter(self) -> None:
+        """Have nodes look at this storage: from now on compiled code writes its memory, and counts
+        `version` and `written` up by itself.
+        """
+        self.code, self.lasti = user_line()
+        owner = self.owner and self.owner()
+        if self.tracked and owner is not None:
+            with LOCK:
+                self._enter(id(owner), owner)
+
     def _enter(self, key: int, owner: Any) -> None:
         if WRITTEN.get(key) is not self:
             WRITTEN[key] = self

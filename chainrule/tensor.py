@@ -171,6 +171,8 @@ class Tensor(metaclass=_TensorMeta):
     def stride(self, dim: int | None = None) -> Any:
         """Steps in memory, in elements, for each dimension (or for `dim`)."""
         data, size = self._data, self._data.dtype.itemsize
+        if isinstance(data, Duck) and data.ground:
+            data = data.memory()
         if not isinstance(data, np.ndarray) or data.flags.c_contiguous:
             strides = _contiguous_strides(data.shape)
         else:

@@ -80,10 +80,11 @@ class Data:
     batch: Any
 
 
-def arrays(is_complex: bool) -> Data:
-    """The data as arrays."""
-    turn = 1j * TURN if is_complex else np.zeros(3)
-    parts = POINT + turn, DIRECTION - 2 * turn, WEIGHTS + 3 * turn, BATCH + turn
+def arrays(is_complex: bool, turn: int = 0) -> Data:
+    """The data as arrays; at each turn others."""
+    turned = 1j * TURN if is_complex else np.zeros(3)
+    point, batch = POINT + 0.1 * turn, BATCH - 0.1 * turn
+    parts = point + turned, DIRECTION - 2 * turned, WEIGHTS + 3 * turned, batch + turned
     return Data(*(p if is_complex else p.real for p in parts))
 
 
@@ -681,10 +682,10 @@ def figures(torch: Any, mode: str, program: str, way: str) -> list[np.ndarray]:
     return [np.asarray(t.detach().resolve_conj().numpy()) for t in found]
 
 
-def known(mode: str, program: str, way: str) -> list[np.ndarray]:
+def known(mode: str, program: str, way: str, turn: int = 0) -> list[np.ndarray]:
     """What the formula says one way through a cell must give."""
     column, row = PROGRAMS[program], MODES[mode]
-    data = arrays(column.is_complex)
+    data = arrays(column.is_complex, turn)
     if way in row.nested:
         return twice_back(column.formula, data, column.formula.again)
     return row.expected(column.formula, data)
@@ -705,4 +706,29 @@ def complaint(torch: Any, mode: str, program: str, way: str) -> str | None:
     for g, e in zip(got, expected, strict=True):
         if g.shape != e.shape or not np.allclose(g, e, rtol=1e-10, atol=1e-12):
             return f"gives {g.tolist()}, and the formula {e.tolist()}"
+    return None
+
+
+def compiled_complaint(torch: Any, mode: str, program: str, way: str) -> str | None:
+    """What is wrong with one way through a cell as a compiled function, called three times on other
+    numbers, or None.
+    """
+    refusal, column = FORBIDDEN.get(program, {}).get(way), PROGRAMS[program]
+    f = column.make(torch, lambda: None)
+    step = torch.compile(lambda *given: MODES[mode].ways[way](torch, f, Data(*given)))
+    for turn in range(3):
+        data = arrays(column.is_complex, turn)
+        given = [torch.tensor(a) for a in (data.x, data.v, data.w, data.batch)]
+        try:
+            got = [t.detach().resolve_conj().numpy() for t in step(*given)]
+        except Exception as e:
+            words = refusal is not None and re.match(refusal.words, str(e))
+            if not words or not isinstance(e, refusal.error):
+                return f"call {turn} raised {type(e).__name__}: {e}"
+            continue
+        if refusal is not None:
+            return f"call {turn}: torch forbids this, and compiled it gives figures"
+        for g, e in zip(got, known(mode, program, way, turn), strict=True):
+            if g.shape != e.shape or not np.allclose(g, e, rtol=1e-10, atol=1e-12):
+                return f"call {turn} gives {g.tolist()}, and the formula {e.tolist()}"
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,16 @@ CELLS = [
 @pytest.mark.parametrize(("mode", "program", "way"), CELLS)
 def test_cell(mode: str, program: str, way: str):
     assert composition.complaint(chainrule, mode, program, way) is None
+
+
+SOME = list(zip(PROGRAMS, itertools.cycle(MODES)))  # `tools/composition.py --compiled` runs all
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("program", "mode"), SOME)
+def test_some_cells_compiled(program: str, mode: str):
+    way = next(iter(MODES[mode].ways))
+    assert composition.compiled_complaint(chainrule, mode, program, way) is None
 
 
 def test_refusals_are_of_ways_that_exist():

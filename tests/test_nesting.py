@@ -117,3 +117,22 @@ def test_every_way_gives_the_same(number):
     got = slope(lambda u: torch.mul(*jvp(f, (u,), (u * v,))), x)
     expected = slope(lambda u: f(u) * (grad(f)(u) * u * v).sum(), x)
     close(got, expected, f"{name}: the tape through jvp")
+
+
+@pytest.mark.parametrize("name", ["prod", "cumprod", "logcumsumexp"])
+def test_a_gradient_through_examples_of_tangents(name):
+    def f(x):
+        return x.sin().prod() if name == "prod" else getattr(x.sin(), name)(0)
+
+    x = torch.tensor([0.3, 0.5, 0.7], dtype=torch.float64, requires_grad=True)
+    rows = torch.eye(3, dtype=torch.float64)
+
+    def push(t):
+        return torch.func.jvp(f, (x,), (t,))[1]
+
+    found = []
+    for tangents in (torch.vmap(push)(rows), torch.stack([push(row) for row in rows])):
+        x.grad = None
+        (tangents * tangents).sum().backward()
+        found.append(x.grad)
+    assert torch.allclose(found[0], found[1], rtol=1e-12)

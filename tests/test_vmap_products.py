@@ -83,3 +83,11 @@ def test_ignored_targets_of_an_example():
 def test_outer_products_have_no_negative_zero():
     x, y = torch.tensor([[[0.0], [1.0]]]), torch.tensor([[[-1.0, 2.0]]])
     assert str(func.vmap(torch.matmul)(x, y)[0, 0]) == "tensor([0., 0.])"
+
+
+def test_products_of_examples_that_do_not_fit():
+    x = torch.randn(16, 3, 1)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        torch.vmap(lambda u: u @ u)(x)
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        torch.vmap(lambda u: u[:, 0] @ torch.ones(1))(x)

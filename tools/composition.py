@@ -1,9 +1,10 @@
 """Write docs/composition.md: what works in which mode of differentiation, found by running it.
 
-python tools/composition.py [--check | --torch]
+python tools/composition.py [--check | --torch | --compiled]
 
 `--check`: exit 1 if a cell fails or the page is not up to date. `--torch`: run the programs on
-torch, and say where it does otherwise than tests/composition.py says that it does.
+torch, and say where it does otherwise than tests/composition.py says that it does. `--compiled`:
+run them compiled, which takes minutes; exit 1 if one of them is wrong.
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ the ways there are to it, listed below.
   feature out, or gives other figures.
 - `error`: torch forbids it, and the error here is of the same class and begins with the same words.
 - Two marks: some of the ways work, and the others are forbidden.
+
+All of this holds under `chainrule.compile` too: each way through each cell, as a whole, gives the
+figures of the formula as a compiled function, called three times on other numbers, or is refused as
+it is without. `python tools/composition.py --compiled` runs them all, and says which of them no
+program could be made of.
 """
 OPERATORS = """## Operators
 
@@ -99,6 +105,32 @@ def program_part() -> str:
     ways = [f"- {name}: {', '.join(mode.ways)}" for name, mode in MODES.items()]
     lines = [HEAD, *rows, "", "The programs:", "", *features, "", "The ways of each mode:", ""]
     return "\n".join([*lines, *ways, "", "What is forbidden:", "", *forbidden(), ""])
+
+
+def compiled() -> bool:
+    """Run every way through every cell compiled; print what is wrong, and what is run as it is."""
+    good, kinds, made = True, Counter(), []  # type: ignore[var-annotated]
+    watching = chainrule.compile
+
+    def noted(*args: Any, **options: Any) -> Any:
+        made.append(watching(*args, **options))
+        return made[-1]
+
+    vars(chainrule)["compile"] = noted
+    for program in PROGRAMS:
+        for mode, row in MODES.items():
+            for way in row.ways:
+                made.clear()
+                wrong = composition.compiled_complaint(chainrule, mode, program, way)
+                forbids = way in FORBIDDEN.get(program, {})
+                kind = "refused" if forbids else "compiled" if made[0].entries else "as it is"
+                kinds["wrong" if wrong else kind] += 1
+                if wrong or kind == "as it is":
+                    print(f"{program}, {mode}, {way}: {wrong or made[0].eager}", flush=True)
+                good = good and wrong is None
+    vars(chainrule)["compile"] = watching
+    print(", ".join(f"{count} {kind}" for kind, count in kinds.most_common()))
+    return good
 
 
 def forbidden() -> Iterator[str]:
@@ -215,6 +247,8 @@ def main() -> int:
     warnings.simplefilter("ignore")
     if "--torch" in sys.argv:
         return compare_torch()
+    if "--compiled" in sys.argv:
+        return int(not compiled())
     with contextlib.redirect_stdout(sys.stderr):
         text = f"{program_part()}\n{operator_part()}"
     if "--check" in sys.argv:

@@ -413,7 +413,7 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
     """All examples' products: as one large product where the examples share an operand, as a
     multiplication where there is nothing to add up (an outer product).
     """
-    if x.ndim == 1 and y.ndim == 1:
+    if x.ndim == 1 and y.ndim == 1 and x.shape == y.shape:
         product = elementwise(level, np.multiply, (x, y), {})
         return BatchArray(np.add.reduce(product.array, axis=-1), level)
     if y.ndim == 1:
@@ -428,7 +428,7 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
         return BatchArray((y.array[..., 0] @ x.transpose((1, 0)))[..., None], level)
     rank = max(x.ndim, y.ndim)
     a, b = aligned(x, rank, level), aligned(y, rank, level)
-    if a.shape[-1] == 1 and type(a) is np.ndarray and type(b) is np.ndarray:
+    if a.shape[-1] == 1 == b.shape[-2] and type(a) is np.ndarray and type(b) is np.ndarray:
         return BatchArray(_outer(a[..., 0], b[..., 0, :]), level)
     if b.ndim == 2 and isinstance(a, np.ndarray) and a.flags.c_contiguous:
         rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) @ b

@@ -177,6 +177,8 @@ def combined(a: Any, b: Any) -> Any:
 def _is_zero(g: Any) -> bool:
     if isinstance(g, GradArray):
         return False  # its derivative may be another
+    if isinstance(g, Duck) and g.ground:
+        return g.is_zero()
     return all(_is_zero(p) for p in g.parts()) if isinstance(g, Duck) else not np.any(g)
 
 

@@ -251,9 +251,9 @@ def levels_in(a: Any) -> set:
     """The levels of an array and of those inside it."""
     if not isinstance(a, Duck):
         return set()
-    own = {a.level} if a.level != float("inf") else set()
     if a.ground:
-        return own
+        return set()
+    own = {a.level} if a.level != float("inf") else set()
     return own.union(*[levels_in(p) for p in a.parts()])
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..dtypes import STAND_INS
 from .blanks import INDEXED, SMALL, blank, ufunc
-from .duck import Duck, NoRule
+from .duck import Duck, NoRule, laid_out
 from .waist import restride, waist
 
 Step = tuple[str, tuple, dict]
@@ -48,6 +48,7 @@ OPENED = (
     "c2r",
 )  # primitives that are traced through
 PLAIN = (int, float, bool, str, type(None))
+SIZED = ("flatnonzero", "nonzero", "bincount")  # what the shape of the result depends on: numbers
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same
 
 
@@ -130,9 +131,13 @@ class TraceArray(Duck):
         return self.cell.trace.lifted(zeros)
 
     def laid_out(self, like: Any) -> Any:
-        if not like.flags.c_contiguous:
-            raise NoRule("a copy of a traced array that does not lie row by row")
-        return self.copy()
+        return self.cell.trace.noted("copy", (self,), {}, laid_out(self.value, like))
+
+    def kept(self) -> Any:
+        """A copy that lies in memory as this does."""
+        x = self.value
+        order = "K" if 0 not in x.strides else "C"
+        return self.cell.trace.noted("copy", (self,), {}, x.copy(order))
 
     def over(self, data: Any, private: bool) -> Any:
         return self.cell.trace.lifted(data)
@@ -174,6 +179,11 @@ class TraceArray(Duck):
 
     def __complex__(self) -> complex:
         return complex(self.cell.trace.read(self))
+
+    def is_zero(self) -> bool:
+        """Whether it is zero whatever the program is given."""
+        data = self.now().data
+        return data is not None and not np.any(data)
 
     @classmethod
     def fallback(
@@ -242,6 +252,9 @@ class Trace:
         self.constants: dict[Any, Value] = {}
         self.known: dict[Value, Any] = {}  # the numbers of what was given or asked for
         self.read, self.lay = read, lay  # what reading a number and writing a constant tensor do
+        self.sources: list[Any] = []  # what constants were made of
+        self.watch: Callable | None = None  # told of each cell that is written
+        self.guards: list[tuple[Value, Any]] = []  # what has to be as it is now
 
     def lifted(self, array: Any) -> TraceArray:
         """A plain array as one of the program: a constant."""
@@ -259,6 +272,7 @@ class Trace:
 
     def constant(self, array: Any) -> Value:
         """The value of the program that a plain array is, as it is now."""
+        self.sources.append(array)
         array = np.asarray(array)
         key = (array.dtype, array.shape, array.tobytes()) if array.nbytes <= 4096 else None
         if key in self.constants:
@@ -292,8 +306,12 @@ class Trace:
                     kwargs.pop(option, None)
         if name in VIEWS:
             out: Any = self.look(name, args, kwargs)
+            if name == "getitem" and find_mask(args[1:]):
+                self.guard_shape(out)
         else:
             out = self.operation(name, args, kwargs)
+            if name in SIZED:
+                self.guard_shape(out)
         if target is None:
             return out
         if type(target) is tuple:
@@ -302,6 +320,12 @@ class Trace:
             raise NoRule(f"{name} of a traced array into an array that is not")
         self.store(target, ..., out)
         return target
+
+    def guard_shape(self, out: Any) -> None:
+        """The shape of a result depends on numbers: it has to be what it is now."""
+        for x in out if type(out) is tuple else (out,):
+            shape = self.python(shape_of, (x,))
+            self.guards.append((shape.now(), np.array(shape.numbers())))
 
     def elementwise(self, name: str, f: Any, args: tuple) -> TraceArray:
         """What a ufunc gives: most of what is traced."""
@@ -331,6 +355,8 @@ class Trace:
     def look(self, name: str, args: tuple, kwargs: dict) -> Any:
         """A view, or what has the name of one and is a copy."""
         x, *rest = args
+        if isinstance(x, TraceArray):
+            x.settle()  # a number has no memory to look at
         index = _indices if name == "getitem" else _numbers
         result = waist(name)(_concrete(x), *index(rest), **_numbers(kwargs))
         fixed = find(rest) is None and not has_slices_of(rest)
@@ -338,7 +364,7 @@ class Trace:
             step = (name, tuple([self.operand(a) for a in rest]), kwargs)
             return TraceArray(result, x.cell, (*x.steps, step))
         if not fixed and isinstance(result, np.ndarray):
-            result = result.copy()
+            result = result.copy("K")
         return self.noted(name, args, kwargs, result)
 
     def operation(self, name: str, args: tuple, kwargs: dict) -> Any:
@@ -392,6 +418,8 @@ class Trace:
         if not x.value.flags.writeable:
             raise NoRule("a write into a traced array whose elements overlap")
         cell = x.cell
+        if self.watch is not None:
+            self.watch(cell)
         given = self.operand(value)
         fits(x.value, _indices(index), _concrete(value))
         whole = index is Ellipsis or (type(index) is slice and index == slice(None))
@@ -458,6 +486,21 @@ def find(args: Any) -> Any:
             if found is not None:
                 return found
     return None
+
+
+def find_mask(args: Any) -> bool:
+    """Whether a traced array of bools is among nested tuples and lists."""
+    return any(
+        find_mask(a)
+        if type(a) in (tuple, list)
+        else isinstance(a, TraceArray) and a.dtype.kind == "b"
+        for a in args
+    )
+
+
+def shape_of(x: Any) -> np.ndarray:
+    """An array's shape, as an array."""
+    return np.array(x.shape, np.int64)
 
 
 def flattened(result: Any) -> tuple[list, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import dual
+from ..arrays.batch import BatchArray
 from ..arrays.dual import DualArray, value_of
 from ..arrays.duck import Duck
 from ..ops import define
@@ -47,10 +48,12 @@ def _by_transposition(
     try:
         leaves: list = []
         tangents: list = []
-        given = [_leaf(a, level, leaves, tangents) for a in args]
+        batches = _batches(args)
+        given = [_leaf(a, level, leaves, tangents, batches) for a in args]
         outs = tensors_in(on_tensors(*given))
         wanted = [o for o in outs if o._node is not None]
-        weights = [define.wrap(np.zeros(o._data.shape, o._data.dtype)) for o in wanted]
+        zeros = [np.zeros(o._data.shape, o._data.dtype) for o in wanted]
+        weights = [define.wrap(_spread(z, batches)) for z in zeros]
         for w in weights:
             w.requires_grad_()
         pulled = reverse.grad(wanted, leaves, weights, create_graph=True, materialize_grads=True)
@@ -73,16 +76,37 @@ def _by_transposition(
     return (joined, value[1]) if extra else joined
 
 
-def _leaf(a: Any, level: int, leaves: list, tangents: list) -> Any:
+def _batches(args: Any) -> dict[int, int]:
+    """The levels, and sizes, of all batches among nested arrays."""
+    found: dict[int, int] = {}
+    for a in args:
+        if isinstance(a, BatchArray):
+            found[a.level] = a.array.shape[0]
+        if isinstance(a, Duck):
+            found |= _batches(a.parts())
+        elif isinstance(a, (tuple, list)):
+            found |= _batches(a)
+    return found
+
+
+def _spread(x: Any, batches: dict[int, int]) -> Any:
+    """x, one for each example: a variable that all share would get one gradient, their sum."""
+    zero: Any = np.zeros(tuple([batches[k] for k in sorted(batches)]), x.dtype)
+    for level in sorted(batches):
+        zero = BatchArray(zero, level)
+    return x + zero if batches else x
+
+
+def _leaf(a: Any, level: int, leaves: list, tangents: list, batches: dict[int, int]) -> Any:
     """An array as a tensor, a variable if it is a dual number."""
     if isinstance(a, DualArray) and a.level == level:
-        t = define.wrap(a.value)
+        t = define.wrap(_spread(a.value, batches))
         t.requires_grad_()
         leaves.append(t)
         tangents.append(np.broadcast_to(a.tangent, a.shape))
         return t
     if type(a) in (list, tuple):
-        return type(a)([_leaf(e, level, leaves, tangents) for e in a])
+        return type(a)([_leaf(e, level, leaves, tangents, batches) for e in a])
     return define.wrap(a) if isinstance(a, (np.ndarray, np.generic, Duck)) else a
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -25,8 +26,8 @@ from ..storage import owner_of
 from ..tape import state, storage_of
 from ..tensor import Tensor
 from . import calls, guards, kept, machine
-from .capture import Capture, CaptureError, Transformed, Wrapper
-from .passes import simplify
+from .capture import Capture, CaptureError, Picked, Transformed, Wrapper
+from .passes import has_effect, simplify
 from .plan import Interpreted, Output, Planner
 from .trial import Trial
 from .views import contiguous
@@ -34,8 +35,9 @@ from .views import contiguous
 ENTRIES = 8  # programs of one function; beyond, it is run as it is
 SIZES = 64  # likewise with dynamic=True, where the oldest gives way instead
 FRESH, GIVEN, SAME = range(3)  # a result: new, an argument, what it was
-DATA, GRAD = attrgetter("_data"), attrgetter("_grad")
+DATA, GRAD, NODE = attrgetter("_data"), attrgetter("_grad"), attrgetter("_node")
 told: list[str] = []  # what has been said once
+capturing = threading.RLock()
 
 
 class Entry:
@@ -71,6 +73,7 @@ class Entry:
         own = {id(a) for a in given} | c.grad_ids
         self.state = [t for t in c.tensors if id(t) not in own]
         self.arrays = [t._data for t in self.state]
+        self.nodes = [t._node for t in self.state]
         self.edges = c.edges
 
     def matches(self, args: tuple, kwargs: dict) -> bool:
@@ -91,11 +94,20 @@ class Entry:
             and state.mode[1] is self.recording
             and dtypes.default.real is self.default
             and all(map(is_, map(DATA, self.state), self.arrays))
+            and (all(map(is_, map(NODE, self.state), self.nodes)) or self.required(self.state))
             and all(map(is_, map(GRAD, self.held_tensors), self.held_grads))
             and self.apart(given)
             and self.hold_edges()
             and (self.guard is None or self.guard(given))
         )
+
+    def required(self, state: Sequence) -> bool:
+        """Whether the same tensors ask for gradients as before; their nodes may be new ones."""
+        nodes = list(map(NODE, state))
+        same = [n is None for n in nodes] == [n is None for n in self.nodes]
+        if same:
+            self.nodes, self.edges.renewed = nodes, True
+        return same
 
     def hold_edges(self) -> bool:
         """Whether what led to tensors is what it was, or equal to it."""
@@ -112,14 +124,17 @@ class Entry:
         found = guards.layout() if machine.available() else None
         if found is None or not self.plain or self.guard is not None or self.given_held:
             return
+        if self.edges.contained:
+            return
         table = guards.Guards(self.natives, self.owners if self.writes() else None, self.recording)
         slots = [(t, found.data, a) for t, a in zip(self.state, self.arrays, strict=True)]
         edges = self.edges
+        slots += [(t, found.node, n) for t, n in zip(self.state, self.nodes, strict=True)]
         slots += [(c, found.cell, x) for c, x in zip(edges.cells, edges.contents, strict=True)]
         attributes = [
             (t, "_grad", g) for t, g in zip(self.held_tensors, self.held_grads, strict=True)
         ]
-        attributes.append((dtypes.default, "real", self.default))
+        attributes += [(dtypes.default, "real", self.default), *edges.attributes]
         rows = list(zip(edges.tables, edges.keys, edges.values, strict=True))
         table.watch(slots, rows, attributes, edges.lengths)
         self.table, self.check = table, table.builtin()
@@ -162,6 +177,8 @@ class Entry:
         self.written = [
             storage_of(t) for m in c.updates for t in m.tensors if id(t) not in c.arguments
         ]
+        for s in self.written:
+            s.enter()
         self.versions = guards.Versions(self.written)
         self.bump = self.versions.builtin() if self.written else None
         self.given_written = [m.argument for m in c.updates if m.argument is not None]
@@ -253,6 +270,7 @@ class Entry:
         ]
         self.state += grads
         self.arrays += [g._data for g in grads]
+        self.nodes += [g._node for g in grads]
         self.owners = {id(owner_of(m.owner)) for m in c.memories.values() if m.argument is None}
 
     def apart(self, given: Sequence) -> bool:
@@ -280,6 +298,7 @@ class Entry:
         used = program.used() | set(program.outputs)
         program.inputs = [v for v in program.inputs if v in used]
         memories = {m.given: m for m in c.memories.values()}
+        generators = list(c.streams) if any(map(has_effect, program.instructions)) else []
         settings = dict(zip([s.value for s in self.settings], self.settings, strict=True))
         floats = {x.now(): n for n, x in c.numbers.items()}
 
@@ -296,7 +315,11 @@ class Entry:
                     place = memories[v].argument
                     assert place is not None
                     arrays.append(given[place]._data)
-            return all(map(np.array_equal, program.run(arrays), wanted))
+            streams = [(g, g.state_bytes()) for g in generators]
+            same = all(map(np.array_equal, program.run(arrays), wanted))
+            for g, was in streams:
+                g.set_state_bytes(was)
+            return same
 
         self.guard = guard
 
@@ -415,13 +438,17 @@ class Compiled(Wrapper):
         """Run the function and keep its program. Meanwhile no cycles are collected: nothing of a
         program dies while it is made, and looking for it takes a third of the time.
         """
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            return self.captured(args, kwargs)
-        finally:
-            if collecting:
-                gc.enable()
+        with capturing:  # tensors are looked at by one capture at a time
+            for entry in self.entries:  # perhaps made while this thread was waiting
+                if entry.matches(args, kwargs):
+                    return entry.run(args, kwargs)
+            collecting = gc.isenabled()
+            gc.disable()
+            try:
+                return self.captured(args, kwargs)
+            finally:
+                if collecting:
+                    gc.enable()
 
     def captured(self, args: tuple, kwargs: dict) -> Any:
         """Run the function and keep its program."""
@@ -490,12 +517,17 @@ class Compiled(Wrapper):
         }
 
     def run(self, c: Capture) -> Any:
-        """Run a capture; one that wants to know its floats is done again with them as they are."""
-        if not c.numbers:
-            return c.run()
+        """Run a capture; one that wants to know its floats is done again with them as they are, and
+        one that takes views by indices it computes with these as guards.
+        """
         try:
             return c.run()
+        except Picked:
+            c.__init__(self.function, c.args, c.kwargs, tuple(c.numbers), True)
+            return c.run()
         except Exception:
+            if not c.numbers:
+                raise
             self.constants |= set(c.numbers)
             c.__init__(self.function, c.args, c.kwargs)
             return c.run()

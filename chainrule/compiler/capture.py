@@ -9,7 +9,10 @@ the run has done. A run that fails leaves all as it was.
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import functools
+import gc
 import sys
 import types
 import weakref
@@ -19,21 +22,30 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.duck import Duck, NoRule
+from ..arrays.duck import Duck, NoRule, vacant
 from ..arrays.trace import Cell, Trace, TraceArray
 from ..autograd.reverse import grad
-from ..captures import inside, methods_of, names_in
+from ..captures import (
+    attributes_in,
+    foreign,
+    inside,
+    methods_of,
+    names_in,
+    own_attributes,
+    slots_of,
+)
 from ..func.trees import leaves, mapped, rebuild
 from ..ops import define
 from ..ops.draws import Draw
-from ..rng import default_generator
+from ..rng import Generator, default_generator
 from ..storage import HERE, describe_line, owner_of, user_line
-from ..tape import state, storage_of
+from ..tape import AccumulateGrad, state, storage_of
 from ..tensor import Tensor
 from .numbers import Number, number_of
 from .program import Program, Value
 
 REACH = 200_000  # objects that are looked at on the way to tensors
+HOLDERS = 4  # of an array that only the trace knows: two lists, a name, and the question itself
 
 
 class CaptureError(RuntimeError):
@@ -48,6 +60,13 @@ class Differentiable(CaptureError):
     """The result of a function belongs to a graph that somebody else goes through."""
 
     silent = True
+
+
+class Picked(BaseException):
+    """An element was picked by a traced index, as if it were a copy; but it is a view, and that
+    matters: one of the two is written. The function has to be captured anew, with the index as a
+    guard.
+    """
 
 
 class Transformed(CaptureError):
@@ -91,13 +110,20 @@ class Capture:
     """One run of `function(*args, **kwargs)` and what came of it."""
 
     def __init__(
-        self, function: Callable, args: tuple, kwargs: dict, numbers: Collection[int] = ()
+        self,
+        function: Callable,
+        args: tuple,
+        kwargs: dict,
+        numbers: Collection[int] = (),
+        exact: bool = False,
     ) -> None:
+        self.exact = exact  # whether an index that picks one element is a guard
+        self.picks: list[tuple[weakref.ref, Cell]] = []
         self.trace = Trace(Program(), self.read, self.lay)
         self.program = self.trace.program
         self.memories: dict[int, Memory] = {}
         self.seen: dict[int, TraceArray] = {}
-        self.guards: list[tuple[Value, Any]] = []
+        self.guards = self.trace.guards
         self.settings: dict[Any, tuple[Setting, TraceArray]] = {}
         given = leaves((args, kwargs))
         self.arguments = {
@@ -116,7 +142,8 @@ class Capture:
         """Run the function; returns what it returned, whose tensors have memory, but no numbers
         yet. With keep=False they are traced, and all is as it was before.
         """
-        state_of_draws = default_generator.state_bytes()
+        self.streams: dict[Any, Any] = {}  # of each generator that is drawn from, what it was
+        self.draws_from(default_generator)
         optimizers = self.reach()
         try:
             self.lift_all(self.tensors)
@@ -125,18 +152,19 @@ class Capture:
                 args, kwargs = self.with_numbers()
                 result = self.function(*args, **kwargs)
                 self.look_at(result)
+                self.look_for_strangers()
                 if self.outside and keep:
                     self.differentiate(any(made for _, made in optimizers))
-        except BaseException as e:
+        except BaseException:
             self.undo(optimizers)
-            if isinstance(e, (CaptureError, NoRule)):
-                default_generator.set_state_bytes(state_of_draws)
+            self.settle()
+            self.come_back()
             raise
         if keep:
             self.finish()
         if not keep or self.outside:
             self.undo(optimizers)
-            default_generator.set_state_bytes(state_of_draws)
+            self.come_back()
         return result
 
     def with_numbers(self) -> tuple[tuple, dict]:
@@ -154,6 +182,9 @@ class Capture:
         """
         roots = (self.function, self.args, self.kwargs)
         _, optimizers, _ = reachable(roots)
+        self.optimizers = [
+            (o, [(p, own, dict(own)) for p, own in o.state.items()]) for o in optimizers
+        ]
         prepared = [(o, o.prepare()) for o in optimizers]
         reached, _, self.edges = reachable(roots)
         tensors = [t for t in self.given if isinstance(t, Tensor)] + reached
@@ -181,7 +212,33 @@ class Capture:
         if any(isinstance(x, Number) for x in leaves(result)):
             raise NoRule("a number that is given back")
         found = [t for t in leaves(result) if isinstance(t, Tensor) and id(t) not in self.first]
+        if any(type(t._node) is AccumulateGrad for t in found):
+            raise Differentiable("it returns a new tensor that requires grad and has no history")
         self.outside = [t for t in found if t.requires_grad and not consumed(t._history())]
+
+    def look_for_strangers(self) -> None:
+        """Raise if a constant of the program is the memory of a tensor that was there before, but
+        was not found: later calls would go on with what it is now. Of floats alone: indices that
+        rules have made are alive as long as the graph, and looking takes long.
+        """
+        own = {id(t) for t in self.living()}
+        known = {id(t._data) for t in self.living()}
+        arrays = (np.ndarray, np.generic)
+        held = [a for a in self.trace.sources if isinstance(a, arrays) and a.dtype.kind in "fc"]
+        held = [a for a in held if sys.getrefcount(a) > HOLDERS and id(a) not in known]
+        for t in gc.get_referrers(*held) if held else ():
+            if isinstance(t, Tensor) and id(t) not in own:
+                raise stranger(t, "used")
+
+    def living(self) -> Iterator[Any]:
+        """The tensors that were made in the run and are still there."""
+        return (t for t in [ref() for ref in self.made] if t is not None)
+
+    def about_to_write(self, x: Any) -> None:
+        """Raise if a tensor is written that was there before, but was not found."""
+        plain = state.capture is self and isinstance(x._data, np.ndarray)
+        if plain and all(x is not t for t in self.living()):
+            raise stranger(x, "written")
 
     def differentiate(self, prepared: bool) -> None:
         """Write down, for results that belong to a graph, its backward pass too: gradients of all
@@ -194,6 +251,7 @@ class Capture:
         self.sources = [
             t for t in self.tensors if t._node is not None and id(t) not in self.grad_ids
         ]
+        self.backward = True
         self.cotangents = [self.trace.input(np.ones_like(t._data.value)) for t in self.outside]
         given = [define.wrap(g) for g in self.cotangents]
         found = grad(self.outside, self.sources, given, allow_unused=True)
@@ -209,6 +267,20 @@ class Capture:
             slots.restore(t)
         for o, was in prepared:
             o.unprepare(was)
+        for o, was in self.optimizers:
+            o.state.clear()
+            for p, own, then in was:
+                o.state[p] = own
+                own.clear()
+                own.update(then)
+
+    def settle(self) -> None:
+        """Give numbers to what the function has kept for later before it failed."""
+        reached, *_ = reachable((self.function, self.args, self.kwargs))
+        for t in reached:
+            if isinstance(t._data, TraceArray):
+                t._data = np.array(t._data.numbers())
+                t._node = None
 
     def finish(self) -> None:
         """Put arrays back; what the run made gets memory, with nothing in it yet."""
@@ -216,7 +288,10 @@ class Capture:
         reached, *_ = reachable((self.function, self.args, self.kwargs))
         known = {id(t) for t, _ in self.before}
         self.replayable = (
-            not self.shared_arguments and all(id(t) in known for t in reached) and self.edges.hold()
+            not self.shared_arguments
+            and all((t._node is None) is (slots.node is None) for t, slots in self.before)
+            and all(id(t) in known for t in reached)
+            and self.edges.hold()
         )
         self.held = [
             (t, slots.grad)
@@ -273,19 +348,20 @@ class Capture:
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
         """While the function runs: new tensors are noted, draws and settings ask here."""
-        blank, outer = define.blank, state.capture
-
-        def noted() -> Any:
-            t = blank()
-            self.made.append(weakref.ref(t))
-            return t
-
-        define.blank, state.capture = noted, self
+        outer, state.capture = state.capture, self
+        define.capture_begins()
+        define.WATCHERS.append(self.about_to_write)
         try:
             with np.errstate(all="ignore"):  # of blanks: what is computed in them means nothing
                 yield
         finally:
-            define.blank, state.capture = blank, outer
+            define.WATCHERS.remove(self.about_to_write)
+            define.capture_ends()
+            state.capture = outer
+
+    def note(self, t: Any) -> None:
+        """A tensor was made."""
+        self.made.append(weakref.ref(t))
 
     def lift_all(self, tensors: list) -> None:
         """Make the arrays of tensors inputs of the program, those that share memory together."""
@@ -308,7 +384,7 @@ class Capture:
                     )
             cell = Cell(self.trace, self.program.input(owner))
             self.trace.known[cell.current] = owner
-            memory = self.memories[key] = Memory(owner, cell, np.empty_like(owner))
+            memory = self.memories[key] = Memory(owner, cell, vacant(owner, owner.dtype))
             memory.tensors = group
             numbers = [self.arguments[id(t)] for t in group if id(t) in self.arguments]
             if numbers and len(group) == 1:
@@ -318,6 +394,7 @@ class Capture:
             for t in group:
                 t._data = self.seen[id(t)] = look(memory, t._data)
 
+    backward = False  # whether the backward pass for the caller is being written down
     shared_arguments = False  # whether an argument lies in memory that others look at
 
     def value_of(self, leaf: Any) -> Value | None:
@@ -338,10 +415,15 @@ class Capture:
                 self.cleared.add(id(t))
 
     def returned(self, result: Any) -> Any:
-        """The result of the run, its tensors without history."""
+        """The result of the run, its tensors without history. Gradients are copied: later calls
+        write where these are.
+        """
+        kept = {id(g) for _, g in self.grads}
 
         def settled(leaf: Any) -> Any:
-            return define.wrap(leaf._data) if id(leaf) in self.traced else leaf
+            if id(leaf) not in self.traced:
+                return leaf
+            return define.wrap(leaf._data.copy() if id(leaf) in kept else leaf._data)
 
         return mapped(settled, result)
 
@@ -367,6 +449,31 @@ class Capture:
             " instead of `if`, tensor arithmetic instead of .item()), or return it from the step"
             " and read it outside."
         )
+
+    def index(self, a: Any) -> Any:
+        """An integer tensor that picks one element: as it is, or its number, as a guard."""
+        if not self.exact or not isinstance(a, TraceArray):
+            return a
+        found = np.array(a.numbers())
+        self.guards.append((a.now(), found))
+        return found
+
+    def picked(self, x: Any, found: Any, index: Any) -> None:
+        """`found` was read out of `x` by an index; with one of a single element it is a view of `x`
+        outside of a capture.
+        """
+        parts = index if type(index) is tuple else (index,)
+        views = all(type(p) is slice or not p.ndim for p in parts)
+        if views and isinstance(x._data, TraceArray) and isinstance(found._data, TraceArray):
+            self.picks.append((weakref.ref(found), x._data.cell))
+            self.trace.watch = self.watch
+
+    def watch(self, cell: Cell) -> None:
+        """Memory is written: not that of a view which was made as a copy, nor what it looks at."""
+        for ref, source in self.picks:
+            found = ref()
+            if found is not None and cell in (source, getattr(found._data, "cell", None)):
+                raise Picked
 
     def lay(self, x: Any) -> None:
         """Let a tensor made of constants, and those that share its memory, be traced."""
@@ -424,24 +531,74 @@ class Capture:
         """Random numbers, drawn anew whenever the program runs: f(*given), which is `what`, (a
         draw, a shape), where that is known.
         """
-        return self.trace.python(Drawing(f, what), given)
+        return self.trace.python(Drawing(f, what, self.backward), given)
+
+    def draws_from(self, g: Any) -> None:
+        """A generator is going to be drawn from, or set."""
+        if g not in self.streams:
+            self.streams[g] = g.state_bytes()
+
+    def come_back(self) -> None:
+        """Put the generators where they were."""
+        for g, was in self.streams.items():
+            g.set_state_bytes(was)
+
+    def stream(self, g: Any, f: Callable, *given: Any) -> Any:
+        """A call that asks for a generator's state, or sets it."""
+        self.draws_from(g)
+        return self.draw(f, *given)
+
+    def place(self) -> int:
+        """Where in the program the function is now."""
+        return len(self.program.instructions)
+
+    def note_stream(self, moment: Any, place: int) -> None:
+        """Have the program look at a generator's state at a place, where it was that of a moment
+        that has passed.
+        """
+        moment.traced = self.stream(moment.generator, moment.generator.state_bytes)
+        self.trace.known[moment.traced.cell.current] = moment.state
+        self.program.instructions.insert(place, self.program.instructions.pop())
+
+    @contextlib.contextmanager
+    def stream_at(self, moment: Any) -> Iterator[None]:
+        """The random numbers of a moment within the block, and as if nothing had been drawn after
+        it.
+        """
+        g = moment.generator
+        now = self.stream(g, g.state_bytes)
+        self.stream(g, g.set_state_bytes, moment.state if moment.traced is None else moment.traced)
+        try:
+            yield
+        finally:
+            self.stream(g, g.set_state_bytes, now)
+
+
+def stranger(t: Any, how: str) -> NoRule:
+    """The error for a tensor that nothing leads to."""
+    return NoRule(
+        f"a tensor of shape {list(t.shape)} is {how} that nothing compile knows of leads to (a"
+        " generator, perhaps, or a weak reference); hand it over as an argument"
+    )
 
 
 class Drawing:
     """A draw, a call that may not be left out, repeated or moved past another; `what` it is, (a
-    draw, a shape), where that is known.
+    draw, a shape), where that is known; and whether it belongs to a backward pass made for the
+    caller. Where f has no result, that is an array too.
     """
 
     effect = True
 
-    def __init__(self, f: Callable, what: Any) -> None:
-        self.f, self.what = f, what
+    def __init__(self, f: Callable, what: Any, backward: bool) -> None:
+        self.f, self.what, self.backward = f, what, backward
         draw = what[0] if what is not None else None
         made = getattr(draw, "function", draw)
         self.__name__ = getattr(made, "__name__", "draw")
 
     def __call__(self, *given: Any) -> Any:
-        return self.f(*given)
+        result = self.f(*given)
+        return np.zeros(1, bool) if result is None else result
 
     @property
     def said(self) -> bool:
@@ -517,11 +674,16 @@ class Edges:
         self.contents: list[Any] = []
         self.keys: list[Any] = []
         self.values: list[Any] = []
+        self.attributes: list[tuple[Any, str, Any]] = []  # of objects with slots, and of classes
+        self.contained: list[tuple[Any, list]] = []  # sets and deques, and what is in them
+        self.classes: set[Any] = set()  # whose attributes have been noted
         self.renewed = False  # whether equal values have taken the place of what was there
 
     def full(self) -> bool:
-        """Whether the tables are as long as they were."""
-        return all(len(table) == n for table, n in self.lengths)
+        """Whether the tables are as long as they were, and others have what they had."""
+        return all(len(table) == n for table, n in self.lengths) and all(
+            len(x) == len(held) and all(map(is_, x, held)) for x, held in self.contained
+        )
 
     def note(self, table: Any, key: Any, value: Any) -> None:
         """table[key] is value."""
@@ -544,6 +706,17 @@ class Edges:
             pairs = enumerate(x) if isinstance(x, list) else x.items()
             for key, value in pairs:
                 self.note(x, key, value)
+            if hasattr(x, "__dict__"):
+                self.note_dict(x.__dict__)
+        elif isinstance(x, (set, collections.deque)):
+            self.contained.append((x, list(x)))
+        elif isinstance(x, functools.partial):
+            self.note_dict(x.keywords)
+        elif isinstance(x, types.FunctionType):
+            self.note_dict(x.__dict__)
+            self.note_dict(x.__kwdefaults__ or {})
+        elif isinstance(x, type):
+            self.note_class(x)
         elif hasattr(x, "param_groups") and hasattr(x, "prepare"):
             self.note(x.__dict__, "state", x.state)
             self.note(x.__dict__, "param_groups", x.param_groups)
@@ -559,9 +732,40 @@ class Edges:
                 if key[0] != "_":
                     self.note(x.__dict__, key, value)
         elif hasattr(x, "__dict__"):
-            self.lengths.append((x.__dict__, len(x.__dict__)))
-            for key, value in x.__dict__.items():
-                self.note(x.__dict__, key, value)
+            self.note_dict(x.__dict__, True)
+        for kind in type(x).__mro__:
+            if foreign(kind.__module__):
+                self.attributes += [(x, name, v) for name, v in slots_of(x, kind).items()]
+                self.note_class(kind)
+
+    def note_dict(self, table: dict, empty: bool = False) -> None:
+        """What a dict has; of an empty one that it stays so, if that is wanted."""
+        if table or empty:
+            self.lengths.append((table, len(table)))
+        for key, value in table.items():
+            self.note(table, key, value)
+
+    def note_class(self, kind: type) -> None:
+        """The attributes of a user's class that are no functions."""
+        if kind not in self.classes and foreign(kind.__module__):
+            self.classes.add(kind)
+            for name, value in own_attributes(kind).items():
+                plain = not callable(value) and not hasattr(type(value), "__get__")
+                if plain and getattr(kind, name, self) is value:
+                    self.attributes.append((kind, name, value))
+
+    def note_module(self, module: types.ModuleType, names: set[str]) -> list:
+        """What a user's module has of these names; returns the objects, but modules."""
+        found: list = []
+        if module not in self.classes and foreign(module.__name__):
+            for name in names & vars(module).keys():
+                value = vars(module)[name]
+                if isinstance(value, types.ModuleType):
+                    found += self.note_module(value, names)
+                else:
+                    self.note(vars(module), name, value)
+                    found.append(value)
+        return found
 
     def hold(self) -> bool:
         """Whether nothing has changed."""
@@ -569,11 +773,12 @@ class Edges:
             if (
                 all(map(is_, map(getitem, self.tables, self.keys), self.values))
                 and all(map(is_, map(CONTENTS, self.cells), self.contents))
+                and all(getattr(x, name) is value for x, name, value in self.attributes)
                 and self.full()
             ):
                 return True
             return self.hold_equal()
-        except (KeyError, IndexError, ValueError):
+        except (KeyError, IndexError, ValueError, AttributeError):
             return False
 
     def hold_equal(self) -> bool:
@@ -582,11 +787,14 @@ class Edges:
             return False
         now = list(map(getitem, self.tables, self.keys))
         held = list(map(CONTENTS, self.cells))
-        for old, new in zip([*self.values, *self.contents], [*now, *held], strict=True):
+        own = [(x, name, getattr(x, name)) for x, name, _ in self.attributes]
+        before = [*self.values, *self.contents, *(value for *_, value in self.attributes)]
+        after = [*now, *held, *(value for *_, value in own)]
+        for old, new in zip(before, after, strict=True):
             same = type(old) is type(new) and type(old) in NUMBERS and old == new
             if old is not new and not same:
                 return False
-        self.values, self.contents = now, held
+        self.values, self.contents, self.attributes = now, held, own
         self.renewed = True
         return True
 
@@ -602,8 +810,8 @@ class Wrapper:
 
 
 LEADING_NOWHERE = (
-    *(str, int, float, complex, type(None), type, types.ModuleType),
-    *(np.ndarray, define.Op),
+    *(str, int, float, complex, type(None), types.ModuleType),
+    *(np.ndarray, define.Op, Generator, type(state)),
 )
 
 
@@ -617,7 +825,7 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
     while waiting and len(seen) < REACH:
         x = waiting.pop()
         if id(x) in seen or isinstance(x, LEADING_NOWHERE):
-            continue
+            continue  # (a module of Python's is asked for nothing: it may look for what it lacks)
         seen[id(x)] = x
         if isinstance(x, Wrapper):
             waiting.append(x.function)
@@ -631,10 +839,12 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
             for name in names_in(x.__code__):
                 if not isinstance(x.__globals__.get(name, type), (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
+            modules = [m for m in inside(x) if isinstance(m, types.ModuleType)]
+            for module in modules:
+                waiting += edges.note_module(module, attributes_in(x.__code__))
         for cell in getattr(x, "__closure__", None) or ():
             edges.note_cell(cell)
-        if not isinstance(x, types.FunctionType):
-            edges.note_all(x)
+        edges.note_all(x)
         if hasattr(x, "param_groups") and hasattr(x, "prepare"):
             for p, own_state in x.state.items():
                 waiting.append(p)

@@ -137,8 +137,7 @@ class Writer(Body):
         if floats[1]:
             return self.rounded(self.convert(x, "uitofp" if unsigned else "sitofp", t), b)
         if floats[0]:
-            wide = self.convert(x, "fptosi", "i64")
-            return wide if t == "i64" else self.convert(wide, "trunc", t)
+            return self.truncated(x, s, t)
         narrow, wide_bits = int(s[1:]), int(t[1:])
         if narrow == wide_bits:
             return x
@@ -184,6 +183,21 @@ class Writer(Body):
             return self.convert(self.convert(bits, "bitcast", "half"), "fpext", "float")
         high = self.convert(bits, "zext", "i32")
         return self.real(self.emit(f"shl i32 {high.name}, 16", "i32"))
+
+
+    def truncated(self, x: Value, source: str, target: str) -> Value:
+        """A float as an integer: the lowest of 32 bits, or 64, where it is none of these, as x86
+        has it (and NumPy and torch there); of less, the last bits of one of 32.
+        """
+        bits = 64 if target == "i64" else 32
+        low, high = literal(-(2.0 ** (bits - 1)), source), literal(2.0 ** (bits - 1), source)
+        inside = self.emit(f"fcmp oge {source} {x.name}, {low}", "i1")
+        below = self.emit(f"fcmp olt {source} {x.name}, {high}", "i1")
+        inside = self.emit(f"and i1 {inside.name}, {below.name}", "i1")
+        number = self.convert(x, "fptosi", f"i{bits}")
+        lowest = Value(self, str(-(2 ** (bits - 1))), f"i{bits}")
+        found = self.select(inside, number, lowest)
+        return found if target == f"i{bits}" else self.convert(found, "trunc", target)
 
 
 # -- one element of each function ------------------------------------------------------------------

@@ -12,6 +12,7 @@ number, or in memory that the row's inner loops sweep repeatedly.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,7 +44,7 @@ CHUNK = 1 << 18  # the cost, in simple operations, of what a thread takes at a t
 MEMORY_COST = 6  # of reading or writing an element
 CHUNKS = 32  # of a nest that keeps a partial result for each
 EVEN = 64  # elements: as many as LLVM's loops do at a time
-SHORT = 512  # rows whose sum is one of those
+SHORT = 512  # rows whose sum is one of those, and terms of a piece of a long sum in memory
 SCRATCH = 1 << 17  # bytes of a row that may wait for the next sweep
 CHEAP = 3  # operations that are done again rather than kept
 
@@ -673,7 +674,100 @@ class NestWriter:
                 self.clear_within(i)
         self.loads = dict(self.hoisted)
         self.in_row(members)
+        self.plan_pieces(ends)
         self.nested(0, [], members, ends)
+
+    def plan_pieces(self, ends: list) -> None:
+        """Long sums of a row that lie in memory are taken in pieces: short sums, in memory of their
+        own, round less than a long one. `pieces` has that memory, `pieced` the loop cut in pieces.
+        """
+        rows, self.pieces, self.pieced = len(self.row_sizes), {}, -1
+        sums = [i.output for i in ends if i.name == "add.reduce"]
+        sums = [v for v in sums if self.ending[v] == WITHIN and v.dtype == np.float32]
+        over = {p - rows for v in sums for p in self.inner_over[v]} - {len(self.inner_sizes) - 1}
+        longest = max(over, key=self.inner_sizes.__getitem__, default=-1)
+        if math.prod(self.inner_sizes[d] for d in over) <= SHORT:
+            return
+        for v in sums:
+            size = math.prod(self.inner_sizes[d] for d in self.kept_within(v, longest + 1))
+            if rows + longest in self.inner_over[v] and size * v.dtype.itemsize <= SCRATCH:
+                self.pieces[v] = self.alloca(v.dtype, size)
+                self.pieced = longest
+
+    def kept_within(self, v: Value, first: int) -> list[int]:
+        """The inner dimensions, from one on, that a sum of a row in memory has."""
+        rows = len(self.row_sizes)
+        every = range(first, len(self.inner_sizes))
+        return [d for d in every if rows + d not in self.inner_over[v]]
+
+    def piece_address(self, v: Value, inner: list[str]) -> str:
+        """Where a sum's piece is kept, at these inner indices."""
+        w, kept = self.w, self.kept_within(v, self.pieced + 1)
+        total = "0"
+        for d, n in zip(kept, contiguous(tuple(self.inner_sizes[d] for d in kept)), strict=True):
+            term = inner[d] if n == 1 else w.emit(f"mul nsw i64 {inner[d]}, {n}", "i64").name
+            total = term if total == "0" else w.emit(f"add nsw i64 {total}, {term}", "i64").name
+        type = MEMORY[code(v.dtype)]
+        at = f"getelementptr inbounds {type}, ptr {self.pieces[v]}, i64 {total}"
+        return w.emit(at, "ptr").name
+
+    def total_address(self, v: Value, inner: list[str]) -> str:
+        """Where a sum in memory is added up, at these inner indices."""
+        if v in self.pieces and len(inner) > self.pieced:
+            return self.piece_address(v, inner)
+        return self.address(self.accesses[v], inner)
+
+    def over_kept(self, v: Value, inner: list[str], body: Callable) -> None:
+        """body(inner indices) for each element of a sum in memory, from some indices on."""
+        depth = len(inner)
+        kept = self.kept_within(v, depth)
+        if depth == len(self.inner_sizes):
+            body(inner)
+        elif not kept or depth != kept[0]:
+            self.over_kept(v, [*inner, "0"], body)
+        else:
+            size = str(self.inner_sizes[depth])
+            last = len(kept) == 1
+
+            def one(j: str) -> None:
+                self.over_kept(v, [*inner, j], body)
+
+            self.loop("kept", "0", size, one, last=last)
+
+    def piece(self, begin: str, inner: list[str], members: list, ends: list) -> None:
+        """One piece of the loop that is cut: the short sums, and what they are added to."""
+        w = self.w
+        stop = w.emit(f"add i64 {begin}, {SHORT}", "i64").name
+        w.intrinsics.add("declare i64 @llvm.smin.i64(i64, i64)")
+        size = self.inner_sizes[self.pieced]
+        stop = w.emit(f"call i64 @llvm.smin.i64(i64 {stop}, i64 {size})", "i64").name
+        sums = [i for i in ends if i.output in self.pieces]
+        for i in sums:
+
+            def clear(at: list[str], i: Instruction = i) -> None:
+                self.put_memory(self.start(i), self.piece_address(i.output, at), i.output.dtype)
+
+            self.over_kept(i.output, [*inner, "0"], clear)
+        self.loop(
+            "inner",
+            begin,
+            stop,
+            lambda j: self.nested(self.pieced + 1, [*inner, j], members, ends),
+            last=False,
+        )
+        for i in sums:
+
+            def add(at: list[str], i: Instruction = i) -> None:
+                v, dtype = i.output, reduced_dtype(i)
+                place = self.address(self.accesses[v], at)
+                new = self.get_memory(self.piece_address(v, at), v.dtype)
+                old = self.get_memory(place, v.dtype)
+                self.put_memory(combine(w, i, dtype, old, new), place, v.dtype)
+
+            self.over_kept(i.output, [*inner, "0"], add)
+
+    pieces: dict[Value, str] = {}
+    pieced = -1  # the depth of the loop that is cut in pieces
 
     def start(self, i: Instruction) -> Register:
         dtype = reduced_dtype(i)
@@ -735,6 +829,10 @@ class NestWriter:
         last = depth == len(self.inner_sizes) - 1
         if last:
             self.innermost(inner, members, ends)
+        elif depth == self.pieced:
+            size = str(self.inner_sizes[depth])
+            piece = functools.partial(self.piece, inner=inner, members=members, ends=ends)
+            self.loop("piece", "0", size, piece, step=SHORT, last=False)
         else:
             self.loop(
                 "inner",
@@ -849,30 +947,17 @@ class NestWriter:
         if self.ending[v] in (ROW, ALL):
             at = self.cell(v).name
         else:
-            at = self.address(self.accesses[v], [*inner, "0"])
+            at = self.total_address(v, [*inner, "0"])
         self.put_memory(combine(self.w, i, dtype, self.get_memory(at, v.dtype), total), at, v.dtype)
 
     def clear_within(self, i: Instruction) -> None:
         """Begin the sums of a row that lie in memory."""
-        a = self.accesses[i.output]
-        rows = len(self.row_sizes)
-        kept = [p for p in range(rows, len(self.sizes)) if p not in self.inner_over[i.output]]
+        v, a = i.output, self.accesses[i.output]
 
-        def fill(depth: int, inner: list[str]) -> None:
-            if depth == len(self.inner_sizes):
-                self.put_memory(self.start(i), self.address(a, inner), i.output.dtype)
-            elif rows + depth in kept:
-                self.loop(
-                    "clear",
-                    "0",
-                    str(self.inner_sizes[depth]),
-                    lambda j: fill(depth + 1, [*inner, j]),
-                    last=rows + depth == kept[-1],
-                )
-            else:
-                fill(depth + 1, [*inner, "0"])
+        def clear(at: list[str]) -> None:
+            self.put_memory(self.start(i), self.address(a, at), v.dtype)
 
-        fill(0, [])
+        self.over_kept(v, [], clear)
 
     def body(self, inner: list[str], members: list[Instruction]) -> None:
         """The members of a stage at one element."""
@@ -1008,7 +1093,7 @@ class NestWriter:
         if self.ending[v] in (ROW, ALL):
             at = self.cell(v).name
         else:
-            at = self.address(self.accesses[v], self.inner)
+            at = self.total_address(v, self.inner)
         group = self.ending[v] in (COLUMN, WITHIN)
         old = self.get_memory(at, v.dtype, group)
         self.put_memory(combine(w, i, dtype, old, x), at, v.dtype, group)

@@ -389,6 +389,12 @@ class Planner:
         results = execute(i, self.array)
         for v, r in zip(i.outputs, results, strict=True):
             if v is not None:
+                if np.shape(r) != v.shape:
+                    raise RuntimeError(
+                        f"compile: {describe(i)} gave an array of shape {list(np.shape(r))}, and"
+                        f" {list(v.shape)} when it was captured: its shape depends on numbers. What"
+                        " the step wrote before stays written. Take it out of what is compiled."
+                    )
                 self.root_array(v)[...] = r
 
     def array(self, v: Value) -> Any:
@@ -505,6 +511,8 @@ class Planner:
         for o in self.late:
             v, t = o.value, o.target
             assert t is not None
+            if not t.size:
+                continue
             if self.layouts.get(t) in (None, contiguous(t.shape)):
                 size = bytes_of(t)
                 slots = [self.slot(t), self.slot(v)]
@@ -516,6 +524,12 @@ class Planner:
 
                 self.calls[len(self.records)] = copy
                 self.records.append(Record(None))
+
+
+def describe(i: Instruction) -> str:
+    """What an instruction calls, for people."""
+    f = i.args[0] if i.name == "python" else None
+    return getattr(f, "__name__", i.name)
 
 
 def copy_grain(size: int) -> int:

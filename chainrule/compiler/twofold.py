@@ -24,7 +24,7 @@ from ..tape import state
 from . import kept
 from .api import FRESH, Entry, planner
 from .capture import Capture, Differentiable
-from .passes import CHECKS, Builder, simplify
+from .passes import CHECKS, Builder, has_effect, simplify
 from .plan import Output
 from .program import Program, Value
 from .views import contiguous
@@ -47,7 +47,7 @@ class Twofold(Entry):
             o.value = v
         gradients = program.outputs[len(outputs) :]
         cotangents = [g.now() for g in c.cotangents]
-        first = needed_for(program, [o.value for o in outputs])
+        first = needed_for(program, outputs)
         rest = [i for i in program.instructions if id(i) not in first]
         later = {v for i in rest for v in i.outputs}
         used = dict.fromkeys([*[v for i in rest for v in i.operands()], *gradients])
@@ -224,11 +224,14 @@ def derived(ctx: Any, cotangents: Sequence) -> tuple:
         return grad(wanted, ctx.sources, cotangents, create_graph=create, allow_unused=True)
 
 
-def needed_for(program: Program, values: Sequence[Value]) -> set[int]:
-    """The instructions (by id) that these values need."""
-    needed, found = set(values), set()
+def needed_for(program: Program, outputs: Sequence[Output]) -> set[int]:
+    """The instructions (by id) that the function itself consists of: what its results need, and its
+    random draws.
+    """
+    needed, found = {o.value for o in outputs}, set()
     for i in reversed(program.instructions):
-        if any(v in needed for v in i.outputs):
+        drawn = i.name == "python" and has_effect(i) and not i.args[0].backward
+        if drawn or any(v in needed for v in i.outputs):
             found.add(id(i))
             needed.update(i.operands())
     later = {v for i in program.instructions if id(i) not in found for v in i.outputs}

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes
+from ..arrays.duck import Duck
 from ..dtypes import COMPLEX, F32, F64, FLOATING, INTEGER
 from ..errors import not_a_tensor
 from ..namespace import channels_last, channels_last_3d, contiguous_format, preserve_format, strided
@@ -110,9 +111,9 @@ def order_of(x: np.ndarray) -> Any:
 def arranged(x: Any, memory_format: Any) -> Any:
     """A copy of an array, in a memory format (None: in the order it has)."""
     if memory_format is None or memory_format is preserve_format:
-        if type(x) is not np.ndarray or x.flags.c_contiguous:
-            return x.copy()
-        return x.copy(order_of(x))
+        if isinstance(x, Duck):
+            return x.kept() if x.ground else x.copy()
+        return x.copy() if x.flags.c_contiguous else x.copy(order_of(x))
     axes = CHANNELS_LAST.get(memory_format)
     if axes is None:
         return x.copy()

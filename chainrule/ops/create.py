@@ -299,6 +299,7 @@ def like(
         check_options(layout, device, pin_memory)
     x = input._data
     d = x.dtype if dtype is None else check_dtype(function, dtype).numpy
+    x = x.memory() if isinstance(x, Duck) and x.ground else x
     if memory_format is None and type(x) is np.ndarray and not x.flags.c_contiguous:
         return np.empty_like(x, d, order_of(x))
     a = np.empty(x.shape, d)

@@ -71,6 +71,7 @@ MISSING = object()
 INFERENCES: list[int] = []  # one for each thread, and depth, that is in inference mode
 INFERRED = [False]  # whether there ever was one
 INFERENCE_LOCK = threading.Lock()
+CAPTURES: list[int] = []  # one for each capture that runs, in any thread
 OF_NUMBERS = ("add", "sub", "mul", "div")  # elementwise operators that take two numbers, too
 OPS: dict[str, Op] = {}
 Tensor: Any = None
@@ -639,21 +640,44 @@ def inferred() -> Any:
     return t
 
 
+def noted() -> Any:
+    """An empty tensor, which the capture of this thread is told of, if there is one; what `blank`
+    is while any thread captures.
+    """
+    t = inferred()
+    if state.capture is not None:
+        state.capture.note(t)
+    return t
+
+
 def inference_begins() -> None:
     """A thread has entered inference mode: new tensors are marked until all have left it."""
-    global blank
-    with INFERENCE_LOCK:
-        INFERENCES.append(1)
-        INFERRED[0], blank = True, inferred
+    INFERRED[0] = True
+    _looked_after(INFERENCES.append, 1)
 
 
 def inference_ends() -> None:
     """A thread has left inference mode."""
+    _looked_after(INFERENCES.pop)
+
+
+def capture_begins() -> None:
+    """A thread captures: its new tensors are noted."""
+    _looked_after(CAPTURES.append, 1)
+
+
+def capture_ends() -> None:
+    """A thread has captured."""
+    _looked_after(CAPTURES.pop)
+
+
+def _looked_after(count: Callable, *given: Any) -> None:
+    """Count who wants to hear of new tensors, and have `blank` make them accordingly."""
     global blank
     with INFERENCE_LOCK:
-        INFERENCES.pop()
-        if not INFERENCES:
-            blank = functools.partial(object.__new__, Tensor)
+        count(*given)
+        plain = inferred if INFERENCES else functools.partial(object.__new__, Tensor)
+        blank = noted if CAPTURES else plain
 
 
 def is_inference(x: Any) -> bool:

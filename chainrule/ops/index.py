@@ -122,6 +122,8 @@ def read(o: Op, x: Any, index: Any) -> Any:
     """The copy `x[index]`, for an index with arrays or masks."""
     data = x._data
     y = data[index]
+    if type(index) is tuple:
+        y = in_rows(y, data)
     t = wrap(y)
     if state.mode[1]:
         base = x._base
@@ -133,8 +135,15 @@ def read(o: Op, x: Any, index: Any) -> Any:
     return t
 
 
-# -- x[index] ------------------------------------------------------------------------------------
-# --------------------
+def in_rows(y: Any, x: Any) -> Any:
+    """What an index took from an array, row by row in memory if the array lies so."""
+    if isinstance(x, Duck):
+        return y.copy() if x.ground and in_rows(y.value, x.value) is not y.value else y
+    rows = not isinstance(y, ndarray) or y.flags.c_contiguous or not x.flags.c_contiguous
+    return y if rows else y.copy()
+
+
+# -- x[index] --------------------------------------------------------------------------------------
 
 
 def getitem(self: Any, index: Any) -> Any:
@@ -194,9 +203,12 @@ def _getitem(self: Any, index: Any) -> Any:
     if state.capture is not None:
         note_ranges(self._data.shape, advanced)
     try:
-        return read(INDEX, self, advanced)
+        found = read(INDEX, self, advanced)
     except IndexError as e:
         raise index_error(e, self._data.shape, advanced) from None
+    if state.capture is not None:
+        state.capture.picked(self, found, advanced)
+    return found
 
 
 def check_hollow_masks(shape: tuple, advanced: Any) -> None:
@@ -317,8 +329,11 @@ def _checked_slice(s: slice) -> slice:
 def _tensor_item(i: Any) -> Any:
     a = i._data
     d = FROM_NUMPY[a.dtype]
-    if not a.ndim and a.dtype.kind in "biu" and not isinstance(a, Duck):
-        return bool(a) if d is uint8 or a.dtype.kind == "b" else int(a)
+    if not a.ndim and a.dtype.kind in "biu":
+        if isinstance(a, Duck) and state.capture is not None:
+            a = state.capture.index(a)
+        if not isinstance(a, Duck):
+            return bool(a) if d is uint8 or a.dtype.kind == "b" else int(a)
     if d is uint8:
         warnings.warn(
             "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool "

@@ -100,7 +100,8 @@ def _check_view(x: Any, base: Any, others: Sequence) -> None:
         x.requires_grad or any(isinstance(y, define.Tensor) and y.requires_grad for y in others)
     ):
         raise view_error(x, "is being")
-    if type(base._node) is AccumulateGrad or type(x._node) is AccumulateGrad:
+    by_leaf = base._node is None and x._node is not None  # through a view that was made a leaf
+    if by_leaf or type(base._node) is AccumulateGrad or type(x._node) is AccumulateGrad:
         raise LeafInPlaceError(view=True)
 
 

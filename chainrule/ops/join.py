@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..arrays.duck import Duck
 from ..errors import NothingGivenError
 from .convert import converted
 from .create import is_size
@@ -54,7 +55,8 @@ def in_rows(x: Any) -> Any:
     """The array in row-major order, which NumPy's joins do not give where all parts lie
     otherwise.
     """
-    return x.copy() if type(x) is np.ndarray and not x.flags.c_contiguous else x
+    lies = x.memory() if isinstance(x, Duck) and x.ground else x
+    return x.copy() if type(lies) is np.ndarray and not lies.flags.c_contiguous else x
 
 
 def _cat_uneven(tensors: Sequence, dim: int) -> Any:

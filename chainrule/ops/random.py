@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes, rng
-from ..arrays.duck import Duck, somewhere
+from ..arrays.duck import Duck, somewhere, vacant
 from ..rng import Generator, default_generator
 from ..tape import state, storage_of
 from . import define
@@ -26,18 +26,40 @@ from .write import forget
 
 def get_state(self: Generator) -> Any:
     """The generator's state, as a uint8 tensor of torch's layout."""
-    return wrap(self.state_bytes())
+    return wrap(_on_stream(self, self.state_bytes))
 
 
 def set_state(self: Generator, new_state: Any) -> Generator:
     """Go on from a state that `get_state` gave."""
     if not isinstance(new_state, define.Tensor):
         raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
-    self.set_state_bytes(np.ascontiguousarray(new_state._data))
+    _on_stream(self, lambda data: self.set_state_bytes(np.ascontiguousarray(data)), new_state._data)
+    return self
+
+
+def _on_stream(g: Generator, f: Callable, *given: Any) -> Any:
+    """f(*given), which asks for a generator's state or sets it; again whenever a program runs."""
+    return f(*given) if state.capture is None else state.capture.stream(g, f, *given)
+
+
+begin = Generator.manual_seed
+
+
+@functools.wraps(begin)
+def begin_again(self: Generator, seed: int) -> Generator:
+    if state.capture is None or not hasattr(self, "_seed"):
+        return begin(self, seed)
+
+    def started() -> None:  # at once: what draws next may be machine code
+        begin(self, seed)
+        self.memory()
+
+    _on_stream(self, started)
     return self
 
 
 Generator.get_state, Generator.set_state = get_state, set_state  # type: ignore[attr-defined]
+Generator.manual_seed = begin_again  # type: ignore[method-assign]
 
 
 @function(method=False)
@@ -114,6 +136,8 @@ def _generator(g: Generator | None) -> Generator:
         return default_generator
     if not isinstance(g, Generator):
         raise TypeError(f"expected a torch.Generator, but got {type(g).__name__}")
+    if state.capture is not None:
+        state.capture.draws_from(g)
     return g
 
 
@@ -318,7 +342,7 @@ def _filled_array(
 ) -> np.ndarray:
     """Numbers drawn into a new array, which lies in memory as `like` does if it has its shape."""
     if like is not None and like.shape == shape:
-        array = np.empty_like(like)
+        array = vacant(like, like.dtype)
     else:
         array = np.empty(shape, dtypes.BY_NAME[name].numpy)
     rng.write(array, draw, g, *parameters)

@@ -205,6 +205,7 @@ class Moment:
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
         self.state: Array | None = None
+        self.traced: Any = None  # in a capture, the state as the program has it
         with generator.lock:
             generator.moments.append(self)
 

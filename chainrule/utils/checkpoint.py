@@ -320,6 +320,10 @@ def _generator_at(start: Moment | None) -> Iterator[None]:
     if start is None:
         yield
         return
+    if state.capture is not None and start.state is not None:
+        with state.capture.stream_at(start):
+            yield
+        return
     now = Moment(default_generator)
     try:
         if start.state is not None:
@@ -333,11 +337,14 @@ def _generator_at(start: Moment | None) -> Iterator[None]:
 def _watching(preserve: bool) -> Iterator[Moment | None]:
     """Where the random numbers of the block start."""
     start = Moment(default_generator) if preserve else None
+    place = None if state.capture is None else state.capture.place()
     try:
         yield start
     finally:
         if start is not None:
             start.close()
+            if start.state is not None and state.capture is not None:
+                state.capture.note_stream(start, place)
 
 
 def _without_reentry(
