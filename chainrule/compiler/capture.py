@@ -405,6 +405,14 @@ class Capture:
             given = (index.now(), low, size, ignore, kind.__name__, text)
             self.program.add("check", given, {}, [])
 
+    def counted(self, mask: Any) -> None:
+        """As many elements of a mask have to be set as now: a shape depends on it."""
+        while isinstance(mask, Duck) and not isinstance(mask, TraceArray):
+            mask = mask.parts()[0]
+        if isinstance(mask, TraceArray):
+            count = np.add.reduce(mask, axis=None, dtype=np.int64)
+            self.guards.append((count.now(), np.array(count.numbers())))
+
     def verified(self, f: Callable, made: Any, arrays: tuple) -> None:
         """`made` came of f(*arrays), which raises an error for some arrays, and then it has nan:
         whenever it has, f is asked again.
