@@ -25,6 +25,7 @@ from . import (
     places,
     pools,
     products,
+    turned,
     vecmath,
 )
 from .fuse import Call, Fusion, Group, Nest
@@ -42,6 +43,7 @@ ROUTINES = (
     direct.routine,
     pools.routine,
     frames.routine,
+    turned.routine,
     factors.routine,
     places.routine,
     foreign.routine,
@@ -113,8 +115,12 @@ class Planner:
                 taken |= {v, lies.root}
                 continue
             if i is None or v in taken or lies is None or lies.root is not v:
+                apart = lies is not None and turned.axis_of(lies, v.dtype.str) is not None
                 made = self.program.add(
-                    "positive", (v,), {}, [np.broadcast_to(np.empty((), v.dtype), v.shape)]
+                    "turned" if apart else "positive",
+                    (v,),
+                    {},
+                    [np.broadcast_to(np.empty((), v.dtype), v.shape)],
                 )
                 o.value = made.output
             taken.add(o.value)

@@ -408,6 +408,7 @@ OWN = {
     "look": look,
     "positive": np.array,
     "duplicate": np.array,
+    "turned": np.array,
     "gather": gather,
     "scatter_add": scatter_add,
     "put_places": put_places,
