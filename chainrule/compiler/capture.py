@@ -191,6 +191,8 @@ class Capture:
             raise Differentiable(
                 "it updates an optimizer, and its result is differentiated outside"
             )
+        if not all(isinstance(t._data, TraceArray) for t in self.outside):
+            raise Differentiable("it returns a new tensor that requires grad")
         self.sources = [
             t for t in self.tensors if t._node is not None and id(t) not in self.grad_ids
         ]
