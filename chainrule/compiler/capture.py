@@ -248,6 +248,8 @@ class Capture:
             raise Differentiable(
                 "it updates an optimizer, and its result is differentiated outside"
             )
+        if not all(isinstance(t._data, TraceArray) for t in self.outside):
+            raise Differentiable("it returns a new tensor that requires grad")
         self.sources = [
             t for t in self.tensors if t._node is not None and id(t) not in self.grad_ids
         ]
@@ -511,6 +513,14 @@ class Capture:
             low = -size if lowest is None else lowest
             given = (index.now(), low, size, ignore, kind.__name__, text)
             self.program.add("check", given, {}, [])
+
+    def counted(self, mask: Any) -> None:
+        """As many elements of a mask have to be set as now: a shape depends on it."""
+        while isinstance(mask, Duck) and not isinstance(mask, TraceArray):
+            mask = mask.parts()[0]
+        if isinstance(mask, TraceArray):
+            count = np.add.reduce(mask, axis=None, dtype=np.int64)
+            self.guards.append((count.now(), np.array(count.numbers())))
 
     def verified(self, f: Callable, made: Any, arrays: tuple) -> None:
         """`made` came of f(*arrays), which raises an error for some arrays, and then it has nan:
