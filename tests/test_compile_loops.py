@@ -233,6 +233,27 @@ def test_weight_decay_is_part_of_the_update():
     assert len([g for g in nests(compiled) if g.dims == (32, 64)]) == 1
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+@pytest.mark.parametrize("order", [(1, 0), (2, 1, 0), (1, 2, 0), (0, 2, 1), (1, 0, 2)])
+def test_results_that_lie_the_other_way(dtype: torch.dtype, order: tuple):
+    """Copied in squares, none of which need be full."""
+    shape = (67, 81) if len(order) == 2 else (37, 3, 49)
+    x = torch.arange(int(np.prod(shape))).reshape(shape).to(dtype)
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        return (x * 2 + 1).permute(order)
+
+    compiled = compile(f)
+    for _ in range(2):
+        y = compiled(x)
+        assert y.dtype == dtype and y.shape == f(x).shape
+        np.testing.assert_array_equal(y, f(x))
+    names = [g.members[0].name for g in compiled.entries[0].planner.groups]
+    squares = registers()[0] == 64 and order[-1] != len(order) - 1 and dtype != torch.int64
+    squares = squares and y.shape[-1] >= 16  # others are not full enough
+    assert ("turned" in names) == squares
+
+
 # -- loops -----------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.linalg import _umath_linalg
 
 from ..ops import define
 from .duck import Duck
@@ -53,11 +54,14 @@ METHODS: dict[str, Callable] = {
 }
 
 
+GUFUNCS = "gufuncs"  # before the name of one of NumPy's functions of linear algebra
+
+
 def waist(name: str) -> Callable:
     """The function called `name` (`exp`, `add.reduce`, a method, or one of our primitives)."""
     f = METHODS.get(name) or define.PRIMITIVES.get(name)
     if f is None:
         head, _, method = name.partition(".")
-        f = getattr(np, head)
+        f = _umath_linalg if head == GUFUNCS else getattr(np, head)
         f = getattr(f, method) if method else f
     return f  # type: ignore[return-value]

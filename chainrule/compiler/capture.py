@@ -25,6 +25,7 @@ from ..autograd.reverse import grad
 from ..captures import inside, methods_of, names_in
 from ..func.trees import leaves, mapped, rebuild
 from ..ops import define
+from ..ops.draws import Draw
 from ..rng import default_generator
 from ..storage import HERE, describe_line, owner_of, user_line
 from ..tape import state, storage_of
@@ -385,20 +386,74 @@ class Capture:
             self.settings[name] = Setting(group, key, array.now()), array
         return self.settings[name][1]
 
-    def draw(self, f: Callable, *given: Any) -> Any:
-        """Random numbers: drawn by Python whenever the program runs."""
-        f = drawing(f)
-        return self.trace.python(f, given)
+    def bounded(
+        self,
+        index: Any,
+        size: int,
+        lowest: int | None,
+        kind: type[Exception],
+        text: str,
+        ignore: int | None = None,
+    ) -> None:
+        """An index that has to be in [lowest, size) whenever the program runs (lowest: -size), but
+        where it is `ignore`: else kind(text) is raised, with the first that is not in place of {}.
+        """
+        while isinstance(index, Duck) and not isinstance(index, TraceArray):
+            index = index.parts()[0]
+        if isinstance(index, TraceArray) and index.size and index.dtype.kind in "iu":
+            low = -size if lowest is None else lowest
+            given = (index.now(), low, size, ignore, kind.__name__, text)
+            self.program.add("check", given, {}, [])
+
+    def verified(self, f: Callable, made: Any, arrays: tuple) -> None:
+        """`made` came of f(*arrays), which raises an error for some arrays, and then it has nan:
+        whenever it has, f is asked again.
+        """
+        while isinstance(made, Duck) and not isinstance(made, TraceArray):
+            made, arrays = made.parts()[0], tuple([a.parts()[0] for a in arrays])
+        if isinstance(made, TraceArray) and made.size:
+            given = (f, made.now(), *[self.trace.operand(a) for a in arrays])
+            self.program.add("verify", given, {}, [])
+
+    def unless(self, f: Callable, bad: Any, fast: Any, arrays: tuple) -> Any:
+        """What f(*arrays) is: `fast`, unless something is `bad`; then Python is asked."""
+        like = np.empty(fast.shape, fast.dtype)
+        return self.trace.noted("unless", (f, bad, fast, *arrays), {}, like)
+
+    def draw(self, f: Callable, *given: Any, what: Any = None) -> Any:
+        """Random numbers, drawn anew whenever the program runs: f(*given), which is `what`, (a
+        draw, a shape), where that is known.
+        """
+        return self.trace.python(Drawing(f, what), given)
 
 
-def drawing(f: Callable) -> Callable:
-    """A draw, marked as a call that may not be left out, repeated or moved past another."""
+class Drawing:
+    """A draw, a call that may not be left out, repeated or moved past another; `what` it is, (a
+    draw, a shape), where that is known.
+    """
 
-    def draw(*given: Any) -> Any:
-        return f(*given)
+    effect = True
 
-    draw.effect = True  # type: ignore[attr-defined]
-    return draw
+    def __init__(self, f: Callable, what: Any) -> None:
+        self.f, self.what = f, what
+        draw = what[0] if what is not None else None
+        made = getattr(draw, "function", draw)
+        self.__name__ = getattr(made, "__name__", "draw")
+
+    def __call__(self, *given: Any) -> Any:
+        return self.f(*given)
+
+    @property
+    def said(self) -> bool:
+        """Whether its text says all that it is: it draws from the default generator."""
+        draw = self.what[0] if self.what is not None else None
+        return isinstance(draw, Draw) and draw.generator is default_generator
+
+    def __repr__(self) -> str:
+        if not self.said:
+            return object.__repr__(self)
+        draw, shape = self.what
+        return f"<{self.__name__} {draw.name} {draw.parameters} {shape}>"
 
 
 def consumed(node: Any) -> bool:

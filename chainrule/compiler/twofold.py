@@ -24,7 +24,7 @@ from ..tape import state
 from . import kept
 from .api import FRESH, Entry, planner
 from .capture import Capture, Differentiable
-from .passes import Builder, simplify
+from .passes import CHECKS, Builder, simplify
 from .plan import Output
 from .program import Program, Value
 from .views import contiguous
@@ -231,4 +231,7 @@ def needed_for(program: Program, values: Sequence[Value]) -> set[int]:
         if any(v in needed for v in i.outputs):
             found.add(id(i))
             needed.update(i.operands())
+    later = {v for i in program.instructions if id(i) not in found for v in i.outputs}
+    checks = [i for i in program.instructions if i.name in CHECKS]
+    found.update(id(i) for i in checks if later.isdisjoint(i.operands()))
     return found
