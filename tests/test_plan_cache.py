@@ -19,7 +19,7 @@ import chainrule as torch
 from chainrule import nn
 from chainrule.arrays import blanks
 from chainrule.arrays.waist import waist
-from chainrule.compiler import api, cache, kept, machine
+from chainrule.compiler import api, cache, convolutions, direct, kept, machine
 from chainrule.compiler.api import compile
 
 pytest.importorskip("llvmlite")
@@ -269,6 +269,18 @@ def test_programs_that_call_python_are_not_kept(keys):
     for _ in range(2):
         assert compile(step)(torch.tensor([1.0, 2.0])).tolist() == [0, 2]
     assert keys == [None, None]
+
+
+def test_programs_that_mean_something_in_this_process_alone_are_not_kept(monkeypatch):
+    for kind in (convolutions.Convolution, direct.Direct, direct.Weights):
+        monkeypatch.setattr(kind, "lasting", False)
+    results = []
+    for _ in range(2):
+        step, given = training()
+        f = compile(step)
+        results.append(losses(f, given))
+        assert not found(f) and f.entries[0].planner.routines
+    assert results[0] == results[1]
 
 
 # -- a trace has no numbers ------------------------------------------------------------------------
