@@ -507,3 +507,9 @@ def test_new_leaves_are_given_back_as_such():
         leaf, _ = compiled(torch.zeros(2))
         leaf.sum().backward()
         assert leaf.is_leaf and torch.equal(leaf.grad, torch.ones(2))
+
+
+def test_an_index_of_an_empty_array_gives_a_copy():
+    x, i = torch.zeros(0, 3, 8), torch.tensor([1, 0])
+    same(lambda: x[:, i] * 2)
+    same(lambda: F.adaptive_max_pool1d(x**2, 2))
