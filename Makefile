@@ -53,6 +53,7 @@ lint: $(VENV)/dev
 docs: $(VENV)/dev
 	$(BIN)/python tools/docs.py
 	$(BIN)/python tools/composition.py
+	$(BIN)/python tools/lowering.py
 
 wheel: $(VENV)/dev
 	$(BIN)/python -m build --wheel

@@ -5,7 +5,11 @@ were split, masked maxima, the clock's notes. Each beside NumPy or the same func
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -229,6 +233,27 @@ def test_weight_decay_is_part_of_the_update():
     assert len([g for g in nests(compiled) if g.dims == (32, 64)]) == 1
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+@pytest.mark.parametrize("order", [(1, 0), (2, 1, 0), (1, 2, 0), (0, 2, 1), (1, 0, 2)])
+def test_results_that_lie_the_other_way(dtype: torch.dtype, order: tuple):
+    """Copied in squares, none of which need be full."""
+    shape = (67, 81) if len(order) == 2 else (37, 3, 49)
+    x = torch.arange(int(np.prod(shape))).reshape(shape).to(dtype)
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        return (x * 2 + 1).permute(order)
+
+    compiled = compile(f)
+    for _ in range(2):
+        y = compiled(x)
+        assert y.dtype == dtype and y.shape == f(x).shape
+        np.testing.assert_array_equal(y, f(x))
+    names = [g.members[0].name for g in compiled.entries[0].planner.groups]
+    squares = registers()[0] == 64 and order[-1] != len(order) - 1 and dtype != torch.int64
+    squares = squares and y.shape[-1] >= 16  # others are not full enough
+    assert ("turned" in names) == squares
+
+
 # -- loops -----------------------------------------------------------------------------------------
 
 
@@ -279,3 +304,33 @@ def test_chunks_beyond_what_a_ticket_counts():
     plan = Plan([record], 1)
     assert plan.records[0, 3] == 1 << 20 and plan.records[0, 4] > 1
     plan.run()
+
+
+def test_kept_plans_find_the_product_kernel(tmp_path: Path):
+    """In a process that has planned nothing itself: neither our product nor a loop is compiled."""
+    program = """
+import numpy as np
+import chainrule as torch
+from chainrule.compiler import machine
+
+compiled, made = torch.compile(lambda x, y: (x @ y).tanh()), []
+plain = machine.compiled
+machine.compiled = lambda *args: made.append(1) or plain(*args)
+x = torch.tensor(np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32))
+for _ in range(2):
+    assert np.allclose(compiled(x, x), (x @ x).tanh(), atol=1e-5)
+assert len(compiled.entries) == 1
+print(len(made))
+"""
+    environment = {**os.environ, "CHAINRULE_CACHE": str(tmp_path)}
+    counts = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert int(counts[0]) > 0 and int(counts[1]) == 0

@@ -543,6 +543,15 @@ def test_kept_memory_is_bounded(monkeypatch: pytest.MonkeyPatch):
     assert recycler().word("held").value == recycler().word("count").value == 0
 
 
+def test_kept_memory_is_given_back_where_there_is_none_left():
+    held = in_context(lambda: np.ones(4 * LEAST, np.uint8))
+    del held
+    assert recycler().word("count").value
+    with pytest.raises(MemoryError):
+        in_context(lambda: np.empty(1 << 50, np.uint8))
+    assert not recycler().word("count").value
+
+
 def test_arrays_that_grow_and_shrink():
     def grown() -> np.ndarray:
         array = np.arange(20_000)

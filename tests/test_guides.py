@@ -8,7 +8,7 @@ import pytest
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-@pytest.mark.parametrize(("guide", "examples"), [("transforms", 75), ("compile", 18)])
+@pytest.mark.parametrize(("guide", "examples"), [("transforms", 75), ("compile", 21)])
 def test_the_examples_print_what_the_guide_says(guide: str, examples: int):
     failed, tried = doctest.testfile(
         str(DOCS / f"{guide}.md"), module_relative=False, optionflags=doctest.ELLIPSIS

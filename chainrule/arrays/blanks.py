@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .waist import waist
+from .waist import GUFUNCS, waist
 
 SMALL = 256  # elements up to which computing is as quick as thinking
 # Primitives that work element by element, as ufuncs do.
@@ -71,9 +71,11 @@ def small(values: tuple) -> bool:
 def rule_of(name: str) -> Callable | None:
     """How the result of a function is found."""
     head, _, method = name.partition(".")
+    if head == GUFUNCS:
+        return stacked
     f = getattr(np, head, None)
     if isinstance(f, np.ufunc) and f.signature is None and name not in OWN:
-        return {"": elementwise, "reduce": reduction}.get(method)
+        return {"": elementwise, "reduce": reduction, "accumulate": running}.get(method)
     return primitive if name in ELEMENTWISE else OWN.get(name)
 
 
@@ -196,6 +198,38 @@ def product(name: str, values: tuple, kwargs: dict) -> Any:
     return emptied(shape, np.result_type(x, y))
 
 
+def running(name: str, values: tuple, kwargs: dict) -> Any:
+    """Of the shape of the operand."""
+    if set(kwargs) - {"axis", "dtype"} or len(values) > 1:
+        return None
+    dtype = dtypes_of(name, values, **{k: v for k, v in kwargs.items() if k == "dtype"})[0]
+    return np.empty(values[0].shape, dtype)
+
+
+def stacked(name: str, values: tuple, kwargs: dict) -> Any:
+    """What a generalized ufunc of linear algebra makes of stacks of matrices."""
+    f = waist(name)
+    if kwargs or len(values) != f.nin:
+        return None
+    groups = [g.strip("() ") for g in f.signature.replace("->", ",").split("),")]
+    names = [[n.strip() for n in g.split(",") if n.strip()] for g in groups]
+    sizes: dict[str, int] = {}
+    leads = []
+    for v, own in zip(values, names, strict=False):
+        leads.append(v.shape[: v.ndim - len(own)])
+        sizes.update(zip(own, v.shape[v.ndim - len(own) :], strict=True))
+    lead = np.broadcast_shapes(*leads)
+    made = names[f.nin :]
+    if any(n not in sizes for own in made for n in own):
+        return None
+    found = f.resolve_dtypes((*[v.dtype for v in values], *[None] * f.nout))[f.nin :]
+    out = [
+        emptied((*lead, *[sizes[n] for n in own]), dtype)
+        for own, dtype in zip(made, found, strict=True)
+    ]
+    return out[0] if len(out) == 1 else tuple(out)
+
+
 def choice(name: str, values: tuple, kwargs: dict) -> Any:
     """One of two for each element."""
     return elementwise(name, values, kwargs) if len(values) == 3 else None
@@ -263,6 +297,14 @@ def convolved(name: str, values: tuple, kwargs: dict) -> Any:
     return np.empty(shape, x.dtype)
 
 
+def transformed(name: str, values: tuple, kwargs: dict) -> Any:
+    """Rows of another length."""
+    x, _, kind, n = values
+    single, real = x.dtype.char in "fF", kind == "irfft"
+    dtype = np.dtype(("f" if single else "d") if real else "F" if single else "D")
+    return np.empty((*x.shape[:-1], n // 2 + 1 if kind == "rfft" else n), dtype)
+
+
 OWN: dict[str, Callable] = {
     "convolve": convolved,
     "convolve_back": convolved,
@@ -277,4 +319,5 @@ OWN: dict[str, Callable] = {
     "astype": converted,
     "put": replaced,
     "put_add": spread,
+    "transformed_rows": transformed,
 }

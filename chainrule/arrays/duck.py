@@ -122,6 +122,8 @@ class Duck:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+        if ufunc.signature is not None and ufunc is not np.matmul:
+            name = f"gufuncs.{name}"
         if len(args) == 1 and not kwargs:
             return self.call(name, args, kwargs)
         return highest((args, kwargs.get("out"))).call(name, args, kwargs)

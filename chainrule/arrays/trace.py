@@ -36,6 +36,17 @@ VIEWS = (
 )
 
 
+OPENED = (
+    "inv",
+    "solve",
+    "solve_triangular",
+    "contract",
+    "cofactors",
+    "inverse_if_any",
+    "c2c",
+    "r2c",
+    "c2r",
+)  # primitives that are traced through
 PLAIN = (int, float, bool, str, type(None))
 SIZED = ("flatnonzero", "nonzero", "bincount")  # what the shape of the result depends on: numbers
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same
@@ -82,6 +93,11 @@ class TraceArray(Duck):
     def numbers(self) -> Any:
         """What the program computes, computed now: an array that must not be written."""
         return self.cell.trace.known_of(self.now())
+
+    def given(self) -> Any:
+        """The numbers, if they need not be computed; else None."""
+        value = self.now()
+        return self.cell.trace.known.get(value) if value.data is None else value.data
 
     def places(self) -> Any:
         """What can stand for it as an index, as far as shapes go: its numbers; zeros where they are
@@ -173,8 +189,18 @@ class TraceArray(Duck):
     def fallback(
         cls, f: Callable, on_tensors: Callable, args: tuple, extra: bool = False, op: Any = None
     ) -> Any:
-        """f(*args) as a call of Python in the program."""
+        """f(*args) with all arrays traced, or as a call of Python in the program."""
         trace = find(args).cell.trace
+        if trace.lifting:
+            raise NoRule("nothing more to be traced")
+        if any(isinstance(a, np.ndarray) for a in args):
+            trace.lifting = True
+            try:
+                return f(*[trace.lifted(a) if isinstance(a, np.ndarray) else a for a in args])
+            except NoRule:
+                pass  # a kernel of numbers, for Python
+            finally:
+                trace.lifting = False
         return trace.python(f, args)
 
     def call(self, name: str, args: tuple, kwargs: dict) -> Any:
@@ -218,6 +244,8 @@ for _short, _name in {
 
 class Trace:
     """One run of a function that is written down, as `program`."""
+
+    lifting = False  # whether a function that has no rule is tried with all its arrays traced
 
     def __init__(self, program: Any, read: Callable, lay: Callable) -> None:
         self.program = program
@@ -268,6 +296,8 @@ class Trace:
         if name == "setitem":
             self.store(*args)
             return None
+        if name in OPENED:
+            return waist(name).kernel(*args, **kwargs)  # type: ignore[attr-defined]
         target = None
         if kwargs:
             target = kwargs.pop("out", None)

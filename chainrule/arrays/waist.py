@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.linalg import _umath_linalg as gufuncs
+from numpy.linalg import _umath_linalg
 
 from ..ops import define
 from .duck import Duck
@@ -54,11 +54,15 @@ METHODS: dict[str, Callable] = {
 }
 
 
+GUFUNCS = "gufuncs"  # before the name of one of NumPy's functions of linear algebra
+
+
 def waist(name: str) -> Callable:
     """The function called `name` (`exp`, `add.reduce`, a method, or one of our primitives)."""
     f = METHODS.get(name) or define.PRIMITIVES.get(name)
     if f is None:
         head, _, method = name.partition(".")
-        f = getattr(np, head, None) or getattr(gufuncs, head, None) or getattr(np.linalg, head)
+        f = _umath_linalg if head == GUFUNCS else getattr(np, head, None)
+        f = f or getattr(np.linalg, head)
         f = getattr(f, method) if method else f
     return f  # type: ignore[return-value]

@@ -185,7 +185,8 @@ class Walk:
             ):
                 self.step(node, g, buffer, ready, leaves)
                 continue
-            (rules, plain, saving), edges, k = simple, node.edges, -1
+            rules, plain, saving = simple
+            edges, k = node.edges, -1
             args = (node.args,) if len(edges) == 1 else node.args
             if saving and last[0] > node.seq:
                 node.check()
@@ -200,8 +201,7 @@ class Walk:
                 rule, a = rules[k], args[k]
                 if a is None:
                     continue
-                if large is not None and (is_large(g) or (a and is_large(a[0]))):
-                    rule = partial(large, rule)
+                rule = rule if large is None else at_size(large, rule, g, a)
                 try:  # a call without a star takes a third of the time
                     gi = (rule(g, a[0]) if len(a) == 1 else rule(g, *a)) if a else rule(g)
                 except NoRule:
@@ -363,6 +363,11 @@ class Walk:
 
 def _age(node: Node) -> int:
     return -node.seq
+
+
+def at_size(large: Callable, rule: Callable, g: Any, args: tuple) -> Callable:
+    """A rule, by way of `large` where an array is."""
+    return partial(large, rule) if is_large(g) or (args and is_large(args[0])) else rule
 
 
 def broadcast(node: Node) -> bool:

@@ -16,6 +16,9 @@ import numpy as np
 from ..ops import define
 from ..storage import LAST, tick
 from ..tape import storage_of
+from . import guards, machine
+
+FEW = 4  # gradients that are looked at one by one
 
 
 def execute(entry: Any) -> Callable[[Any], list]:
@@ -45,11 +48,7 @@ def execute(entry: Any) -> Callable[[Any], list]:
     made = [f"made{n}" for n in range(len(entry.made))]
     lines.append(f"run({', '.join([f'given[{i}]._data' for i in entry.positions] + made)})")
     if entry.grads:
-        tests = []
-        for n, (t, g) in enumerate(entry.grads):
-            names[f"tensor{n}"], names[f"grad{n}"] = t, g
-            tests.append(f"tensor{n}._grad is not grad{n}")
-        lines.append(f"if {' or '.join(tests)}:")
+        lines.append(f"if {gradients(entry, names)}:")
         lines += [f"    tensor{n}._grad = grad{n}" for n in range(len(entry.grads))]
     if entry.bump is not None:
         lines += ["LAST[0] = now = tick()", "bump(now)"]
@@ -59,3 +58,15 @@ def execute(entry: Any) -> Callable[[Any], list]:
     lines.append(f"return [{', '.join(made)}]")
     exec(compile("\n    ".join(lines), "<chainrule.compile>", "exec"), names)
     return names["execute"]
+
+
+def gradients(entry: Any, names: dict[str, Any]) -> str:
+    """The condition that some gradient is not in its place."""
+    for n, (t, g) in enumerate(entry.grads):
+        names[f"tensor{n}"], names[f"grad{n}"] = t, g
+    if len(entry.grads) > FEW and machine.available() and guards.layout() is not None:
+        table = guards.Guards([], None, entry.recording)
+        table.watch([], [(t.__dict__, "_grad", g) for t, g in entry.grads], [])
+        names["table"], names["in_place"] = table, table.builtin()
+        return "not in_place()"
+    return " or ".join(f"tensor{n}._grad is not grad{n}" for n in range(len(entry.grads)))

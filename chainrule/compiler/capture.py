@@ -36,6 +36,7 @@ from ..captures import (
 )
 from ..func.trees import leaves, mapped, rebuild
 from ..ops import define
+from ..ops.draws import Draw
 from ..rng import Generator, default_generator
 from ..storage import HERE, describe_line, owner_of, user_line
 from ..tape import AccumulateGrad, state, storage_of
@@ -492,11 +493,47 @@ class Capture:
             self.settings[name] = Setting(group, key, array.now()), array
         return self.settings[name][1]
 
+    def bounded(
+        self,
+        index: Any,
+        size: int,
+        lowest: int | None,
+        kind: type[Exception],
+        text: str,
+        ignore: int | None = None,
+    ) -> None:
+        """An index that has to be in [lowest, size) whenever the program runs (lowest: -size), but
+        where it is `ignore`: else kind(text) is raised, with the first that is not in place of {}.
+        """
+        while isinstance(index, Duck) and not isinstance(index, TraceArray):
+            index = index.parts()[0]
+        if isinstance(index, TraceArray) and index.size and index.dtype.kind in "iu":
+            low = -size if lowest is None else lowest
+            given = (index.now(), low, size, ignore, kind.__name__, text)
+            self.program.add("check", given, {}, [])
+
+    def verified(self, f: Callable, made: Any, arrays: tuple) -> None:
+        """`made` came of f(*arrays), which raises an error for some arrays, and then it has nan:
+        whenever it has, f is asked again.
+        """
+        while isinstance(made, Duck) and not isinstance(made, TraceArray):
+            made, arrays = made.parts()[0], tuple([a.parts()[0] for a in arrays])
+        if isinstance(made, TraceArray) and made.size:
+            given = (f, made.now(), *[self.trace.operand(a) for a in arrays])
+            self.program.add("verify", given, {}, [])
+
+    def unless(self, f: Callable, bad: Any, fast: Any, arrays: tuple) -> Any:
+        """What f(*arrays) is: `fast`, unless something is `bad`; then Python is asked."""
+        like = np.empty(fast.shape, fast.dtype)
+        return self.trace.noted("unless", (f, bad, fast, *arrays), {}, like)
+
     # -- random numbers ---------------------------------------------------------------------------
 
-    def draw(self, f: Callable, *given: Any) -> Any:
-        """Random numbers: drawn by Python whenever the program runs."""
-        return self.trace.python(effect(f, self.backward), given)
+    def draw(self, f: Callable, *given: Any, what: Any = None) -> Any:
+        """Random numbers, drawn anew whenever the program runs: f(*given), which is `what`, (a
+        draw, a shape), where that is known.
+        """
+        return self.trace.python(Drawing(f, what, self.backward), given)
 
     def draws_from(self, g: Any) -> None:
         """A generator is going to be drawn from, or set."""
@@ -547,17 +584,34 @@ def stranger(t: Any, how: str) -> NoRule:
     )
 
 
-def effect(f: Callable, backward: bool) -> Callable:
-    """f, marked as a call that may not be left out, repeated or moved past another; and whether it
-    belongs to a backward pass made for the caller. Where f has no result, that is an array too.
+class Drawing:
+    """A draw, a call that may not be left out, repeated or moved past another; `what` it is, (a
+    draw, a shape), where that is known; whether it belongs to a backward pass made for the caller.
     """
 
-    def call(*given: Any) -> Any:
-        result = f(*given)
+    effect = True
+
+    def __init__(self, f: Callable, what: Any, backward: bool = False) -> None:
+        self.f, self.what, self.backward = f, what, backward
+        draw = what[0] if what is not None else None
+        made = getattr(draw, "function", draw)
+        self.__name__ = getattr(made, "__name__", "draw")
+
+    def __call__(self, *given: Any) -> Any:
+        result = self.f(*given)
         return np.zeros(1, bool) if result is None else result
 
-    call.effect, call.backward = True, backward  # type: ignore[attr-defined]
-    return call
+    @property
+    def said(self) -> bool:
+        """Whether its text says all that it is: it draws from the default generator."""
+        draw = self.what[0] if self.what is not None else None
+        return isinstance(draw, Draw) and draw.generator is default_generator
+
+    def __repr__(self) -> str:
+        if not self.said:
+            return object.__repr__(self)
+        draw, shape = self.what
+        return f"<{self.__name__} {draw.name} {draw.parameters} {shape}>"
 
 
 def consumed(node: Any) -> bool:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import platform
 
-from . import blas, guards, lapack
+from . import blas, guards, lapack, loops
 
 PYTHON = (  # functions of the interpreter
     "PyLong_FromSsize_t",
@@ -56,7 +56,13 @@ RELEASE, PARALLEL, BLAS = (
     2,
     4,
 )  # FLAGS: let the interpreter lock go; has chunks to share; calls BLAS
-WRONG_COUNT, IN_USE, INTERRUPTED = -1, -2, -3  # what entering or driving returns but for a record
+ERROR, VALUE = 8, 9  # which error a kernel has found, and the number that it is about
+WRONG_COUNT, IN_USE, INTERRUPTED, FAILED = (  # what entering or driving returns but for a record
+    -1,
+    -2,
+    -3,
+    -4,
+)
 
 # words of a pool, a cache line (8 words) for each that other threads write
 OWNER, WORKERS, SPINS = 0, 1, 2
@@ -420,6 +426,7 @@ define internal i64 @drive(ptr %program, i64 %start, ptr %state) nounwind {{
   %count = load i64, ptr %count_at
   {word("buffers_at", "%program", BUFFERS)}
   %buffers = load ptr, ptr %buffers_at
+  {word("error_at", "%program", ERROR)}
   {word("stamps_at", "%program", STAMPS)}
   %stamps = load ptr, ptr %stamps_at
   %timed = icmp ne ptr %stamps, null
@@ -429,7 +436,10 @@ step:
   %i = phi i64 [ %start, %0 ], [ %next, %check ], [ %next, %quiet ]
   %since = phi i64 [ %begun, %0 ], [ %since, %check ], [ %now, %quiet ]
   %more = icmp slt i64 %i, %count
-  br i1 %more, label %look, label %finished
+  %error = load i64, ptr %error_at
+  %fine = icmp eq i64 %error, 0
+  %go = and i1 %more, %fine
+  br i1 %go, label %look, label %finished
 look:
   %next = add i64 %i, 1
   %record = getelementptr [5 x i64], ptr %records, i64 %i
@@ -488,7 +498,8 @@ quiet:
 stopped:
   ret i64 %next
 finished:
-  ret i64 0
+  %result = select i1 %fine, i64 0, i64 {FAILED}
+  ret i64 %result
 interrupted:
   ret i64 {INTERRUPTED}
 }}
@@ -678,4 +689,4 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 def text() -> str:
     """The runtime's module: the driver, the products, calls of LAPACK."""
     parts = [GLOBALS, CHUNK, CLAIM, WAKE_ALL, MOVE, WORK, SHARE, DRIVE, CONTINUE, ENTER]
-    return "\n".join([*parts, guards.text(entry), blas.text(entry), lapack.text()])
+    return "\n".join([*parts, guards.text(entry), blas.text(entry), lapack.text(), loops.text()])

@@ -24,8 +24,21 @@ REGISTER = {  # how a number of a dtype is held in a register
     "i2": "i16",
     "i4": "i32",
     "i8": "i64",
+    "f2": "float",  # float16: rounded after each operation
+    "V2": "float",  # bfloat16
+    "c8": "i64",  # complex numbers are moved, not computed with
+    "c16": "i128",
 }
-MEMORY = {**REGISTER, "b1": "i8"}
+MEMORY = {**REGISTER, "b1": "i8", "f2": "i16", "V2": "i16"}
+HALVES = ("f2", "V2")
+MOVES = ("where", "keep", "assign", "positive", "conjugate", "negative", "gather", "pad")
+EXACT = frozenset(  # of halves these make halves, without rounding
+    [
+        *("where", "keep", "assign", "negative", "positive", "conjugate", "absolute", "fabs"),
+        *("sign", "copysign", "maximum", "minimum", "fmax", "fmin", "floor", "ceil", "trunc"),
+        *("rint", "iota"),
+    ]
+)
 ARITHMETIC = {"add": "add", "subtract": "sub", "multiply": "mul"}
 COMPARISONS = {
     "less": "lt",
@@ -54,8 +67,8 @@ def code(dtype: np.dtype) -> str:
 
 
 def is_float(dtype: np.dtype) -> bool:
-    """Whether it is float32 or float64."""
-    return code(dtype) in ("f4", "f8")
+    """Whether it is a float, which a register holds as float32 or float64."""
+    return code(dtype) in ("f4", "f8", *HALVES)
 
 
 class Writer(Body):
@@ -95,8 +108,12 @@ class Writer(Body):
         """A number as a constant of a dtype."""
         type = REGISTER[code(dtype)]
         value = np.asarray(number).astype(dtype)[()]
+        if dtype.kind == "c":
+            return Value(self, str(int.from_bytes(value.tobytes(), "little")), type)
         if type == "i1":
             return Value(self, "true" if value else "false", type)
+        if code(dtype) in HALVES:
+            return Value(self, literal(float(value), type), type)
         return Value(self, literal(value.item(), type), type)
 
     def cast(self, x: Value, source: np.dtype, target: np.dtype) -> Value:
@@ -106,15 +123,20 @@ class Writer(Body):
         if a == b:
             return x
         if b == "b1":
-            test = "fcmp une" if a[0] == "f" else "icmp ne"
-            zero = literal(0, s) if a[0] == "f" else "0"
+            test = "fcmp une" if is_float(source) else "icmp ne"
+            zero = literal(0, s) if is_float(source) else "0"
             return self.emit(f"{test} {s} {x.name}, {zero}", "i1")
-        if a[0] == "f" and b[0] == "f":
-            return self.convert(x, "fpext" if b == "f8" else "fptrunc", t)
+        floats = is_float(source), is_float(target)
+        if all(floats):
+            if b == "f2" and a == "f8":
+                x = self.odd(x)
+            elif s != t:
+                x = self.convert(x, "fpext" if b == "f8" else "fptrunc", t)
+            return self.rounded(x, b)
         unsigned = a in ("b1", "u1")
-        if b[0] == "f":
-            return self.convert(x, "uitofp" if unsigned else "sitofp", t)
-        if a[0] == "f":
+        if floats[1]:
+            return self.rounded(self.convert(x, "uitofp" if unsigned else "sitofp", t), b)
+        if floats[0]:
             return self.truncated(x, s, t)
         narrow, wide_bits = int(s[1:]), int(t[1:])
         if narrow == wide_bits:
@@ -122,6 +144,45 @@ class Writer(Body):
         if narrow > wide_bits:
             return self.convert(x, "trunc", t)
         return self.convert(x, "zext" if unsigned else "sext", t)
+
+    def rounded(self, x: Value, kind: str) -> Value:
+        """A float rounded to what a half of that kind can hold."""
+        return self.widened(self.shortened(x, kind), kind) if kind in HALVES else x
+
+    def odd(self, x: Value) -> Value:
+        """A double as a float, rounded so that it can be rounded once more: towards zero, and the
+        last bit set if that has lost anything.
+        """
+        near = self.convert(x, "fptrunc", "float")
+        back = self.convert(near, "fpext", "double")
+        bits = self.bits(near)
+        size, other = self.intrinsic("fabs", back), self.intrinsic("fabs", x)
+        over = self.emit(f"fcmp ogt double {size.name}, {other.name}", "i1")
+        less = self.emit(f"sub i32 {bits.name}, 1", "i32")
+        bits = self.select(over, less, bits)
+        lost = self.emit(f"fcmp one double {back.name}, {x.name}", "i1")
+        last = self.emit(f"or i32 {bits.name}, 1", "i32")
+        return self.real(self.select(lost, last, bits))
+
+    def shortened(self, x: Value, kind: str) -> Value:
+        """The bits of a half near a float, an i16."""
+        if kind == "f2":
+            return self.convert(self.convert(x, "fptrunc", "half"), "bitcast", "i16")
+        bits = self.bits(x)
+        last = self.emit(f"and i32 {self.emit(f'lshr i32 {bits.name}, 16', 'i32').name}, 1", "i32")
+        half = self.emit(f"add i32 {last.name}, 32767", "i32")
+        near = self.emit(f"add i32 {bits.name}, {half.name}", "i32")
+        quiet = self.emit(f"or i32 {bits.name}, 4194304", "i32")
+        nan = self.emit(f"fcmp uno float {x.name}, {x.name}", "i1")
+        near = self.select(nan, quiet, near)
+        return self.convert(self.emit(f"lshr i32 {near.name}, 16", "i32"), "trunc", "i16")
+
+    def widened(self, bits: Value, kind: str) -> Value:
+        """The float that the bits of a half stand for."""
+        if kind == "f2":
+            return self.convert(self.convert(bits, "bitcast", "half"), "fpext", "float")
+        high = self.convert(bits, "zext", "i32")
+        return self.real(self.emit(f"shl i32 {high.name}, 16", "i32"))
 
 
     def truncated(self, x: Value, source: str, target: str) -> Value:
@@ -352,11 +413,19 @@ def emit_element(w: Writer, i: Instruction, operand: Callable) -> Value:
         return w.select(operand(mask, np.dtype(bool)), operand(x, out), w.const(0, out))
     if i.name in ("astype", "assign"):
         return operand(i.args[0], out)
+    if out.kind == "c":
+        x = operand(i.args[0], out)
+        half = 4 * out.itemsize  # where the imaginary part begins
+        signs = {"conjugate": 1 << 2 * half - 1, "negative": 1 << 2 * half - 1 | 1 << half - 1}
+        sign = signs.get(i.name)
+        return x if sign is None else w.emit(f"xor {x.type} {x.name}, {sign}", x.type)
     dtype = loop_dtype(i)
     given = [operand(a, dtype) for a in i.args]
     if i.name in ELEMENTWISE:
-        return ELEMENTWISE[i.name](w, dtype, *given)
-    return w.math(i.name, *given)
+        x = ELEMENTWISE[i.name](w, dtype, *given)
+    else:
+        x = w.math(i.name, *given)
+    return x if i.name in EXACT else w.rounded(x, code(out))
 
 
 def loop_dtype(i: Instruction) -> np.dtype:
@@ -364,9 +433,10 @@ def loop_dtype(i: Instruction) -> np.dtype:
     if i.name in OF_BOOLS or i.name == "logical_not":
         return np.dtype(bool)
     f = getattr(np, i.name, None)
-    if not isinstance(f, np.ufunc):
+    if not isinstance(f, np.ufunc) or i.name == "positive":
         return i.output.dtype
     kinds = [a.dtype if hasattr(a, "dtype") else type(a) for a in i.args]
+    kinds = [np.dtype(bool) if k is bool else k for k in kinds]
     return f.resolve_dtypes((*kinds, *(None,) * f.nout))[0]
 
 
@@ -425,6 +495,9 @@ def is_lowered(i: Instruction) -> bool:
     arrays = [*i.operands(), i.output]
     if any(code(v.dtype) not in REGISTER or not v.size for v in arrays):
         return False
+    if any(v.dtype.kind == "c" for v in arrays):
+        others = [v for v in arrays if v.dtype != i.output.dtype and v.dtype.kind in "cfV"]
+        return i.name in MOVES and not i.kwargs and i.output.dtype.kind == "c" and not others
     if i.name in REDUCTIONS:
         return _is_reduction(i)
     if i.name in ("pad", "gather", "inside"):
@@ -465,6 +538,7 @@ def _is_elementwise(i: Instruction) -> bool:
         *LOGIC,
         "add",
         "multiply",
+        "positive",
         "invert",
         "equal",
         "not_equal",

@@ -14,17 +14,34 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.waist import GUFUNCS
 from .elements import REDUCTIONS, REGISTER, code, is_lowered
+from .passes import CHECKS, has_effect
 from .program import Instruction, Program, Value, replaced, values_in
 from .views import Map, Place, contiguous, dense, is_basic, part_of, place, soft
 
 DENSE = (  # kernels that want row-major operands
+    "unless",
+    "recurrence",
+    "join_complex",
+    "scatter_set",
+    "scatter_more",
+    "scatter_multiply",
+    "scatter_maximum",
+    "scatter_minimum",
+    "rows_sort",
+    "rows_argsort",
+    "rows_argmax",
+    "rows_argmin",
+    "triangular",
+    "transformed_rows",
     "convolve",
     "convolve_back",
     "convolve_kernel",
     "put_places",
     "windows",
     "segments",
+    "check",
 )
 LARGEST = 64  # members of a nest
 WAITING = (
@@ -39,6 +56,11 @@ class Group:
     def __init__(self, number: int) -> None:
         self.number = number
         self.members: list[Instruction] = []
+
+    @property
+    def checks(self) -> bool:
+        """Whether it is a check of what was given: these come first of all."""
+        return self.members[0].name in CHECKS
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.number}: {', '.join(i.name for i in self.members)}>"
@@ -100,7 +122,7 @@ class Fusion:
             if is_lowered(i):
                 self.place(i)
             else:
-                if i.name in DENSE:
+                if i.name in DENSE or i.name.startswith(GUFUNCS) or of_complex(i):
                     self.make_dense(i)
                 self.call(i)
         for v in program.outputs:
@@ -219,10 +241,16 @@ class Fusion:
         self.enter(g)
         g.members.append(i)
         self.depend(g, i)
+        if i.name == "python" and has_effect(i):
+            if self.last is not None:
+                self.add_above(g, self.above[self.last.number] | 1 << self.last.number)
+            self.last = g
         for v in i.outputs:
             if v is not None:
                 self.home[v] = g
                 self.needed[v] = None
+
+    last: Call | None = None  # that has an effect: the next one comes after it
 
     def store(self, i: Instruction) -> bool:
         """Memory with a part written: a copy, and a nest that writes the part. False if what is
@@ -575,7 +603,8 @@ class Fusion:
     def order(self) -> None:
         """Sort the groups so that each comes after what it needs."""
         done, out = 0, []
-        waiting = list(self.groups)
+        early = [g for g in self.groups if not self.above[g.number] and g.checks]
+        waiting = early + [g for g in self.groups if g not in early]
         while waiting:
             later = []
             for g in waiting:
@@ -602,6 +631,11 @@ class Fusion:
             held = [f for f in held if f not in now]
             out += [*now, g]
         return out + held
+
+
+def of_complex(i: Instruction) -> bool:
+    """Whether it is a product of matrices of complex numbers or integers."""
+    return i.name in ("dot", "matmul") and i.output.dtype.kind in "ciub"
 
 
 def tail(axes: Map, shape: tuple) -> Map:

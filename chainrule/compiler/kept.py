@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from ..namespace import get_num_threads
-from . import blas, cache, lapack, machine, products, routines, runtime
+from . import blas, cache, draws, foreign, lapack, machine, products, routines, runtime
 from .program import Program, Value
-from .runtime import Plan, Record
+from .runtime import Record
 
 LIBRARY = "lapack."  # before the name of a routine
 PRODUCT = "product "  # and of one of our own for products
@@ -96,7 +96,7 @@ def key_of(
         program: as captured; its outputs are not looked at.
         outputs, fixed, layouts: as the planner gets them.
     """
-    if any(i.name == "python" for i in program.instructions):
+    if any(i.name == "python" and not draws.said(i) for i in program.instructions):
         return None
     given = [(v.number, v.shape, str(v.dtype), v in fixed, layouts.get(v)) for v in program.inputs]
     wanted = [
@@ -147,8 +147,11 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
     """
     named = {planner.code.address(name): name for name in planner.names.values()}
     named |= runtime.kernels | {at: f"{LIBRARY}{name}" for at, name in lapack.names.items()}
-    named |= {at: f"{PRODUCT}{suffix}" for at, suffix in products.places.items()}
-    if planner.calls or any(r.function not in named for r in planner.records):
+    named |= foreign.names | {at: f"{PRODUCT}{suffix}" for at, suffix in products.places.items()}
+    if planner.generators:
+        named |= {draws.engine().address(draws.WORD_SOURCE): draws.WORD_SOURCE}
+    unfit = planner.calls or any(map(callable, planner.errors))
+    if unfit or any(r.function not in named for r in planner.records):
         return
     if not all(r.lasting for r in planner.routines.values()):
         return
@@ -173,6 +176,8 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
         "arena": planner.arena,
         "places": [(planner.slots[v], at) for v, at in planner.offsets.items()],
         "release": planner.releases(),
+        "errors": planner.errors,
+        "generators": draws.slots_of(planner),
         "used": used_by(planner.program, captured),
         "made": [(a.dtype.str, a.shape) for a in arrays],
     }
@@ -260,7 +265,11 @@ def restored(
 
     def address(name: str) -> int:
         if name not in known:
-            if name.startswith(LIBRARY):
+            if name.startswith(foreign.MARK):
+                known[name] = foreign.address_of(name)
+            elif name == draws.WORD_SOURCE:
+                known[name] = draws.engine().address(name)
+            elif name.startswith(LIBRARY):
                 known[name] = routines.entry_of(name.removeprefix(LIBRARY))
             elif name.startswith(PRODUCT):
                 known[name] = products.address(name.removeprefix(PRODUCT))
@@ -273,7 +282,7 @@ def restored(
     for name, slots, words, extent, grain, calls_blas in head["records"]:
         params = [address(w) if isinstance(w, str) else w for w in words]
         records.append(Record(address(name), slots, params, extent, grain, calls_blas))
-    plan = Plan(
+    plan = draws.plan_with(head["generators"])(
         records,
         head["slots"],
         arguments=[slot for slot, *_ in head["arguments"]],
@@ -281,6 +290,7 @@ def restored(
         arena=head["arena"],
         places=dict(head["places"]),
         release=head["release"],
+        errors=head["errors"],
     )
     arguments = [(kind, n) for _, kind, n in head["arguments"]]
     return Kept(plan, program.inputs, arguments, head["used"], code)

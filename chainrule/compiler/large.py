@@ -40,7 +40,7 @@ FUNCTIONS = (
 )
 NUMPY = {"PyArray_Return": 76, "PyArray_NewFromDescr": 94}  # places in NumPy's C API
 ENTRIES = 4096  # places of the table, a power of two
-KEPT = 4 * ENTRIES  # entries that are ever made
+KEPT = ENTRIES  # entries that are ever made
 MOST = 8  # arguments of an entry's call
 
 RESULTS = 4  # of an entry's call

@@ -21,6 +21,7 @@ import numpy as np
 
 from .body import Value as Register
 from .elements import (
+    HALVES,
     MEMORY,
     REDUCTIONS,
     REGISTER,
@@ -554,8 +555,10 @@ class NestWriter:
         end = ", !llvm.access.group !0" if group else ""
         w.count += 1
         name = f"%v{w.count}"
-        w.put(f"{name} = load {MEMORY[kind]}, ptr {at}, align {dtype.itemsize}{end}")
+        w.put(f"{name} = load {MEMORY[kind]}, ptr {at}, align {min(dtype.itemsize, 8)}{end}")
         x = Register(w, name, MEMORY[kind])
+        if kind in HALVES:
+            return w.widened(x, kind)
         if kind != "b1":
             return x
         return w.emit(f"icmp ne i8 {x.name}, 0", "i1")
@@ -565,8 +568,10 @@ class NestWriter:
         w, kind = self.w, code(dtype)
         if kind == "b1":
             x = w.convert(x, "zext", "i8")
+        elif kind in HALVES:
+            x = w.shortened(x, kind)
         end = ", !llvm.access.group !0" if group else ""
-        w.put(f"store {MEMORY[kind]} {x.name}, ptr {at}, align {dtype.itemsize}{end}")
+        w.put(f"store {MEMORY[kind]} {x.name}, ptr {at}, align {min(dtype.itemsize, 8)}{end}")
 
     # -- loops ------------------------------------------------------------------------------------
 

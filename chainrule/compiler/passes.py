@@ -12,11 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from .elements import REDUCTIONS, is_lowered
+from ..arrays.waist import GUFUNCS, waist
+from ..tape import quiet
+from . import indexing
+from .elements import HALVES, REDUCTIONS, code, identity, is_lowered
 from .program import Instruction, Program, Value, execute, replaced, values_in
 from .views import VIEWS, Place, contiguous, part_of
 
 SWEPT = 1 << 14  # elements of a tall matrix, times a vector, from which it is swept by rows
+SINGLE = np.dtype(np.float32)
+CHECKS = ("check", "verify")  # of what is computed: they raise errors
 APART = ("pad", "gather", "inside", "iota")  # what they do depends on where an element is
 FOLDED = 1 << 16  # elements up to which constants are computed once and for all
 
@@ -31,7 +36,7 @@ def simplify(program: Program) -> Program:
 
 def has_effect(i: Instruction) -> bool:
     """Whether a call does more than its results say."""
-    return i.name == "python" and getattr(i.args[0], "effect", False)
+    return i.name in CHECKS or (i.name == "python" and getattr(i.args[0], "effect", False))
 
 
 class Builder:
@@ -126,20 +131,83 @@ def rewritten(program: Program) -> Program:
     computed now.
     """
     b = Builder(program)
+    for v in program.inputs:
+        nothing(b, v)
     for i in program.instructions:
+        if not has_effect(i) and all(v is not None and not v.size for v in i.outputs):
+            for v in i.outputs:
+                nothing(b, v)
+            continue
         given = i.operands()
         constant = all(b.of(v).data is not None for v in given) and given
-        if constant and i.name != "python" and sum(v.size for v in i.outputs) <= FOLDED:
-            for v, r in zip(i.outputs, execute(i, lambda v: b.of(v).data), strict=True):
+        if (
+            constant
+            and i.name != "python"
+            and i.name not in CHECKS
+            and sum(v.size for v in i.outputs) <= FOLDED
+        ):
+            found = quiet(execute, i, lambda v: b.of(v).data)
+            for v, r in zip(i.outputs, found, strict=True):
                 b.known[v] = program.constant(np.asarray(r))
             continue
         rule = RULES.get(i.name)
         done = rule(b, i) if rule is not None else None
         if done is None:
+            cast(b, i)
             b.keep(i)
         else:
             b.known[i.output] = done
     return b.done(program)
+
+
+def nothing(b: Builder, v: Value) -> None:
+    """An array without elements is known: a constant."""
+    if not v.size:
+        b.known[v] = b.program.constant(np.empty(v.shape, v.dtype))
+
+
+def cast(b: Builder, i: Instruction) -> None:
+    """Have the operands of a ufunc that only NumPy computes in the dtypes of one of its loops."""
+    f = None if is_lowered(i) else ufunc_of(i.name)
+    if f is None or i.kwargs or len(i.args) != f.nin or not i.operands():
+        return
+    kinds = [a.dtype if hasattr(a, "dtype") else type(a) for a in i.args]
+    try:
+        wanted = f.resolve_dtypes((*kinds, *(None,) * f.nout))
+    except (TypeError, ValueError):
+        return
+    given = []
+    for a, dtype in zip(i.args, wanted[: f.nin], strict=True):
+        if not isinstance(a, Value):
+            a = b.program.constant(np.asarray(a).astype(dtype))
+        elif a.dtype != dtype:
+            a = converted(b, b.of(a), dtype)
+        given.append(a)
+    i.args = tuple(given)
+    if i.name.startswith(GUFUNCS):
+        alike(b, i, f)
+
+
+called: dict[Any, str] = {}  # the names by which ufuncs were asked for
+
+
+def ufunc_of(name: str) -> Any:
+    """The ufunc that a name of the waist stands for, None if none."""
+    if name in ("python", "store", *CHECKS):
+        return None
+    try:
+        f = waist(name)
+    except AttributeError:
+        return None
+    known = getattr(getattr(f, "kernel", None), "scipy", None)
+    if known is not None:
+        from scipy import special
+
+        f = getattr(special, known)
+    if not isinstance(f, np.ufunc):
+        return None
+    called[f] = name
+    return f
 
 
 def flattened(program: Program) -> Program:
@@ -256,14 +324,73 @@ def rule(*names: str) -> Callable:
 RULES: dict[str, Callable] = {}
 
 
-@rule("add.reduce", "multiply.reduce", "maximum.reduce", "minimum.reduce")
+@rule(*REDUCTIONS)
 def _(b: Builder, i: Instruction) -> Value | None:
     x, out = b.of(i.args[0]), i.output
-    if x.size != out.size or not out.size or set(i.kwargs) - {"axis", "keepdims"}:
+    if code(out.dtype) in HALVES and x.dtype == out.dtype and x.size and "dtype" not in i.kwargs:
+        wide = b.emit("astype", (x, SINGLE), x.shape, SINGLE)
+        total = b.emit(i.name, (wide,), out.shape, SINGLE, **i.kwargs)
+        return b.emit("astype", (total, out.dtype), out.shape, out.dtype)
+    if out.dtype.kind == "c" and x.dtype == out.dtype and x.size and out.size < x.size:
+        return axis_by_axis(b, i, x)
+    neutral = i.kwargs.get("initial") in (None, identity(i, out.dtype))
+    given = set(i.kwargs) - {"axis", "keepdims", "initial"}
+    if x.size != out.size or not out.size or given or not neutral:
         return None
     if x.dtype != out.dtype:
         x = b.emit("astype", (x, out.dtype), x.shape, out.dtype)
     return x if x.shape == out.shape else b.emit("reshape", (x, out.shape), out.shape, out.dtype)
+
+
+def stacks(b: Builder, name: str, x: Value, y: Value, out: Value) -> Value | None:
+    """A product of vectors, or of stacks that are broadcast, as one of like stacks."""
+    first, last = len(x.shape) == 1, len(y.shape) == 1
+    if name == "dot" and max(len(x.shape), len(y.shape)) > 2:
+        return None
+    lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    given = []
+    for v, shape in ((x, (1, *x.shape)), (y, (*y.shape, 1))):
+        if len(v.shape) == 1:
+            v = b.emit("reshape", (v, shape), shape, v.dtype)
+        given.append(spread_to(b, v, (*lead, *v.shape[-2:])))
+    if given == [x, y]:
+        return None
+    shape = (*lead, given[0].shape[-2], given[1].shape[-1])
+    made = b.emit("matmul", tuple(given), shape, out.dtype)
+    return b.emit("reshape", (made, out.shape), out.shape, out.dtype) if first or last else made
+
+
+def spread_to(b: Builder, v: Value, shape: tuple) -> Value:
+    """A value broadcast to a shape."""
+    return v if v.shape == shape else b.emit("broadcast_to", (v, shape), shape, v.dtype)
+
+
+def alike(b: Builder, i: Instruction, f: Any) -> None:
+    """Have the stacks that a generalized ufunc is given of one length."""
+    groups = [g.strip("() ") for g in f.signature.split("->")[0].split("),")]
+    cores = [len([n for n in g.split(",") if n.strip()]) for g in groups]
+    given = [b.of(v) for v in i.args]
+    pairs = list(zip(given, cores, strict=True))
+    lead = np.broadcast_shapes(*[v.shape[: len(v.shape) - c] for v, c in pairs])
+    i.args = tuple([spread_to(b, v, (*lead, *v.shape[len(v.shape) - c :])) for v, c in pairs])
+
+
+def axis_by_axis(b: Builder, i: Instruction, x: Value) -> Value | None:
+    """A reduction over several axes as one over each."""
+    axis = i.kwargs.get("axis", 0)
+    rank = len(x.shape)
+    axes = range(rank) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    given = {k for k, v in i.kwargs.items() if k != "dtype" or v != x.dtype}
+    if given - {"axis", "keepdims"} or len(axes) < 2:
+        return None
+    for a in sorted([a % rank for a in axes], reverse=True):
+        shape = x.shape[:a] + x.shape[a + 1 :]
+        x = b.emit(i.name, (x,), shape, x.dtype, axis=(a,))
+    return (
+        x
+        if x.shape == i.output.shape
+        else b.emit("reshape", (x, i.output.shape), i.output.shape, x.dtype)
+    )
 
 
 @rule("dot", "matmul")
@@ -273,6 +400,15 @@ def _(b: Builder, i: Instruction) -> Value | None:
     """
     x, y = (b.of(v) if isinstance(v, Value) else v for v in i.args)
     out = i.output
+    if not i.kwargs and isinstance(x, Value) and isinstance(y, Value):
+        if not (x.size and y.size):
+            return b.program.constant(np.zeros(out.shape, out.dtype))
+        if out.dtype.kind in "ciub":
+            return stacks(b, i.name, x, y, out)
+    if code(out.dtype) in HALVES and not i.kwargs and isinstance(x, Value) and isinstance(y, Value):
+        x, y = (b.emit("astype", (v, SINGLE), v.shape, SINGLE) for v in (x, y))
+        total = b.emit(i.name, (x, y), out.shape, SINGLE)
+        return b.emit("astype", (total, out.dtype), out.shape, out.dtype)
     if i.kwargs or not all(isinstance(v, Value) and 0 < len(v.shape) < 3 for v in (x, y)):
         return None
     if out.dtype.str not in ("<f4", "<f8") or not x.dtype == y.dtype == out.dtype:
@@ -307,8 +443,30 @@ def _(b: Builder, i: Instruction) -> Value | None:
 
 @rule("astype")
 def _(b: Builder, i: Instruction) -> Value | None:
-    x = b.of(i.args[0])
-    return x if x.dtype == i.output.dtype else None
+    x, dtype = b.of(i.args[0]), i.output.dtype
+    if x.dtype != dtype and ("c" not in x.dtype.kind + dtype.kind or not x.size):
+        return None
+    return converted(b, x, dtype)
+
+
+def converted(b: Builder, x: Value, dtype: np.dtype) -> Value:
+    """x in a dtype; complex numbers by their parts."""
+    if x.dtype == dtype:
+        return x
+    if "c" not in x.dtype.kind + dtype.kind or not x.size:
+        return b.emit("astype", (x, dtype), x.shape, dtype)
+    parts = []
+    for name in ("real", "imag") if x.dtype.kind == "c" else ():
+        own = np.dtype(f"f{x.dtype.itemsize // 2}")
+        parts.append(b.emit(name, (x,), x.shape, own))
+    wanted = np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
+    parts = [
+        v if v.dtype == wanted else b.emit("astype", (v, wanted), v.shape, wanted)
+        for v in parts or [x]
+    ]
+    if dtype.kind != "c":
+        return parts[0]
+    return b.emit("join_complex", (parts[0], (*parts, None)[1], dtype), x.shape, dtype)
 
 
 @rule("reshape", "broadcast_to")
@@ -338,7 +496,9 @@ def _(b: Builder, i: Instruction) -> Value | None:
     parts = index if isinstance(index, tuple) else (index,)
     if x.shape == i.output.shape and all(p is Ellipsis or whole(p) for p in parts):
         return x
-    return picked(b, x, parts, i) or gathered(b, x, parts, i)
+    return (
+        picked(b, x, parts, i) or gathered(b, x, parts, i) or indexing.read(b, x, parts, i.output)
+    )
 
 
 def gathered(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None:
@@ -445,11 +605,16 @@ def bounds(index: Any, shape: tuple) -> list | None:
 def _(b: Builder, i: Instruction) -> Value | None:
     x, y, index = i.args
     if not isinstance(y, Value) or bounds(index, x.shape) is None:
-        return None
+        return indexing.put(b, i)
     steps = (("getitem", (index,), {}),)
     like = Instruction("store", (x, y, steps), {}, [i.output])
     found = RULES["store"](b, like)
     return found or b.emit("store", (b.of(x), b.of(y), steps), x.shape, x.dtype)
+
+
+@rule("add_at", "multiply_at", "extreme_at", "argsort", "sort", "partition", "argmax", "argmin")
+def _(b: Builder, i: Instruction) -> Value | None:
+    return indexing.RULES[i.name](b, i)
 
 
 @rule("put_add")
@@ -458,7 +623,8 @@ def _(b: Builder, i: Instruction) -> Value | None:
     found = bounds(index, tuple(shape))
     x = b.of(x)
     if found is None:
-        return scattered(b, x, index, tuple(shape), i)
+        rows = scattered(b, x, index, tuple(shape), i)
+        return rows or indexing.put_add(b, x, index, i.output)
     if any(step != 1 for _, _, step, _ in found) or not x.size:
         return None
     if x.shape != tuple(n for _, n, _, kept in found if kept):
@@ -468,6 +634,18 @@ def _(b: Builder, i: Instruction) -> Value | None:
         sizes = tuple(n for _, n, _, _ in found)
         x = b.emit("getitem", (x, spread), sizes, x.dtype)
     return padded(b, x, tuple(start for start, *_ in found), i.output.shape)
+
+
+@rule("resized")
+def _(b: Builder, i: Instruction) -> Value | None:
+    """Cut, and padded with zeros."""
+    x, shape = b.of(i.args[0]), i.output.shape
+    if not x.size:
+        return None
+    kept = tuple([min(n, m) for n, m in zip(x.shape, shape, strict=True)])
+    if kept != x.shape:
+        x = b.emit("getitem", (x, tuple([slice(0, n) for n in kept])), kept, x.dtype)
+    return x if kept == shape else b.emit("pad", (x, (0,) * len(shape)), shape, x.dtype)
 
 
 def padded(b: Builder, x: Value, starts: tuple, shape: tuple) -> Value:
@@ -565,7 +743,7 @@ def _(b: Builder, i: Instruction) -> Value | None:
         x.shape[:axis] + x.shape[axis + 1 :]
     )
     if not short or x.dtype.kind != "f" or x.shape[axis] > 4096:
-        return None
+        return indexing.take_along(b, i)
     found = chosen(b, x, index, x, axis)
     return b.emit("add.reduce", (found,), i.output.shape, x.dtype, axis=(axis,), keepdims=True)
 
@@ -576,11 +754,11 @@ def _(b: Builder, i: Instruction) -> Value | None:
     shape = i.args[3]
     axis = i.args[2] % len(shape)
     if not isinstance(x, Value) or index.shape[axis] != 1 or x.dtype.kind != "f":
-        return None
+        return indexing.put_along(b, i)
     if x.shape != index.shape or index.shape[:axis] + index.shape[axis + 1 :] != (
         tuple(shape[:axis]) + tuple(shape[axis + 1 :])
     ):
-        return None
+        return indexing.put_along(b, i)
     return chosen(b, x, index, i.output, axis)
 
 

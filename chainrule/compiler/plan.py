@@ -14,14 +14,41 @@ from typing import Any
 import numpy as np
 
 from ..tape import quiet
-from . import blas, direct, frames, machine, pools, products, vecmath
+from . import (
+    blas,
+    checks,
+    direct,
+    draws,
+    factors,
+    foreign,
+    frames,
+    machine,
+    places,
+    pools,
+    products,
+    turned,
+    vecmath,
+)
 from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
+from .passes import has_effect
 from .program import Instruction, Program, Value, execute
 from .routines import Routine
-from .runtime import Plan, Record, kernel
+from .runtime import Record, kernel
 from .views import Place, contiguous, dense, place
+
+ROUTINES = (
+    checks.routine,
+    draws.routine,
+    direct.routine,
+    pools.routine,
+    frames.routine,
+    turned.routine,
+    factors.routine,
+    places.routine,
+    foreign.routine,
+)
 
 TYPES = {"<f4": "f32", "<f8": "f64"}  # in names of kernels for products
 
@@ -67,6 +94,9 @@ class Planner:
         self.functions: set[tuple[str, str]] = set()
         self.uses: dict[Value, list[int]] = {}
         self.python: list[Instruction] = []
+        self.errors: list[Any] = []  # what kernels may find wrong
+        self.written = False  # whether one of the records so far writes state
+        self.generators: list[Any] = []  # whose numbers are drawn
         self.build()
 
     # -- outputs ----------------------------------------------------------------------------------
@@ -86,8 +116,12 @@ class Planner:
                 taken |= {v, lies.root}
                 continue
             if i is None or v in taken or lies is None or lies.root is not v:
+                apart = lies is not None and turned.axis_of(lies, v.dtype.str) is not None
                 made = self.program.add(
-                    "positive", (v,), {}, [np.broadcast_to(np.empty((), v.dtype), v.shape)]
+                    "turned" if apart else "positive",
+                    (v,),
+                    {},
+                    [np.broadcast_to(np.empty((), v.dtype), v.shape)],
                 )
                 o.value = made.output
             taken.add(o.value)
@@ -103,8 +137,7 @@ class Planner:
             )
         self.steps = steps
         calls = [g.members[0] for g, _ in steps if isinstance(g, Call)]
-        makers = (direct.routine, pools.routine, frames.routine)
-        found = {i: next(filter(None, (make(i, self) for make in makers)), None) for i in calls}
+        found = {i: next(filter(None, (f(i, self) for f in ROUTINES)), None) for i in calls}
         self.routines: dict[Instruction, Routine] = {i: r for i, r in found.items() if r}
         for n, (g, k) in enumerate(steps):
             for v in self.touched(g, k):
@@ -113,13 +146,15 @@ class Planner:
         self.place_all()
         self.announce(calls)
         self.addresses = self.compile()
+        kept = {*self.home, *(o.value for o in self.outputs if o.array is not None)}
         for g, k in steps:
             if isinstance(k, Kernel):
                 self.nest_records(k)
             else:
                 self.call_records(g.members[0])
+            self.written |= any(v in kept for v in g_outputs(g))
         self.copy_back()
-        self.plan = Plan(
+        self.plan = draws.plan_for(self)(
             self.records,
             len(self.slots),
             arguments=[self.slots[v] for v in self.arguments],
@@ -128,6 +163,7 @@ class Planner:
             places={self.slots[v]: at for v, at in self.offsets.items()},
             calls=self.calls,
             release=self.releases(),
+            errors=self.errors,
         )
 
     def releases(self) -> bool:
@@ -332,6 +368,8 @@ class Planner:
 
     def call_records(self, i: Instruction) -> None:
         """The records of an instruction that is not a nest."""
+        if i.outputs and not has_effect(i) and not any(v is None or v.size for v in i.outputs):
+            return
         if i.name in ("dot", "matmul") and self.product(i):
             return
         if i.name == "duplicate" and self.duplicate(i):

@@ -34,8 +34,8 @@ def text(kind: str) -> str:
     return Product(kind).text()
 
 
-class Product:
-    """The writer of the kernel."""
+class Vectors:
+    """Vectors of 64 bytes and what is done with them, in a text."""
 
     def __init__(self, kind: str) -> None:
         self.f = Text(kind)
@@ -43,15 +43,77 @@ class Product:
         self.lanes = 64 // self.f.size
         self.vector = f"<{self.lanes} x {kind}>"
         self.mask = f"<{self.lanes} x i1>"
-        self.width = 2 * self.lanes
-        bits = 8 * self.f.size
-        self.suffix = f"v{self.lanes}f{bits}"
+        self.suffix = f"v{self.lanes}f{8 * self.f.size}"
         v, m = self.vector, self.mask
+        self.f.declared |= {
+            f"declare {v} @llvm.masked.load.{self.suffix}.p0(ptr, i32, {m}, {v})",
+            f"declare void @llvm.masked.store.{self.suffix}.p0({v}, ptr, i32, {m})",
+        }
+
+    def done(self) -> str:
+        """The kernel's text."""
+        wide = 'nounwind alignstack(64) "prefer-vector-width"="512" {'
+        return self.f.done().replace("nounwind {", wide)
+
+    def steps(self, count: Number, step: int) -> Number:
+        """In how many pieces of at most `step` something is done."""
+        more = self.f.total(count, step - 1)
+        return more // step if isinstance(more, int) else self.f(f"udiv i64 {more}, {step}")
+
+    def lower(self, count: Number) -> str:
+        """The mask of the first lanes."""
+        f, kind = self.f, f"<{self.lanes} x i64>"
+        one = f(f"insertelement {kind} poison, i64 {count}, i64 0")
+        every = f(
+            f"shufflevector {kind} {one}, {kind} poison, <{self.lanes} x i32> zeroinitializer"
+        )
+        lanes = ", ".join(f"i64 {n}" for n in range(self.lanes))
+        return f(f"icmp slt {kind} <{lanes}>, {every}")
+
+    def masked_load(self, place: str, mask: str) -> str:
+        """A vector, zero where it is masked."""
+        return self.f(
+            f"call {self.vector} @llvm.masked.load.{self.suffix}.p0(ptr {place},"
+            f" i32 {self.f.size}, {self.mask} {mask}, {self.vector} zeroinitializer)"
+        )
+
+    def masked_store(self, x: str, place: str, mask: str) -> None:
+        """Write the lanes of a vector that are not masked."""
+        self.f.do(
+            f"call void @llvm.masked.store.{self.suffix}.p0({self.vector} {x}, ptr {place},"
+            f" i32 {self.f.size}, {self.mask} {mask})"
+        )
+
+    def transposed(self, xs: list[str]) -> list[str]:
+        """A square of numbers, turned."""
+        f, lanes, d = self.f, self.lanes, 1
+        xs = list(xs)
+        while d < lanes:
+            one = [n if not n & d else lanes + n - d for n in range(lanes)]
+            two = [n + d if not n & d else lanes + n for n in range(lanes)]
+            for i in range(lanes):
+                if not i & d:
+                    a, b = xs[i], xs[i + d]
+                    for target, order in ((i, one), (i + d, two)):
+                        places = ", ".join(f"i32 {n}" for n in order)
+                        xs[target] = f(
+                            f"shufflevector {self.vector} {a}, {self.vector} {b},"
+                            f" <{lanes} x i32> <{places}>"
+                        )
+            d *= 2
+        return xs
+
+
+class Product(Vectors):
+    """The writer of the kernel."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.width = 2 * self.lanes
+        v = self.vector
         self.f.declared |= {
             "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)",
             f"declare {v} @llvm.fma.{self.suffix}({v}, {v}, {v})",
-            f"declare {v} @llvm.masked.load.{self.suffix}.p0(ptr, i32, {m}, {v})",
-            f"declare void @llvm.masked.store.{self.suffix}.p0({v}, ptr, i32, {m})",
         }
 
     def text(self) -> str:
@@ -86,9 +148,7 @@ class Product:
             self.matrix(a, b, c)
 
         f.loop(last, one, first=first)
-        return f.done().replace(
-            "nounwind {", 'nounwind alignstack(64) "prefer-vector-width"="512" {'
-        )
+        return self.done()
 
     def matrix(self, a: str, b: str, c: str) -> None:
         """One product."""
@@ -117,28 +177,7 @@ class Product:
 
         f.loop(self.steps(self.n, self.width), panel)
 
-    def steps(self, count: Number, step: int) -> Number:
-        """In how many pieces of at most `step` something is done."""
-        return self.f(f"udiv i64 {self.f.total(count, step - 1)}, {step}")
-
-    def lower(self, count: Number) -> str:
-        """The mask of the first lanes."""
-        f, kind = self.f, f"<{self.lanes} x i64>"
-        one = f(f"insertelement {kind} poison, i64 {count}, i64 0")
-        every = f(
-            f"shufflevector {kind} {one}, {kind} poison, <{self.lanes} x i32> zeroinitializer"
-        )
-        lanes = ", ".join(f"i64 {n}" for n in range(self.lanes))
-        return f(f"icmp slt {kind} <{lanes}>, {every}")
-
     # -- packing ----------------------------------------------------------------------------------
-
-    def masked_load(self, place: str, mask: str) -> str:
-        """A vector, zero where it is masked."""
-        return self.f(
-            f"call {self.vector} @llvm.masked.load.{self.suffix}.p0(ptr {place},"
-            f" i32 {self.f.size}, {self.mask} {mask}, {self.vector} zeroinitializer)"
-        )
 
     def pack(self, source: str, deep: Number) -> None:
         """Rows of B as they are."""
@@ -171,25 +210,6 @@ class Product:
 
         f.loops([self.steps(deep, lanes), 2], square)
 
-    def transposed(self, xs: list[str]) -> list[str]:
-        """A square of numbers, turned."""
-        f, lanes, d = self.f, self.lanes, 1
-        xs = list(xs)
-        while d < lanes:
-            one = [n if not n & d else lanes + n - d for n in range(lanes)]
-            two = [n + d if not n & d else lanes + n for n in range(lanes)]
-            for i in range(lanes):
-                if not i & d:
-                    a, b = xs[i], xs[i + d]
-                    for target, order in ((i, one), (i + d, two)):
-                        places = ", ".join(f"i32 {n}" for n in order)
-                        xs[target] = f(
-                            f"shufflevector {self.vector} {a}, {self.vector} {b},"
-                            f" <{lanes} x i32> <{places}>"
-                        )
-            d *= 2
-        return xs
-
     # -- tiles ------------------------------------------------------------------------------------
 
     def tiles(self, a: str, c: str, deep: Number) -> None:
@@ -214,10 +234,7 @@ class Product:
             ]
             sums = f.fold(deep, begin, self.vector, lambda i, old: self.step(i, old, seen))
             for n, (x, at) in enumerate(zip(sums, to, strict=True)):
-                f.do(
-                    f"call void @llvm.masked.store.{self.suffix}.p0({self.vector} {x}, ptr {at},"
-                    f" i32 {f.size}, {self.mask} {self.masks[n % 2]})"
-                )
+                self.masked_store(x, at, self.masks[n % 2])
 
         f.loop(self.steps(self.m, TALL), tile)
 

@@ -8,6 +8,7 @@ prints a program, `verify` checks one, `run` is its meaning: NumPy, an instructi
 
 from __future__ import annotations
 
+import builtins
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -274,7 +275,7 @@ def check_type(i: Instruction, given: list[Value]) -> None:
     """Raise AssertionError if an elementwise instruction does not have the shape of its operands
     broadcast.
     """
-    out = i.outputs[0]
+    out = i.outputs[0] if i.outputs else None
     if out is None or not works_by_element(i.name):
         return
     shape = out.shape
@@ -293,6 +294,17 @@ def execute(i: Instruction, value: Callable) -> list:
         return [padded(*args, i.output.shape)]  # type: ignore[call-arg]
     if i.name == "inside":
         return [inside(*args, i.output.shape)]  # type: ignore[call-arg]
+    if i.name == "check":
+        check(*args)
+        return []
+    if i.name == "verify":
+        f, made, *rest = args
+        if np.isnan(made).any():
+            f(*rest)
+        return []
+    if i.name == "unless":
+        f, bad, fast, *rest = args
+        return [f(*rest) if np.any(bad) else fast]
     if i.name in OWN:
         return [OWN[i.name](*args)]
     if i.name == "python":
@@ -302,6 +314,14 @@ def execute(i: Instruction, value: Callable) -> list:
         return flattened(f(*rest))[0]
     out = waist(i.name)(*args, **kwargs)
     return list(out) if type(out) in (tuple, list) else [out]
+
+
+def check(x: Any, low: int, size: int, ignore: int | None, kind: str, text: str) -> None:
+    """Raise the error of that name unless x is in [low, size), but where it is `ignore`."""
+    bad = (x < low) | (x >= size)
+    found = x[bad if ignore is None else bad & (x != ignore)]
+    if found.size:
+        raise getattr(builtins, kind)(text.format(found[0]))
 
 
 def iota(shape: tuple, axis: int) -> np.ndarray:
@@ -350,11 +370,45 @@ def look(x: Any, name: str, args: tuple) -> np.ndarray:
     return np.array(waist(name)(x, *args))
 
 
+def scatter_set(x: Any, y: Any, places: Any) -> np.ndarray:
+    """x with elements of y at places."""
+    out = np.array(x)
+    out[places] = y
+    return out
+
+
+def scatter_more(x: Any, y: Any, places: Any, by: Any = np.add) -> np.ndarray:
+    """x with elements of y added (or whatever else) at places."""
+    out = np.array(x)
+    by.at(out, places, y)
+    return out
+
+
+def join_complex(real: Any, imag: Any, dtype: np.dtype) -> np.ndarray:
+    """Complex numbers of two parts, the second of which may be None: zero."""
+    out = np.zeros(real.shape, dtype)
+    out.real = real
+    if imag is not None:
+        out.imag = imag
+    return out
+
+
 OWN = {
+    "join_complex": join_complex,
+    "scatter_set": scatter_set,
+    "scatter_more": scatter_more,
+    "scatter_multiply": functools.partial(scatter_more, by=np.multiply),
+    "scatter_maximum": functools.partial(scatter_more, by=np.maximum),
+    "scatter_minimum": functools.partial(scatter_more, by=np.minimum),
+    "rows_sort": lambda x, stable: np.sort(x, kind="stable" if stable else None),
+    "rows_argsort": lambda x, stable: np.argsort(x, kind="stable" if stable else None),
+    "rows_argmax": lambda x: np.argmax(x, axis=-1),
+    "rows_argmin": lambda x: np.argmin(x, axis=-1),
     "iota": iota,
     "look": look,
     "positive": np.array,
     "duplicate": np.array,
+    "turned": np.array,
     "gather": gather,
     "scatter_add": scatter_add,
     "put_places": put_places,

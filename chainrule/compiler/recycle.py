@@ -12,6 +12,8 @@ operators run in, so arrays that the user's own NumPy code makes are not concern
 who gave it its memory, and gives it back there: memory is handed out again exactly when NumPy
 frees it, whatever views, buffers or tensors looked at it.
 
+Where the system has no memory left, what is kept is given back first.
+
 The list of blocks has a lock that nobody waits for: who finds it taken asks the system. A forked
 child begins with an empty list.
 """
@@ -177,7 +179,8 @@ no:
 }}
 
 define void @cr.empty() nounwind {{
-  br label %more
+  %mine = call i1 @lock()
+  br i1 %mine, label %more, label %busy
 more:
   %count = load i64, ptr @cr.count
   %any = icmp sgt i64 %count, 0
@@ -189,6 +192,9 @@ one:
 {_call("void", "free", "ptr %oldest, i64 %oldest_size")}
   br label %more
 done:
+  store atomic i64 0, ptr @cr.lock release, align 8
+  ret void
+busy:
   ret void
 }}
 """
@@ -231,7 +237,14 @@ old:
   ret ptr %kept
 new:
   %made = call ptr @fresh(i64 %all)
+  %refused = icmp eq ptr %made, null
+  br i1 %refused, label %again, label %done
+done:
   ret ptr %made
+again:
+  call void @cr.empty()
+  %second = call ptr @fresh(i64 %all)
+  ret ptr %second
 }}
 
 define ptr @cr.calloc(ptr %self, i64 %count, i64 %each) nounwind {{

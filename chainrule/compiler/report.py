@@ -39,8 +39,8 @@ def described(entry: Any) -> list[str]:
     if not hasattr(planner, "groups"):
         return [*lines, "  runs      through NumPy (llvmlite is not installed)"]
     nests = [g for g in planner.groups if isinstance(g, Nest)]
-    calls = Counter(g.members[0].name for g in planner.groups if not isinstance(g, Nest))
-    calls.subtract(Counter(i.name for i in planner.python))
+    calls = Counter(name_of(g.members[0]) for g in planner.groups if not isinstance(g, Nest))
+    calls.subtract(Counter(map(name_of, planner.python)))
     fused = sum(len(g.members) for g in nests)
     lines.append(
         f"  kernels   {len(nests)} loop nests of {fused} operations,"
@@ -48,7 +48,7 @@ def described(entry: Any) -> list[str]:
     )
     library = ", ".join(f"{n} {name}" for name, n in calls.items() if n > 0)
     lines.append(f"  library   {library or 'nothing'}")
-    python = Counter(i.name if i.name != "python" else called(i) for i in planner.python)
+    python = Counter(map(name_of, planner.python))
     said = ", ".join(f"{n} {name}" for name, n in python.items())
     lines.append(f"  Python    {said or 'nothing'}")
     for g in planner.groups:
@@ -58,6 +58,11 @@ def described(entry: Any) -> list[str]:
         else:
             lines.append(f"    {g.members[0]}")
     return lines
+
+
+def name_of(i: Any) -> str:
+    """What an instruction calls."""
+    return called(i) if i.name == "python" else i.name  # type: ignore[no-any-return]
 
 
 def called(i: Any) -> str:

@@ -53,11 +53,11 @@ class Routine:
 
 
 class Text(Body):
-    """A kernel on elements of one LLVM type, `float` or `double`."""
+    """A kernel on elements of one LLVM type: `float`, `double`, or an integer of so many bytes."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, size: int = 0) -> None:
         super().__init__()
-        self.kind, self.size = kind, 4 if kind == "float" else 8
+        self.kind, self.size = kind, size or (4 if kind == "float" else 8)
         self.allocas: list[str] = []
         self.declared: set[str] = set()
         self.label, self.labels = "entry", 0

@@ -18,6 +18,7 @@ us, where ctypes takes 1.
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import functools
 import threading
@@ -36,6 +37,8 @@ from .driver import (
     BUFFERS,
     BUSY,
     COUNT,
+    ERROR,
+    FAILED,
     FLAGS,
     IN_USE,
     MOST,
@@ -43,6 +46,7 @@ from .driver import (
     RECORDS,
     RELEASE,
     STAMPS,
+    VALUE,
     WRONG_COUNT,
 )
 from .workers import Workers, library
@@ -157,6 +161,7 @@ def kernel(name: str) -> int:
 
 # -- programs --------------------------------------------------------------------------------------
 
+WORDS = -1  # instead of a slot: the program's own words
 ALIGN = 64
 PAGE = 2 << 20  # a huge page: arenas of some size begin at one
 
@@ -201,6 +206,20 @@ INTERRUPTED_NOTE = (
     " (parameters, optimizer state, buffers) may be half updated."
 )
 
+LATE = 1 << 32  # in ERROR: some of what the program writes in place has been written
+LATE_NOTE = (
+    "Part of what the compiled program writes in place (parameters, optimizer state, buffers) had"
+    " been written before this was found."
+)
+
+
+class Wrong(Exception):
+    """Around an error that a program has found."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
 
 class Plan:
     """A program ready to run, and the memory behind it.
@@ -215,6 +234,9 @@ class Plan:
         calls: {index of a record without function: Python function called there}.
         release: let go of the interpreter lock while running; for all but programs of few
             microseconds.
+        errors: of what kernels find wrong: they set ERROR to one more than the place here. Either
+            (class, text), where VALUE stands for {} in the text, or a function that raises, or
+            returns if nothing is wrong; then the program goes on at record VALUE.
     """
 
     def __init__(
@@ -227,21 +249,25 @@ class Plan:
         places: dict[int, int] | None = None,
         calls: dict[int, Callable[[], None]] | None = None,
         release: bool = True,
+        errors: Sequence[Any] = (),
     ) -> None:
+        self.errors = errors
         self.calls = calls or {}
         self.fixed = fixed or {}
         self.arena = aligned(arena)
-        self.buffers = np.zeros(max(slots, 1), np.uintp)
+        self.buffers = np.zeros(slots + 1, np.uintp)
         for slot, array in self.fixed.items():
             self.buffers[slot] = array.ctypes.data
         base = self.arena.ctypes.data
         for slot, offset in (places or {}).items():
             self.buffers[slot] = base + offset
         self.arguments = np.array(arguments, np.int32)
-        self.slots = np.array([s for r in records for s in r.slots], np.int32)
+        given = [slots if s == WORDS else s for r in records for s in r.slots]
+        self.slots = np.array(given, np.int32)
         self.params = np.array([p for r in records for p in r.params], np.int64)
         self.records = self._table(records)
-        self.words = np.zeros(8, np.int64)
+        self.words = np.zeros(16, np.int64)
+        self.buffers[slots] = self.words.ctypes.data
         self.words[RECORDS] = self.records.ctypes.data
         self.words[COUNT] = len(self.records)
         self.words[BUFFERS] = self.buffers.ctypes.data
@@ -300,15 +326,35 @@ class Plan:
         self._owner = threading.get_ident()
         try:
             while stop:
-                self.calls[stop - 1]()
+                if stop == FAILED:
+                    stop = self._failed()
+                else:
+                    self.calls[stop - 1]()
                 stop = self.resume(stop)
+        except Wrong as wrong:
+            raise wrong.error from None
         except BaseException as error:
             error.add_note(INTERRUPTED_NOTE)
             raise
         finally:
             self._owner = 0
             if stop:
-                self.words[BUSY] = 0
+                self.words[[ERROR, BUSY]] = 0
+
+    def _failed(self) -> int:
+        """What a kernel has found wrong is raised; if it is not wrong, where to go on."""
+        number, value = int(self.words[ERROR]), int(self.words[VALUE])
+        self.words[ERROR] = 0
+        what = self.errors[(number & ~LATE) - 1]
+        try:
+            if callable(what):
+                what()
+                return value
+            raise getattr(builtins, what[0])(what[1].format(value))
+        except Exception as error:
+            if number & LATE:
+                error.add_note(LATE_NOTE)
+            raise Wrong(error) from None
 
     def after_fork(self) -> None:
         """In a child: the thread that was running this plan, if another, is not there."""

@@ -24,7 +24,7 @@ from ..tape import state
 from . import kept
 from .api import FRESH, Entry, planner
 from .capture import Capture, Differentiable
-from .passes import Builder, has_effect, simplify
+from .passes import CHECKS, Builder, simplify
 from .plan import Output
 from .program import Program, Value
 from .views import contiguous
@@ -230,8 +230,12 @@ def needed_for(program: Program, outputs: Sequence[Output]) -> set[int]:
     """
     needed, found = {o.value for o in outputs}, set()
     for i in reversed(program.instructions):
-        drawn = has_effect(i) and not i.args[0].backward
+        drawn = i.name == "python" and getattr(i.args[0], "effect", False)
+        drawn = drawn and not i.args[0].backward
         if drawn or any(v in needed for v in i.outputs):
             found.add(id(i))
             needed.update(i.operands())
+    later = {v for i in program.instructions if id(i) not in found for v in i.outputs}
+    checks = [i for i in program.instructions if i.name in CHECKS]
+    found.update(id(i) for i in checks if later.isdisjoint(i.operands()))
     return found

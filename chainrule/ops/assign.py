@@ -23,6 +23,7 @@ from .index import (
     index_error,
     last_step,
     look,
+    note_ranges,
     split,
     tensor_data,
     type_name,
@@ -239,6 +240,8 @@ def put_tensor(do: Callable, x: Any, place: Any, value: Any, o: Op) -> Any:
         "Index put requires the source and destination dtypes match, got {0} for the "
         "destination and {1} for the source.",
     )
+    if state.capture is not None:
+        note_ranges(x._data.shape, place)
     try:
         return do(o, x, value, place)
     except IndexError as e:

@@ -1512,6 +1512,7 @@ def primitive(
         return kernel(*args, **kwargs)
 
     call.__name__, call.__doc__ = name, kernel.__doc__
+    call.kernel = kernel  # type: ignore[attr-defined]
     entry = (define or op)(call, name=facets.pop("name", name), source=kernel, **facets)
     call.op = entry.op  # type: ignore[attr-defined]
     call.vjp, call.vjp_all = entry.vjp, entry.vjp_all  # type: ignore[attr-defined]

@@ -13,6 +13,22 @@ from ..arrays.levels import stack
 from ..tape import state
 
 
+class Draw:
+    """draw(shape, *given): a function of `rng`, with the generator, the dtype's name and the
+    parameters that it is to have; what a compiled program may do itself.
+    """
+
+    __slots__ = ("function", "generator", "name", "parameters")
+
+    def __init__(self, function: Callable, generator: Any, name: str, *parameters: Any) -> None:
+        self.function, self.generator = function, generator
+        self.name, self.parameters = name, parameters
+
+    def __call__(self, shape: tuple, *given: Any) -> Any:
+        given = tuple([np.asarray(a) for a in given])
+        return self.function(self.generator, shape, self.name, *self.parameters, *given)
+
+
 def drawn(draw: Callable, shape: tuple, *given: Any, singly: bool = False) -> Any:
     """draw(shape, *given), a fresh array of random numbers, as the vmaps that run ask for.
 
@@ -49,7 +65,11 @@ def _drawn(batches: list, draw: Callable, shape: tuple, given: tuple, singly: bo
     def fresh(*given: Any) -> Any:
         return _repeated(draw, sizes, shape, given) if singly else draw((*sizes, *shape))
 
-    array = fresh(*given) if state.capture is None else state.capture.draw(fresh, *given)
+    if state.capture is None:
+        array = fresh(*given)
+    else:
+        what = None if singly and sizes else (draw, (*sizes, *shape))
+        array = state.capture.draw(fresh, *given, what=what)
     for b in different:
         array = BatchArray(array, b.number)
     return array

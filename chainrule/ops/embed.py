@@ -10,7 +10,7 @@ from ..arrays.duck import somewhere
 from ..dtypes import FROM_NUMPY, I64
 from .define import MOVE, about_to_be_written, function, op, scalar_name, wrap
 from .examples import by_example, vmapped
-from .index import out_of_range, tensor_data
+from .index import check_range, tensor_data
 from .places import put_add
 from .write import fresh
 
@@ -28,8 +28,7 @@ def check_rows(name: str, index: Any, weight: Any) -> None:
             f"torch.{scalar_name(FROM_NUMPY[index.dtype])}Tensor instead (while checking "
             f"arguments for {name})"
         )
-    if out_of_range(index, weight.shape[0], 0) is not None:
-        raise IndexError("index out of range in self")
+    check_range(index, weight.shape[0], 0, IndexError, "index out of range in self")
 
 
 @op(promote=MOVE, name="embedding", namespace="primitive", method=False, linear=True, keeps=True)

@@ -44,7 +44,9 @@ INPUT = {"A": "input"}
 
 def _cholesky(name: str, A: Any, is_upper: bool) -> Any:
     gufunc = gufuncs.cholesky_up if is_upper else gufuncs.cholesky_lo
-    return lapack.strict(gufunc, lambda: lapack.cholesky_failure(name, mH(A) if is_upper else A), A)
+    return lapack.strict(
+        gufunc, lambda A: lapack.cholesky_failure(name, mH(A) if is_upper else A), A
+    )
 
 
 def _cholesky_rule(g, out, upper):
@@ -371,11 +373,11 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
 
 def _check_svd(A: Any) -> None:
     check_matrix("linalg.svd", A)
-    if not np.isfinite(A).all():
-        raise LinAlgError(
-            "linalg.svd: The algorithm failed to converge because the input matrix contained "
-            "non-finite values."
-        )
+    text = (
+        "linalg.svd: The algorithm failed to converge because the input matrix contained "
+        "non-finite values."
+    )
+    lapack.check_finite(A, LinAlgError, text)
 
 
 def _converged(info: Any) -> None:
@@ -553,7 +555,7 @@ def hermitian_eigenvectors(A: Any, /, UPLO: str = "L") -> Any:
     is_upper = _triangle_named(UPLO)
     _check_hermitian(A)
     return lapack.strict(
-        gufuncs.eigh_up if is_upper else gufuncs.eigh_lo, lambda: _stubborn("linalg.eigh"), A
+        gufuncs.eigh_up if is_upper else gufuncs.eigh_lo, lambda _: _stubborn("linalg.eigh"), A
     )
 
 
@@ -579,7 +581,7 @@ def only_hermitian_eigenvalues(A: Any, /, UPLO: str) -> Any:
     _check_hermitian(A)
     return lapack.strict(
         gufuncs.eigvalsh_up if is_upper else gufuncs.eigvalsh_lo,
-        lambda: _stubborn("linalg.eigh"),
+        lambda _: _stubborn("linalg.eigh"),
         A,
     )
 
@@ -599,8 +601,8 @@ def eigvalsh(input: Any, UPLO: str = "L", *, out: Any = None) -> Any:
 
 def _check_eig(A: Any) -> None:
     check_square("linalg.eig", A)
-    if not np.isfinite(A).all():
-        raise RuntimeError("torch.linalg.eig: input tensor should not contain infs or NaNs.")
+    text = "torch.linalg.eig: input tensor should not contain infs or NaNs."
+    lapack.check_finite(A, RuntimeError, text)
 
 
 def _complex_of(x: Any) -> Any:
@@ -623,7 +625,7 @@ def _complex_of(x: Any) -> Any:
 def eigenvectors(A: Any, /) -> Any:
     """Eigenvalues and eigenvectors (of length 1), complex, of square matrices (..., n, n)."""
     _check_eig(A)
-    L, V = lapack.strict(gufuncs.eig, lambda: _stubborn("linalg.eig"), A)
+    L, V = lapack.strict(gufuncs.eig, lambda _: _stubborn("linalg.eig"), A)
     return L.astype(_complex_of(A)), V.astype(_complex_of(A))
 
 
@@ -646,7 +648,8 @@ def _(g, out):
 def only_eigenvalues(A: Any, /) -> Any:
     """Eigenvalues of square matrices, complex."""
     _check_eig(A)
-    return lapack.strict(gufuncs.eigvals, lambda: _stubborn("linalg.eig"), A).astype(_complex_of(A))
+    found = lapack.strict(gufuncs.eigvals, lambda _: _stubborn("linalg.eig"), A)
+    return found.astype(_complex_of(A))
 
 
 @function(method=False, namespace="linalg")

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import highest
 from ..dtypes import FLOATING, HALVES, default
 from . import define
-from .define import FUNCTIONS, bad_dim, function, op, primitive, scalar_name
+from .define import FUNCTIONS, PRIMITIVES, bad_dim, function, op, primitive, scalar_name
+from .lapack import is_traced
 from .products import check_tensors
 
 SWAPPED = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
@@ -48,10 +50,51 @@ def _sizes_at(shape: tuple, dims: Sizes) -> Sizes:
     return tuple([shape[d] for d in dims])
 
 
+def transformed_rows(x: Any, factor: Any, kind: str, n: int) -> Any:
+    """Transforms of rows, cut or padded to the size that is wanted, times a factor: NumPy's `fft`
+    and `ifft` to n numbers, `rfft` of n, `irfft` to n.
+    """
+    top = highest((x,))
+    if top is not None:
+        return top.call("transformed_rows", (x, factor, kind, n), {})
+    f, length, dtype = row_transform(x.dtype, kind, n)
+    out = np.empty((*x.shape[:-1], length), dtype)
+    return f(x, factor, out=out)
+
+
+PRIMITIVES["transformed_rows"] = transformed_rows
+
+
+def row_transform(dtype: np.dtype, kind: str, n: int) -> tuple[Any, int, np.dtype]:
+    """NumPy's function for rows of that dtype, how long the results are, and their dtype."""
+    from numpy.fft import _pocketfft_umath
+
+    name = f"rfft_n_{'odd' if n % 2 else 'even'}" if kind == "rfft" else kind
+    single = dtype.char in "fF"
+    chars = ("f" if single else "d") if kind == "irfft" else ("F" if single else "D")
+    length = n // 2 + 1 if kind == "rfft" else n
+    return getattr(_pocketfft_umath, name), length, np.dtype(chars)
+
+
+def _one_by_one(x: Any, kind: str, dims: Sizes, sizes: Sizes, norm: str) -> Any:
+    """Transforms along `dims`, one after the other, in functions that a trace knows."""
+    single = x.dtype.char in "fF"
+    for d, n in zip(dims, sizes, strict=True):
+        whole = norm == ("forward" if kind in ("fft", "rfft") else "backward")
+        scale = n**-0.5 if norm == "ortho" else 1 / n if whole else 1.0
+        factor = np.array(scale, np.float32 if single else np.float64)
+        rows = x.swapaxes(d, -1)
+        x = transformed_rows(rows, factor, kind, n).swapaxes(d, -1)
+    return x
+
+
 def _transform(x: Any, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
     """Transform of complex or real arrays along `dims`."""
     from scipy import fft
 
+    if is_traced(x) and x.size:
+        x = x if x.dtype.kind == "c" else x.astype(np.result_type(x.dtype, np.complex64))
+        return _one_by_one(x, "fft" if forward else "ifft", dims, sizes, norm)
     if len(dims) == 1:
         return (fft.fft if forward else fft.ifft)(x, sizes[0], dims[0], norm)
     return (fft.fftn if forward else fft.ifftn)(x, sizes, dims, norm)
@@ -89,7 +132,10 @@ def r2c(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
     from scipy import fft
 
     norm = norm if forward else SWAPPED[norm]
-    if len(dims) == 1:
+    if is_traced(x) and x.size:
+        out = _one_by_one(x, "rfft", dims[-1:], sizes[-1:], norm)
+        out = _one_by_one(out, "fft", dims[:-1], sizes[:-1], norm)
+    elif len(dims) == 1:
         out = fft.rfft(x, sizes[0], dims[0], norm)
     else:
         out = fft.rfftn(x, sizes, dims, norm)
@@ -112,6 +158,9 @@ def c2r(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
     from scipy import fft
 
     x, norm = (x.conj(), SWAPPED[norm]) if forward else (x, norm)
+    if is_traced(x) and x.size:
+        x = _one_by_one(x, "ifft", dims[:-1], sizes[:-1], norm)
+        return _one_by_one(x, "irfft", dims[-1:], sizes[-1:], norm)
     if len(dims) == 1:
         return fft.irfft(x, sizes[0], dims[0], norm)
     return fft.irfftn(x, sizes, dims, norm)

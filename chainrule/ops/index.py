@@ -200,6 +200,8 @@ def _getitem(self: Any, index: Any) -> Any:
     if advanced is None:
         return self
     check_hollow_masks(self._data.shape, advanced)
+    if state.capture is not None:
+        note_ranges(self._data.shape, advanced)
     try:
         found = read(INDEX, self, advanced)
     except IndexError as e:
@@ -423,9 +425,45 @@ def mask_error(shape: tuple, parts: tuple) -> IndexError | None:
     return None
 
 
-def out_of_range(index: Any, size: int, lowest: int | None = None) -> int | None:
-    """The first entry of an integer index not in [lowest, size) (lowest: -size), if any."""
-    if isinstance(index, Duck) or not index.size:
+def check_range(
+    index: Any,
+    size: int,
+    lowest: int | None,
+    kind: type[Exception],
+    text: str,
+    ignore: int | None = None,
+) -> None:
+    """Raise kind(text), with the first bad entry in place of {}, unless an integer index is in
+    [lowest, size) (lowest: -size) but where it is `ignore`; a compiled program does so whenever it
+    runs.
+    """
+    if state.capture is not None:
+        state.capture.bounded(index, size, lowest, kind, text, ignore)
+    bad = out_of_range(index, size, lowest, ignore)
+    if bad is not None:
+        raise kind(text.format(bad))
+
+
+def note_ranges(shape: tuple, advanced: Any) -> None:
+    """Have the program that is captured check an advanced index whenever it runs."""
+    dim = count = 0
+    for i in advanced if type(advanced) is tuple else (advanced,):
+        if i is not FULL and i.dtype.kind != "b":
+            text = f"index {{}} is out of bounds for dimension {count} with size {shape[dim]}"
+            state.capture.bounded(i, shape[dim], None, IndexError, text)
+        dim += _consumes(i)
+        count += i is not FULL
+
+
+def out_of_range(
+    index: Any, size: int, lowest: int | None = None, ignore: int | None = None
+) -> int | None:
+    """The first entry of an integer index not in [lowest, size) (lowest: -size), nor `ignore`, if
+    any.
+    """
+    if isinstance(index, Duck):
+        index = index.given() if index.ground else None
+    if index is None or not index.size:
         return None
     low = -size if lowest is None else lowest
     if index.size < 32:
@@ -435,7 +473,9 @@ def out_of_range(index: Any, size: int, lowest: int | None = None) -> int | None
         bottom, top = np.minimum.reduce(index, None), np.maximum.reduce(index, None)
     if bottom >= low and top < size:
         return None
-    return int(index[(index < low) | (index >= size)].ravel()[0])
+    bad = (index < low) | (index >= size)
+    found = index[bad if ignore is None else bad & (index != ignore)].ravel()
+    return int(found[0]) if found.size else None
 
 
 # -- views of one dimension
@@ -582,12 +622,9 @@ def check_along(name: str, x: Any, dim: int, index: Any) -> int:
     if index.size and (index.dtype.kind != "i" or index.dtype.itemsize < 4):
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     dim = dim_of(dim, x.ndim)
-    bad = out_of_range(index, x.shape[dim] if x.ndim else 1, 0)
-    if bad is not None:
-        raise RuntimeError(
-            f"index {bad} is out of bounds for dimension {dim} with size "
-            f"{x.shape[dim] if x.ndim else 1}"
-        )
+    size = x.shape[dim] if x.ndim else 1
+    text = f"index {{}} is out of bounds for dimension {dim} with size {size}"
+    check_range(index, size, 0, RuntimeError, text)
     return dim
 
 
@@ -624,8 +661,8 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
         raise RuntimeError(
             f"index_select(): Index to scalar can have only 1 value, got {i.size} value(s)"
         )
-    if out_of_range(i, x.shape[dim] if x.ndim else 1, 0) is not None:
-        raise IndexError("index out of range in self")
+    size = x.shape[dim] if x.ndim else 1
+    check_range(i, size, 0, IndexError, "index out of range in self")
     place = along(dim, i.reshape(-1)) if x.ndim else ()
     return copied_to(out, read(INDEX_SELECT, input, place), input, index)
 
@@ -666,11 +703,8 @@ def check_flat(name: str, index: Any, size: int) -> None:
     """Raise unless every entry of `index` names one of `size` elements."""
     if index.size and not size:
         raise IndexError(f"{name}(): tried to {name} from an empty tensor")
-    bad = out_of_range(index, size)
-    if bad is not None:
-        raise IndexError(
-            f"out of range: tried to access index {bad} on a tensor of {size} elements."
-        )
+    text = f"out of range: tried to access index {{}} on a tensor of {size} elements."
+    check_range(index, size, None, IndexError, text)
 
 
 @function

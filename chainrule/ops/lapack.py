@@ -14,10 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.linalg import _umath_linalg as gufuncs
 
 from ..arrays.duck import Duck, NoRule, highest
 from ..errors import LinAlgError
-from .matrices import first_failure, rows_of
+from ..tape import state
+from .define import PRIMITIVES
+from .matrices import first_failure, rows_of, upper
 
 LETTER = {"float32": "s", "float64": "d", "complex64": "c", "complex128": "z"}
 UNITARY = {"orgqr": "ungqr", "ormqr": "unmqr"}
@@ -82,14 +85,37 @@ def many_small(A: Any) -> bool:
 
 
 def strict(gufunc: Callable, failed: Callable, *arrays: Any) -> Any:
-    """`gufunc(*arrays)`; if it failed for some matrix, the error that `failed()` returns
+    """`gufunc(*arrays)`; if it failed for some matrix, the error that `failed(*arrays)` returns
     is raised.
     """
     try:
         with np.errstate(invalid="raise"):
-            return gufunc(*arrays)
+            made = gufunc(*arrays)
     except FloatingPointError:
-        raise failed() from None
+        plain = [a.numbers() if isinstance(a, Duck) and a.ground else a for a in arrays]
+        raise failed(*plain) from None
+    if state.capture is not None:
+        first = made[0] if isinstance(made, tuple) else made
+        state.capture.verified(functools.partial(strict, gufunc, failed), first, arrays)
+    return made
+
+
+def is_traced(A: Any) -> bool:
+    """Whether a program is being captured, of which A is an array."""
+    top = highest((A,))
+    return top is not None and top.ground and state.capture is not None
+
+
+def check_finite(A: Any, kind: type[Exception], text: str) -> None:
+    """Raise kind(text) if a number of A is infinite or nan."""
+    top = highest((A,))
+    if top is not None and top.ground:
+        if state.capture is not None:
+            check = functools.partial(check_finite, kind=kind, text=text)
+            state.capture.verified(check, A * 0, (A,))
+        A = top.given()
+    if A is not None and not np.isfinite(A).all():
+        raise kind(text)
 
 
 # -- inverse, systems ------------------------------------------------------------------------------
@@ -128,6 +154,9 @@ def unsolvable(name: str, A: Any) -> LinAlgError:
 
 def triangular(A: Any, B: Any, lower: bool, unit: bool) -> Any:
     """X of A X = B, A's other triangle left unread; zeros on the diagonal give infinities."""
+    top = highest((A, B))
+    if top is not None and top.ground:
+        return top.call("triangular", (*together(A, B), lower, unit), {})
     A, B = together(A, B)
     if not B.size:
         return np.zeros(B.shape, B.dtype)
@@ -135,6 +164,9 @@ def triangular(A: Any, B: Any, lower: bool, unit: bool) -> Any:
         return _substituted(A, B, lower, unit)
     trsm = routine("trsm", A.dtype)
     return each(lambda a, b: (trsm(1.0, a, b, lower=lower, diag=unit),), A, B)[0]
+
+
+PRIMITIVES["triangular"] = triangular
 
 
 def _substituted(A: Any, B: Any, lower: bool, unit: bool) -> Any:
@@ -246,6 +278,8 @@ def qr(A: Any, mode: str) -> tuple:
     """Q and R; mode "reduced", "complete", or "r" (Q then is empty)."""
     m, n = A.shape[-2:]
     k = min(m, n)
+    if is_traced(A) and A.size:
+        return _qr_of_traced(A, mode)
     if mode != "r" and many_small(A):
         return tuple(np.linalg.qr(A, mode))
     rows = m if mode == "complete" else k
@@ -256,10 +290,36 @@ def qr(A: Any, mode: str) -> tuple:
     return reflected(made[..., :k] if mode == "reduced" else made, tau, rows), R
 
 
+def _qr_of_traced(A: Any, mode: str) -> tuple:
+    """Q and R in functions that a trace knows."""
+    m, n = A.shape[-2:]
+    wide = np.dtype(np.complex128 if A.dtype.kind == "c" else np.float64)
+    made, tau = highest((A,)).call("qr_raw", (A.astype(wide),), {})
+    complete = mode == "complete" and m > n
+    R = upper(made[..., : m if complete else min(m, n), :]).astype(A.dtype)
+    if mode == "r":
+        return np.zeros(0, A.dtype), R
+    return (gufuncs.qr_complete if complete else gufuncs.qr_reduced)(made, tau).astype(A.dtype), R
+
+
+def qr_raw(A: Any) -> tuple:
+    """Householder vectors and R in one array, and the factors of the reflections."""
+    made = np.array(A)
+    return made, gufuncs.qr_r_raw(made)
+
+
+PRIMITIVES["qr_raw"] = qr_raw
+
+
 def svd(A: Any, full: bool, vectors: bool = True) -> tuple:
     """U, S, V^H and for each matrix LAPACK's verdict."""
     m, n = A.shape[-2:]
     k = min(m, n)
+    if is_traced(A) and A.size:
+        if not vectors:
+            s = gufuncs.svd(A)
+            return s, s, s, np.zeros(A.shape[:-2], np.int32)
+        return *(gufuncs.svd_f if full else gufuncs.svd_s)(A), np.zeros(A.shape[:-2], np.int32)
 
     def f(a: Any) -> tuple:
         u, s, vh, info = routine("gesdd", a.dtype)(a, compute_uv=vectors, full_matrices=full)

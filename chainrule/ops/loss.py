@@ -21,7 +21,7 @@ from ..dtypes import FROM_NUMPY
 from .conv import Kind
 from .define import SAME, Tensor, broadcast_error, function, not_a_tensor, op, scalar_name, state
 from .elementwise import sigmoid
-from .index import grid
+from .index import check_range, grid
 from .norm import kinds_of
 from .sort import put_along
 
@@ -568,6 +568,9 @@ def check_class_weight(x: Kind, weight: Kind | None, classes: int, prefix: str =
 
 def _needs_care(target: Any, classes: int, ignore_index: int) -> bool:
     """Whether targets may have to be ignored; raises torch's error if others are out of range."""
+    if state.capture is not None:
+        text = "Target {} is out of bounds."
+        check_range(target, classes, 0, IndexError, text, ignore_index)
     target = target.values() if isinstance(target, Duck) else target
     if not isinstance(target, np.ndarray | np.generic):
         return True

@@ -15,7 +15,7 @@ from .activation import logsigmoid
 from .compare import where
 from .define import function, op, scalar_name, state
 from .distance import pairwise_distance
-from .index import grid
+from .index import check_range, grid
 from .loss import constant, finished, floating, how, reduced, shared
 from .places import put_add
 
@@ -79,7 +79,9 @@ def _check_multi_margin(shape: list, target: Any, p: int, weight: Any) -> None:
         )
     _check_long(target)
     data = target._data
-    if isinstance(data, np.ndarray | np.generic) and ((data < 0) | (data >= classes)).any():
+    if state.capture is not None:
+        check_range(data, classes, 0, RuntimeError, "target out of range")
+    elif isinstance(data, np.ndarray | np.generic) and ((data < 0) | (data >= classes)).any():
         raise RuntimeError("target out of range")
 
 
@@ -168,9 +170,12 @@ def multilabel_margin_loss(
             f"inconsistent target size: {list(target.shape)} for input of size: {shape}"
         )
     _check_long(target)
-    data = target._data
-    if isinstance(data, np.ndarray) and ((data < -1) | (data >= (shape or [1])[-1])).any():
-        raise RuntimeError("argument #2 'target' is out of range")
+    data, classes = target._data, (shape or [1])[-1]
+    text = "argument #2 'target' is out of range"
+    if state.capture is not None:
+        check_range(data, classes, -1, RuntimeError, text)
+    elif isinstance(data, np.ndarray) and ((data < -1) | (data >= classes)).any():
+        raise RuntimeError(text)
     floating(input, "multilabel_margin_loss_forward_out_frame")
     if input.ndim == 2:
         return all_right_by_a_margin(input, target, reduction)

@@ -17,7 +17,7 @@ from ..arrays.duck import Duck, somewhere
 from ..dtypes import FROM_NUMPY
 from .conv import Sizes, frozen, kind_of
 from .define import function, op, scalar_name, state, write_out
-from .index import out_of_range
+from .index import check_range
 from .places import put, put_add
 from .windows import framed, margins, overlap, refuse, slices
 
@@ -623,13 +623,10 @@ def _check_places(name: str, input: Any, indices: Any, size: Sizes) -> None:
                 f"{shape} with dimension {i} being empty."
             )
     places, count = indices._data, math.prod(size)
-    if somewhere((places < 0) | (places >= count)):
-        bad = out_of_range(places, count, 0)  # None for one of the examples of a vmap
-        which = "" if bad is None else f": {bad}"
-        raise RuntimeError(
-            f"Found an invalid max index{which} (output volumes are of size "
-            f"{'x'.join(map(str, size))})"
-        )
+    text = "Found an invalid max index{} (output volumes are of size " + "x".join(map(str, size))
+    check_range(places, count, 0, RuntimeError, text.replace("{}", ": {}") + ")")
+    if somewhere((places < 0) | (places >= count)):  # in one of the examples of a vmap
+        raise RuntimeError(text.format("") + ")")
 
 
 def _max_unpool(dims: int) -> Callable:

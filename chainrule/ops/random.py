@@ -19,7 +19,7 @@ from ..rng import Generator, default_generator
 from ..tape import state, storage_of
 from . import define
 from .define import MOVE, function, op, storage_array, wrap, write_out
-from .draws import check_target, drawn
+from .draws import Draw, check_target, drawn
 from .inplace import check_inplace, store
 from .write import forget
 
@@ -47,9 +47,13 @@ begin = Generator.manual_seed
 
 @functools.wraps(begin)
 def begin_again(self: Generator, seed: int) -> Generator:
-    if state.capture is None or not hasattr(self, "cached_normal"):
+    if state.capture is None or not hasattr(self, "_stale"):
         return begin(self, seed)
-    _on_stream(self, lambda: begin(self, seed) and None)
+
+    def beginning() -> None:
+        begin(self, seed).state_bytes()  # has it begin now: compiled code draws from its memory
+
+    _on_stream(self, beginning)
     return self
 
 
@@ -155,7 +159,7 @@ def _new(
     if out is not None:
         dtype = out.dtype if dtype is None else dtype
     name = (dtype or dtypes.get_default_dtype()).name
-    array = drawn(lambda s, *_: draw(generator, s, name, *parameters), shape, singly=singly)
+    array = drawn(Draw(draw, generator, name, *parameters), shape, singly=singly)
     result = wrap(array if array.ndim else array[()])
     if out is not None:
         return write_out(out, result)
@@ -203,10 +207,12 @@ def randperm(n: int, *, dtype: Any = None, **options: Any) -> Any:
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
 
-    def draw(g: Generator, shape: tuple, name: str) -> np.ndarray:
-        return rng.draw_permutation(g, n, name)
+    return _new(permutation, (n,), dtype or dtypes.int64, options, singly=True)
 
-    return _new(draw, (n,), dtype or dtypes.int64, options, singly=True)
+
+def permutation(g: Generator, shape: tuple, name: str) -> np.ndarray:
+    """The numbers below shape[0] in random order."""
+    return rng.draw_permutation(g, shape[0], name)
 
 
 @function(method=False)
@@ -270,11 +276,9 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Any = None, out:
     """
     g, data, name = _generator(generator), input._data, input.dtype.name
     if p is None:
-        array = drawn(
-            lambda s, chances: rng.draw_bernoulli(g, s, name, np.asarray(chances)), data.shape, data
-        )
+        array = drawn(Draw(rng.draw_bernoulli, g, name), data.shape, data)
     else:
-        array = drawn(lambda s: rng.draw_bernoulli(g, s, name, float(p)), data.shape)
+        array = drawn(Draw(rng.draw_bernoulli, g, name, float(p)), data.shape)
     if out is None and p is None and _tracked(input):
         return bernoulli_draw(input, array)
     return write_out(out, wrap(array))
@@ -333,7 +337,7 @@ def binomial(count: Any, prob: Any, generator: Any = None) -> Any:
 
 
 def _filled_array(
-    draw: Callable, g: Generator, shape: tuple, name: str, parameters: tuple, like: Any
+    draw: Callable, g: Generator, name: str, parameters: tuple, like: Any, shape: tuple
 ) -> np.ndarray:
     """Numbers drawn into a new array, which lies in memory as `like` does if it has its shape."""
     if like is not None and like.shape == shape:
@@ -354,7 +358,11 @@ def _filled(self: Any, draw: Callable, generator: Any, *parameters: Any) -> Any:
     if check_target(data) or isinstance(data, Duck):
         name = self.dtype.name
         like = data.memory() if isinstance(data, Duck) and data.ground else None
-        store(self, drawn(lambda s: _filled_array(draw, g, s, name, parameters, like), data.shape))
+        plain = like is None or like.flags.c_contiguous
+        fill: Callable = Draw(draw, g, name, *parameters)
+        if not plain or any(isinstance(p, np.ndarray) for p in parameters):
+            fill = functools.partial(_filled_array, draw, g, name, parameters, like)
+        store(self, drawn(fill, data.shape))
     else:
         rng.write(data, draw, g, *parameters)
     storage_of(self).bump()
@@ -429,7 +437,7 @@ def _check_chance(p: float) -> None:
 
 def _mask(shape: tuple, p: float) -> Any:
     """Which elements dropout keeps."""
-    return drawn(lambda s: rng.draw_dropout_mask(default_generator, s, p), shape)
+    return drawn(Draw(rng.draw_bernoulli, default_generator, "bool", 1.0 - p), shape)
 
 
 def _dropped(input: Any, p: float, training: bool, inplace: bool, shape: tuple) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import Duck
 from ..dtypes import F32, FROM_NUMPY, HALVES, I64
 from ..tensor import Tensor
 from .define import Op, function, primitive, scalar_name, wrap, write_out
@@ -15,11 +16,11 @@ from .index import (
     along,
     check_along,
     check_flat,
+    check_range,
     coordinates,
     dim_of,
     grid,
     look,
-    out_of_range,
     tensor_data,
 )
 from .places import put
@@ -93,17 +94,28 @@ def multiply_at(x: Any, y: Any, /, index: Any) -> Any:
 
 @multiply_at.vjp
 def _(g, y, index, x_shape):
-    return g * multiply_at(np.ones(x_shape, g.dtype), y, index)
+    return g * multiply_at(as_part_of(np.ones(x_shape, g.dtype), y), y, index)
 
 
 @multiply_at.vjp
 def _(g, x, y, index, out):
     zero = y == 0
-    lonely = zero & (add_at(np.zeros(x.shape, np.int64), zero.astype(np.int64), index)[index] == 1)
+    none = as_part_of(np.zeros(x.shape, np.int64), x)
+    lonely = zero & (add_at(none, zero.astype(np.int64), index)[index] == 1)
     without = multiply_at(x, np.where(lonely, y.dtype.type(1), y), index)
     return np.where(
         lonely, (g * without)[index], (g * out)[index] / np.where(zero, y.dtype.type(1), y)
     )
+
+
+@primitive
+def extreme_at(x: Any, y: Any, /, index: Any, how: str) -> Any:
+    """A copy of `x` in which the places of `index` hold the extreme of it and of all of `y` sent
+    there.
+    """
+    out = np.array(x)
+    (np.maximum if how == "amax" else np.minimum).at(out, index, y)
+    return out
 
 
 def _extreme(x: Any, how: str) -> Any:
@@ -115,9 +127,15 @@ def _extreme(x: Any, how: str) -> Any:
     return sign * np.inf
 
 
+def as_part_of(array: Any, like: Any) -> Any:
+    """A plain array as one of the program that is being captured, if `like` is."""
+    return like.zeros(array) if isinstance(like, Duck) and like.ground else array
+
+
 def _count(x: Any, y: Any, index: Any, include_self: bool) -> Any:
     """How many values met at each place (1 where none did)."""
-    count = add_at(np.full(x.shape, int(include_self), np.int64), np.ones(y.shape, np.int64), index)
+    start, ones = np.full(x.shape, int(include_self), np.int64), np.ones(y.shape, np.int64)
+    count = add_at(as_part_of(start, x), as_part_of(ones, y), index)
     return np.where(count == 0, 1, count)
 
 
@@ -138,9 +156,7 @@ def _meet(x: Any, y: Any, index: Any, how: str, include_self: bool) -> Any:
     if how == "prod":
         return multiply_at(x, y, index)
     if how[0] == "a":
-        out = np.array(x)
-        (np.maximum if how == "amax" else np.minimum).at(out, index, y)
-        return out
+        return extreme_at(x, y, index, how)
     total = add_at(x, y, index)
     if how == "sum":
         return total
@@ -159,7 +175,7 @@ def _meet_self(g: Any, x: Any, y: Any, out: Any, index: Any, how: str, include_s
     if how == "mean":
         g = g / _count(x, y, index, include_self).astype(g.real.dtype)
     elif how == "prod":
-        g = g * multiply_at(np.ones(x.shape, g.dtype), y, index)
+        g = g * multiply_at(as_part_of(np.ones(x.shape, g.dtype), x), y, index)
     return g if include_self else put(g, np.zeros((), g.dtype), index)
 
 
@@ -358,11 +374,10 @@ def index_of(name: str, input: Any, dim: int, index: Any, source: Any) -> tuple:
     dim = dim_of(dim, x.ndim)
     check_source(name, x, dim, i, source)
     size = x.shape[dim] if x.ndim else 1
-    bad = out_of_range(i, size, 0)
-    if bad is not None and x.ndim < 2:
-        raise IndexError("index out of range in self")
-    if bad is not None:
-        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
+    if x.ndim < 2:
+        check_range(i, size, 0, IndexError, "index out of range in self")
+    text = f"index {{}} is out of bounds for dimension {dim} with size {size}"
+    check_range(i, size, 0, RuntimeError, text)
     return along(dim, i.reshape(-1)) if x.ndim else ()
 
 
@@ -449,11 +464,8 @@ def _check_index_copy(x: Any, y: Any, dim: int, i: Any) -> None:
         "(source) {1}",
     )
     size = x.shape[dim] if x.ndim else 1
-    bad = out_of_range(i, size, 0)
-    if bad is not None:
-        raise IndexError(
-            f"index_copy_(): index {bad} is out of bounds for dimension {dim} with size {size}"
-        )
+    text = f"index_copy_(): index {{}} is out of bounds for dimension {dim} with size {size}"
+    check_range(i, size, 0, IndexError, text)
     _check_copied_slices(x, y, dim, i)
 
 
@@ -483,9 +495,8 @@ def index_fill(do: Callable, input: Any, dim: int, index: Any, value: Any) -> An
     if i.ndim > 1:
         raise RuntimeError("Index has to be a vector/scalar")
     size = x.shape[dim] if x.ndim else 1
-    bad = out_of_range(i, size)
-    if bad is not None:
-        raise IndexError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
+    text = f"index {{}} is out of bounds for dimension {dim} with size {size}"
+    check_range(i, size, None, IndexError, text)
     place = along(dim, i.reshape(-1)) if x.ndim else ...
     if isinstance(value, Tensor):
         check_scalar("index_fill_", value)

@@ -16,6 +16,7 @@ from numpy.linalg import _umath_linalg as gufuncs
 from .. import return_types
 from ..arrays.duck import somewhere
 from ..errors import LinAlgError
+from ..tape import state
 from . import define, lapack
 from .define import function, op, primitive
 from .matrices import (
@@ -42,7 +43,7 @@ INPUT = {"A": "input"}
 def inv(A: Any, /) -> Any:
     """Inverses of square matrices (..., n, n); raises LinAlgError for a singular one."""
     check_square("linalg.inv", A)
-    return lapack.strict(gufuncs.inv, lambda: lapack.singular("linalg.inv", A), A)
+    return lapack.strict(gufuncs.inv, lambda A: lapack.singular("linalg.inv", A), A)
 
 
 def _inverse_rule(g, out):
@@ -87,6 +88,9 @@ def cofactors(x: Any, /) -> Any:
     elsewhere.
     """
     d = gufuncs.det(x)
+    if lapack.is_traced(x):
+        fast = d[..., None, None] * mT(gufuncs.inv(x))
+        return state.capture.unless(cofactors, d == 0, fast, (x,))
     if np.all(d != 0):
         return d[..., None, None] * mT(gufuncs.inv(x))
     U, S, Vh, _ = lapack.svd(x, True)
@@ -167,6 +171,8 @@ def _(g, out, A):
 def inverse_if_any(x: Any, /) -> Any:
     """Inverses of square matrices; infinity and nan for a singular one: its cofactors over zero."""
     out = gufuncs.inv(x)
+    if lapack.is_traced(x):
+        return state.capture.unless(inverse_if_any, np.isnan(out), out, (x,))
     singular = np.logical_and.reduce(np.isnan(out), axis=(-2, -1), keepdims=True)
     return np.where(singular, mT(cofactors(x)) / x.dtype.type(0), out) if singular.any() else out
 
@@ -213,7 +219,7 @@ def solve(A: Any, B: Any, /, left: bool = True) -> Any:
         B,
         left,
         lambda a, b: lapack.strict(
-            gufuncs.solve, lambda: lapack.unsolvable("linalg.solve", a), a, b
+            gufuncs.solve, lambda a, _: lapack.unsolvable("linalg.solve", a), a, b
         ),
     )
 

@@ -36,7 +36,7 @@ def from_scipy(name: str, vjp: Any, scipy_name: str = "", **facets: Any) -> Call
     def kernel(x: Any, /) -> Any:
         return getattr(scipy_special(), ufunc)(x)
 
-    kernel.__name__ = name
+    kernel.__name__, kernel.scipy = name, ufunc  # type: ignore[attr-defined]
     if facets.get("namespace") == "special":
         facets.setdefault(
             "node",

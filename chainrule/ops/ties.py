@@ -10,6 +10,7 @@ through here step by step as there. That is slow, and done for small tensors onl
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from ..arrays.duck import Duck
 from ..arrays.duck import highest as array_type
+from ..tape import state
 
 FEW = 1024
 SHORT = 16  # up to this length introsort leaves the work to an insertion sort, which is stable
@@ -26,6 +28,11 @@ def retied(x: Any, places: Any, axis: int, pick: Callable[[list], list]) -> Any:
     """`places` of elements along `axis`; where a row has equal ones, as `pick` takes them."""
     x, places = (a.constant() if isinstance(a, Duck) else a for a in (x, places))
     top = array_type((x, places))
+    if top is not None and top.ground and x.size <= FEW and state.capture is not None:
+        order = np.sort(x, axis=axis).swapaxes(axis, -1)
+        tied = ~(order[..., :-1] < order[..., 1:])
+        again = functools.partial(retied, axis=axis, pick=pick)
+        return state.capture.unless(again, tied, places, (x, places)) if tied.size else places
     if top is not None and x.size <= FEW:
         return top.fallback(lambda a, at: retied(a, at, axis, pick), None, (x, places))
     if x.size > FEW or type(x) is not np.ndarray:

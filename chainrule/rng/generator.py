@@ -30,15 +30,16 @@ _STATE = np.dtype(list(zip(_FIELDS.split(), _TYPES.split(), strict=True)))
 class Generator:
     """A stream of pseudo-random numbers: torch's CPU generator.
 
-    Each draw holds `lock`. `cached_normal` is the second half of a pair of normal values, or None.
-    `device` is kept for the caller.
+    Each draw holds `lock`. `device` is kept for the caller.
     """
 
     def __init__(self, device: Any = "cpu") -> None:
         self.device = device
         self.lock = threading.RLock()
         self._bits: Any = None
+        self._located: tuple[Any, int] = None, 0
         self.moments: list[Moment] = []
+        self.pair = np.zeros(2)  # whether a normal value is cached, and which
         self.manual_seed(DEFAULT_SEED)
 
     def manual_seed(self, seed: int) -> Generator:
@@ -55,8 +56,27 @@ class Generator:
                 self._keep_moments()
             self._seed = int(seed) % (1 << 64)
             self._stale = self._fresh = True
-            self.cached_normal: float | None = None
+            self.cached_normal = None
         return self
+
+    @property
+    def cached_normal(self) -> float | None:
+        """The second half of a pair of normal values, if its turn has not come yet."""
+        return float(self.pair[1]) if self.pair[0] else None
+
+    @cached_normal.setter
+    def cached_normal(self, value: float | None) -> None:
+        self.pair[:] = (0, 0) if value is None else (1, value)
+
+    def memory(self) -> int:
+        """The address of the engine's own memory, from which the caller is about to draw: 624 words
+        of 32 bits, and the place of the next one.
+        """
+        engine = self._engine()
+        if engine is not self._located[0]:
+            self._located = engine, engine.ctypes.state_address
+        self._fresh = False
+        return self._located[1]
 
     def seed(self) -> int:
         """Start the stream of a 64-bit seed from the operating system, and return that seed."""

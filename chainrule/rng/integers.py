@@ -37,7 +37,7 @@ def draw_integers(
     """
     if high is None and low == _LEAST:
         return _all_of_int64(generator, shape, dtype)
-    low, last = _from_open(dtype, low) if high is None else _from_to(dtype, low, high)
+    low, last = range_from(dtype, low) if high is None else range_of(dtype, low, high)
     n, span = math.prod(shape), last - low + 1
     words = generator.words(n) if span < 1 << 28 else generator.long_words(n)
     values = _modulo(words, span).astype(I64, copy=False)
@@ -71,7 +71,7 @@ def _modulo(words: Array, m: int) -> Array:
     return words
 
 
-def _from_to(dtype: str, low: int, high: int) -> tuple[int, int]:
+def range_of(dtype: str, low: int, high: int) -> tuple[int, int]:
     """The first and the last of the integers low <= i < high that `dtype` can hold."""
     text = "random_ expects 'from'{0} to be less than 'to'{0}, but got from={1} >= to={2}"
     check(low < high, text.format("", low, high))
@@ -82,7 +82,7 @@ def _from_to(dtype: str, low: int, high: int) -> tuple[int, int]:
     return low, high - 1
 
 
-def _from_open(dtype: str, low: int) -> tuple[int, int]:
+def range_from(dtype: str, low: int) -> tuple[int, int]:
     """The first and the last of the integers from `low` on that `dtype` can hold."""
     last = (1 << 63) - 1 if dtype in PARTS else last_integer(dtype)
     if dtype in FLOATING:

@@ -157,7 +157,7 @@ def _single(*numbers: float) -> list[float]:
 
 
 # log(1 + x) = x - x^2 / 2 + x^3 p(x) for sqrt(1/2) <= 1 + x < sqrt(2), highest power first
-_LOG = _single(
+LOG = _single(
     7.0376836292e-2,
     -1.1514610310e-1,
     1.1676998740e-1,
@@ -168,11 +168,11 @@ _LOG = _single(
     -2.4999993993e-1,
     3.3333331174e-1,
 )
-_LOG_2 = _single(0.693359375, -2.12194440e-4)  # in two pieces, the first with few digits
+LOG_2 = _single(0.693359375, -2.12194440e-4)  # in two pieces, the first with few digits
 # cos x = 1 - x^2 / 2 + x^4 p(x^2) and sin x = x + x^3 q(x^2) for |x| <= pi / 4
-_COSINE = _single(2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
-_SINE = _single(-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
-_QUARTER_PI = _single(0.78515625, 2.4187564849853515625e-4, 3.77489497744594108e-8)
+COSINE = _single(2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
+SINE = _single(-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
+QUARTER_PI = _single(0.78515625, 2.4187564849853515625e-4, 3.77489497744594108e-8)
 
 
 def _polynomial(coefficients: list[Any], x: Array) -> Array:
@@ -197,14 +197,14 @@ def _log_of_fraction(k: Array) -> Array:
     x -= np.float32(1)
     exponent -= np.int32(24)
     power = exponent.astype(F32)
-    y = _polynomial(_LOG, x.astype(F64))
+    y = _polynomial(LOG, x.astype(F64))
     y *= x
     square = x * x
-    y = fma(y, square, power * np.float32(_LOG_2[1]))
+    y = fma(y, square, power * np.float32(LOG_2[1]))
     square *= np.float32(0.5)
     y -= square
     x += y
-    return fma(power, _LOG_2[0], x)
+    return fma(power, LOG_2[0], x)
 
 
 def _cosine_sine_of_turn(k: Array) -> tuple[Array, Array]:
@@ -215,14 +215,14 @@ def _cosine_sine_of_turn(k: Array) -> tuple[Array, Array]:
     octant += np.int32(1)
     octant &= np.int32(~1)
     turns = octant.astype(F32)
-    x -= turns * np.float32(_QUARTER_PI[0])  # this product is exact, and the next
-    x -= turns * np.float32(_QUARTER_PI[1])
-    x = fma(turns, -_QUARTER_PI[2], x)
+    x -= turns * np.float32(QUARTER_PI[0])  # this product is exact, and the next
+    x -= turns * np.float32(QUARTER_PI[1])
+    x = fma(turns, -QUARTER_PI[2], x)
     square = x * x  # type: ignore[operator]
     wide = square.astype(F64)
-    cosine = fma(_polynomial(_COSINE, wide) * square, wide, square * np.float32(-0.5))
+    cosine = fma(_polynomial(COSINE, wide) * square, wide, square * np.float32(-0.5))
     cosine += np.float32(1)
-    sine = fma(_polynomial(_SINE, wide) * square, x, x)
+    sine = fma(_polynomial(SINE, wide) * square, x, x)
     _turn(cosine.view(I32), sine.view(I32), octant)
     return cosine, sine
 

@@ -35,9 +35,9 @@ def fma_double(x: Array, y: float, z: float) -> Array:  # type: ignore[valid-typ
     Mathematik 18, 1971) and D. Knuth's exact sum.
     """
     product = x * y
-    if z == 0 or y == 1 or not 1e-200 < abs(y) < 1e200:  # the last would overflow in _halves
+    if z == 0 or y == 1 or not 1e-200 < abs(y) < 1e200:  # the last would overflow in halves
         return product + z
-    (x1, x0), (y1, y0) = _halves(x), _halves(y)
+    (x1, x0), (y1, y0) = halves(x), halves(y)
     lost = x0 * y0 - (((product - x1 * y1) - x0 * y1) - x1 * y0)
     total = product + z
     added = total - product
@@ -45,7 +45,7 @@ def fma_double(x: Array, y: float, z: float) -> Array:  # type: ignore[valid-typ
     return total + lost
 
 
-def _halves(x: Any) -> tuple[Any, Any]:
+def halves(x: Any) -> tuple[Any, Any]:
     """Two float64 numbers of at most 26 bits that add up to x."""
     scaled = x * 134217729.0
     high = scaled - (scaled - x)
