@@ -29,6 +29,7 @@ def run(*words: str, cache: str | None = None, limit: float = 600) -> dict[str, 
     """What a new process finds for a `worker`'s words, or {"error": why there is nothing}."""
     here = os.path.abspath(__file__)
     environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed libraries come with theirs
     if cache is not None:
         environment["CHAINRULE_CACHE"] = cache
     try:

@@ -311,6 +311,15 @@ def test_reading_and_writing_at_indices():
     same(lambda x, i: (x.scatter_add(1, i, x), x[i[0], i[1]], x.bool()[i[0]]), whole, i)
 
 
+def test_a_mask_that_another_shape_comes_of_is_captured_again():
+    c = compile(lambda x, m: x[m] * 2)
+    x = torch.arange(4.0)
+    for mask in ([1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 1]):
+        m = torch.tensor(mask) > 0
+        assert c(x, m).tolist() == (x[m] * 2).tolist()
+    assert c.captures == 3
+
+
 @native
 def test_sorting_and_selecting():
     x = randn(4, 5, 3)

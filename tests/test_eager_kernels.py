@@ -368,6 +368,20 @@ def test_updates(make: Callable):
     assert len(made) <= 2 * 5, "numbers that change are given to the code"
 
 
+def test_a_gradient_in_the_memory_of_its_parameter():
+    def last() -> torch.Tensor:
+        p = nn.Parameter(torch.linspace(0, 1, MANY))
+        p.grad = p.detach()
+        optimizer = torch.optim.AdamW([p], lr=0.1, weight_decay=0.5)
+        for _ in range(4):
+            optimizer.step()
+        return p.detach()
+
+    with numpy_alone():
+        wanted = last()
+    agree(last(), wanted)
+
+
 def test_writes_of_updates_are_noted():
     p = nn.Parameter(torch.randn(MANY))
     optimizer = torch.optim.SGD([p], lr=0.1)

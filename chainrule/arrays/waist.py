@@ -62,7 +62,9 @@ def waist(name: str) -> Callable:
     f = METHODS.get(name) or define.PRIMITIVES.get(name)
     if f is None:
         head, _, method = name.partition(".")
-        f = _umath_linalg if head == GUFUNCS else getattr(np, head, None)
-        f = f or getattr(np.linalg, head)
+        if head == GUFUNCS:
+            f = _umath_linalg
+        else:
+            f = getattr(np, head, None) or getattr(np.linalg, head)
         f = getattr(f, method) if method else f
     return f  # type: ignore[return-value]

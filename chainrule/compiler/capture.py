@@ -248,6 +248,8 @@ class Capture:
             raise Differentiable(
                 "it updates an optimizer, and its result is differentiated outside"
             )
+        if not all(isinstance(t._data, TraceArray) for t in self.outside):
+            raise Differentiable("it returns a new tensor that requires grad")
         self.sources = [
             t for t in self.tensors if t._node is not None and id(t) not in self.grad_ids
         ]
@@ -512,6 +514,14 @@ class Capture:
             given = (index.now(), low, size, ignore, kind.__name__, text)
             self.program.add("check", given, {}, [])
 
+    def counted(self, mask: Any) -> None:
+        """As many elements of a mask have to be set as now: a shape depends on it."""
+        while isinstance(mask, Duck) and not isinstance(mask, TraceArray):
+            mask = mask.parts()[0]
+        if isinstance(mask, TraceArray):
+            count = np.add.reduce(mask, axis=None, dtype=np.int64)
+            self.guards.append((count.now(), np.array(count.numbers())))
+
     def verified(self, f: Callable, made: Any, arrays: tuple) -> None:
         """`made` came of f(*arrays), which raises an error for some arrays, and then it has nan:
         whenever it has, f is asked again.
@@ -526,8 +536,6 @@ class Capture:
         """What f(*arrays) is: `fast`, unless something is `bad`; then Python is asked."""
         like = np.empty(fast.shape, fast.dtype)
         return self.trace.noted("unless", (f, bad, fast, *arrays), {}, like)
-
-    # -- random numbers ---------------------------------------------------------------------------
 
     def draw(self, f: Callable, *given: Any, what: Any = None) -> Any:
         """Random numbers, drawn anew whenever the program runs: f(*given), which is `what`, (a
@@ -586,12 +594,13 @@ def stranger(t: Any, how: str) -> NoRule:
 
 class Drawing:
     """A draw, a call that may not be left out, repeated or moved past another; `what` it is, (a
-    draw, a shape), where that is known; whether it belongs to a backward pass made for the caller.
+    draw, a shape), where that is known; and whether it belongs to a backward pass made for the
+    caller. Where f has no result, that is an array too.
     """
 
     effect = True
 
-    def __init__(self, f: Callable, what: Any, backward: bool = False) -> None:
+    def __init__(self, f: Callable, what: Any, backward: bool) -> None:
         self.f, self.what, self.backward = f, what, backward
         draw = what[0] if what is not None else None
         made = getattr(draw, "function", draw)

@@ -441,6 +441,8 @@ def updated(rule: Callable, arrays: Sequence, numbers: Sequence) -> bool:
     first = arrays[0]
     if not all([type(a) is ndarray and a.shape == first.shape for a in arrays]):
         return False
+    if len({id(a if a.base is None else a.base) for a in arrays}) < len(arrays):
+        return False  # one might see what is written to another
     key = (rule, first.size, *[a.dtype.num for a in arrays], len(numbers))
     known = TABLE.get(key)
     if known is None:

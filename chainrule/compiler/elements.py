@@ -184,7 +184,6 @@ class Writer(Body):
         high = self.convert(bits, "zext", "i32")
         return self.real(self.emit(f"shl i32 {high.name}, 16", "i32"))
 
-
     def truncated(self, x: Value, source: str, target: str) -> Value:
         """A float as an integer: the lowest of 32 bits, or 64, where it is none of these, as x86
         has it (and NumPy and torch there); of less, the last bits of one of 32.

@@ -122,7 +122,8 @@ class Fusion:
             if is_lowered(i):
                 self.place(i)
             else:
-                if i.name in DENSE or i.name.startswith(GUFUNCS) or of_complex(i):
+                dense = i.name in DENSE or i.name.startswith(GUFUNCS)
+                if dense or of_complex(i) or self.is_apart(i):
                     self.make_dense(i)
                 self.call(i)
         for v in program.outputs:
@@ -159,6 +160,18 @@ class Fusion:
         self.program.instructions.append(copy)
         self.place(copy)
         return v
+
+    def is_apart(self, i: Instruction) -> bool:
+        """Whether it is a product of matrices of which one has neither rows nor columns in one
+        piece.
+        """
+        if i.name not in ("dot", "matmul") or i.kwargs:
+            return False
+        found = [place(v, self.layouts) for v in i.operands()]
+        return any(
+            p is not None and len(p.shape) > 1 and 1 not in p.strides[-2:] and min(p.shape[-2:]) > 1
+            for p in found
+        )
 
     def make_dense(self, i: Instruction) -> None:
         """Have the operands of a kernel that wants them so row-major, as copies where they are

@@ -194,9 +194,7 @@ def put(b: Builder, i: Instruction) -> Value | None:
         return None
     if without_places(index):
         return b.of(x)
-    if type(index) is tuple and not index:
-        index = (Ellipsis,)
-    if type(index) is tuple and index == (Ellipsis,):
+    if index is Ellipsis or (type(index) is tuple and index in ((), (Ellipsis,))):
         return written_whole(b, mapped(b, y), i.output)
     found = masked(b, b.of(x), y, index)
     if found is not None:

@@ -153,6 +153,7 @@ def rewritten(program: Program) -> Program:
         rule = RULES.get(i.name)
         done = rule(b, i) if rule is not None else None
         if done is None:
+            i = Instruction(i.name, i.args, i.kwargs, i.outputs)  # the source stays as it is
             cast(b, i)
             b.keep(i)
         else:
@@ -333,8 +334,23 @@ def _(b: Builder, i: Instruction) -> Value | None:
         return b.emit("astype", (total, out.dtype), out.shape, out.dtype)
     if out.dtype.kind == "c" and x.dtype == out.dtype and x.size and out.size < x.size:
         return axis_by_axis(b, i, x)
-    neutral = i.kwargs.get("initial") in (None, identity(i, out.dtype))
-    given = set(i.kwargs) - {"axis", "keepdims", "initial"}
+    if i.name.startswith("logical") and x.dtype.kind in "fciu" and x.size:
+        wide = b.emit("not_equal", (x, x.dtype.type(0)), x.shape, np.dtype(bool))
+        if x.dtype.kind == "c":
+            zero = b.program.constant(np.zeros((), x.dtype))
+            wide = b.emit("not_equal", (x, zero), x.shape, np.dtype(bool))
+        if x.size == out.size:
+            return indexing.shaped(b, wide, out.shape)
+        return b.emit(i.name, (wide,), out.shape, out.dtype, **i.kwargs)
+    start = i.kwargs.get("initial")
+    neutral = start in (None, identity(i, out.dtype)) if out.dtype.kind != "c" else start is None
+    given = {k for k, v in i.kwargs.items() if k != "dtype" or v != out.dtype}
+    given -= {"axis", "keepdims", "initial"}
+    if not neutral and i.name in ("maximum.reduce", "minimum.reduce") and x.size and out.size:
+        rest = {k: v for k, v in i.kwargs.items() if k != "initial"}
+        total = b.emit(i.name, (x,), out.shape, out.dtype, **rest)
+        least = out.dtype.type(start)
+        return b.emit(i.name[:7], (total, least), out.shape, out.dtype)
     if x.size != out.size or not out.size or given or not neutral:
         return None
     if x.dtype != out.dtype:
@@ -621,7 +637,7 @@ def _(b: Builder, i: Instruction) -> Value | None:
 def _(b: Builder, i: Instruction) -> Value | None:
     x, index, shape = i.args
     found = bounds(index, tuple(shape))
-    x = b.of(x)
+    x = b.of(x) if isinstance(x, Value) else b.program.constant(np.asarray(x))
     if found is None:
         rows = scattered(b, x, index, tuple(shape), i)
         return rows or indexing.put_add(b, x, index, i.output)

@@ -9,6 +9,7 @@ of the program, so that a large step never needs the memory that the function ne
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,7 @@ class Trial:
     """The first calls of an entry. It stands in the place of the entry's `run` until it knows."""
 
     def __init__(self, function: Callable, entry: Any, program: Program) -> None:
-        self.function, self.entry, self.least = function, entry, least(program)
+        self.function, self.entry, self.program = function, entry, program
         self.way = entry.run
         self.ours: list[float] = []
         self.theirs: list[float] = []
@@ -66,6 +67,11 @@ class Trial:
                 self.settle(TOLD.format(kind=kind, ours=1e3 * ours, theirs=1e3 * theirs))
                 if theirs < ours:
                     self.entry.run = self.as_it_is
+
+    @functools.cached_property
+    def least(self) -> float:
+        """Less than the seconds that the function takes."""
+        return least(self.program)
 
     def doubtful(self, ours: float) -> bool:
         """Whether the function might be as quick as the program."""

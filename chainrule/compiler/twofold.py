@@ -24,7 +24,7 @@ from ..tape import state
 from . import kept
 from .api import FRESH, Entry, planner
 from .capture import Capture, Differentiable
-from .passes import CHECKS, Builder, simplify
+from .passes import CHECKS, Builder, has_effect, simplify
 from .plan import Output
 from .program import Program, Value
 from .views import contiguous
@@ -230,8 +230,7 @@ def needed_for(program: Program, outputs: Sequence[Output]) -> set[int]:
     """
     needed, found = {o.value for o in outputs}, set()
     for i in reversed(program.instructions):
-        drawn = i.name == "python" and getattr(i.args[0], "effect", False)
-        drawn = drawn and not i.args[0].backward
+        drawn = i.name == "python" and has_effect(i) and not i.args[0].backward
         if drawn or any(v in needed for v in i.outputs):
             found.add(id(i))
             needed.update(i.operands())

@@ -202,6 +202,9 @@ def _getitem(self: Any, index: Any) -> Any:
     check_hollow_masks(self._data.shape, advanced)
     if state.capture is not None:
         note_ranges(self._data.shape, advanced)
+        for i in advanced if type(advanced) is tuple else (advanced,):
+            if i is not FULL and i.dtype.kind == "b":
+                state.capture.counted(i)
     try:
         found = read(INDEX, self, advanced)
     except IndexError as e:
@@ -765,6 +768,8 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
             input = input.expand(shape)
     if not m.ndim:
         input, m = input.reshape(1), m.reshape(1)
+    if state.capture is not None:
+        state.capture.counted(m)
     return copied_to(out, read(MASKED_SELECT, input, m), input, mask)
 
 

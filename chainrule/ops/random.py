@@ -47,13 +47,14 @@ begin = Generator.manual_seed
 
 @functools.wraps(begin)
 def begin_again(self: Generator, seed: int) -> Generator:
-    if state.capture is None or not hasattr(self, "_stale"):
+    if state.capture is None or not hasattr(self, "_seed"):
         return begin(self, seed)
 
-    def beginning() -> None:
-        begin(self, seed).state_bytes()  # has it begin now: compiled code draws from its memory
+    def started() -> None:  # at once: what draws next may be machine code
+        begin(self, seed)
+        self.memory()
 
-    _on_stream(self, beginning)
+    _on_stream(self, started)
     return self
 
 
