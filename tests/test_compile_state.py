@@ -585,3 +585,14 @@ def test_an_interrupt_in_a_long_step():
         timer.join()
         signal.signal(signal.SIGINT, before)
     assert torch.allclose(long(x[:1, :1].clone()), x[:1, :1] ** 601)
+
+
+def test_what_is_differentiated_outside_and_looks_at_numbers_runs_as_it_is():
+    @torch.compile
+    def function(x):
+        return (x * 2 if x.sum() > 0 else x * 3).sum()
+
+    for sign, slope in ((1.0, 2.0), (-1.0, 3.0), (1.0, 2.0)):
+        x = torch.full((2,), sign, requires_grad=True)
+        function(x).backward()
+        assert torch.equal(x.grad, torch.full((2,), slope))
