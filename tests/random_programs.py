@@ -736,6 +736,8 @@ def compare(case: Case, others: tuple = ("compiled",)) -> None:
         world = World(case, chainrule)
         compiled = Compiled(world.function())
         for call in range(CALLS):
+            if "no program could be made" in (compiled.eager or ""):
+                raise Difference("fault", str(compiled.eager))
             for entry in compiled.entries:
                 vars(entry).pop("run", None)  # the program, even where the function is quicker
                 if not isinstance(entry.plan, Interpreted):

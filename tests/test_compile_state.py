@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import os
+import signal
 import threading
 import types
 import weakref
@@ -13,6 +15,7 @@ import pytest
 
 import chainrule as torch
 from chainrule.ops import define
+from chainrule.ops.define import wrap
 from chainrule.utils.checkpoint import checkpoint
 
 F = torch.nn.functional
@@ -261,8 +264,6 @@ def test_a_call_whose_result_changes_its_shape_says_so():
 
     @torch.compile
     def function(x):
-        from chainrule.ops.define import wrap
-
         return wrap(x._data.fallback(kernel, None, (x._data,))) if hasattr(x._data, "cell") else x
 
     function(torch.tensor([1.0, -1.0]))
@@ -507,3 +508,91 @@ def test_new_leaves_are_given_back_as_such():
         leaf, _ = compiled(torch.zeros(2))
         leaf.sum().backward()
         assert leaf.is_leaf and torch.equal(leaf.grad, torch.ones(2))
+
+
+def test_an_index_of_an_empty_array_gives_a_copy():
+    x, i = torch.zeros(0, 3, 8), torch.tensor([1, 0])
+    same(lambda: x[:, i] * 2)
+    same(lambda: F.adaptive_max_pool1d(x**2, 2))
+
+
+# -- what goes wrong on the way --------------------------------------------------------------------
+
+
+def test_an_error_of_a_call_inside_the_program():
+    p = torch.ones(2, requires_grad=True)
+    optimizer = torch.optim.SGD([p], lr=0.5)
+
+    def kernel(x):
+        if x[0] < 0:
+            raise ZeroDivisionError("mine")
+        return x * 2
+
+    @torch.compile
+    def step(x):
+        optimizer.zero_grad()
+        (p * x.sum()).sum().backward()
+        optimizer.step()
+        return wrap(x._data.fallback(kernel, None, (x._data,))) if hasattr(x._data, "cell") else x
+
+    x = torch.ones(2)
+    step(x)
+    assert torch.equal(step(x), 2 * x) and step.captures == 1
+    with pytest.raises(ZeroDivisionError, match="mine") as raised:
+        step(-x)
+    assert any("may be half updated" in note for note in raised.value.__notes__)
+    assert torch.equal(step(x), 2 * x) and step.captures == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_runs_and_makes_programs():
+    weight = torch.ones(300, 300)
+    first = torch.compile(lambda x: (x @ weight).exp().sum())
+    x = torch.full((300, 300), 1e-3)
+    wanted = first(x), first(x)
+    child = os.fork()
+    if not child:
+        again = torch.compile(lambda x: (x @ weight).exp().sum() * 2)
+        good = torch.equal(first(x), wanted[1]) and torch.allclose(again(x), wanted[1] * 2)
+        os._exit(0 if good and torch.allclose(again(x), wanted[1] * 2) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert torch.equal(first(x), wanted[1])
+
+
+def test_an_interrupt_in_a_long_step():
+    x = torch.ones(400, 400) / 400
+
+    @torch.compile
+    def long(x):
+        y = x
+        for _ in range(600):
+            y = y @ x
+        return y
+
+    def interrupted(_signal, _frame):
+        raise KeyboardInterrupt
+
+    long(x[:1, :1].clone())  # the loop has been looked at; the next call is a capture, and a run
+    before = signal.signal(signal.SIGINT, interrupted)
+    timer = threading.Timer(0.1, signal.raise_signal, (signal.SIGINT,))
+    try:
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            for _ in range(1000):
+                long(x)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
+    assert torch.allclose(long(x[:1, :1].clone()), x[:1, :1] ** 601)
+
+
+def test_what_is_differentiated_outside_and_looks_at_numbers_runs_as_it_is():
+    @torch.compile
+    def function(x):
+        return (x * 2 if x.sum() > 0 else x * 3).sum()
+
+    for sign, slope in ((1.0, 2.0), (-1.0, 3.0), (1.0, 2.0)):
+        x = torch.full((2,), sign, requires_grad=True)
+        function(x).backward()
+        assert torch.equal(x.grad, torch.full((2,), slope))

@@ -360,6 +360,9 @@ class Trace:
         index = _indices if name == "getitem" else _numbers
         result = waist(name)(_concrete(x), *index(rest), **_numbers(kwargs))
         fixed = find(rest) is None and not has_slices_of(rest)
+        if name == "getitem" and type(rest[0]) in (tuple, np.ndarray, list):
+            parts = rest[0] if type(rest[0]) is tuple else rest
+            fixed = fixed and not any(isinstance(p, (np.ndarray, list)) for p in parts)  # a copy
         if fixed and isinstance(x, TraceArray) and _shares(result, x.value):
             step = (name, tuple([self.operand(a) for a in rest]), kwargs)
             return TraceArray(result, x.cell, (*x.steps, step))

@@ -559,6 +559,9 @@ class Compiled(Wrapper):
         except Exception as fault:
             if self.fullgraph:
                 raise
+            if isinstance(fault, CaptureError) and fault.silent:
+                self.eager = str(fault)
+                return False
             self.give_up(f"no program could be made of it ({type(fault).__name__}: {fault})")
             return False
         return True

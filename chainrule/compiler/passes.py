@@ -153,6 +153,7 @@ def rewritten(program: Program) -> Program:
         rule = RULES.get(i.name)
         done = rule(b, i) if rule is not None else None
         if done is None:
+            i = Instruction(i.name, i.args, i.kwargs, i.outputs)  # the source stays as it is
             cast(b, i)
             b.keep(i)
         else:

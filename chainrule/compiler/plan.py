@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..tape import quiet
 from . import (
     blas,
     checks,
@@ -386,7 +387,7 @@ class Planner:
 
     def by_python(self, i: Instruction) -> None:
         """Run one instruction on the arrays of this call."""
-        results = execute(i, self.array)
+        results = quiet(execute, i, self.array)
         for v, r in zip(i.outputs, results, strict=True):
             if v is not None:
                 if np.shape(r) != v.shape:
