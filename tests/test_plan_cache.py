@@ -264,10 +264,10 @@ def test_guards_and_new_numbers_after_a_plan_was_found():
 
 def test_programs_that_call_python_are_not_kept(keys):
     def step(x):
-        return torch.searchsorted(x, x) * 2
+        return torch.multinomial(x, 1) * 2
 
     for _ in range(2):
-        assert compile(step)(torch.tensor([1.0, 2.0])).tolist() == [0, 2]
+        assert compile(step)(torch.tensor([0.0, 1.0])).tolist() == [2]
     assert keys == [None, None]
 
 

@@ -118,6 +118,23 @@ def extreme_at(x: Any, y: Any, /, index: Any, how: str) -> Any:
     return out
 
 
+@extreme_at.vjp
+def _(g, x, y, index, out):
+    return np.where(x == out, g / _winners(x, y, index, out), 0).astype(g.dtype)
+
+
+@extreme_at.vjp
+def _(g, x, y, index, out):
+    share = (g / _winners(x, y, index, out))[index]
+    return np.where(y == out[index], share, 0).astype(g.dtype)
+
+
+def _winners(x: Any, y: Any, index: Any, out: Any) -> Any:
+    """How many values are the extreme of their place, at least one."""
+    won = (x == out).astype(np.float32), (y == out[index]).astype(np.float32)
+    return np.maximum(add_at(*won, index), np.float32(1))
+
+
 def _extreme(x: Any, how: str) -> Any:
     """The value that loses against every other: of amax the lowest, of amin the highest."""
     sign = -1 if how == "amax" else 1
