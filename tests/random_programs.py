@@ -774,7 +774,7 @@ class Interpreted:
         self.entry, self.plan = entry, entry.plan
         self.found: list[str] = []
         entry.plan, self.calls = self, self.plan.calls
-        entry.execute = calls.execute(entry)
+        entry.execute, _ = calls.written(entry)
 
     def run(self, *arrays: Any) -> None:
         """Both."""

@@ -55,7 +55,9 @@ class Entry:
         self.hold(c)
         self.guard_of(c)
         self.watch()
-        self.execute = calls.execute(self)
+        self.execute, run = calls.written(self)
+        if run is not None and type(self) is Entry:
+            self.run = run  # type: ignore[method-assign]
         self.seconds = time.perf_counter() - start
 
     # -- guards -----------------------------------------------------------------------------------

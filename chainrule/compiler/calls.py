@@ -8,7 +8,7 @@ same; a call of a small program takes a third of the time that way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,20 +21,21 @@ from . import guards, machine
 FEW = 4  # gradients that are looked at one by one
 
 
-def execute(entry: Any) -> Callable[[Any], list]:
+def written(entry: Any) -> tuple[Callable, Callable | None]:
     """`execute(given)` of an entry: run its plan on the arguments' leaves, and enter what it did;
-    returns the arrays that it made.
+    returns the arrays that it made. And `run(args, kwargs)`, a whole call, where the arguments have
+    no structure and the result is one new tensor; else None.
     """
     names: dict[str, Any] = {
         "empty": np.empty,
-        "run": entry.plan.run,
+        "go": entry.plan.run,
         "LAST": LAST,
         "tick": tick,
         "bump": entry.bump,
         "storage_of": storage_of,
         "wrap": define.wrap,
     }
-    lines = ["def execute(given):"]
+    lines = []
     for n, (setting, number) in enumerate(zip(entry.settings, entry.numbers, strict=True)):
         names[f"group{n}"], names[f"number{n}"] = setting.group, number
         keys = setting.key if isinstance(setting.key, tuple) else (setting.key,)
@@ -46,7 +47,7 @@ def execute(entry: Any) -> Callable[[Any], list]:
         names[f"shape{n}"], names[f"dtype{n}"] = shape, dtype
         lines.append(f"made{n} = empty(shape{n}, dtype{n})")
     made = [f"made{n}" for n in range(len(entry.made))]
-    lines.append(f"run({', '.join([f'given[{i}]._data' for i in entry.positions] + made)})")
+    lines.append(f"go({', '.join([f'given[{i}]._data' for i in entry.positions] + made)})")
     if entry.grads:
         lines.append(f"if {gradients(entry, names)}:")
         lines += [f"    tensor{n}._grad = grad{n}" for n in range(len(entry.grads))]
@@ -55,9 +56,17 @@ def execute(entry: Any) -> Callable[[Any], list]:
     lines += [f"storage_of(given[{n}]).bump()" for n in entry.given_written]
     for n, place in entry.given_grads:
         lines.append(f"given[{n}]._grad = {'None' if place is None else f'wrap(made{place})'}")
-    lines.append(f"return [{', '.join(made)}]")
+    text = ["def execute(given):", *lines, f"return [{', '.join(made)}]"]
+    defined(text, names)
+    if not (entry.plain and entry.single):
+        return names["execute"], None
+    defined(["def run(given, kwargs):", *lines, "return wrap(made0)"], names)
+    return names["execute"], names["run"]
+
+
+def defined(lines: Sequence[str], names: dict[str, Any]) -> None:
+    """Define a function among those names: its head, and the lines of its body."""
     exec(compile("\n    ".join(lines), "<chainrule.compile>", "exec"), names)
-    return names["execute"]
 
 
 def gradients(entry: Any, names: dict[str, Any]) -> str:

@@ -80,7 +80,7 @@ class Trial:
     def settle(self, verdict: str) -> None:
         """The program stays."""
         self.entry.verdict = verdict
-        del self.entry.run
+        self.entry.run = self.way
 
     def as_it_is(self, args: tuple, kwargs: dict) -> Any:
         """A call of the function."""
