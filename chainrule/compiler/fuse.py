@@ -468,6 +468,8 @@ class Fusion:
         """
         for v in sorted(operands, key=lambda v: v in self.pending):
             if v in maps:
+                if i.name in ("pad", "gather") and v is i.args[0]:  # read at other places, too
+                    return v if v in self.pending else i.output
                 continue
             root = self.place_of(v).root
             if v not in self.pending:

@@ -71,6 +71,8 @@ def place(v: Value, layouts: dict[Value, tuple]) -> Place | None:
     if i.name == "restride" and inner.strides != contiguous(inner.shape):
         return None  # its strides are those of row-major memory
     base = laid(inner, i.args[0].dtype)
+    if i.name == "view" and v.dtype.itemsize != base.itemsize and not base.flags.c_contiguous:
+        return None
     seen = waist(i.name)(base, *i.args[1:], **i.kwargs)
     if isinstance(seen, np.generic):  # an element: NumPy copies it
         index = tuple(

@@ -451,7 +451,7 @@ def note_ranges(shape: tuple, advanced: Any) -> None:
     """Have the program that is captured check an advanced index whenever it runs."""
     dim = count = 0
     for i in advanced if type(advanced) is tuple else (advanced,):
-        if i is not FULL and i.dtype.kind != "b":
+        if i is not FULL and i is not None and i.dtype.kind != "b":
             text = f"index {{}} is out of bounds for dimension {count} with size {shape[dim]}"
             state.capture.bounded(i, shape[dim], None, IndexError, text)
         dim += _consumes(i)
