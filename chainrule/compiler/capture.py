@@ -142,7 +142,7 @@ class Capture:
         """Run the function; returns what it returned, whose tensors have memory, but no numbers
         yet. With keep=False they are traced, and all is as it was before.
         """
-        self.streams: dict[Any, Any] = {}  # of each generator that is drawn from, what it was
+        self.streams: dict[Any, Callable] = {}  # of each generator that is drawn from, its way back
         self.draws_from(default_generator)
         optimizers = self.reach()
         try:
@@ -546,12 +546,12 @@ class Capture:
     def draws_from(self, g: Any) -> None:
         """A generator is going to be drawn from, or set."""
         if g not in self.streams:
-            self.streams[g] = g.state_bytes()
+            self.streams[g] = g.way_back()
 
     def come_back(self) -> None:
         """Put the generators where they were."""
-        for g, was in self.streams.items():
-            g.set_state_bytes(was)
+        for back in self.streams.values():
+            back()
 
     def stream(self, g: Any, f: Callable, *given: Any) -> Any:
         """A call that asks for a generator's state, or sets it."""

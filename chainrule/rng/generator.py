@@ -8,6 +8,7 @@ one that has used up its words differ in nothing but torch's `next`, hence `_fre
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 import threading
@@ -54,9 +55,7 @@ class Generator:
         with self.lock:
             if self.moments:
                 self._keep_moments()
-            self._seed = int(seed) % (1 << 64)
-            self._stale = self._fresh = True
-            self.cached_normal = None
+            self._begin(int(seed) % (1 << 64))
         return self
 
     @property
@@ -113,6 +112,22 @@ class Generator:
             bits.state = {"bit_generator": "MT19937", "state": engine}
             self._fresh = record["next"] == 0
             self.cached_normal = float(record["normal"]) if record["has_normal"] else None
+
+    def way_back(self) -> Callable[[], Any]:
+        """What brings the stream back to where it is now; no engine is made for one that has not
+        begun.
+        """
+        with self.lock:
+            if self._stale and self.cached_normal is None:
+                return functools.partial(self._begin, self._seed)
+            return functools.partial(self.set_state_bytes, self.state_bytes())
+
+    def _begin(self, seed: int) -> None:
+        """Start anew, for `manual_seed` and for what undoes a run."""
+        with self.lock:
+            self._seed = seed
+            self._stale = self._fresh = True
+            self.cached_normal = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"device": self.device, "state": self.state_bytes()}
