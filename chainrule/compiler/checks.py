@@ -6,6 +6,7 @@ the caller raises the error.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .driver import ERROR, VALUE
@@ -64,8 +65,6 @@ def checking(kind: str, signed: bool) -> str:
 class Check(Routine):
     """`check`."""
 
-    lasting = True
-
     def __init__(self, i: Instruction, offset: int) -> None:
         self.instruction, self.offset = i, offset
         dtype = i.args[0].dtype
@@ -80,18 +79,15 @@ class Check(Routine):
         return [Record(planner.addresses[self.texts[0]], slots, params)]
 
 
-def seeking_nan(kind: str) -> str:
-    """The kernel that looks for nan: its params are where to begin, how many numbers there are,
-    what to tell, and where to go on.
+def seeking(f: Text, test: Callable[[Any], Any]) -> str:
+    """The kernel that looks for an element with a `test` (an i8) that is not zero: its params are
+    where to begin, how many there are, what to tell, and where to go on.
     """
-    f = Text(kind)
     x, words = f.array(0, 0), f.buffer(1)
     count, code, place = (f.param(n) for n in (1, 2, 3))
 
     def one(i: Any, found: list) -> list[str]:
-        v = f.load(f.place(x, i), True)
-        nan = f(f"zext i1 {f(f'fcmp uno {kind} {v}, {v}')} to i8")
-        return [f(f"or i8 {found[0]}, {nan}")]
+        return [f(f"or i8 {found[0]}, {test(f.load(f.place(x, i), True))}")]
 
     (found,) = f.fold(count, ["0"], "i8", one)
 
@@ -101,6 +97,17 @@ def seeking_nan(kind: str) -> str:
 
     f.either(f(f"icmp ne i8 {found}, 0"), tell, lambda: None)
     return f.done(small=True)
+
+
+def seeking_nan(kind: str) -> str:
+    """The kernel that looks for nan."""
+    f = Text(kind)
+    return seeking(f, lambda v: f(f"zext i1 {f(f'fcmp uno {kind} {v}, {v}')} to i8"))
+
+
+def seeking_true() -> str:
+    """The kernel that looks for one byte that is not zero."""
+    return seeking(Text("i8", 1), lambda v: v)
 
 
 class Verify(Routine):
@@ -120,25 +127,6 @@ class Verify(Routine):
         slots = [planner.slot(planner.root(made)), WORDS]
         params = [0, self.count, code, len(planner.records) + 1]
         return [Record(planner.addresses[self.texts[0]], slots, params)]
-
-
-def seeking_true() -> str:
-    """The kernel that looks for one byte that is not zero; params as those of `seeking_nan`."""
-    f = Text("i8", 1)
-    x, words = f.array(0, 0), f.buffer(1)
-    count, code, place = (f.param(n) for n in (1, 2, 3))
-
-    def one(i: Any, found: list) -> list[str]:
-        return [f(f"or i8 {found[0]}, {f.load(f.place(x, i), True)}")]
-
-    (found,) = f.fold(count, ["0"], "i8", one)
-
-    def tell() -> None:
-        for at, value in ((VALUE, place), (ERROR, code)):
-            f.do(f"store i64 {value}, ptr {f(f'getelementptr i64, ptr {words}, i64 {at}')}")
-
-    f.either(f(f"icmp ne i8 {found}, 0"), tell, lambda: None)
-    return f.done(small=True)
 
 
 class Unless(Routine):

@@ -156,8 +156,6 @@ class Stretch:
 class Convolution(Routine):
     """What is common to the three: sizes, blocks, and the gathering of windows."""
 
-    lasting = True
-
     def __init__(self, i: Instruction) -> None:
         self.instruction = i
         g = self.g = Geometry(i)

@@ -53,8 +53,6 @@ def registers() -> tuple[int, int]:
 class Direct(Routine):
     """`convolve` or `convolve_back` of stride 1."""
 
-    lasting = True
-
     def __init__(self, i: Instruction, g: Geometry) -> None:
         self.instruction, self.g = i, g
         self.turned = i.name == "convolve_back"
@@ -350,8 +348,6 @@ class Weights(Routine):
     for some channels times what some rows (channel, place in the kernel) see there. A tile of sums
     is in registers. Chunks sum for themselves; what they found is added up in order.
     """
-
-    lasting = True
 
     def __init__(self, i: Instruction, g: Geometry) -> None:
         self.instruction, self.g = i, g

@@ -680,8 +680,6 @@ def integers_text(draw: Draw, name: str, kind: str, count: int) -> str | None:
 class Drawing(Routine):
     """A draw by compiled code."""
 
-    lasting = True
-
     def __init__(self, i: Instruction, text: str, draw: Draw, given: Sequence[Value]) -> None:
         self.instruction, self.draw, self.given = i, draw, given
         self.texts = [text]

@@ -23,8 +23,6 @@ class Triangular(Routine):
     arrays are their own transposes to BLAS: it solves X^T A^T = B^T.
     """
 
-    lasting = True
-
     def __init__(self, i: Instruction) -> None:
         self.instruction = i
 
@@ -49,8 +47,6 @@ class Triangular(Routine):
 
 class Reflected(Routine):
     """`qr_raw(A)`: a copy of A, overwritten by Householder vectors and R, and their factors."""
-
-    lasting = True
 
     def __init__(self, i: Instruction, function: Function) -> None:
         self.instruction, self.function = i, function

@@ -175,8 +175,6 @@ def loop_params(
 class Elements(Routine):
     """A ufunc of elements."""
 
-    lasting = True
-
     def __init__(self, i: Instruction, function: Function, places: list[Place]) -> None:
         self.instruction, self.function = i, function
         made = [Place(v, 0, v.shape, contiguous(v.shape)) for v in i.outputs]
@@ -213,8 +211,6 @@ class Accumulated(Routine):
     """`ufunc.accumulate` along an axis: the loop of two operands, the first of which is the result
     one place back.
     """
-
-    lasting = True
 
     def __init__(self, i: Instruction, function: Function, axis: int, place: Place) -> None:
         self.instruction, self.function, self.axis, self.place = i, function, axis, place
@@ -266,8 +262,6 @@ def copy_record(
 class Reduced(Routine):
     """`ufunc.reduce` along one axis: the first element is copied, the others taken in."""
 
-    lasting = True
-
     def __init__(self, i: Instruction, function: Function, axis: int, place: Place) -> None:
         self.instruction, self.function, self.axis, self.place = i, function, axis, place
 
@@ -294,8 +288,6 @@ class Reduced(Routine):
 class Copied(Routine):
     """What a view shows, copied."""
 
-    lasting = True
-
     def __init__(self, i: Instruction, place: Place, first: int, strides: Sequence[int]) -> None:
         self.instruction, self.place = i, place
         self.first, self.strides = first, strides
@@ -310,8 +302,6 @@ class Copied(Routine):
 
 class Stacked(Routine):
     """A generalized ufunc over a stack of matrices (or of rows), all of them row-major."""
-
-    lasting = True
 
     def __init__(self, i: Instruction, function: Function, places: list[Place], core: Any) -> None:
         self.instruction, self.function, self.places = i, function, places
@@ -340,8 +330,6 @@ class Stacked(Routine):
 
 class Transformed(Routine):
     """`transformed_rows(x, factor, kind, n)`."""
-
-    lasting = True
 
     def __init__(self, i: Instruction, function: Function) -> None:
         self.instruction, self.function = i, function

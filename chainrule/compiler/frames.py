@@ -18,8 +18,6 @@ GRAIN = 1 << 12  # stretches of zeros that a thread writes at a time
 class Frame(Routine):
     """`frame`: zeros in memory of some shape, everywhere but in [starts, ends)."""
 
-    lasting = True
-
     def __init__(self, i: Instruction) -> None:
         self.instruction = i
         self.shape, self.starts, self.ends = i.output.shape, *i.args

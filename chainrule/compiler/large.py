@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from ..tape import LARGE as LEAST
-from . import machine
+from . import guards, machine
 from .recycle import numpy_api
-from .runtime import data_offset, runtime
+from .runtime import METH_FASTCALL, Method, data_offset, runtime
 
 LARGE = 1 << 15  # elements of an array that is worth a call of Python at once
 STRIDE = 61  # one call in so many, of those on arrays that are not large, is counted in Python
@@ -55,7 +55,7 @@ NOTHING, OTHERS = -1, -2  # None; the tuple of the results behind the first
 SPEC = 3
 BY_NUMPY, BY_PYTHON = 0, 1  # in place of a plan's words: who does the call
 TYPE = 8  # where in an object the address of its type stands
-METH_FASTCALL, METH_KEYWORDS = 0x80, 0x2
+METH_KEYWORDS = 0x2
 
 
 def _function(name: str) -> str:
@@ -509,22 +509,12 @@ def text() -> str:
     return "\n".join([GLOBALS, FITS, PACK, MAKE, LAUNCH, _run(AROUND), _run(WITHIN)])
 
 
-class _Method(ctypes.Structure):
-    """PyMethodDef."""
-
-    _fields_ = [
-        ("name", ctypes.c_char_p),
-        ("function", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    ]
-
-
 class Look:
     """The builtin's code in this process, and its table of entries."""
 
     def __init__(self) -> None:
-        _check_layout()
+        if guards.layout() is None:
+            raise RuntimeError("objects of this interpreter, or arrays, are laid out otherwise")
         self.code = machine.native(text(), level=1)
         found = [_address(getattr(ctypes.pythonapi, name)) for name in FUNCTIONS]
         api = numpy_api()
@@ -537,7 +527,7 @@ class Look:
         self.word("data_offset").value = data_offset()
         flags = METH_FASTCALL | METH_KEYWORDS
         self.methods = [
-            _Method(name.encode(), self.code.address(f"cr.{name}"), flags, None)
+            Method(name.encode(), self.code.address(f"cr.{name}"), flags, None)
             for name in ("call", "run")
         ]
         self.place = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(
@@ -616,22 +606,6 @@ def _counts(a: Any, least: int) -> bool:
 
 def _address(function: Any) -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0
-
-
-def _check_layout() -> None:
-    """Raise RuntimeError where objects do not look as the code takes it."""
-    array, offset = np.zeros((2, 3), np.float32), data_offset()
-    place = id(array) + offset
-    shape, strides, dtype = (ctypes.c_void_p.from_address(place + at).value for at in (16, 24, 40))
-    pair = ctypes.c_int64 * 2
-    if (
-        ctypes.c_void_p.from_address(id(array) + TYPE).value != id(np.ndarray)
-        or ctypes.c_int32.from_address(place + 8).value != 2
-        or dtype != id(array.dtype)
-        or tuple(pair.from_address(shape or 0)) != array.shape
-        or tuple(pair.from_address(strides or 0)) != array.strides
-    ):
-        raise RuntimeError("arrays of this build of NumPy are laid out otherwise")
 
 
 @machine.made_once

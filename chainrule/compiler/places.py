@@ -72,8 +72,6 @@ def scattering(kind: str, how: str) -> str:
 class Scatter(Routine):
     """`scatter_set`, `scatter_more` and their like: (memory, elements, places), all flat."""
 
-    lasting = True
-
     def __init__(self, i: Instruction) -> None:
         self.instruction = i
         self.texts = [scattering(code(i.output.dtype), i.name.removeprefix("scatter_"))]
@@ -111,8 +109,6 @@ def joining(kind: str, both: bool) -> str:
 
 class Join(Routine):
     """`join_complex(real, imag, dtype)`."""
-
-    lasting = True
 
     def __init__(self, i: Instruction) -> None:
         self.instruction = i
@@ -157,8 +153,6 @@ def recurring(kind: str, n: int, behind: int) -> str:
 class Recurrence(Routine):
     """`recurrence(x, y, axis)`."""
 
-    lasting = True
-
     def __init__(self, i: Instruction) -> None:
         self.instruction = i
         shape, axis = i.output.shape, i.args[2] % len(i.output.shape)
@@ -199,8 +193,6 @@ def usable(char: str) -> bool:
 
 class Rows(Routine):
     """`rows_sort`, `rows_argsort`, `rows_argmax`, `rows_argmin`."""
-
-    lasting = True
 
     def __init__(self, i: Instruction) -> None:
         self.instruction = i

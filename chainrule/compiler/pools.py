@@ -24,8 +24,6 @@ LARGE = 1 << 14  # elements that are worth a chunk
 class Pool(Routine):
     """A kernel over units, without memory of its own."""
 
-    lasting = True
-
     def __init__(self, i: Instruction, places: list[Place]) -> None:
         self.instruction, self.given = i, places
         self.f = Text(TYPES[i.output.dtype.str][0])

@@ -45,7 +45,7 @@ class Routine:
 
     texts: Sequence[str] = ()
     scratch = 0
-    lasting = False  # whether the records mean the same in another process: plans are kept then
+    lasting = True  # whether the records mean the same in another process: plans are kept then
 
     def records(self, planner: Planner, memory: int) -> list[Record]:
         """The records, in order; `memory` is the slot of the scratch memory."""

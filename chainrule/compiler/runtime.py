@@ -67,7 +67,7 @@ def data_offset() -> int:
 # -- loaded ----------------------------------------------------------------------------------------
 
 
-class _Method(ctypes.Structure):
+class Method(ctypes.Structure):
     """PyMethodDef."""
 
     _fields_ = [
@@ -99,7 +99,7 @@ class Runtime:
             self.code.address(f"cr.{kind}.{t}") for kind in ("gemm", "gemv") for t in blas.TYPES
         } | {self.code.address("cr.call")}
         self.splits: bool | None = None  # whether the workers may share a product; not known yet
-        self._methods: dict[str, _Method] = {}
+        self._methods: dict[str, Method] = {}
 
     def _fill(self, found: dict[str, int | None]) -> None:
         """Write addresses into the table of the code."""
@@ -128,7 +128,7 @@ class Runtime:
         """One of BUILTINS as a function of Python's, for what has those words: its `self`."""
         if name not in self._methods:
             address = self.code.address(f"cr.{name}")
-            self._methods[name] = _Method(name.encode(), address, BUILTINS[name], None)
+            self._methods[name] = Method(name.encode(), address, BUILTINS[name], None)
         make = ctypes.pythonapi.PyCFunction_NewEx
         make.restype = ctypes.py_object
         make.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
