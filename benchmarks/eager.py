@@ -109,8 +109,13 @@ def hips(program: Callable, arrays: list) -> tuple[Callable, Callable]:
     return lambda: gradient(*values), plain
 
 
-def measure(steps: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
-    """Seconds per call of each step, round by round in turn; each round lasts about 20 ms."""
+def measure(
+    steps: dict[str, Callable], rounds: int, pause: float = 0.0
+) -> dict[str, list[float]]:
+    """Seconds per call of each step, round by round in turn; each round lasts about 20 ms, after a
+    pause in which threads of the step before, that still wait for more, go to sleep, and half as
+    many calls in which its own wake up.
+    """
     counts = {}
     for name, step in steps.items():
         step()
@@ -120,6 +125,10 @@ def measure(steps: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
+            if pause:
+                time.sleep(pause)
+                for _ in range(counts[name] // 2):
+                    step()
             start = time.perf_counter()
             for _ in range(counts[name]):
                 step()

@@ -17,6 +17,7 @@ from eager import measure
 
 SIZES = (1_000, 100_000, 1_000_000, 10_000_000)
 PAYS = 1 << 23  # elements after which an operation becomes machine code
+PAUSE = 0.05  # seconds; torch's threads wait for some 15 ms on a processor before they sleep
 COLUMNS = 100  # of the rows that softmax and layer_norm take
 
 
@@ -68,7 +69,7 @@ def compare(rounds: int, names: list[str] | None = None) -> None:
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5, err_msg=name)
             for _ in range(2 * PAYS // (size + 1000) + 3):
                 steps["chainrule"]()
-            times = measure(steps, rounds)
+            times = measure(steps, rounds, PAUSE)
             ratio = statistics.median(
                 a / b for a, b in zip(times["chainrule"], times["torch"], strict=True)
             )

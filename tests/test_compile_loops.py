@@ -19,8 +19,8 @@ import chainrule as torch
 from chainrule import nn
 from chainrule.compiler import blas, products, runtime
 from chainrule.compiler.api import Compiled, compile
-from chainrule.compiler.direct import registers
 from chainrule.compiler.fuse import Nest
+from chainrule.compiler.machine import registers
 from chainrule.compiler.runtime import Plan, Record
 
 F = nn.functional

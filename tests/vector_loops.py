@@ -35,7 +35,7 @@ attributes #0 = {{ alignstack=64 "prefer-vector-width"="512" }}
 KEPT: list = []  # engines own the machine code
 
 
-def source(name: str, dtype: str) -> str:
+def source(name: str, dtype: str, scales: bool | None = None) -> str:
     """The module: the function and a loop over it."""
     type = {"f32": "float", "f64": "double"}[dtype]
     names = ["x", "y", "z"][: vecmath.functions()[name].arguments]
@@ -47,7 +47,7 @@ def source(name: str, dtype: str) -> str:
         type=type,
         symbol=vecmath.call(name, dtype),
     )
-    return vecmath.define({(name, dtype)}) + loop
+    return vecmath.define({(name, dtype)}, scales) + loop
 
 
 @functools.cache
@@ -81,18 +81,18 @@ def optimized(text: str):
 
 
 @functools.cache
-def module(name: str, dtype: str):
+def module(name: str, dtype: str, scales: bool | None = None):
     """The optimised module of a function and its loop."""
-    return optimized(source(name, dtype))
+    return optimized(source(name, dtype, scales))
 
 
 @functools.cache
-def compiled(name: str, dtype: str) -> Callable[..., np.ndarray]:
-    """The function over arrays: `compiled("exp", "f32")(x)`."""
+def compiled(name: str, dtype: str, scales: bool | None = None) -> Callable[..., np.ndarray]:
+    """The function over arrays: `compiled("exp", "f32")(x)`; for CPUs that do `scales` or not."""
     import llvmlite.binding as llvm
 
     engine = llvm.create_mcjit_compiler(
-        llvm.parse_bitcode(module(name, dtype).as_bitcode()), machine()
+        llvm.parse_bitcode(module(name, dtype, scales).as_bitcode()), machine()
     )
     engine.finalize_object()
     KEPT.append(engine)

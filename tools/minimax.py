@@ -138,6 +138,22 @@ def erfc_scaled(u: mpf) -> mpf:
     return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
 
 
+NORMAL_REACH = mpf("5.4")  # where erf(x / sqrt(2)) rounds to 1 in float32
+
+
+def normal_at(t: mpf) -> mpf:
+    """Where the polynomial in t = 2 (x / reach)^2 - 1 for `twice_normal` stands in x."""
+    return NORMAL_REACH * mp.sqrt((1 + t) / 2)
+
+
+def normal_slope(t: mpf) -> mpf:
+    """erf(x / sqrt(2)) / x, lifted by 1e-7 at the reach: there the polynomial shall not be below
+    1, since what is above is cut off.
+    """
+    x = normal_at(t)
+    return (mp.erf(x / mp.sqrt(2)) + mpf("1e-7") * (x / NORMAL_REACH) ** 8) / x
+
+
 def stirling(x: mpf) -> mpf:
     """The leading terms of log gamma(x)."""
     return (x - mpf("0.5")) * mp.log(x) - x + mp.log(2 * mp.pi) / 2
@@ -207,6 +223,15 @@ FITS = {
         lambda x: x * mp.erfc(x) / mp.erf(x),
         "log(erfc(x)) = -x + x P(x), from 1 to where erf(x) rounds to 1",
         1e-9,
+    ),
+    "twice_normal": Fit(
+        normal_slope,
+        -1,
+        1,
+        {"f32": 14},
+        normal_at,
+        "erf(x / sqrt(2)) = x P(2 (x / 5.4)^2 - 1), |x| <= 5.4, by its absolute error",
+        1e-6,
     ),
     "erfc": Fit(
         erfc_scaled,

@@ -9,12 +9,11 @@ beside a table of how far from a window's first element its others are.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from . import machine
 from .convolutions import KINDS, PARTIAL, PIECES, WORK, Geometry, geometry, surround
+from .machine import registers
 from .program import Instruction, Value
 from .routines import (
     TYPES,
@@ -38,16 +37,6 @@ ROWS = 288  # of weights of one part that do
 NEAR = 2048  # positions that sums are made over at a time
 LONG = 32  # vectors that are worth a sum of their lanes
 FULL = 0.6  # of a vector's lanes that have to be of use
-
-
-def registers() -> tuple[int, int]:
-    """(bytes of a vector, how many registers there are) of this CPU."""
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return 16, 32
-    features = machine.features()
-    if "+avx512f" in features:
-        return 64, 32
-    return (32 if "+avx2" in features else 16), 16
 
 
 class Direct(Routine):

@@ -86,7 +86,8 @@ def exp_small(b: Body, r: Value) -> Value:
 
 def expm1_small(b: Body, r: Value) -> Value:
     """exp(r) - 1 for |r| <= ln 2 / 2."""
-    return b.mul_add(r * r, b.horner(r, coefficients(b, "exp")), r)
+    polynomial = b.paired if b.format.kind == "f32" else b.horner
+    return b.mul_add(r * r, polynomial(r, coefficients(b, "exp")), r)
 
 
 def power_of_two(b: Body, bits: Value) -> Value:
@@ -98,6 +99,8 @@ def scaled(b: Body, x: Value, bits: Value, negative: Value, nothing: Value | Non
     """x * 2^k for 1/2 <= x <= 2 and any k that the format has, subnormals rounded once; 0 where
     there is `nothing` left of it, which CPUs take a hundred cycles to find out.
     """
+    if b.scales:
+        return b.ldexp(x, bits - b.format.exponent_bits)
     half, mantissa = (64 if b.format.kind == "f32" else 512), b.format.mantissa
     inward = b.select(negative, b.like(half << mantissa, bits), -half << mantissa)
     power = b.real((bits << mantissa) + inward)
@@ -676,6 +679,20 @@ def erf(b: Body, x: Value) -> Value:
     y = b.below(size, by_format(b, 4.0, 6.0))
     far = 1.0 - exp_negative(b, b.mul_add(y, b.horner(y, coefficients(b, "erf_tail")), -y))
     return b.copysign(b.select(size > 1.0, far, near), x)
+
+
+@function()
+def twice_normal(b: Body, x: Value) -> Value:
+    """1 + erf(x / sqrt(2)): erf by one polynomial in float32, as its small values count for little
+    beside the 1.
+    """
+    if b.format.kind == "f64":
+        return erf(b, x * 0.5**0.5) + 1.0
+    reach = 5.4
+    x = b.above(b.below(x, reach), -reach)
+    t = b.mul_add(x * x, 2 / reach**2, -1.0)
+    size = x * b.horner(t, coefficients(b, "twice_normal"))
+    return b.above(b.below(size, 1.0), -1.0) + 1.0
 
 
 def erfc_smooth(b: Body, x: Value) -> Value:

@@ -19,6 +19,7 @@ import functools
 import hashlib
 import importlib.util
 import itertools
+import platform
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -244,6 +245,20 @@ def features() -> str:
     """The CPU that code is made for: LLVM's name of it and of what it can do."""
     llvm = _llvm()
     return f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+
+
+def registers() -> tuple[int, int]:
+    """(bytes of a vector, how many registers there are) of this CPU."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return 16, 32
+    if "+avx512f" in features():
+        return 64, 32
+    return (32 if "+avx2" in features() else 16), 16
+
+
+def scales() -> bool:
+    """Whether a product with a power of two is a few instructions, for whole vectors, too."""
+    return registers()[0] == 64 and _llvm().llvm_version_info >= (22,)
 
 
 @functools.cache

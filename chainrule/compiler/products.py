@@ -19,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from . import machine
 from .blas import BATCH, COLUMNS, CORES, ROWS
-from .direct import registers
+from .machine import registers
 from .routines import Number, Text
 
 TALL, DEPTH = 8, 256  # rows of a tile; rows of B that are packed at a time

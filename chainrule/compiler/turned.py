@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .direct import registers
+from .machine import registers
 from .products import Vectors
 from .program import Instruction
 from .routines import TYPES, Number, Routine, at, strides_of

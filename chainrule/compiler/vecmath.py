@@ -16,6 +16,7 @@ quarter slower on AVX-512, by chance of the stack's address).
 
 from __future__ import annotations
 
+from . import machine
 from .body import FORMATS, INLINED, OUTSIDE, SLOW, WIDTHS, Body, Format, constant, rescue_symbols
 from .formulas import FUNCTIONS, RESCUES, Function
 
@@ -30,13 +31,17 @@ def call(name: str, dtype: str) -> str:
     return f"@cr.{name}.{dtype}"
 
 
-def define(names: set[tuple[str, str]]) -> str:
-    """The IR text that defines exactly these (name, dtype) pairs, and declares what they need."""
+def define(names: set[tuple[str, str]], scales: bool | None = None) -> str:
+    """The IR text that defines exactly these (name, dtype) pairs, and declares what they need; for
+    CPUs that do `scales` (`machine`) or do not, None: for this one.
+    """
+    scales = machine.scales() if scales is None else scales
     texts: list[str] = []
     intrinsics: set[str] = set()
     rescues: set[tuple[str, str]] = set()
     for name, dtype in sorted(names):
-        row, body = FUNCTIONS[name], Body(FORMATS[dtype], FUNCTIONS[name].arguments)
+        row = FUNCTIONS[name]
+        body = Body(FORMATS[dtype], row.arguments, scales)
         texts.append(body.define(call(name, dtype), row.formula(body, *body.inputs), INLINED))
         intrinsics |= body.intrinsics
         rescues |= body.rescues
@@ -55,7 +60,7 @@ def define(names: set[tuple[str, str]]) -> str:
 def rescue_text(name: str, form: Format, intrinsics: set[str]) -> str:
     """A rescue's scalar function, and those for vectors: a glance at all lanes, seldom more."""
     row, (symbol, *vectors) = RESCUES[name], rescue_symbols(name, form.kind)
-    body = Body(form, row.arguments)
+    body = Body(form, row.arguments)  # one number at a time
     texts = [body.define(f"{symbol}.slow", row.formula(body, *body.inputs), SLOW)]
     intrinsics |= body.intrinsics
     names = [x.name for x in body.inputs]
