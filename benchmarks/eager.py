@@ -109,9 +109,7 @@ def hips(program: Callable, arrays: list) -> tuple[Callable, Callable]:
     return lambda: gradient(*values), plain
 
 
-def measure(
-    steps: dict[str, Callable], rounds: int, pause: float = 0.0
-) -> dict[str, list[float]]:
+def measure(steps: dict[str, Callable], rounds: int, pause: float = 0.0) -> dict[str, list[float]]:
     """Seconds per call of each step, round by round in turn; each round lasts about 20 ms, after a
     pause in which threads of the step before, that still wait for more, go to sleep, and half as
     many calls in which its own wake up.

@@ -38,6 +38,7 @@ VALUES = {
     "rsqrt": lambda x: 1 / mp.sqrt(x),
     "erfc": lambda x: mp.erfc(x) if abs(x) < 30 else 1 - mp.sign(x),
     "erf": lambda x: mp.erf(x) if abs(x) < 30 else mp.sign(x),
+    "twice_normal": lambda x: mp.erfc(-x / mp.sqrt(2)) if abs(x) < 30 else 1 + mp.sign(x),
     "arcsin": mp.asin,
     "arccos": mp.acos,
     "arctan": mp.atan,

@@ -230,7 +230,7 @@ FITS = {
         1,
         {"f32": 14},
         normal_at,
-        "erf(x / sqrt(2)) = x P(2 (x / 5.4)^2 - 1), |x| <= 5.4, by its absolute error",
+        "erf(x / sqrt(2)) = x P(2 (x / 5.4)^2 - 1), |x| <= 5.4 (absolute error)",
         1e-6,
     ),
     "erfc": Fit(

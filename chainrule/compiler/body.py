@@ -294,9 +294,8 @@ class Body:
         """The same in half the time, for the price of a square that may be known: Horner's rule
         with pairs c + d x in place of numbers (Estrin).
         """
-        pairs = [
-            self.mul_add(x, d, c) for c, d in zip(coefficients[::2], coefficients[1::2], strict=False)
-        ]
+        halves = zip(coefficients[::2], coefficients[1::2], strict=False)
+        pairs = [self.mul_add(x, d, c) for c, d in halves]
         total = self.like(coefficients[-1], x) if len(coefficients) % 2 else pairs.pop()
         for pair in pairs[::-1]:
             total = self.mul_add(x * x, total, pair)

@@ -147,7 +147,7 @@ COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {
             1.3168568217373217e-14,
         ),
     },
-    "twice_normal": {  # erf(x / sqrt(2)) = x P(2 (x / 5.4)^2 - 1), |x| <= 5.4, by its absolute error
+    "twice_normal": {  # erf(x / sqrt(2)) = x P(2 (x / 5.4)^2 - 1), |x| <= 5.4 (absolute error)
         "f32": (  # error 6.0e-08
             0.26185623,
             -0.13065611,

@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import devices, dtypes
 from ..ops.define import storage_array, wrap
-from ..tape import new, storage_of
+from ..tape import new, state, storage_of
 from ..tensor import Tensor, _TensorMeta
 
 NO_SHAPE = (
@@ -75,7 +75,7 @@ def _adopted(data: Any, requires_grad: bool) -> Any:
 def blank(shape: Any, dtype: Any = None, device: Any = None) -> Any:
     """A tensor whose elements have not been set."""
     devices.check(device)
-    t = wrap(np.empty(shape, (dtype or dtypes.get_default_dtype()).numpy))
+    t = wrap(state.run(np.empty, shape, (dtype or dtypes.get_default_dtype()).numpy))
     t._storage = None
     return t
 

@@ -22,6 +22,7 @@ from ..dtypes import FLOATING, FROM_NUMPY
 from ..errors import OutOfMemoryError, not_a_tensor
 from ..namespace import layout as layout_type
 from ..namespace import strided
+from ..tape import state
 from . import define
 from .convert import arranged, check_dtype, check_fits, converted, order_of
 from .define import MOVE, Tensor, function, op, scalar_name, wrap
@@ -111,11 +112,11 @@ def sizes_of(function: str, sizes: Sequence) -> tuple:
 def allocate(function: str, make: Callable, shape: Any, dtype: np.dtype) -> np.ndarray:
     """`make(shape, dtype)`, with NumPy's complaints about the shape in torch's words."""
     try:
-        return make(shape, dtype)
+        return state.run(make, shape, dtype)
     except (TypeError, ValueError, OverflowError, MemoryError):
         shape = sizes_of(function, (shape,))
     try:
-        return make(shape, dtype)
+        return state.run(make, shape, dtype)
     except (ValueError, OverflowError, MemoryError) as e:
         raise bad_allocation(function, shape, dtype, e) from None
 
@@ -301,8 +302,8 @@ def like(
     d = x.dtype if dtype is None else check_dtype(function, dtype).numpy
     x = x.memory() if isinstance(x, Duck) and x.ground else x
     if memory_format is None and type(x) is np.ndarray and not x.flags.c_contiguous:
-        return np.empty_like(x, d, order_of(x))
-    a = np.empty(x.shape, d)
+        return state.run(np.empty_like, x, d, order_of(x))
+    a = state.run(np.empty, x.shape, d)
     return a if memory_format is None else arranged(a, memory_format)
 
 

@@ -91,7 +91,9 @@ def array_of(data: Any, d: dtypes.dtype | None) -> Any:
         if isinstance(data, np.ndarray):
             a = native(data)
             return (
-                a.copy("K") if d is None or d.numpy is a.dtype else state.run(converted, a, d.numpy)
+                state.run(a.copy, "K")
+                if d is None or d.numpy is a.dtype
+                else state.run(converted, a, d.numpy)
             )
         if isinstance(data, np.generic) and not isinstance(data, (str, bytes)):
             return numbers([data], {kind}, d)[0]

@@ -66,7 +66,7 @@ def _drawn(batches: list, draw: Callable, shape: tuple, given: tuple, singly: bo
         return _repeated(draw, sizes, shape, given) if singly else draw((*sizes, *shape))
 
     if state.capture is None:
-        array = fresh(*given)
+        array = state.run(fresh, *given)
     else:
         what = None if singly and sizes else (draw, (*sizes, *shape))
         array = state.capture.draw(fresh, *given, what=what)
