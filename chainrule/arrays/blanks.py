@@ -108,7 +108,7 @@ def elementwise(name: str, values: tuple, kwargs: dict) -> Any:
     if plain:
         out = [np.empty(shape, dtype) for dtype in found]
     else:
-        out = [laid_as(values, shape, dtype) for dtype in found]
+        out = [laid(name, values, kwargs, shape, dtype) for dtype in found]
     return out[0] if len(out) == 1 else tuple(out)
 
 
@@ -126,7 +126,8 @@ def primitive(name: str, values: tuple, kwargs: dict) -> Any:
     found = {v.dtype for v in arrays if v.dtype.kind != "b"}
     if kwargs or len(found) != 1 or not all(d.char in "fd" for d in found):
         return None
-    out = np.empty(np.broadcast_shapes(*[v.shape for v in arrays]), *found)
+    shape = np.broadcast_shapes(*[v.shape for v in arrays])
+    out = laid(name, values, kwargs, shape, *found)
     return out[()] if all(isinstance(v, np.generic) for v in arrays) else out
 
 
@@ -138,20 +139,37 @@ def dtypes_of(name: str, values: tuple, **kwargs: Any) -> tuple:
     return tuple([r.dtype for r in (out if type(out) is tuple else (out,))])
 
 
-def laid_as(values: tuple, shape: tuple, dtype: np.dtype) -> np.ndarray:
-    """An array that lies in memory as a ufunc's result for these operands."""
-    arrays = [v for v in values if isinstance(v, np.ndarray)]
-    flags = [["readonly"]] * len(arrays) + [["writeonly", "allocate"]]
-    types = [None] * len(arrays) + [dtype]
-    made = np.nditer(
-        [*arrays, None],
-        ["zerosize_ok", "multi_index"],
-        flags,
-        types,  # type: ignore[arg-type]
-        order="K",
-    ).operands[-1]
-    assert made.shape == shape
-    return made
+def laid(name: str, values: tuple, kwargs: dict, shape: tuple, dtype: np.dtype) -> np.ndarray:
+    """An array of this shape, its axes in memory in the order in which the function gives them,
+    which the first elements of its operands show.
+    """
+    if all_rowwise(values) or not all(shape):
+        return np.empty(shape, dtype)
+    with np.errstate(all="ignore"):
+        made = waist(name)(*beginning(values), **kwargs)
+    strides = (made[0] if type(made) is tuple else made).strides
+    order = sorted(range(len(shape)), key=lambda axis: -strides[axis])
+    return np.empty([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
+
+
+def all_rowwise(values: Any) -> bool:
+    """Whether all arrays lie in memory in the order of their axes."""
+    for v in values:
+        kind = type(v)
+        if kind is np.ndarray:
+            if not (v.flags.c_contiguous or rowwise(v)):
+                return False
+        elif (kind is list or kind is tuple) and not all_rowwise(v):
+            return False
+    return True
+
+
+def beginning(value: Any) -> Any:
+    """Arguments with the first two elements along each axis in place of their arrays."""
+    kind = type(value)
+    if kind is np.ndarray:
+        return value[(slice(2),) * value.ndim]
+    return kind([beginning(v) for v in value]) if kind is list or kind is tuple else value
 
 
 def reduction(name: str, values: tuple, kwargs: dict) -> Any:
@@ -173,7 +191,9 @@ def reduction(name: str, values: tuple, kwargs: dict) -> Any:
     key = (name, x.dtype, *map(type, first.values()))
     if key not in _dtypes:
         _dtypes[key] = dtypes_of(name, values, **first)
-    return emptied(shape, _dtypes[key][0])
+    if not shape:
+        return emptied(shape, _dtypes[key][0])
+    return laid(name, values, kwargs, shape, _dtypes[key][0])
 
 
 def position(name: str, values: tuple, kwargs: dict) -> Any:
@@ -195,7 +215,8 @@ def product(name: str, values: tuple, kwargs: dict) -> Any:
         return None
     batch = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     shape = (*batch, *x.shape[-2:-1], *(y.shape[-1:] if y.ndim > 1 else ()))
-    return emptied(shape, np.result_type(x, y))
+    dtype = np.result_type(x, y)
+    return laid(name, values, kwargs, shape, dtype) if shape else emptied(shape, dtype)
 
 
 def running(name: str, values: tuple, kwargs: dict) -> Any:
@@ -203,7 +224,7 @@ def running(name: str, values: tuple, kwargs: dict) -> Any:
     if set(kwargs) - {"axis", "dtype"} or len(values) > 1:
         return None
     dtype = dtypes_of(name, values, **{k: v for k, v in kwargs.items() if k == "dtype"})[0]
-    return np.empty(values[0].shape, dtype)
+    return laid(name, values, kwargs, values[0].shape, dtype)
 
 
 def stacked(name: str, values: tuple, kwargs: dict) -> Any:
@@ -246,7 +267,8 @@ def joined(name: str, values: tuple, kwargs: dict) -> Any:
     lengths = [a.shape[axis] for a in arrays]
     if any(a.shape != (*first[:axis], a.shape[axis], *first[axis + 1 :]) for a in arrays):
         return None
-    return np.empty((*first[:axis], sum(lengths), *first[axis + 1 :]), np.result_type(*arrays))
+    shape = (*first[:axis], sum(lengths), *first[axis + 1 :])
+    return laid(name, values, kwargs, shape, np.result_type(*arrays))
 
 
 def copied(name: str, values: tuple, kwargs: dict) -> Any:

@@ -224,8 +224,11 @@ def softshrink(x: Any, /, lambd: float = 0.5) -> Any:
 softshrink.vjp(lambda g, x, lambd: keep(g, ~((x >= -lambd) & (x <= lambd))))
 
 
+SIXTH = float(np.float32(1) / np.float32(6))  # torch rounds it to float32, for float64 too
+
+
 @elementwise(
-    name="hardsigmoid", vjp=lambda g, x: keep(g / 6, (x > -3) & (x < 3)), takes="f", **UNARY
+    name="hardsigmoid", vjp=lambda g, x: keep(g * SIXTH, (x > -3) & (x < 3)), takes="f", **UNARY
 )
 def _hardsigmoid(x: Any, /) -> Any:
     return np.minimum(np.maximum(x + 3, 0), 6) / 6
