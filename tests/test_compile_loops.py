@@ -334,3 +334,14 @@ print(len(made))
         for _ in range(2)
     ]
     assert int(counts[0]) > 0 and int(counts[1]) == 0
+
+
+def test_one_memory_read_as_two_dtypes():
+    def f(x: torch.Tensor) -> tuple:
+        total, bits = x.amax(), x.view(torch.int32)
+        return x * 2, bits ^ 1, total.view(torch.int32) ^ bits, total + x
+
+    compiled, x = compile(f), torch.tensor(numbers(3, 300, 20))
+    for found, wanted in zip(compiled(x), f(x), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert compiled.entries and not compiled.eager
