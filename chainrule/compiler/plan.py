@@ -684,21 +684,31 @@ def assemble(names: dict[str, str], functions: set) -> str:
     """One module of all kernels."""
     declared: set[str] = {"declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"}
     bodies: list[str] = []
-    loops = 0
-    notes: list[str] = []
+    notes = [  # those of loops from !3 on
+        "!0 = distinct !{}",
+        '!1 = !{!"llvm.loop.parallel_accesses", !0}',
+        '!2 = !{!"llvm.loop.unroll.disable"}',
+    ]
     for text, name in names.items():
         lines = text.split("\n")
         declared.update(line for line in lines if line.startswith("declare"))
         body = "\n".join(line for line in lines if not line.startswith("declare"))
-        found = re.findall(r"!LOOP\d+!", body)
-        for one in dict.fromkeys(found):
-            loops += 1
-            body = body.replace(one, f"!{loops + 1}")
-            notes.append(f"!{loops + 1} = distinct !{{!{loops + 1}, !1}}")
+        for one in dict.fromkeys(re.findall(r"!LOOP\d+!", body)):
+            n = len(notes)
+            notes.append(f"!{n} = distinct !{{!{n}, !1{', !2' * is_long(body, one)}}}")
+            body = body.replace(one, f"!{n}")
         bodies.append(body.replace("@KERNEL", f"@{name}"))
     math = vecmath.define(functions)
     lines = math.split("\n")
     declared.update(line for line in lines if line.startswith("declare"))
     math = "\n".join(line for line in lines if not line.startswith("declare"))
-    groups = ["!0 = distinct !{}", '!1 = !{!"llvm.loop.parallel_accesses", !0}']
-    return "\n".join([*sorted(declared), math, *bodies, *groups, *notes]) + "\n"
+    return "\n".join([*sorted(declared), math, *bodies, *notes]) + "\n"
+
+
+def is_long(text: str, note: str) -> bool:
+    """Whether the loop with this note calls vecmath or takes an extreme: to repeat all that makes
+    the loop no quicker, and takes LLVM twice the time.
+    """
+    end = re.search(rf"label %(\w+), label %\w+, !llvm.loop {note}", text)
+    body = text[text.index(f"\n{end[1]}:") : end.start()] if end else ""
+    return any(name in body for name in ("@cr.", "@llvm.maximum", "@llvm.minimum"))
