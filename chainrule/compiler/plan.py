@@ -231,6 +231,7 @@ class Planner:
         self.arguments: list[Value] = []
         free: list[tuple[int, int]] = []
         self.arena = 0
+        self.zeros, self.needless = frames.Zeros(), set[Instruction]()
         dying: dict[int, list] = {}
         for v in self.program.inputs:
             if v not in self.fixed and v in self.uses_or_targets():
@@ -253,9 +254,12 @@ class Planner:
                 old = self.given_up(n, v)
                 if old is not None:
                     self.offsets[v] = self.offsets[old]
+                    self.zeros.stay(self.offsets[v], bytes_of(v))
                     dying[n] = [d for d in dying.get(n, []) if d[0] != self.offsets[v]]
                 else:
-                    self.offsets[v] = self.take(free, bytes_of(v))
+                    i = g.members[0]
+                    frame = i if i.name == "frame" and i.output is v else None
+                    self.offsets[v] = self.take(free, bytes_of(v), frame)
                 last = max(self.uses[v])
                 if v in outputs:
                     last = len(self.steps)
@@ -295,18 +299,21 @@ class Planner:
         """The roots a step touches."""
         return self.touched(*self.steps[n])
 
-    def take(self, free: list, size: int) -> int:
-        """A place in the arena."""
+    def take(self, free: list, size: int, frame: Instruction | None = None) -> int:
+        """A place in the arena; `frame` surrounds with zeros what will be there."""
         size = -(-max(size, 1) // 64) * 64
         best = min((b for b in free if b[1] >= size), key=lambda b: b[1], default=None)
         if best is None:
             at = self.arena
             self.arena += size
-            return at
-        free.remove(best)
-        if best[1] > size:
-            free.append((best[0] + size, best[1] - size))
-        return best[0]
+        else:
+            at = best[0]
+            free.remove(best)
+            if best[1] > size:
+                free.append((at + size, best[1] - size))
+        if self.zeros.stay(at, size, frame) and frame is not None:
+            self.needless.add(frame)
+        return at
 
     def slot(self, v: Any) -> int:
         """The number of a root's buffer."""
@@ -368,6 +375,8 @@ class Planner:
 
     def call_records(self, i: Instruction) -> None:
         """The records of an instruction that is not a nest."""
+        if i in self.needless:
+            return
         if i.outputs and not has_effect(i) and not any(v is None or v.size for v in i.outputs):
             return
         if i.name in ("dot", "matmul") and self.product(i):
