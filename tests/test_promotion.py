@@ -171,3 +171,12 @@ def test_golden_file_has_every_pair(golden: dict):
     assert set(golden["outcomes"]) == {f"{name} {default}" for name, default in CASES}
     assert {len(text) for text in golden["outcomes"].values()} == {len(OPERANDS) ** 2}
     assert GOLDEN.stat().st_size < 150_000
+
+
+def test_kron_counts_tensors_without_dimensions():
+    a, s = chainrule.ones(3), chainrule.tensor(2.0, dtype=chainrule.float64)
+    assert chainrule.kron(a, s).dtype == chainrule.kron(s, a).dtype == chainrule.float64
+    assert chainrule.kron(a.half(), a.sum()).dtype == chainrule.float32
+    assert chainrule.kron(s, chainrule.tensor(2)).shape == ()
+    assert chainrule.kron(chainrule.ones(2, dtype=chainrule.int32), chainrule.tensor(2)).tolist() == [2, 2]
+    assert chainrule.kron(a, s.requires_grad_()).sum().backward() is None and s.grad == 3

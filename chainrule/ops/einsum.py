@@ -20,7 +20,7 @@ import numpy as np
 
 from ..dtypes import FROM_NUMPY, promote_types
 from . import define
-from .define import HALF, SAME, function, op, primitive
+from .define import HALF, SAME, Tensor, function, op, primitive
 from .products import check_tensors, matmul, type_name, unlike_batches
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -466,24 +466,35 @@ def _interleaved(x: Sizes, y: Sizes) -> tuple[Sizes, Sizes]:
     return tuple(p for k in x for p in (k, 1)), tuple(p for k in y for p in (1, k))
 
 
-@op(promote=SAME, numbers=False, node="UnsafeViewBackward0")
-def kron(x: Any, y: Any, /) -> Any:
-    """Kronecker product: every element of `input` times the whole of `other`, as one array."""
+@op(name="kron", method=False, promote=SAME, numbers=False, node="UnsafeViewBackward0")
+def kronecker(x: Any, y: Any, /) -> Any:
+    """Every element of `x` times the whole of `y`, as one array."""
     p, q = _interleaved(x.shape, y.shape)
     shape = tuple(m * n for m, n in zip(p[::2], q[1::2], strict=True))
     return (x.reshape(p) * y.reshape(q)).reshape(shape)
 
 
-@kron.vjp
+@kronecker.vjp
 def _(g, x, y):
     p, q = _interleaved(x.shape, y.shape)
     return _summed(g.reshape(_product_shape(p, q)) * y.reshape(q), 1, x.shape)
 
 
-@kron.vjp
+@kronecker.vjp
 def _(g, x, y):
     p, q = _interleaved(x.shape, y.shape)
     return _summed(g.reshape(_product_shape(p, q)) * x.reshape(p), 0, y.shape)
+
+
+@function
+def kron(input: Any, other: Any, *, out: Any = None) -> Any:
+    """Kronecker product: every element of `input` times the whole of `other`, as one array. The
+    dtype of a tensor without dimensions counts as much as the other's.
+    """
+    x, y = input, other
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and bool(x.ndim) != bool(y.ndim):
+        x, y = (x, y.reshape(1)) if x.ndim else (x.reshape(1), y)
+    return kronecker(x, y) if out is None else kronecker(x, y, out=out)
 
 
 def _product_shape(p: Sizes, q: Sizes) -> Sizes:
