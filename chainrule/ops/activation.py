@@ -465,7 +465,7 @@ def _(g, x, dim):
 # -- softmax ---------------------------------------------------------------------------------------
 
 
-@op(name="softmax", method=False, takes="f")
+@op(name="softmax", method=False, takes="f", rows=True)
 def normalized_exp(x: Any, /, dim: int) -> Any:
     """exp(x) divided by its sum along `dim`."""
     axes = axes_of(dim, x.ndim)  # less its peak, so that nothing overflows
@@ -480,7 +480,7 @@ def _(g, out, dim):
     return weighted - out * np.add.reduce(weighted, axis=axes_of(dim, out.ndim), keepdims=True)
 
 
-@op(name="log_softmax", method=False, takes="f")
+@op(name="log_softmax", method=False, takes="f", rows=True)
 def normalized(x: Any, /, dim: int) -> Any:
     """x less the logarithm of the sum of exp(x) along `dim`."""
     axes = axes_of(dim, x.ndim)
