@@ -347,6 +347,22 @@ def memory(a: Any) -> Any:
     return a.memory() if isinstance(a, Duck) else a
 
 
+def inward(x: Any) -> tuple | None:
+    """The axes of an array from the outermost in memory to the innermost; None where that is their
+    own order, or elements repeat in memory.
+    """
+    if isinstance(x, Duck):
+        if not x.in_memory:
+            return None
+        x = x.memory()
+    strides, shape = x.strides, x.shape
+    if x.flags.c_contiguous or any(s <= 0 and n > 1 for s, n in zip(strides, shape, strict=True)):
+        return None
+    own = tuple(range(x.ndim))
+    axes = tuple(sorted(own, key=lambda axis: (-strides[axis], -shape[axis])))
+    return None if axes == own else axes
+
+
 def highest(args: Iterable) -> Any:
     """The array type with the highest level among the arguments (also inside lists and tuples)."""
     top, level = None, -1.0

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import return_types
+from ..arrays.duck import inward
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64
 from .define import (
     MOVE,
@@ -272,8 +273,14 @@ def sorted_along(x: Any, /, dim: int = -1, descending: bool = False) -> Any:
     axis = dim_of(dim, x.ndim)
     if not x.ndim:
         return itself(x)
-    order = order_of(x, axis, descending)
-    return (taken(x, order, axis), order), order
+    axes = inward(x)  # results lie in memory as what is sorted does
+    if axes is None:
+        order = order_of(x, axis, descending)
+        return (taken(x, order, axis), order), order
+    rows, axis, back = x.transpose(axes), axes.index(axis), tuple(map(axes.index, range(x.ndim)))
+    order = order_of(rows, axis, descending)
+    values, order = taken(rows, order, axis).transpose(back), order.transpose(back)
+    return (values, order), order
 
 
 SORT = {"extra": True, "result": return_types.sort, "namespace": "primitive"}
