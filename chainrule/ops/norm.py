@@ -133,7 +133,7 @@ def _input_back(h: Any, z: Any, scale: Any, axes: tuple) -> Any:
     return reuse(np.multiply, reuse(np.subtract, z, mean), scale)
 
 
-def _norm_op(name: str) -> Callable:
+def _norm_op(name: str, rows: bool | str = IMAGES) -> Callable:
     node = "Native" + "".join(w.title() for w in name.split("_")) + "Backward0"
     entry = op(
         standardized,
@@ -143,13 +143,13 @@ def _norm_op(name: str) -> Callable:
         method=False,
         extra=True,
         node=node,
-        rows=IMAGES,
+        rows=rows,
     )
     entry.vjp_all(standardized_back)
     return entry
 
 
-BATCH, LAYER, GROUP = _norm_op("batch_norm"), _norm_op("layer_norm"), _norm_op("group_norm")
+BATCH, LAYER, GROUP = _norm_op("batch_norm"), _norm_op("layer_norm", True), _norm_op("group_norm")
 
 
 @op(namespace="primitive", method=False, node="NativeBatchNormBackward0", rows=IMAGES)
