@@ -131,6 +131,19 @@ def test_what_is_row_by_row_can_be_viewed() -> None:
     assert scores.view(-1).data_ptr() == scores.data_ptr() == scores.flatten().data_ptr()
 
 
+def test_expanded() -> None:
+    x = filled(3, 1, 5).expand(3, 4, 5)
+    for copied in (x.clone(), x.double(), torch.zeros_like(x), x.sort(0)[0], torch.rand_like(x)):
+        assert copied.stride() == (20, 5, 1)
+    x = x.permute(2, 0, 1)
+    for copied in (x.clone(), x.double(), torch.zeros_like(x), x.sort(0)[0], torch.rand_like(x)):
+        assert copied.stride() == (4, 20, 1)
+
+
+def test_what_an_index_takes_from_rows_lies_row_by_row() -> None:
+    assert filled(3, 4, 5)[:, 1, torch.tensor([0, 1])].stride() == (2, 1)
+
+
 # -- random numbers are drawn in the order in which they lie ---------------------------------------
 
 

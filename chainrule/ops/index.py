@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..arrays.duck import Duck
+from ..arrays.duck import Duck, inward
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64, uint8
 from ..errors import bad_dim, not_a_tensor
 from ..tape import record, state
@@ -143,7 +143,7 @@ def in_rows(y: Any, x: Any) -> Any:
     """What an index took from an array, row by row in memory if the array lies so."""
     if isinstance(x, Duck):
         return y.copy() if x.ground and in_rows(y.value, x.value) is not y.value else y
-    rows = not isinstance(y, ndarray) or y.flags.c_contiguous or not x.flags.c_contiguous
+    rows = not isinstance(y, ndarray) or y.flags.c_contiguous or inward(x) is not None
     return y if rows else y.copy()
 
 
