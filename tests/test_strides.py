@@ -54,6 +54,7 @@ ROWS: dict[str, tuple[Callable, Strides, Strides]] = {
     "places of medians": (lambda x: x.median(1)[1], (4, 1), (20, 5, 1)),
     "places of the largest": (lambda x: x.topk(1, 1)[1], (4, 4, 1), (20, 20, 5, 1)),
     "norm": (lambda x: x.norm(dim=-1), (3, 1), (12, 4, 1)),
+    "quantile": (lambda x: x.quantile(0.5, 0), (4, 1), (20, 5, 1)),
     "cosine_similarity": (lambda x: F.cosine_similarity(x, x, 1), (4, 1), (20, 5, 1)),
     "cdist": (lambda x: torch.cdist(x, x), (9, 3, 1), (48, 16, 4, 1)),
     "renorm": (lambda x: x.renorm(2, 0, 1.0), (12, 4, 1), (60, 20, 5, 1)),
@@ -100,6 +101,7 @@ KEEPING: dict[str, tuple[Callable, Strides, Strides]] = {
     "dropout": (lambda x: F.dropout(x, 0.3), (1, 20, 5), (60, 1, 15, 3)),
     "dropout of all": (lambda x: F.dropout(x, 1.0), (1, 20, 5), (60, 1, 15, 3)),
     "alpha_dropout": (lambda x: F.alpha_dropout(x, 0.3, True), (1, 20, 5), (60, 1, 15, 3)),
+    "of channels": (lambda x: F.feature_alpha_dropout(x, 0.3, True), (1, 20, 5), (60, 1, 15, 3)),
     "randn_like": (lambda x: torch.randn_like(x), (1, 20, 5), (60, 1, 15, 3)),
     "rand_like": (lambda x: torch.rand_like(x), (1, 20, 5), (60, 1, 15, 3)),
     "randint_like": (lambda x: torch.randint_like(x, 5), (1, 20, 5), (60, 1, 15, 3)),
@@ -129,6 +131,11 @@ def test_what_is_row_by_row_can_be_viewed() -> None:
     scores = filled(2, 3, 4).mT.softmax(-1)
     assert scores.is_contiguous()
     assert scores.view(-1).data_ptr() == scores.data_ptr() == scores.flatten().data_ptr()
+
+
+def test_columns() -> None:
+    assert torch.ones(2, 3).nonzero().stride() == (1, 6)
+    assert turned().quantile(torch.tensor([0.1, 0.5]), 0).stride() == (1, 8, 2)
 
 
 def test_expanded() -> None:

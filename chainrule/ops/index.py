@@ -812,7 +812,7 @@ def nonzero(input: Any, *, out: Any = None, as_tuple: bool = False) -> Any:
         if x.ndim
         else np.zeros((len(found[0]), 0), np.int64)
     )
-    return write_out(out, wrap(np.ascontiguousarray(rows)), input)
+    return write_out(out, wrap(rows), input)  # column by column in memory, as torch has it
 
 
 @function

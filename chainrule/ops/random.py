@@ -469,8 +469,13 @@ def _check_chance(p: float) -> None:
 def _mask(x: Any, p: float, shape: tuple | None) -> Any:
     """Which elements of an array (or, by the mask's shape, channels) dropout keeps."""
     draw = Draw(rng.draw_bernoulli, default_generator, "bool", 1.0 - p)
-    order = _order(x) if shape is None else None
-    return drawn(draw, shape or x.shape) if order is None else _drawn_inward(draw, x.shape, order)
+    order = _order(x)
+    if order is None:
+        return drawn(draw, shape or x.shape)
+    if shape is None:
+        return _drawn_inward(draw, x.shape, order)
+    back = [order.index(axis) for axis in range(len(order))]
+    return drawn(draw, shape).transpose(order).copy().transpose(back)  # so that products lie as x
 
 
 def _dropped(
