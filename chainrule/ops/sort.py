@@ -273,13 +273,14 @@ def sorted_along(x: Any, /, dim: int = -1, descending: bool = False) -> Any:
     axis = dim_of(dim, x.ndim)
     if not x.ndim:
         return itself(x)
-    axes = inward(x)  # results lie in memory as what is sorted does
+    rows = type(x) is np.ndarray and x.flags.c_contiguous
+    axes = None if rows else inward(x)  # results lie in memory as what is sorted does
     if axes is None:
         order = order_of(x, axis, descending)
         return (taken(x, order, axis), order), order
-    rows, axis, back = x.transpose(axes), axes.index(axis), tuple(map(axes.index, range(x.ndim)))
-    order = order_of(rows, axis, descending)
-    values, order = taken(rows, order, axis).transpose(back), order.transpose(back)
+    turned, axis, back = x.transpose(axes), axes.index(axis), tuple(map(axes.index, range(x.ndim)))
+    order = order_of(turned, axis, descending)
+    values, order = taken(turned, order, axis).transpose(back), order.transpose(back)
     return (values, order), order
 
 
