@@ -147,7 +147,9 @@ def test_what_is_padded_is_written_where_it_belongs(padding: tuple):
 
 
 def test_padding_again_and_again():
-    """Zeros are written just before what they surround: two memories serve all steps."""
+    """Zeros are written just before what they surround, so that two memories serve all steps, and
+    not where the step before the last has written them.
+    """
 
     def heat(u: torch.Tensor) -> torch.Tensor:
         for _ in range(8):
@@ -160,6 +162,21 @@ def test_padding_again_and_again():
     assert compiled.entries[-1].planner.arena < 6 * 40 * 70 * 4
     frames = [g for g in compiled.entries[-1].planner.groups if g.members[0].name == "frame"]
     assert len(frames) >= 8
+    assert len(compiled.entries[-1].planner.needless) >= 6
+
+
+def test_zeros_are_written_again_after_other_numbers():
+    """Memory with a frame of zeros goes to something else in between, or to another frame."""
+
+    def f(u: torch.Tensor) -> torch.Tensor:
+        for n, pad in enumerate([(1, 1, 1, 1), (1, 1, 1, 1), (2, 0, 0, 2), (0, 2, 1, 1)] * 3):
+            cut = u[pad[2] : u.shape[0] - pad[3], pad[0] : u.shape[1] - pad[1]]
+            u = F.pad(cut * 0.5 + 1, pad)
+            u = u + u.sin() if n % 3 == 0 else u.cumsum(0) * 0.01 if n % 5 == 4 else u
+        return u
+
+    compiled = agree(f, leaf(0, 40, 70))
+    assert compiled.entries[-1].planner.needless
 
 
 def test_padding_of_what_is_wanted_besides():
@@ -334,3 +351,14 @@ print(len(made))
         for _ in range(2)
     ]
     assert int(counts[0]) > 0 and int(counts[1]) == 0
+
+
+def test_one_memory_read_as_two_dtypes():
+    def f(x: torch.Tensor) -> tuple:
+        total, bits = x.amax(), x.view(torch.int32)
+        return x * 2, bits ^ 1, total.view(torch.int32) ^ bits, total + x
+
+    compiled, x = compile(f), torch.tensor(numbers(3, 300, 20))
+    for found, wanted in zip(compiled(x), f(x), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert compiled.entries and not compiled.eager

@@ -68,6 +68,29 @@ class Frame(Routine):
         return [Record(planner.addresses[self.text], slots, [], extent, min(extent, grain))]
 
 
+class Zeros:
+    """Where in the arena there are the zeros of a frame still, though the array in it is over: the
+    next one with the same frame that is given the place need not write them again.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, int], tuple] = {}  # frames by stretches of memory
+
+    def stay(self, begin: int, size: int, i: Instruction | None = None) -> bool:
+        """Note that a stretch is given to something else, to what the frame `i` is around if that
+        is not None: whether its zeros are there.
+        """
+        end = begin + size
+        frame = None if i is None else (i.output.shape, i.output.dtype, *i.args)
+        if frame is not None and self.known.get((begin, end)) == frame:
+            return True
+        for other in [k for k in self.known if k[0] < end and begin < k[1]]:
+            del self.known[other]
+        if frame is not None:
+            self.known[begin, end] = frame
+        return False
+
+
 def routine(i: Instruction, planner: Planner) -> Routine | None:
     """The routine of a frame; None for anything else."""
     return Frame(i) if i.name == "frame" else None

@@ -147,7 +147,7 @@ def store(key: str, planner: Any, captured: Program, constants: int) -> None:
     """
     named = {planner.code.address(name): name for name in planner.names.values()}
     named |= runtime.kernels | {at: f"{LIBRARY}{name}" for at, name in lapack.names.items()}
-    named |= foreign.names | {at: f"{PRODUCT}{suffix}" for at, suffix in products.places.items()}
+    named |= foreign.names | {at: f"{PRODUCT}{place}" for at, place in products.places.items()}
     if planner.generators:
         named |= {draws.engine().address(draws.WORD_SOURCE): draws.WORD_SOURCE}
     unfit = planner.calls or any(map(callable, planner.errors))
@@ -272,7 +272,7 @@ def restored(
             elif name.startswith(LIBRARY):
                 known[name] = routines.entry_of(name.removeprefix(LIBRARY))
             elif name.startswith(PRODUCT):
-                known[name] = products.address(name.removeprefix(PRODUCT))
+                known[name] = products.address_again(name.removeprefix(PRODUCT))
             else:
                 of_runtime = name.startswith("cr.")
                 known[name] = runtime.kernel(name) if of_runtime else code.address(name)

@@ -145,8 +145,8 @@ class NestWriter:
         self.temps: dict[Value, str] = {}
         self.cells: dict[Value, str] = {}
         self.ending: dict[Value, str] = {}
-        self.loads: dict[Any, Register] = {}
-        self.hoisted: dict[Any, Register] = {}
+        self.loads: dict[tuple, Register] = {}  # by access and dtype
+        self.hoisted: dict[tuple, Register] = {}
         self.hidden: dict[tuple, Register] = {}
 
     # -- before writing ---------------------------------------------------------------------------
@@ -471,9 +471,10 @@ class NestWriter:
         for key, a in self.accesses.items():
             if not isinstance(key, tuple) or self.is_apart(*key):
                 continue
-            if not any(a.strides) and a.key not in self.hoisted:
+            number = (a.key, key[1].dtype)
+            if not any(a.strides) and number not in self.hoisted:
                 at = f"%p{self.slot(a.root, a.offset)}"
-                self.hoisted[a.key] = self.get_memory(at, a.root.dtype)
+                self.hoisted[number] = self.get_memory(at, key[1].dtype)
         self.hide_infinities()
 
     def hide_infinities(self) -> None:
@@ -798,9 +799,10 @@ class NestWriter:
         for key, a in self.accesses.items():
             if not isinstance(key, tuple) or self.is_apart(*key):
                 continue
-            if not any(a.strides[rows:]) and key[0] in members and a.key not in self.loads:
+            number = (a.key, key[1].dtype)
+            if not any(a.strides[rows:]) and key[0] in members and number not in self.loads:
                 at = self.address(a, [])
-                self.loads[a.key] = self.get_memory(at, a.root.dtype, not self.inner_sizes)
+                self.loads[number] = self.get_memory(at, key[1].dtype, not self.inner_sizes)
 
     def address(self, a: Access, inner: list[str]) -> str:
         """The address of an access at the row's and the inner indices."""
@@ -1041,12 +1043,13 @@ class NestWriter:
         """An operand at this element."""
         if v in self.nest.reads:
             a = self.accesses[i, v]
-            if a.key in self.loads:
-                return self.loads[a.key]
-            if a.key not in self.read:
+            number = (a.key, v.dtype)
+            if number in self.loads:
+                return self.loads[number]
+            if number not in self.read:
                 at = self.address(a, self.inner)
-                self.read[a.key] = self.get_memory(at, v.dtype, True)
-            return self.read[a.key]
+                self.read[number] = self.get_memory(at, v.dtype, True)
+            return self.read[number]
         base = self.base(v)
         assert base is not None
         return self.member(base)

@@ -231,6 +231,7 @@ class Planner:
         self.arguments: list[Value] = []
         free: list[tuple[int, int]] = []
         self.arena = 0
+        self.zeros, self.needless = frames.Zeros(), set[Instruction]()
         dying: dict[int, list] = {}
         for v in self.program.inputs:
             if v not in self.fixed and v in self.uses_or_targets():
@@ -253,9 +254,12 @@ class Planner:
                 old = self.given_up(n, v)
                 if old is not None:
                     self.offsets[v] = self.offsets[old]
+                    self.zeros.stay(self.offsets[v], bytes_of(v))
                     dying[n] = [d for d in dying.get(n, []) if d[0] != self.offsets[v]]
                 else:
-                    self.offsets[v] = self.take(free, bytes_of(v))
+                    i = g.members[0]
+                    frame = i if i.name == "frame" and i.output is v else None
+                    self.offsets[v] = self.take(free, bytes_of(v), frame)
                 last = max(self.uses[v])
                 if v in outputs:
                     last = len(self.steps)
@@ -295,18 +299,21 @@ class Planner:
         """The roots a step touches."""
         return self.touched(*self.steps[n])
 
-    def take(self, free: list, size: int) -> int:
-        """A place in the arena."""
+    def take(self, free: list, size: int, frame: Instruction | None = None) -> int:
+        """A place in the arena; `frame` surrounds with zeros what will be there."""
         size = -(-max(size, 1) // 64) * 64
         best = min((b for b in free if b[1] >= size), key=lambda b: b[1], default=None)
         if best is None:
             at = self.arena
             self.arena += size
-            return at
-        free.remove(best)
-        if best[1] > size:
-            free.append((best[0] + size, best[1] - size))
-        return best[0]
+        else:
+            at = best[0]
+            free.remove(best)
+            if best[1] > size:
+                free.append((at + size, best[1] - size))
+        if self.zeros.stay(at, size, frame) and frame is not None:
+            self.needless.add(frame)
+        return at
 
     def slot(self, v: Any) -> int:
         """The number of a root's buffer."""
@@ -368,6 +375,8 @@ class Planner:
 
     def call_records(self, i: Instruction) -> None:
         """The records of an instruction that is not a nest."""
+        if i in self.needless:
+            return
         if i.outputs and not has_effect(i) and not any(v is None or v.size for v in i.outputs):
             return
         if i.name in ("dot", "matmul") and self.product(i):
@@ -684,21 +693,31 @@ def assemble(names: dict[str, str], functions: set) -> str:
     """One module of all kernels."""
     declared: set[str] = {"declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"}
     bodies: list[str] = []
-    loops = 0
-    notes: list[str] = []
+    notes = [  # those of loops from !3 on
+        "!0 = distinct !{}",
+        '!1 = !{!"llvm.loop.parallel_accesses", !0}',
+        '!2 = !{!"llvm.loop.unroll.disable"}',
+    ]
     for text, name in names.items():
         lines = text.split("\n")
         declared.update(line for line in lines if line.startswith("declare"))
         body = "\n".join(line for line in lines if not line.startswith("declare"))
-        found = re.findall(r"!LOOP\d+!", body)
-        for one in dict.fromkeys(found):
-            loops += 1
-            body = body.replace(one, f"!{loops + 1}")
-            notes.append(f"!{loops + 1} = distinct !{{!{loops + 1}, !1}}")
+        for one in dict.fromkeys(re.findall(r"!LOOP\d+!", body)):
+            n = len(notes)
+            notes.append(f"!{n} = distinct !{{!{n}, !1{', !2' * is_long(body, one)}}}")
+            body = body.replace(one, f"!{n}")
         bodies.append(body.replace("@KERNEL", f"@{name}"))
     math = vecmath.define(functions)
     lines = math.split("\n")
     declared.update(line for line in lines if line.startswith("declare"))
     math = "\n".join(line for line in lines if not line.startswith("declare"))
-    groups = ["!0 = distinct !{}", '!1 = !{!"llvm.loop.parallel_accesses", !0}']
-    return "\n".join([*sorted(declared), math, *bodies, *groups, *notes]) + "\n"
+    return "\n".join([*sorted(declared), math, *bodies, *notes]) + "\n"
+
+
+def is_long(text: str, note: str) -> bool:
+    """Whether the loop with this note calls vecmath or takes an extreme: to repeat all that makes
+    the loop no quicker, and takes LLVM twice the time.
+    """
+    end = re.search(rf"label %(\w+), label %\w+, !llvm.loop {note}", text)
+    body = text[text.index(f"\n{end[1]}:") : end.start()] if end else ""
+    return any(name in body for name in ("@cr.", "@llvm.maximum", "@llvm.minimum"))

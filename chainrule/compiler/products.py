@@ -281,21 +281,30 @@ def serves(suffix: str, m: int, n: int, k: int) -> bool:
     return full > FULL and k >= TALL and -(-m // CORES) * min(k, DEPTH) * size <= NEAR
 
 
-places: dict[int, str] = {}  # the types of kernels that were asked for, by address
+places: dict[int, str] = {}  # kernels that were asked for, by address: type and name of the code
 
 
 @functools.cache
 def address(suffix: str) -> int:
     """The kernel for a type, in memory."""
-    found = _code(suffix).address("product")
-    places[found] = suffix
+    begin(suffix)
+    code = coming[suffix].result()
+    found = code.address("product")
+    places[found] = f"{suffix}:{code.name}"
     return found
 
 
-@functools.cache
-def _code(suffix: str) -> machine.Code:
-    begin(suffix)
-    return coming[suffix].result()
+def address_again(place: str) -> int:
+    """The kernel that has been written down in `places`, perhaps in another process: from the cache
+    if it is there, so that its text need not be written.
+    """
+    suffix, _, name = place.partition(":")
+    code = None if suffix in coming else machine.kept(name)
+    if code is not None:
+        made: Future = Future()
+        made.set_result(code)
+        coming.setdefault(suffix, made)
+    return address(suffix)
 
 
 coming: dict[str, Future] = {}  # the code of kernels that are made, or being made
