@@ -23,6 +23,7 @@ from .inplace import assign, check_inplace
 from .reduce import axes_of
 from .special import erf
 
+LOWEST = -math.inf
 SQRT_HALF, SQRT_2_PI = math.sqrt(0.5), math.sqrt(2 / math.pi)
 PRIVATE: dict[str, Any] = {"namespace": "primitive", "method": False}
 UNARY: dict[str, Any] = {"promote": HALF, "inplace": False, **PRIVATE}
@@ -469,7 +470,7 @@ def _(g, x, dim):
 def normalized_exp(x: Any, /, dim: int) -> Any:
     """exp(x) divided by its sum along `dim`."""
     axes = axes_of(dim, x.ndim)  # less its peak, so that nothing overflows
-    e = np.exp(x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf))
+    e = np.exp(x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=LOWEST))
     e *= 1 / np.add.reduce(e, axis=axes, keepdims=True)  # a sum of at least 1
     return e
 
@@ -484,7 +485,7 @@ def _(g, out, dim):
 def normalized(x: Any, /, dim: int) -> Any:
     """x less the logarithm of the sum of exp(x) along `dim`."""
     axes = axes_of(dim, x.ndim)
-    z = x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
+    z = x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=LOWEST)
     return z - np.log(np.add.reduce(np.exp(z), axis=axes, keepdims=True))
 
 
