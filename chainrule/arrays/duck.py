@@ -347,6 +347,41 @@ def memory(a: Any) -> Any:
     return a.memory() if isinstance(a, Duck) else a
 
 
+def inward(x: Any) -> tuple | None:
+    """The axes of an array from the outermost in memory to the innermost; None where that is their
+    own order. Axes along which elements repeat stay where they are.
+    """
+    if isinstance(x, Duck):
+        if not x.in_memory:
+            return None
+        x = x.memory()
+    if x.flags.c_contiguous:
+        return None
+    lies = list(zip(x.strides, x.shape, range(x.ndim), strict=True))
+    for i in range(x.ndim - 2, -1, -1):  # as torch sorts them, from the last on
+        moving = i
+        for j in range(i + 1, x.ndim):
+            (stride, n, _), (other, m, _) = lies[moving], lies[j]
+            if not stride or not other or (stride == other and n >= m):
+                continue
+            if stride > other:
+                break
+            lies[moving], lies[j] = lies[j], lies[moving]
+            moving = j
+    axes = tuple([axis for _, _, axis in lies])
+    return None if axes == tuple(range(x.ndim)) else axes
+
+
+def like_itself(x: np.ndarray) -> np.ndarray:
+    """A copy of an array whose axes lie in memory in the order in which its own do."""
+    if 0 not in x.strides:
+        return x.copy("K")
+    axes = inward(x)
+    if axes is None:
+        return x.copy()
+    return x.transpose(axes).copy().transpose([axes.index(axis) for axis in range(x.ndim)])
+
+
 def highest(args: Iterable) -> Any:
     """The array type with the highest level among the arguments (also inside lists and tuples)."""
     top, level = None, -1.0

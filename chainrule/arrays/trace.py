@@ -18,7 +18,7 @@ import numpy as np
 
 from ..dtypes import STAND_INS
 from .blanks import INDEXED, SMALL, blank, ufunc
-from .duck import Duck, NoRule, laid_out
+from .duck import Duck, NoRule, laid_out, like_itself
 from .waist import restride, waist
 
 Step = tuple[str, tuple, dict]
@@ -135,9 +135,7 @@ class TraceArray(Duck):
 
     def kept(self) -> Any:
         """A copy that lies in memory as this does."""
-        x = self.value
-        order = "K" if 0 not in x.strides else "C"
-        return self.cell.trace.noted("copy", (self,), {}, x.copy(order))
+        return self.cell.trace.noted("copy", (self,), {}, like_itself(self.value))
 
     def over(self, data: Any, private: bool) -> Any:
         return self.cell.trace.lifted(data)

@@ -503,12 +503,12 @@ def turned(f: Text, cosine: str, sine: str, octant: str) -> tuple[str, str]:
     return out[0], out[1]
 
 
-def normal(kind: str, count: int, mean: float, std: float) -> str | None:
-    """Normal values."""
+def normal(kind: str, count: int, mean: float, std: float, rows: bool = True) -> str | None:
+    """Normal values; `rows`: to lie row by row."""
     if kind not in ("f4", "f8"):
         return None
     f = Numbers(kind)
-    if count < 16:
+    if count < 16 or not rows:
         in_pairs(f, count, mean, std)
     else:
         in_groups(f, count, mean, std)
@@ -585,7 +585,9 @@ def in_groups(f: Numbers, count: int, mean: float, std: float) -> None:
 
 
 def in_pairs(f: Numbers, count: int, mean: float, std: float) -> None:
-    """Fewer: two at a time, the first of them the one that was left, if any."""
+    """Fewer, or any that do not lie row by row: two at a time, the first of them the one that was
+    left, if any.
+    """
 
     def value(x: str, place: Number) -> None:
         x = fused(f, x, std, mean)
@@ -607,16 +609,21 @@ def in_pairs(f: Numbers, count: int, mean: float, std: float) -> None:
     first = f("load i64, ptr %had")
     left = f.total(count, (first, -1))
     pairs = f(f"sdiv i64 {f.total(left, 1)}, 2")
-    f.draw(f.total((pairs, 4)))
+    many = CHUNK // 4
 
-    def pair(p: Number) -> None:
+    def chunk(c: Number) -> None:
+        start = f.total((c, many))
+        n = f.least(many, f.total(pairs, (start, -1)))
+        f.draw(f.total((n, 4)))
+        f.loop(n, lambda p: pair(p, f.total(first, (start, 2), (p, 2))))
+
+    def pair(p: Number, place: Number) -> None:
         angle = f(f"fmul double {number(2 * math.pi)}, {f.double(f.total((p, 2)))}")
         u = f.double(f.total((p, 2), 1))
         log = call(f, "log1p", f(f"fneg double {u}"))
         f.declared.add("declare double @llvm.sqrt.f64(double)")
         scaled = f(f"fmul double {number(-2)}, {log}")
         radius = f(f"call double @llvm.sqrt.f64(double {scaled})")
-        place = f.total(first, (p, 2))
         value(f(f"fmul double {radius}, {call(f, 'cos', angle)}"), place)
         other = f(f"fmul double {radius}, {call(f, 'sin', angle)}")
         fits = f(f"icmp slt i64 {f.total(place, 1)}, {count}")
@@ -626,7 +633,7 @@ def in_pairs(f: Numbers, count: int, mean: float, std: float) -> None:
 
         f.either(fits, lambda: value(other, f.total(place, 1)), keep)
 
-    f.loop(pairs, pair)
+    f.loop(f(f"sdiv i64 {f.total(pairs, many - 1)}, {many}"), chunk)
 
 
 # -- in a plan -------------------------------------------------------------------------------------
@@ -646,8 +653,9 @@ def text_of(draw: Draw, shape: tuple, out: Value, given: Sequence[Value]) -> str
         low, high = more or (0.0, 1.0)
         return uniform(kind, count, float(low), float(high))
     if draw.function is rng.draw_normal:
-        mean, std = more or (0.0, 1.0)
-        return normal(kind, count, float(mean), float(std) / (math.sqrt(2) if parts else 1))
+        mean, std, rows = (*more, *(0.0, 1.0, True)[len(more) :])
+        std = float(std) / (math.sqrt(2) if parts else 1)
+        return normal(kind, count, float(mean), std, rows)
     if draw.function is rng.draw_bernoulli:
         if given:
             fits = code(given[0].dtype) in ("f4", "f8") and given[0].shape == tuple(shape)

@@ -23,6 +23,7 @@ from .inplace import assign, check_inplace
 from .reduce import axes_of
 from .special import erf
 
+LOWEST = -math.inf
 SQRT_HALF, SQRT_2_PI = math.sqrt(0.5), math.sqrt(2 / math.pi)
 PRIVATE: dict[str, Any] = {"namespace": "primitive", "method": False}
 UNARY: dict[str, Any] = {"promote": HALF, "inplace": False, **PRIVATE}
@@ -465,11 +466,11 @@ def _(g, x, dim):
 # -- softmax ---------------------------------------------------------------------------------------
 
 
-@op(name="softmax", method=False, takes="f")
+@op(name="softmax", method=False, takes="f", rows=True)
 def normalized_exp(x: Any, /, dim: int) -> Any:
     """exp(x) divided by its sum along `dim`."""
     axes = axes_of(dim, x.ndim)  # less its peak, so that nothing overflows
-    e = np.exp(x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf))
+    e = np.exp(x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=LOWEST))
     e *= 1 / np.add.reduce(e, axis=axes, keepdims=True)  # a sum of at least 1
     return e
 
@@ -480,11 +481,11 @@ def _(g, out, dim):
     return weighted - out * np.add.reduce(weighted, axis=axes_of(dim, out.ndim), keepdims=True)
 
 
-@op(name="log_softmax", method=False, takes="f")
+@op(name="log_softmax", method=False, takes="f", rows=True)
 def normalized(x: Any, /, dim: int) -> Any:
     """x less the logarithm of the sum of exp(x) along `dim`."""
     axes = axes_of(dim, x.ndim)
-    z = x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
+    z = x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=LOWEST)
     return z - np.log(np.add.reduce(np.exp(z), axis=axes, keepdims=True))
 
 

@@ -72,6 +72,7 @@ MASKED_FILL = writer(
     lambda x, /, value, mask: _masked(x, value, mask),
     _fill_mask,
     lambda g, mask: np.where(mask, g.dtype.type(0), g),
+    rows=True,
 )
 
 
@@ -82,6 +83,7 @@ MASKED_FILL_TENSOR = writer(
     _fill_mask,
     lambda g, mask: np.where(mask, g.dtype.type(0), g),
     lambda g, mask: np.where(mask, g, g.dtype.type(0)),
+    rows=True,
 )
 
 
@@ -112,6 +114,7 @@ MASKED_SCATTER = writer(
     lambda out, y, mask: overwrite(out, y.reshape(-1)[: np.count_nonzero(mask)], mask),
     lambda g, mask: cleared(g, mask),
     _masked_source_rule,
+    rows=True,
 )
 
 

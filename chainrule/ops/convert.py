@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes
-from ..arrays.duck import Duck
+from ..arrays.duck import Duck, like_itself
 from ..dtypes import COMPLEX, F32, F64, FLOATING, INTEGER
 from ..errors import not_a_tensor
 from ..namespace import channels_last, channels_last_3d, contiguous_format, preserve_format, strided
@@ -40,7 +40,7 @@ def converted(x: Any, dtype: np.dtype) -> Any:
     elif source is F64 and dtype is F16:
         x = x.astype(F32)
     if type(x) is np.ndarray and 0 in x.strides:
-        return x.astype(dtype, order=order_of(x))
+        return (like_itself(x) if 0 in x.strides else x).astype(dtype)
     return x.astype(dtype)
 
 
@@ -98,22 +98,12 @@ def check_fits(value: Any, d: dtypes.dtype) -> None:
 CHANNELS_LAST = {channels_last: (0, 2, 3, 1), channels_last_3d: (0, 2, 3, 4, 1)}
 
 
-def order_of(x: np.ndarray) -> Any:
-    """NumPy's name for the memory order that a copy of `x` gets: its own, unless elements repeat in
-    memory.
-    """
-    repeats = 0 in x.strides and any(
-        s == 0 and n > 1 for s, n in zip(x.strides, x.shape, strict=True)
-    )
-    return "C" if repeats else "K"
-
-
 def arranged(x: Any, memory_format: Any) -> Any:
     """A copy of an array, in a memory format (None: in the order it has)."""
     if memory_format is None or memory_format is preserve_format:
         if isinstance(x, Duck):
             return x.kept() if x.ground else x.copy()
-        return x.copy() if x.flags.c_contiguous else x.copy(order_of(x))
+        return x.copy() if x.flags.c_contiguous else like_itself(x)
     axes = CHANNELS_LAST.get(memory_format)
     if axes is None:
         return x.copy()

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes
-from ..arrays.duck import Duck
+from ..arrays.duck import Duck, like_itself
 from ..dtypes import FLOATING, FROM_NUMPY
 from ..errors import OutOfMemoryError, not_a_tensor
 from ..namespace import layout as layout_type
 from ..namespace import strided
 from ..tape import state
 from . import define
-from .convert import arranged, check_dtype, check_fits, converted, order_of
+from .convert import arranged, check_dtype, check_fits, converted
 from .define import MOVE, Tensor, function, op, scalar_name, wrap
 
 # -- options all constructors take -----------------------------------------------------------------
@@ -302,7 +302,8 @@ def like(
     d = x.dtype if dtype is None else check_dtype(function, dtype).numpy
     x = x.memory() if isinstance(x, Duck) and x.ground else x
     if memory_format is None and type(x) is np.ndarray and not x.flags.c_contiguous:
-        return state.run(np.empty_like, x, d, order_of(x))
+        repeats = 0 in x.strides  # the memory of one copy, then
+        return state.run(np.empty_like, like_itself(x) if repeats else x, d, "K")
     a = state.run(np.empty, x.shape, d)
     return a if memory_format is None else arranged(a, memory_format)
 

@@ -45,6 +45,7 @@ from ..tape import (
 )
 
 SAME, FLOAT, BOOLEAN, HALF, MOVE = "same", "float", "boolean", "half", "move"
+IMAGES = "images"  # row by row, but for images whose channels come last
 PUBLIC = {"x": "input", "y": "other"}
 SYNONYMS = {
     "axis": "dim",
@@ -106,6 +107,7 @@ class Op:
     into: Callable | None = None  # the kernel's twin that writes into its first argument
     keeps = False  # whether a parameter that the rules read is an index tensor or mask
     shapes = False  # whether a rule asks for the shape of an input
+    rows: bool | str = False  # whether results lie row by row however the operands do, or IMAGES
 
     def __init__(
         self,
@@ -316,7 +318,8 @@ class Op:
         try:
             if self.variadic:
                 return state.run(self.kernel, arrays, *params)
-            return state.run(self.kernel, *arrays, *params)
+            out = state.run(self.kernel, *arrays, *params)
+            return row_by_row(out, self.rows) if self.rows else out
         except NoRule:
             if highest((arrays, params)) is None:
                 raise
@@ -520,6 +523,26 @@ class Op:
         if isinstance(e, np.exceptions.AxisError):
             return IndexError(f"{self.name}(): {e}")
         return RuntimeError(f"{self.name}(): {e}; got {_describe(arrays)}")
+
+
+def row_by_row(a: Any, rows: bool | str) -> Any:
+    """What a kernel gave, its arrays copied where they do not lie row by row in memory.
+
+    NumPy lays results out as it finds the operands; torch allocates those of most operators that
+    are not elementwise row by row, or (IMAGES) as the images they were made of.
+    """
+    if type(a) is ndarray and a.flags.c_contiguous:
+        return a
+    if type(a) is tuple:
+        return tuple([row_by_row(e, rows) for e in a])
+    lies = a.memory() if isinstance(a, Duck) and a.in_memory else a
+    if type(lies) is not ndarray or lies.flags.c_contiguous:
+        return a
+    if rows is IMAGES and lies.ndim > 3:
+        last = (0, *range(2, lies.ndim), 1)
+        if lies.transpose(last).flags.c_contiguous:
+            return a
+    return a.copy()
 
 
 def raw(a: Any) -> Any:
@@ -1062,6 +1085,7 @@ def parametric(op: Op) -> Callable:
     kernel, total, star, extra = op.kernel, op.total, op.star, op.extra
     by_rule = op.by_rule
     anything, floats, result = op.promote is MOVE, "f" in (op.takes or "f"), op.result
+    rows = op.rows
 
     def entry(*args: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", None) if kwargs else None
@@ -1092,8 +1116,13 @@ def parametric(op: Op) -> Callable:
         several = type(y) is tuple
         if several:
             if op.outputs != 1:
+                y = row_by_row(y, rows) if rows else y
                 return op.finish((input,), (x,), params, y, constants)
             rest, y = y[1:], y[0]
+            if rows and y.ndim > 1:
+                rest = row_by_row(rest, rows)
+        if rows and y.ndim > 1 and (type(y) is not ndarray or not y.flags.c_contiguous):
+            y = row_by_row(y, rows)
         t = blank()
         t._data, t._index = y, 0
         t._node = t._storage = t._base = None
@@ -1126,6 +1155,7 @@ def several(op: Op) -> Callable:
     """
     kernel, n, total, extra = op.kernel, op.n, op.total, op.extra
     fast, by_rule = op.promote in (SAME, FLOAT, HALF) and "f" in (op.takes or "f"), op.by_rule
+    rows = op.rows
 
     def entry(*args: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", None) if kwargs else None
@@ -1146,6 +1176,8 @@ def several(op: Op) -> Callable:
         constants = None
         if extra:
             y, constants = y
+        if rows and y.ndim > 1 and (type(y) is not ndarray or not y.flags.c_contiguous):
+            y = row_by_row(y, rows)
         t = blank()
         t._data, t._index = y, 0
         t._node = t._storage = t._base = None

@@ -157,7 +157,7 @@ def _triangle(name: str, keep: Any, doc: str) -> Any:
         kept = keep(np.arange(columns) - np.arange(rows).reshape(-1, 1), diagonal)
         return np.where(kept, x, x.dtype.type(0))
 
-    entry = op(kernel, promote=MOVE, name=name, inplace=True, linear=True, doc=doc)
+    entry = op(kernel, promote=MOVE, name=name, inplace=True, linear=True, doc=doc, rows=True)
     entry.vjp(lambda g, diagonal: kernel(g, diagonal))
     return entry
 

@@ -94,7 +94,7 @@ def direction(x: Any, size: Any) -> Any:
 # -- norms -----------------------------------------------------------------------------------------
 
 
-@op(name="linalg_vector_norm", namespace="primitive", by_rule=True)
+@op(name="linalg_vector_norm", namespace="primitive", by_rule=True, rows=True)
 def length(x: Any, /, ord: float = 2, dim: Dims = None, keepdim: bool = False) -> Any:
     """The vector norm along `dim`."""
     axes = axes_of(dim, x.ndim)
@@ -189,7 +189,7 @@ def norm_except_dim(v: Any, pow: float = 2, dim: int = 0) -> Any:
     return vector_norm(v, pow, None if dim == -1 else others(dim, data.ndim), dim != -1)
 
 
-@op(inplace=True)
+@op(inplace=True, rows=True)
 def renorm(x: Any, /, p: float, dim: int, maxnorm: float) -> Any:
     """Each slice of `dim` whose p-norm is above `maxnorm`, scaled down to it."""
     check_renorm(x, p, maxnorm)
@@ -254,6 +254,7 @@ def _(g, x, y, out, p):
     alias="nn.functional.pairwise_distance",
     method=False,
     node="NormBackward1",
+    rows=True,
 )
 def pairwise_distance(
     x1: Any, x2: Any, /, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
@@ -282,7 +283,7 @@ MODES = (
 FEW = 25
 
 
-@op(name="cdist", promote=MOVE, namespace="primitive", by_rule=True)
+@op(name="cdist", promote=MOVE, namespace="primitive", by_rule=True, rows=True)
 def all_distances(x1: Any, x2: Any, /, p: float, by_products: bool) -> Any:
     """The p-norm of the difference of each row of `x1` and each row of `x2`."""
     if not x1.shape[-1]:
@@ -371,6 +372,7 @@ def _(g, x, out, p):
     alias="nn.functional.cosine_similarity",
     method=False,
     node="SumBackward1",
+    rows=True,
 )
 def cosine_similarity(x1: Any, x2: Any, /, dim: int = 1, eps: float = 1e-8) -> Any:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays.duck import somewhere
 from ..dtypes import FROM_NUMPY, I64
-from .define import MOVE, about_to_be_written, function, op, scalar_name, wrap
+from .define import MOVE, about_to_be_written, function, op, row_by_row, scalar_name, wrap
 from .examples import by_example, vmapped
 from .index import check_range, tensor_data
 from .places import put_add
@@ -109,7 +109,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         num_classes = int(np.maximum.reduce(classes, axis=None)) + 1
     if somewhere(classes >= num_classes):
         raise RuntimeError("Class values must be smaller than num_classes.")
-    return wrap((classes[..., None] == np.arange(num_classes)).astype(np.int64))
+    hot = classes[..., None] == np.arange(num_classes)
+    return wrap(row_by_row(hot.astype(np.int64), True))
 
 
 # -- bags ----------------------------------------------------------------------------------------

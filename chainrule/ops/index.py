@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..arrays.duck import Duck
+from ..arrays.duck import Duck, inward
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64, uint8
 from ..errors import bad_dim, not_a_tensor
 from ..tape import record, state
@@ -34,6 +34,7 @@ from .define import (
     op,
     refresh,
     remember_how,
+    row_by_row,
     scalar_name,
     storage_array,
     wrap,
@@ -59,7 +60,7 @@ CPP_NAMES = {
 }
 
 
-def reader(name: str, node: str, view: bool = False, keeps: bool = False) -> Op:
+def reader(name: str, node: str, view: bool = False, keeps: bool = False, rows: bool = False) -> Op:
     """`x[index]` for a NumPy index, under a name of its own."""
 
     def kernel(x: Any, /, index: Any) -> Any:
@@ -75,6 +76,7 @@ def reader(name: str, node: str, view: bool = False, keeps: bool = False) -> Op:
         node=node,
         linear=True,
         keeps=keeps,
+        rows=rows,
     )
     entry.vjp(_read_rule)
     return entry.op
@@ -92,8 +94,8 @@ ALIAS = reader("alias", "AliasBackward0", view=True)
 SELECT = reader("select", "SelectBackward0", view=True)
 SLICE = reader("slice", "SliceBackward0", view=True)
 UNSQUEEZE = reader("newaxis", "UnsqueezeBackward0", view=True)
-INDEX_SELECT = reader("index_select", "IndexSelectBackward0", keeps=True)
-GATHER = reader("gather", "GatherBackward0", keeps=True)
+INDEX_SELECT = reader("index_select", "IndexSelectBackward0", keeps=True, rows=True)
+GATHER = reader("gather", "GatherBackward0", keeps=True, rows=True)
 MASKED_SELECT = reader("masked_select", "MaskedSelectBackward0", keeps=True)
 
 
@@ -122,7 +124,9 @@ def read(o: Op, x: Any, index: Any) -> Any:
     """The copy `x[index]`, for an index with arrays or masks."""
     data = x._data
     y = data[index]
-    if type(index) is tuple:
+    if o.rows:
+        y = row_by_row(y, True)
+    elif type(index) is tuple:
         y = in_rows(y, data)
     t = wrap(y)
     if state.mode[1]:
@@ -139,7 +143,7 @@ def in_rows(y: Any, x: Any) -> Any:
     """What an index took from an array, row by row in memory if the array lies so."""
     if isinstance(x, Duck):
         return y.copy() if x.ground and in_rows(y.value, x.value) is not y.value else y
-    rows = not isinstance(y, ndarray) or y.flags.c_contiguous or not x.flags.c_contiguous
+    rows = not isinstance(y, ndarray) or y.flags.c_contiguous or inward(x) is not None
     return y if rows else y.copy()
 
 
@@ -808,7 +812,7 @@ def nonzero(input: Any, *, out: Any = None, as_tuple: bool = False) -> Any:
         if x.ndim
         else np.zeros((len(found[0]), 0), np.int64)
     )
-    return write_out(out, wrap(np.ascontiguousarray(rows)), input)
+    return write_out(out, wrap(rows), input)  # column by column in memory, as torch has it
 
 
 @function

@@ -178,6 +178,7 @@ NEXT, LAST = np.array([1, 2, 0]), np.array([2, 0, 1])
     numbers=False,
     namespace="primitive",
     node="LinalgCrossBackward0",
+    rows=True,
 )
 def cross_product(x: Any, y: Any, /, dim: int) -> Any:
     """Cross products of the vectors of length 3 along `dim`."""

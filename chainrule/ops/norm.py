@@ -19,7 +19,7 @@ import numpy as np
 
 from ..dtypes import F32, FROM_NUMPY
 from .conv import Kind, kind_of
-from .define import HALF, constant_result, function, op, scalar_name, state, wrap
+from .define import HALF, IMAGES, constant_result, function, op, scalar_name, state, wrap
 from .padding import pad
 from .pool import avg_pool2d
 
@@ -133,7 +133,7 @@ def _input_back(h: Any, z: Any, scale: Any, axes: tuple) -> Any:
     return reuse(np.multiply, reuse(np.subtract, z, mean), scale)
 
 
-def _norm_op(name: str) -> Callable:
+def _norm_op(name: str, rows: bool | str = IMAGES) -> Callable:
     node = "Native" + "".join(w.title() for w in name.split("_")) + "Backward0"
     entry = op(
         standardized,
@@ -143,15 +143,16 @@ def _norm_op(name: str) -> Callable:
         method=False,
         extra=True,
         node=node,
+        rows=rows,
     )
     entry.vjp_all(standardized_back)
     return entry
 
 
-BATCH, LAYER, GROUP = _norm_op("batch_norm"), _norm_op("layer_norm"), _norm_op("group_norm")
+BATCH, LAYER, GROUP = _norm_op("batch_norm"), _norm_op("layer_norm", True), _norm_op("group_norm")
 
 
-@op(namespace="primitive", method=False, node="NativeBatchNormBackward0")
+@op(namespace="primitive", method=False, node="NativeBatchNormBackward0", rows=IMAGES)
 def shifted_and_scaled(
     x: Any, weight: Any, bias: Any, /, mean: Any, variance: Any, view: tuple, eps: float
 ) -> Any:
@@ -612,7 +613,7 @@ def native_group_norm(
     return _group_norm(input, group, weight, bias, eps), mean, (variance + eps).rsqrt()
 
 
-@op(namespace="primitive", method=False, extra=True, node="MulBackward0")
+@op(namespace="primitive", method=False, extra=True, node="MulBackward0", rows=IMAGES)
 def scaled_by_mean_square(x: Any, weight: Any, /, axes: tuple, eps: float) -> Any:
     """x / sqrt(mean of x^2 over `axes` + eps) * weight."""
     scale = _mean_square_scale(x, axes, eps)

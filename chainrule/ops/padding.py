@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import FROM_NUMPY
-from .define import MOVE, function, op, scalar_name
+from .define import IMAGES, MOVE, function, op, scalar_name
 from .places import put, put_add
 
 Pads = Sequence[int]
@@ -149,6 +149,7 @@ def _edge_op(name: str, node: str) -> Callable:
         method=False,
         linear=True,
         node=node,
+        rows=IMAGES,
     )
     entry.vjp(folded_back)
     return entry

@@ -16,7 +16,7 @@ import numpy as np
 from ..arrays.duck import Duck, somewhere
 from ..dtypes import FROM_NUMPY
 from .conv import Sizes, frozen, kind_of
-from .define import function, op, scalar_name, state, write_out
+from .define import IMAGES, function, op, scalar_name, state, write_out
 from .index import check_range
 from .places import put, put_add
 from .windows import framed, margins, overlap, refuse, slices
@@ -246,13 +246,16 @@ def _largest_op(dims: int) -> Callable:
         method=False,
         extra=True,
         node=f"MaxPool{dims}DWithIndicesBackward0",
+        rows=IMAGES,
     )
     entry.vjp(lambda g, x_shape, extra, kernel: put_back(g, x_shape, extra, len(kernel)))
     return entry
 
 
 LARGEST = {dims: _largest_op(dims) for dims in (2, 3)}
-VALUES = op(largest_values, name="max_pool_values", namespace="primitive", method=False)
+VALUES = op(
+    largest_values, name="max_pool_values", namespace="primitive", method=False, rows=IMAGES
+)
 
 
 def _apply(entries: dict, input: Any, geometry: tuple, *rest: Any) -> Any:
@@ -414,6 +417,7 @@ def _mean_op(dims: int) -> Callable:
         method=False,
         linear=True,
         node=f"AvgPool{dims}DBackward0",
+        rows=IMAGES,
     )
     entry.vjp(spread_mean)
     return entry

@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes, rng
-from ..arrays.duck import Duck, somewhere, vacant
+from ..arrays.duck import Duck, inward, somewhere, vacant
+from ..arrays.levels import stack
+from ..namespace import preserve_format
 from ..rng import Generator, default_generator
 from ..tape import state, storage_of
 from . import define
+from .convert import CHANNELS_LAST
 from .define import MOVE, function, op, storage_array, wrap, write_out
 from .draws import Draw, check_target, drawn
 from .inplace import check_inplace, store
@@ -141,6 +144,26 @@ def _generator(g: Generator | None) -> Generator:
     return g
 
 
+def _order(x: Any, memory_format: Any = None) -> tuple | None:
+    """The axes of a tensor like the array `x`, from the outermost in memory to the innermost; None
+    if that is their own order. Numbers are drawn in this order.
+    """
+    if type(x) is np.ndarray and x.flags.c_contiguous and memory_format is None:
+        return None
+    if memory_format is not None and memory_format is not preserve_format:
+        return CHANNELS_LAST.get(memory_format)
+    return None if any(level.randomness for level in stack.levels) else inward(x)
+
+
+def _drawn_inward(draw: Draw, shape: tuple, order: tuple) -> Any:
+    """Draws of a shape whose axes lie in memory in an order that is not theirs."""
+    if draw.function is rng.draw_normal:  # in other ways than if they lay row by row
+        mean, std = draw.parameters or (0.0, 1.0)
+        draw = Draw(draw.function, draw.generator, draw.name, mean, std, False)
+    array = drawn(draw, tuple([shape[axis] for axis in order]))
+    return array.transpose([order.index(axis) for axis in range(len(order))])
+
+
 def _new(
     draw: Callable,
     shape: tuple,
@@ -148,23 +171,32 @@ def _new(
     options: dict,
     *parameters: Any,
     singly: bool = False,
+    like: Any = None,
 ) -> Any:
-    """A tensor of fresh draws, with the options every factory takes."""
+    """A tensor of fresh draws, with the options every factory takes; `like` an array, if given."""
     generator, out = _generator(options.pop("generator", None)), options.pop("out", None)
     requires_grad = options.pop("requires_grad", False)
     devices.check(options.pop("device", None))
-    for name in ("layout", "pin_memory", "memory_format", "names"):
+    for name in ("layout", "pin_memory", "names"):
         options.pop(name, None)
+    memory_format = options.pop("memory_format", None)
+    order = None if like is None else _order(like, memory_format)
     if options:
         raise TypeError(f"got an unexpected keyword argument '{next(iter(options))}'")
     if out is not None:
         dtype = out.dtype if dtype is None else dtype
     name = (dtype or dtypes.get_default_dtype()).name
-    array = drawn(Draw(draw, generator, name, *parameters), shape, singly=singly)
+    how = Draw(draw, generator, name, *parameters)
+    array = drawn(how, shape, singly=singly) if order is None else _drawn_inward(how, shape, order)
     result = wrap(array if array.ndim else array[()])
     if out is not None:
         return write_out(out, result)
     return result.requires_grad_() if requires_grad else result
+
+
+def _new_like(input: Any, draw: Callable, dtype: Any, options: dict, *parameters: Any) -> Any:
+    x = input._data
+    return _new(draw, x.shape, dtype or input.dtype, options, *parameters, like=x)
 
 
 @function(method=False)
@@ -219,13 +251,13 @@ def permutation(g: Generator, shape: tuple, name: str) -> np.ndarray:
 @function(method=False)
 def rand_like(input: Any, *, dtype: Any = None, **options: Any) -> Any:
     """Uniform numbers in [0, 1), of the shape and dtype of `input`."""
-    return _new(rng.draw_uniform, input._data.shape, dtype or input.dtype, options)
+    return _new_like(input, rng.draw_uniform, dtype, options)
 
 
 @function(method=False)
 def randn_like(input: Any, *, dtype: Any = None, **options: Any) -> Any:
     """Normal numbers of mean 0 and variance 1, of the shape and dtype of `input`."""
-    return _new(rng.draw_normal, input._data.shape, dtype or input.dtype, options)
+    return _new_like(input, rng.draw_normal, dtype, options)
 
 
 @function(method=False)
@@ -235,9 +267,7 @@ def randint_like(input: Any, *args: Any, dtype: Any = None, **options: Any) -> A
     """
     bounds = (*args, *(options.pop(k) for k in ("low", "high") if k in options))
     low, high = (0, *bounds)[-2:]
-    return _new(
-        rng.draw_integers, input._data.shape, dtype or input.dtype, options, int(low), int(high)
-    )
+    return _new_like(input, rng.draw_integers, dtype, options, int(low), int(high))
 
 
 def _tracked(*parameters: Any) -> bool:
@@ -436,19 +466,28 @@ def _check_chance(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
-def _mask(shape: tuple, p: float) -> Any:
-    """Which elements dropout keeps."""
-    return drawn(Draw(rng.draw_bernoulli, default_generator, "bool", 1.0 - p), shape)
+def _mask(x: Any, p: float, shape: tuple | None) -> Any:
+    """Which elements of an array (or, by the mask's shape, channels) dropout keeps."""
+    draw = Draw(rng.draw_bernoulli, default_generator, "bool", 1.0 - p)
+    order = _order(x)
+    if order is None:
+        return drawn(draw, shape or x.shape)
+    if shape is None:
+        return _drawn_inward(draw, x.shape, order)
+    back = [order.index(axis) for axis in range(len(order))]
+    return drawn(draw, shape).transpose(order).copy().transpose(back)  # so that products lie as x
 
 
-def _dropped(input: Any, p: float, training: bool, inplace: bool, shape: tuple) -> Any:
+def _dropped(
+    input: Any, p: float, training: bool, inplace: bool, shape: tuple | None = None
+) -> Any:
     """`input` with a share p of its elements (or channels, by the mask's shape) zeroed, the rest
     scaled by 1/(1-p).
     """
     _check_chance(p)
     if not training or p == 0 or not input._data.size:
         return input
-    kept = np.zeros(shape, bool) if p == 1 else _mask(shape, p)
+    kept = np.zeros((), bool) if p == 1 else _mask(input._data, p, shape)
     dtype = input._data.dtype
     noise = wrap(
         kept.astype(dtype) if p == 1 else (kept.astype(dtype) / dtype.type(1 - p)).astype(dtype)
@@ -459,7 +498,7 @@ def _dropped(input: Any, p: float, training: bool, inplace: bool, shape: tuple) 
 @function(namespace="nn.functional", method=False)
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Zero each element with probability p and scale the rest by 1 / (1 - p), while training."""
-    return _dropped(input, p, training, inplace, input._data.shape)
+    return _dropped(input, p, training, inplace)
 
 
 def _channels(input: Any) -> tuple:
@@ -528,7 +567,9 @@ def _warn_of(name: str, n: int, ndim: int) -> None:
 ALPHA = -1.7580993408473766
 
 
-def _alpha_dropped(input: Any, p: float, training: bool, inplace: bool, shape: tuple) -> Any:
+def _alpha_dropped(
+    input: Any, p: float, training: bool, inplace: bool, shape: tuple | None = None
+) -> Any:
     """Dropout that keeps SELU's mean and variance: dropped elements become its negative saturation
     value.
     """
@@ -538,7 +579,7 @@ def _alpha_dropped(input: Any, p: float, training: bool, inplace: bool, shape: t
     if p == 1:
         return input.mul_(0.0) if inplace else input * 0.0
     a = ((ALPHA**2 * p + 1) * (1 - p)) ** -0.5
-    kept = _mask(shape, p)
+    kept = _mask(input._data, p, shape)
     dtype = input._data.dtype
     scale = wrap((kept * a).astype(dtype))
     shift = wrap(((~kept) * (ALPHA * a) - ALPHA * a * p).astype(dtype))
@@ -548,7 +589,7 @@ def _alpha_dropped(input: Any, p: float, training: bool, inplace: bool, shape: t
 @function(namespace="nn.functional", method=False)
 def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """Dropout for SELU networks: mean and variance stay as they are."""
-    return _alpha_dropped(input, p, training, inplace, input._data.shape)
+    return _alpha_dropped(input, p, training, inplace)
 
 
 @function(namespace="nn.functional", method=False)

@@ -67,7 +67,7 @@ def after_first(x: Any, axis: int) -> Any:
     return np.concatenate((np.zeros(shape, x.dtype), x[along(axis, slice(None, -1))]), axis=axis)
 
 
-@op(linear=True, inplace=True, method=False, name="cumsum")
+@op(linear=True, inplace=True, method=False, name="cumsum", rows=True)
 def running_sum(x: Any, /, dim: int) -> Any:
     """Sum of the elements up to and including each, along `dim`."""
     axis = dim_of(dim, x.ndim)
@@ -82,7 +82,7 @@ def _(g, dim):
     return flip(np.add.accumulate(flip(g, axis), axis=axis), axis)
 
 
-@op(method=False, name="cumprod")
+@op(method=False, name="cumprod", rows=True)
 def running_product(x: Any, /, dim: int) -> Any:
     """Product of the elements up to and including each, along `dim`."""
     return accumulated(np.multiply, x, dim_of(dim, x.ndim))
@@ -110,16 +110,20 @@ def accumulated(ufunc: np.ufunc, x: Any, axis: int) -> Any:
 @function(inplace="cumsum_")
 def cumsum(input: Any, dim: int, *, dtype: Any = None, out: Any = None) -> Any:
     """Sum of the elements up to and including each, along `dim`."""
+    if dtype is None and out is None:
+        return running_sum(input, dim)
     return in_dtype(running_sum, input, dtype, out, dim)
 
 
 @function(inplace="cumprod_")
 def cumprod(input: Any, dim: int, *, dtype: Any = None, out: Any = None) -> Any:
     """Product of the elements up to and including each, along `dim`."""
+    if dtype is None and out is None:
+        return running_product(input, dim)
     return in_dtype(running_product, input, dtype, out, dim)
 
 
-@op(by_rule=True)
+@op(by_rule=True, rows=True)
 def logcumsumexp(x: Any, /, dim: int) -> Any:
     """Logarithm of the sum of the exponentials up to and including each, along `dim`."""
     axis = dim_of(dim, x.ndim)

@@ -42,17 +42,17 @@ from .write import (
 )
 
 SCATTER, SCATTER_NUMBER = (
-    putter("scatter", "ScatterBackward0"),
-    filler("scatter_number", "ScatterBackward1"),
+    putter("scatter", "ScatterBackward0", rows=True),
+    filler("scatter_number", "ScatterBackward1", rows=True),
 )
 
 
-SCATTER_ADD = adder("scatter_add", "ScatterAddBackward0")
+SCATTER_ADD = adder("scatter_add", "ScatterAddBackward0", rows=True)
 
 
 INDEX_ADD, INDEX_COPY = (
-    adder("index_add", "IndexAddBackward0"),
-    putter("index_copy", "IndexCopyBackward0"),
+    adder("index_add", "IndexAddBackward0", rows=True),
+    putter("index_copy", "IndexCopyBackward0", rows=True),
 )
 
 
@@ -228,6 +228,7 @@ def meeting(name: str, node: str) -> Op:
         None,
         _meet_self,
         _meet_other,
+        rows=True,
     )
 
 

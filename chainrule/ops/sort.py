@@ -18,8 +18,20 @@ from typing import Any
 import numpy as np
 
 from .. import return_types
+from ..arrays.duck import inward
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64
-from .define import MOVE, OPS, SAME, Tensor, function, op, primitive, scalar_name, write_out
+from .define import (
+    MOVE,
+    OPS,
+    SAME,
+    Tensor,
+    function,
+    op,
+    primitive,
+    row_by_row,
+    scalar_name,
+    write_out,
+)
 from .index import along, dim_of, grid, tensor_data
 from .reduce import check_not_empty, flip, refuse_complex, spread
 from .ties import highest, lowest, nth, retied
@@ -68,7 +80,7 @@ def selected(x: Any, places: Any, dim: int, keepdim: bool) -> tuple:
     axis = dim_of(dim, x.ndim)
     values = taken(x, places, axis)
     if not keepdim:
-        values, places = values[along(axis, 0)], places[along(axis, 0)]
+        values, places = values[along(axis, 0)], row_by_row(places[along(axis, 0)], True)
     return (values, places), places
 
 
@@ -106,7 +118,13 @@ EXTREMES: dict[str, tuple] = {
 
 
 @op(
-    name="max", extra=True, by_rule=True, result=return_types.max, node="MaxBackward0", method=False
+    name="max",
+    extra=True,
+    by_rule=True,
+    result=return_types.max,
+    node="MaxBackward0",
+    method=False,
+    rows=True,
 )
 def max_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
     """Largest element along `dim` and its place."""
@@ -114,7 +132,13 @@ def max_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
 
 
 @op(
-    name="min", extra=True, by_rule=True, result=return_types.min, node="MinBackward0", method=False
+    name="min",
+    extra=True,
+    by_rule=True,
+    result=return_types.min,
+    node="MinBackward0",
+    method=False,
+    rows=True,
 )
 def min_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
     """Smallest element along `dim` and its place."""
@@ -153,7 +177,8 @@ def extreme(whole: Callable, part: Callable, pairwise: str) -> Callable:
             return write_out(out, whole(input), input)
         if other is not None or isinstance(dim, Tensor):
             return OPS[pairwise].entry(input, dim if other is None else other, out=out)
-        return write_out(out, part(input, dim, keepdim), input)
+        found = part(input, dim, keepdim)
+        return found if out is None else write_out(out, found, input)
 
     entry.__name__ = entry.__qualname__ = part.op.name  # type: ignore[attr-defined]
     entry.__doc__ = f"{whole.__doc__} With `dim`: {part.__doc__} With another tensor: `{pairwise}`."
@@ -204,13 +229,13 @@ def running(name: str, x: Any, dim: int) -> tuple:
     return (values, places), places
 
 
-@op(extra=True, result=return_types.cummax)
+@op(extra=True, result=return_types.cummax, rows=True)
 def cummax(x: Any, /, dim: int) -> Any:
     """Largest element so far along `dim`, and its (last) place."""
     return running("max", x, dim)
 
 
-@op(extra=True, result=return_types.cummin)
+@op(extra=True, result=return_types.cummin, rows=True)
 def cummin(x: Any, /, dim: int) -> Any:
     """Smallest element so far along `dim`, and its (last) place."""
     return running("min", x, dim)
@@ -248,8 +273,15 @@ def sorted_along(x: Any, /, dim: int = -1, descending: bool = False) -> Any:
     axis = dim_of(dim, x.ndim)
     if not x.ndim:
         return itself(x)
-    order = order_of(x, axis, descending)
-    return (taken(x, order, axis), order), order
+    rows = type(x) is np.ndarray and x.flags.c_contiguous
+    axes = None if rows else inward(x)  # results lie in memory as what is sorted does
+    if axes is None:
+        order = order_of(x, axis, descending)
+        return (taken(x, order, axis), order), order
+    turned, axis, back = x.transpose(axes), axes.index(axis), tuple(map(axes.index, range(x.ndim)))
+    order = order_of(turned, axis, descending)
+    values, order = taken(turned, order, axis).transpose(back), order.transpose(back)
+    return (values, order), order
 
 
 SORT = {"extra": True, "result": return_types.sort, "namespace": "primitive"}
@@ -288,7 +320,7 @@ def argsort(x: Any, /, dim: int = -1, descending: bool = False, stable: bool = F
 NO_TOPK = {"c": " topk does not support complex", "b": "topk does not support bool"}
 
 
-@op(extra=True, result=return_types.topk)
+@op(extra=True, result=return_types.topk, rows=True)
 def topk(x: Any, /, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """The `k` largest (or smallest) elements along `dim`, and their places."""
     if x.dtype.kind in NO_TOPK:
@@ -331,7 +363,7 @@ def check_ordered(name: str, x: Any, bools: bool = False) -> None:
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{kind}'")
 
 
-@op(extra=True, result=return_types.kthvalue)
+@op(extra=True, result=return_types.kthvalue, rows=True)
 def kthvalue(x: Any, /, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The `k`-th smallest element along `dim` (counted from 1), and its place."""
     axis = dim_of(dim, x.ndim)
@@ -362,7 +394,14 @@ def middle_along(name: str, x: Any, dim: int, keepdim: bool) -> tuple:
     return selected(x, taken(order, rank, axis), axis, keepdim)
 
 
-@op(name="median", extra=True, result=return_types.median, node="MedianBackward1", method=False)
+@op(
+    name="median",
+    extra=True,
+    result=return_types.median,
+    node="MedianBackward1",
+    method=False,
+    rows=True,
+)
 def median_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
     """Median along `dim` (the lower of two), and its place; NaN if there is a NaN."""
     return middle_along("median", x, dim, keepdim)
@@ -374,6 +413,7 @@ def median_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
     result=return_types.nanmedian,
     node="NanmedianBackward1",
     method=False,
+    rows=True,
 )
 def nanmedian_along(x: Any, /, dim: int, keepdim: bool = False) -> Any:
     """Median along `dim` of what is not NaN, and its place."""

@@ -12,7 +12,7 @@ import numpy as np
 from .. import return_types
 from ..arrays.duck import NoRule, highest, somewhere
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, I64
-from .define import MOVE, OPS, Tensor, function, op, scalar_name, wrap, write_out
+from .define import MOVE, OPS, Tensor, function, op, row_by_row, scalar_name, wrap, write_out
 from .examples import by_example, vmapped
 from .index import dim_of, tensor_data
 from .sort import order_of, put_along
@@ -43,7 +43,7 @@ def quantiles(x: Any, q: Any, dim: int | None, keepdim: bool, how: str, skip_nan
     first, last = np.take_along_axis(rows, low, -1), np.take_along_axis(rows, high, -1)
     gap = last - first
     between = np.where(part < 0.5, first + part * gap, last - gap * (1 - part))
-    out = from_rows(between, x.ndim, q.ndim, dim, keepdim)
+    out = from_rows(row_by_row(between, True), x.ndim, q.ndim, dim, keepdim)
     return out, (low, high, steps, part - q.reshape(-1) * steps)
 
 

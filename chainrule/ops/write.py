@@ -33,6 +33,7 @@ from .define import (
     function,
     op,
     primitive,
+    row_by_row,
     scalar_name,
     storage_array,
     wrap,
@@ -90,9 +91,10 @@ def writer(
     into: Callable | None,
     *rules: Callable,
     keeps: bool = True,
+    rows: bool = False,
 ) -> Op:
     """An operator that writes, under the name of a node; `kernel` takes as many tensors as there
-    are rules.
+    are rules. `rows`: whether what it writes is first copied row by row in memory.
     """
     entry = op(
         kernel,
@@ -103,12 +105,13 @@ def writer(
         node=node,
         into=into,
         keeps=keeps,
+        rows=rows,
     )
     entry.op.set_rules(rules)
     return entry.op
 
 
-def putter(name: str, node: str) -> Op:
+def putter(name: str, node: str, rows: bool = False) -> Op:
     """Overwrite the places of an index with a tensor."""
     return writer(
         name,
@@ -117,15 +120,23 @@ def putter(name: str, node: str) -> Op:
         overwrite,
         cleared,
         lambda g, index: g[index],
+        rows=rows,
     )
 
 
-def filler(name: str, node: str) -> Op:
+def filler(name: str, node: str, rows: bool = False) -> Op:
     """Overwrite the places of an index with a number."""
-    return writer(name, node, lambda x, /, value, index: put(x, value, index), overwrite, cleared)
+    return writer(
+        name,
+        node,
+        lambda x, /, value, index: put(x, value, index),
+        overwrite,
+        cleared,
+        rows=rows,
+    )
 
 
-def adder(name: str, node: str) -> Op:
+def adder(name: str, node: str, rows: bool = False) -> Op:
     """Add a tensor at the places of an index."""
     return writer(
         name,
@@ -134,6 +145,7 @@ def adder(name: str, node: str) -> Op:
         add_into,
         lambda g: g,
         lambda g, index: g[index],
+        rows=rows,
     )
 
 
@@ -186,7 +198,10 @@ def fresh(o: Op, x: Any, *rest: Any) -> Any:
     inputs, params = (x, *rest[: o.n - 1]), rest[o.n - 1 :]
     arrays = tuple([i._data for i in inputs])
     try:
-        t = wrap(state.run(o.kernel, *arrays, *params))
+        out = state.run(o.kernel, *arrays, *params)
+        if o.rows and (type(out) is not np.ndarray or not out.flags.c_contiguous):
+            out = row_by_row(out, o.rows)
+        t = wrap(out)
     except NoRule:
         t = wrap(o.by_fallback(arrays, params))
     if state.mode[1]:
