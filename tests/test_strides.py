@@ -38,7 +38,6 @@ def places(x: Any) -> Any:
 ROWS: dict[str, tuple[Callable, Strides, Strides]] = {
     "sum": (lambda x: x.sum(0), (4, 1), (20, 5, 1)),
     "sum of integers": (lambda x: x.long().sum(1), (4, 1), (20, 5, 1)),
-    "sum, keepdim": (lambda x: x.sum(1, keepdim=True), (4, 4, 1), (20, 20, 5, 1)),
     "sum over two": (lambda x: x.sum((0, 1)), (1,), (5, 1)),
     "mean": (lambda x: x.mean(-1), (3, 1), (12, 4, 1)),
     "amax": (lambda x: x.amax(1), (4, 1), (20, 5, 1)),
@@ -97,6 +96,8 @@ KEEPING: dict[str, tuple[Callable, Strides, Strides]] = {
     "exp": (lambda x: x.exp(), (1, 20, 5), (60, 1, 15, 3)),
     "sort": (lambda x: x.sort(1)[0], (1, 20, 5), (60, 1, 15, 3)),
     "places of sort": (lambda x: x.sort(0)[1], (1, 20, 5), (60, 1, 15, 3)),
+    "less its mean": (lambda x: x - x.mean(1, keepdim=True), (1, 20, 5), (60, 1, 15, 3)),
+    "normalize": (lambda x: F.normalize(x, dim=0), (1, 20, 5), (60, 1, 15, 3)),
     "argsort": (lambda x: x.argsort(-1, descending=True), (1, 20, 5), (60, 1, 15, 3)),
     "dropout": (lambda x: F.dropout(x, 0.3), (1, 20, 5), (60, 1, 15, 3)),
     "dropout of all": (lambda x: F.dropout(x, 1.0), (1, 20, 5), (60, 1, 15, 3)),

@@ -46,6 +46,7 @@ from ..tape import (
 
 SAME, FLOAT, BOOLEAN, HALF, MOVE = "same", "float", "boolean", "half", "move"
 IMAGES = "images"  # row by row, but for images whose channels come last
+DROPPED = "dropped"  # row by row where axes are gone; those kept, of one element, change nothing
 PUBLIC = {"x": "input", "y": "other"}
 SYNONYMS = {
     "axis": "dim",
@@ -107,7 +108,7 @@ class Op:
     into: Callable | None = None  # the kernel's twin that writes into its first argument
     keeps = False  # whether a parameter that the rules read is an index tensor or mask
     shapes = False  # whether a rule asks for the shape of an input
-    rows: bool | str = False  # whether results lie row by row however the operands do, or IMAGES
+    rows: bool | str = False  # whether results lie row by row whatever operands do: `row_by_row`
 
     def __init__(
         self,
@@ -529,7 +530,8 @@ def row_by_row(a: Any, rows: bool | str) -> Any:
     """What a kernel gave, its arrays copied where they do not lie row by row in memory.
 
     NumPy lays results out as it finds the operands; torch allocates those of most operators that
-    are not elementwise row by row, or (IMAGES) as the images they were made of.
+    are not elementwise row by row, or (IMAGES) as the images they were made of. Reductions that
+    keep their axes are left as they are (DROPPED): so `x - x.mean(1, keepdim=True)` lies as x does.
     """
     if type(a) is ndarray and a.flags.c_contiguous:
         return a
@@ -537,6 +539,8 @@ def row_by_row(a: Any, rows: bool | str) -> Any:
         return tuple([row_by_row(e, rows) for e in a])
     lies = a.memory() if isinstance(a, Duck) and a.in_memory else a
     if type(lies) is not ndarray or lies.flags.c_contiguous:
+        return a
+    if rows is DROPPED and 1 in lies.shape:
         return a
     if rows is IMAGES and lies.ndim > 3:
         last = (0, *range(2, lies.ndim), 1)

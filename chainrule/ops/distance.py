@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays.duck import Duck
 from ..dtypes import COMPLEX, F32, F64, FLOATING, FROM_NUMPY, default, promote_types
-from .define import FUNCTIONS, MOVE, SAME, function, op, scalar_name, write_out
+from .define import DROPPED, FUNCTIONS, MOVE, SAME, function, op, scalar_name, write_out
 from .index import dim_of, tensor_data
 from .places import put_add
 from .reduce import Dims, axes_of, refuse_integers, spread
@@ -94,7 +94,7 @@ def direction(x: Any, size: Any) -> Any:
 # -- norms -----------------------------------------------------------------------------------------
 
 
-@op(name="linalg_vector_norm", namespace="primitive", by_rule=True, rows=True)
+@op(name="linalg_vector_norm", namespace="primitive", by_rule=True, rows=DROPPED)
 def length(x: Any, /, ord: float = 2, dim: Dims = None, keepdim: bool = False) -> Any:
     """The vector norm along `dim`."""
     axes = axes_of(dim, x.ndim)
