@@ -311,7 +311,7 @@ class Fusion:
         out, made = i.output, x.producer
         if made is None or is_basic(made) or made.name in REDUCTIONS or self.users[x] != 1:
             return False
-        if not x.size or 2 * x.size < out.size or code(out.dtype) not in REGISTER:
+        if not x.shape or not x.size or 2 * x.size < out.size or code(out.dtype) not in REGISTER:
             return False
         if x not in self.pending and not isinstance(self.home.get(x), Nest):
             return False

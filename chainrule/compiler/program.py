@@ -312,6 +312,8 @@ def execute(i: Instruction, value: Callable) -> list:
         from ..arrays.trace import flattened
 
         return flattened(f(*rest))[0]
+    if i.name == "view" and args[0].ndim:  # values lie row by row, their views here may not
+        args = (np.ascontiguousarray(args[0]), *args[1:])
     out = waist(i.name)(*args, **kwargs)
     return list(out) if type(out) in (tuple, list) else [out]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .conv import Sizes
-from .define import Tensor, not_a_tensor, op, primitive
+from .define import Tensor, not_a_tensor, op, primitive, row_by_row
 from .pool import ints, outdone, publish, put_back
 from .windows import refuse
 
@@ -24,7 +24,7 @@ def along(x: Any, places: Any, axis: int) -> Any:
     """x[places] along `axis` (negative)."""
     if type(x) is np.ndarray:
         return x.take(places, axis)
-    return x[(..., places, *(slice(None),) * (-1 - axis))]
+    return row_by_row(x[(..., places, *(slice(None),) * (-1 - axis))], True)  # as `take` gives it
 
 
 @primitive(linear=True)

@@ -549,6 +549,15 @@ def row_by_row(a: Any, rows: bool | str) -> Any:
     return a.copy()
 
 
+def with_dimensions(x: Any, y: Any) -> tuple[Any, Any]:
+    """Two tensors, one without dimensions beside one with some as a row of one element: its dtype
+    then counts as much as the other's, as where torch broadcasts before it looks at dtypes.
+    """
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and bool(x.ndim) != bool(y.ndim):
+        return (x, y.reshape(1)) if x.ndim else (x.reshape(1), y)
+    return x, y
+
+
 def raw(a: Any) -> Any:
     """Tensors, also inside tuples and lists, as their arrays."""
     if isinstance(a, Tensor):

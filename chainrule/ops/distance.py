@@ -14,7 +14,17 @@ import numpy as np
 
 from ..arrays.duck import Duck
 from ..dtypes import COMPLEX, F32, F64, FLOATING, FROM_NUMPY, default, promote_types
-from .define import DROPPED, FUNCTIONS, MOVE, SAME, function, op, scalar_name, write_out
+from .define import (
+    DROPPED,
+    FUNCTIONS,
+    MOVE,
+    SAME,
+    function,
+    op,
+    scalar_name,
+    with_dimensions,
+    write_out,
+)
 from .index import dim_of, tensor_data
 from .places import put_add
 from .reduce import Dims, axes_of, refuse_integers, spread
@@ -369,12 +379,12 @@ def _(g, x, out, p):
 @op(
     promote=SAME,
     numbers=False,
-    alias="nn.functional.cosine_similarity",
+    name="cosine_similarity",
     method=False,
     node="SumBackward1",
     rows=True,
 )
-def cosine_similarity(x1: Any, x2: Any, /, dim: int = 1, eps: float = 1e-8) -> Any:
+def cosine(x1: Any, x2: Any, /, dim: int, eps: float) -> Any:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`."""
     refuse_integers("expected common dtype to be floating point, yet common dtype is {}", x1)
     shape = np.broadcast_shapes(x1.shape, x2.shape)
@@ -382,6 +392,12 @@ def cosine_similarity(x1: Any, x2: Any, /, dim: int = 1, eps: float = 1e-8) -> A
     x1, x2 = spread_to(shape, x1), spread_to(shape, x2)
     first = unit(x1, norm_of(x1, 2, axes, True), eps)
     return np.add.reduce(first * unit(x2, norm_of(x2, 2, axes, True), eps), axis=axes)
+
+
+@function(method=False, alias="nn.functional.cosine_similarity")
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`."""
+    return cosine(*with_dimensions(x1, x2), dim, eps)
 
 
 def spread_to(shape: tuple, x: Any) -> Any:
@@ -394,7 +410,7 @@ def unit(x: Any, size: Any, eps: float) -> Any:
     return x / np.maximum(size, x.dtype.type(eps))
 
 
-@cosine_similarity.vjp_all
+@cosine.vjp_all
 def _(g, x1, x2, out, dim, eps):
     shape = np.broadcast_shapes(x1.shape, x2.shape)
     axes = axes_of(dim, len(shape))

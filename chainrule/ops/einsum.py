@@ -20,7 +20,7 @@ import numpy as np
 
 from ..dtypes import FROM_NUMPY, promote_types
 from . import define
-from .define import HALF, SAME, Tensor, function, op, primitive
+from .define import HALF, SAME, function, op, primitive, with_dimensions
 from .products import check_tensors, matmul, type_name, unlike_batches
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -491,9 +491,7 @@ def kron(input: Any, other: Any, *, out: Any = None) -> Any:
     """Kronecker product: every element of `input` times the whole of `other`, as one array. The
     dtype of a tensor without dimensions counts as much as the other's.
     """
-    x, y = input, other
-    if isinstance(x, Tensor) and isinstance(y, Tensor) and bool(x.ndim) != bool(y.ndim):
-        x, y = (x, y.reshape(1)) if x.ndim else (x.reshape(1), y)
+    x, y = with_dimensions(input, other)
     return kronecker(x, y) if out is None else kronecker(x, y, out=out)
 
 

@@ -19,7 +19,17 @@ import numpy as np
 from ..arrays.duck import Duck
 from ..dtypes import FROM_NUMPY
 from .conv import Kind
-from .define import SAME, Tensor, broadcast_error, function, not_a_tensor, op, scalar_name, state
+from .define import (
+    SAME,
+    Tensor,
+    broadcast_error,
+    function,
+    not_a_tensor,
+    op,
+    scalar_name,
+    state,
+    with_dimensions,
+)
 from .elementwise import sigmoid
 from .index import check_range, grid
 from .norm import kinds_of
@@ -106,7 +116,7 @@ def pairs(name: str, input: Any, target: Any) -> tuple[Any, Any]:
         "Please ensure they have the same size.",
         stacklevel=3,
     )
-    return input, target
+    return (input, target) if name == "huber_loss" else with_dimensions(input, target)
 
 
 # -- functions of the difference -------------------------------------------------------------------

@@ -23,6 +23,7 @@ from . import define
 from .convert import CHANNELS_LAST
 from .define import MOVE, function, op, storage_array, wrap, write_out
 from .draws import Draw, check_target, drawn
+from .elementwise import keep
 from .inplace import check_inplace, store
 from .write import forget
 
@@ -113,10 +114,10 @@ def normal_draw(x: Any, y: Any, /, values: Any) -> Any:
 @bernoulli_draw.vjp
 @normal_draw.vjp
 def _(g):
-    return g * 0
+    return keep(g, np.zeros(g.shape, bool))
 
 
-normal_draw.vjp(lambda g: g * 0)
+normal_draw.vjp(lambda g: keep(g, np.zeros(g.shape, bool)))
 
 
 # -- new tensors -----------------------------------------------------------------------------------

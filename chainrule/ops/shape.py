@@ -942,6 +942,8 @@ def _resized_example(data: Any, count: int) -> Any:
     flat = data.reshape(-1)
     if count <= flat.size:
         return flat[:count]
+    if state.capture is not None:
+        raise NoRule("resize_ to more elements, some of which other tensors may have")
     return np.concatenate((flat, np.zeros(count - flat.size, data.dtype)))
 
 
