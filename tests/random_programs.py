@@ -46,6 +46,7 @@ HEAD = "def step({}):\n"
 UNDEFINED = {  # by torch: what it gives there has no meaning, or depends on what it has kept
     "writes that autograd is not told of": r"\.data(\.|\[)|\.detach\(\)\.\w+_\(",
     "copies of memory to itself": r"\b(\w+)\[1:\] = \1\[:-1\]",
+    "elements of itself, in place": r"\b(\w+)\.masked_scatter_\(.*\b\1\)",
     "products in place of themselves": r"\b(\w+)\.b?addb?mm_\(.*\b\1\b",
 }
 
