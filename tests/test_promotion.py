@@ -178,5 +178,7 @@ def test_kron_counts_tensors_without_dimensions():
     assert chainrule.kron(a, s).dtype == chainrule.kron(s, a).dtype == chainrule.float64
     assert chainrule.kron(a.half(), a.sum()).dtype == chainrule.float32
     assert chainrule.kron(s, chainrule.tensor(2)).shape == ()
-    assert chainrule.kron(chainrule.ones(2, dtype=chainrule.int32), chainrule.tensor(2)).tolist() == [2, 2]
+    assert chainrule.kron(
+        chainrule.ones(2, dtype=chainrule.int32), chainrule.tensor(2)
+    ).tolist() == [2, 2]
     assert chainrule.kron(a, s.requires_grad_()).sum().backward() is None and s.grad == 3
