@@ -362,3 +362,46 @@ def test_one_memory_read_as_two_dtypes():
     for found, wanted in zip(compiled(x), f(x), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
     assert compiled.entries and not compiled.eager
+
+
+def test_what_is_taken_of_a_number():
+    """Its gradient is put back into an array without axes: zeros around nothing."""
+    index = torch.zeros(1, dtype=torch.int64)
+    agree(lambda x: x.index_select(0, index).exp() + x, torch.tensor(0.5, requires_grad=True))
+
+
+def test_a_view_of_what_was_broadcast():
+    """Values of a program lie row by row, even where NumPy has them broadcast."""
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        return torch.view_as_complex(x[..., None].expand(*x.shape, 2).contiguous())
+
+    compiled, x = compile(f), torch.tensor(numbers(0, 5))
+    assert compiled(x).equal(f(x)) and compiled(x).equal(f(x))
+    (found,) = compiled.entries[0].planner.program.run([x.numpy()])
+    np.testing.assert_array_equal(np.asarray(found).ravel(), f(x))
+
+
+def test_memory_that_grows_is_not_captured():
+    def f(x: torch.Tensor, y: torch.Tensor) -> None:
+        row = x[0]
+        torch.add(row, y, out=row)
+
+    compiled, x, y = compile(f), torch.tensor(numbers(0, 5, 2)), torch.ones(5, 2)
+    again = x.clone()
+    f(x, y)
+    with pytest.warns(UserWarning, match="resize_"):
+        compiled(again, y)
+    assert x.equal(again)
+
+
+def test_layouts_of_images_made_larger():
+    seen = []
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        seen.append(F.interpolate(x[None], scale_factor=2).stride())
+        return x * 2
+
+    x = torch.tensor(numbers(0, 17, 4))
+    f(x), compile(f)(x)
+    assert seen[0] == seen[1] == (136, 8, 1)

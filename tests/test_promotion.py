@@ -182,3 +182,12 @@ def test_kron_counts_tensors_without_dimensions():
         chainrule.ones(2, dtype=chainrule.int32), chainrule.tensor(2)
     ).tolist() == [2, 2]
     assert chainrule.kron(a, s.requires_grad_()).sum().backward() is None and s.grad == 3
+
+
+def test_losses_count_tensors_without_dimensions():
+    f, a, s = chainrule.nn.functional, chainrule.ones(3), chainrule.tensor(2.0).double()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of shapes that differ
+        for loss in (f.mse_loss, f.l1_loss, f.smooth_l1_loss):
+            assert loss(a, s).dtype == loss(s, a).dtype == chainrule.float64
+    assert f.cosine_similarity(a, s, dim=0).dtype == chainrule.float64
