@@ -452,13 +452,13 @@ def shake_tensor(torch: Any, t: Any, rng: np.random.Generator) -> None:
     kind = str(t.dtype).partition(".")[2]
     if kind in LAST_PLACE and t.numel():
 
-        def noise() -> Any:
-            return torch.tensor(shake(np.ones(tuple(t.shape)), kind, rng))
+        def noise(like: Any) -> Any:
+            return torch.tensor(shake(np.ones(tuple(like.shape)), kind, rng))
 
         with contextlib.suppress(RuntimeError):  # of memory that overlaps itself
-            t.data.copy_(t.data.to(noise().dtype) * noise())
+            t.data.copy_(t.data.to(noise(t).dtype) * noise(t))
         if t.requires_grad:
-            t.register_hook(lambda g: (g * noise()).to(g.dtype))
+            t.register_hook(lambda g: (g * noise(g)).to(g.dtype))
 
 
 def array_of(v: Any, torch: Any) -> Any:

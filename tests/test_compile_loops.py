@@ -405,3 +405,11 @@ def test_layouts_of_images_made_larger():
     x = torch.tensor(numbers(0, 17, 4))
     f(x), compile(f)(x)
     assert seen[0] == seen[1] == (136, 8, 1)
+
+
+def test_elements_at_places_that_they_are():
+    f = compile(lambda x: x.take(x) + 0)
+    for numbers_ in ([1, 0], [0, 1], [-1, 0], [1, -2]):
+        x = torch.tensor(numbers_)
+        assert f(x).tolist() == x.take(x).tolist()
+    assert f.entries

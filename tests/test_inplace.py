@@ -85,3 +85,31 @@ def test_does_what_torch_does(case):
 
 def test_enough_cases():
     assert len(CASES) >= 130
+
+
+def test_index_put_with_indices_of_one_element():
+    """A tensor without dimensions names a row; it is no mask."""
+    one, values = chainrule.tensor(1), chainrule.ones(2)
+    assert chainrule.zeros(3, 2).index_put_((one,), values).tolist() == [[0, 0], [1, 1], [0, 0]]
+    assert chainrule.zeros(3, 2).index_put((one, one), values[0]).tolist() == [
+        [0, 0],
+        [0, 1],
+        [0, 0],
+    ]
+    added = chainrule.ones(3, 2).index_put_(
+        (chainrule.tensor([0, 2]), one), values, accumulate=True
+    )
+    assert added.tolist() == [[1, 2], [1, 1], [1, 2]]
+
+
+def test_embedding_of_one_index_is_a_copy():
+    table = chainrule.zeros(3, 2)
+    row = chainrule.nn.functional.embedding(chainrule.tensor(1), table)
+    table.add_(1)
+    assert row.tolist() == [0, 0]
+
+
+def test_alpha_times_what_does_not_hold_it():
+    small = chainrule.tensor([255, 3], dtype=chainrule.uint8)
+    assert chainrule.sub(chainrule.zeros(2), small, alpha=2).tolist() == [-510, -6]
+    assert chainrule.zeros(2).add_(small, alpha=3).tolist() == [765, 9]

@@ -83,6 +83,7 @@ class Planner:
         self.fixed = dict(fixed)
         self.layouts = layouts
         self.program = program
+        apart(program)
         self.separate()
         program.outputs = [o.value for o in self.outputs]
         program.verify()
@@ -687,6 +688,16 @@ def leading(strides: tuple, shape: tuple) -> tuple[int, int] | None:
     if (rows == 1 or m == 1) and (columns >= m or n == 1):
         return 1, max(columns, m) if n > 1 else m
     return None
+
+
+def apart(program: Program) -> None:
+    """Copy indices that are the array itself that they pick from: loops tell operands by value."""
+    for n, i in reversed(list(enumerate(program.instructions))):
+        if i.name == "gather" and i.args[0] is i.args[1]:
+            x, _, axis = i.args
+            index = program.put("positive", (x,), {}, x.shape, x.dtype)
+            program.instructions.insert(n, program.instructions.pop())
+            i.args = (x, index, axis)
 
 
 def assemble(names: dict[str, str], functions: set) -> str:

@@ -278,7 +278,9 @@ def index_put(do: Callable, input: Any, indices: Any, values: Any, accumulate: b
         raise IndexError(
             f"too many indices for tensor of dimension {input._data.ndim} (got {len(indices)})"
         )
-    place = split(input, tuple(indices))[1]
+    alone = [not i._data.ndim and i._data.dtype.kind == "i" for i in indices]
+    rows = [i.reshape(1) if a else i for i, a in zip(indices, alone, strict=True)]
+    place = split(input, tuple(rows))[1]
     if not accumulate:
         return put_tensor(do, input, place, values, PUT)
     return put_tensor(do, input, place, values, PUT_ADD)

@@ -269,8 +269,8 @@ def _scaled(input: Any, other: Any, alpha: Any) -> Any:
         )
     if category == dtypes.BOOL:
         alpha = bool(alpha)
-    elif is_tensor(other) and other.dtype is dtypes.bool_:
-        other = other.to(d)
+    elif is_tensor(other) and other.dtype is not d:
+        other = other.to(d)  # alpha * other may be more than its own dtype holds
     return other if alpha == 1 else other * alpha
 
 

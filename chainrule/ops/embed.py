@@ -34,7 +34,7 @@ def check_rows(name: str, index: Any, weight: Any) -> None:
 @op(promote=MOVE, name="embedding", namespace="primitive", method=False, linear=True, keeps=True)
 def rows_of(x: Any, /, index: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False) -> Any:
     """The rows of a matrix that `index` names."""
-    return x[index]
+    return x[index] if index.ndim else x[index].copy()  # NumPy only looks at a single one
 
 
 @rows_of.vjp
