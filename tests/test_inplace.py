@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import chainrule
+
 GOLDEN = Path(__file__).parent / "golden" / "inplace.json"
 LEADING = 50  # how much of an error's text is compared
 
