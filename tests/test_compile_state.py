@@ -596,3 +596,24 @@ def test_what_is_differentiated_outside_and_looks_at_numbers_runs_as_it_is():
         x = torch.full((2,), sign, requires_grad=True)
         function(x).backward()
         assert torch.equal(x.grad, torch.full((2,), slope))
+
+
+def test_writes_by_detached_tensors_into_what_the_function_made():
+    """All that look at memory of constants see what is written there."""
+
+    def f(x: torch.Tensor) -> tuple:
+        a, b, c = torch.zeros(3), torch.ones(4), torch.nn.Parameter(torch.zeros(3))
+        a.detach().copy_(x)
+        part = b[1:]
+        part.data.mul_(2).add_(x)
+        c.data.add_(x)
+        d = torch.deg2rad(torch.tensor([1.0, 2.0, 3.0]))
+        d.data[...] = x.sum()
+        return a, b, part, c.detach(), d
+
+    x = torch.tensor([4.0, 5.0, 6.0])
+    compiled = torch.compile(f)
+    for _ in range(2):
+        for found, wanted in zip(compiled(x), f(x), strict=True):
+            assert found.tolist() == wanted.tolist()
+    assert compiled.entries

@@ -42,6 +42,8 @@ class Parameter(Tensor):
         t = new(cls)
         t._data, t._storage = storage_array(data), storage_of(data)
         t._node, t._index, t._base = None, 0, None
+        if state.capture is not None:
+            state.capture.note(t)
         if data.is_inference():
             t._inference = True
         if requires_grad:

@@ -185,6 +185,9 @@ def assign(self: Any, result: Any, name: str) -> Any:
 def store(x: Any, array: Any) -> Any:
     """Write an array into the memory of a tensor; returns the tensor's array."""
     data = storage_array(x)
+    if state.capture is not None and isinstance(array, Duck) and isinstance(data, np.ndarray):
+        state.capture.lay(x)  # detached tensors look at the memory, too
+        data = x._data
     if isinstance(array, Duck) and not holds(data, array):
         widen(x, array)
         data = x._data
