@@ -617,3 +617,18 @@ def test_writes_by_detached_tensors_into_what_the_function_made():
         for found, wanted in zip(compiled(x), f(x), strict=True):
             assert found.tolist() == wanted.tolist()
     assert compiled.entries
+
+
+def test_writes_through_views_that_the_layout_allows():
+    """A column-major result, transposed, is one row: what is written there arrives."""
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        y = x + 1
+        y.t().reshape(-1).mul_(2)
+        return y
+
+    x = torch.arange(32.0).reshape(2, 16).t()
+    assert f(x).equal((x + 1) * 2)
+    with pytest.warns(UserWarning, match="layout"):
+        found = torch.compile(f)(x)
+    assert found.equal(f(x))

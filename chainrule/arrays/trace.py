@@ -52,6 +52,15 @@ SIZED = ("flatnonzero", "nonzero", "bincount")  # what the shape of the result d
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same
 
 
+def find_value(a: Any, kind: type) -> bool:
+    """Whether there is a value of a program among nested arguments."""
+    if type(a) in (tuple, list):
+        return any(find_value(e, kind) for e in a)
+    if type(a) is slice:
+        return find_value((a.start, a.stop, a.step), kind)
+    return isinstance(a, kind)
+
+
 class Cell:
     """A piece of memory: the value of the program that it holds, and how often it was written."""
 
@@ -427,6 +436,8 @@ class Trace:
         if whole and not x.steps:
             given = self.fitted(given, x)
         else:
+            if self.loses(x):
+                raise NoRule("a write through a view that only this layout in memory allows")
             steps = (*x.steps, ("getitem", (self.operand(index),), {}))
             given = self.program.add(
                 "store", (cell.current, given, steps), {}, [_like(cell.current)]
@@ -434,6 +445,21 @@ class Trace:
             given = given.outputs[0]
         cell.current = given
         cell.version += 1
+
+    def loses(self, x: TraceArray) -> bool:
+        """Whether what x looks at would be copied by its steps if its memory lay row by row, as
+        values of a program do: a write would not arrive.
+        """
+        if not any(name == "reshape" for name, *_ in x.steps):
+            return False
+        base = seen = np.empty(x.cell.current.shape, x.cell.current.dtype)
+        for name, args, kwargs in x.steps:
+            if find_value(args, self.program.value):
+                return False  # an index that is computed
+            seen = waist(name)(seen, *args, **kwargs)
+            if seen.size and not np.may_share_memory(seen, base):
+                return True
+        return False
 
     def fitted(self, given: Any, x: TraceArray) -> Value:
         """A value of the shape and dtype of memory that it fills."""
