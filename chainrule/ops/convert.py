@@ -40,7 +40,7 @@ def converted(x: Any, dtype: np.dtype) -> Any:
     elif source is F64 and dtype is F16:
         x = x.astype(F32)
     if type(x) is np.ndarray and 0 in x.strides:
-        return (like_itself(x) if 0 in x.strides else x).astype(dtype)
+        return like_itself(x).astype(dtype)
     return x.astype(dtype)
 
 
