@@ -632,3 +632,41 @@ def test_writes_through_views_that_the_layout_allows():
     with pytest.warns(UserWarning, match="layout"):
         found = torch.compile(f)(x)
     assert found.equal(f(x))
+
+
+def test_writes_by_detached_tensors_into_what_nodes_have_saved():
+    """Backward uses what is there, of constants and arguments, statistics of the forward pass."""
+
+    def constant(p: torch.Tensor) -> None:
+        t = torch.zeros_like(p)
+        loss = F.mse_loss(t, p, reduction="none")
+        t.data[...] = loss.detach()
+        loss.sum().backward()
+
+    def normalized(p: torch.Tensor) -> None:
+        y = F.layer_norm(p, (3,))
+        p.data[...] = y
+        y.square().sum().backward()
+
+    for f, slopes in ((constant, [0.5, -4, -24]), (normalized, None)):
+        found = []
+        for step in (f, torch.compile(f)):
+            for _ in range(2):
+                p = torch.tensor([[0.5, 2.0, 4.0]], dtype=torch.float64, requires_grad=True)
+                step(p)
+            found.append(p.grad)
+        assert torch.allclose(*found, rtol=1e-12, atol=0)
+        assert slopes is None or found[0][0].tolist() == slopes
+        assert step.entries
+
+
+def test_numbers_that_the_function_makes():
+    """A mask of a constant number, a draw from one, an array of constants at given places."""
+    x = torch.tensor([1.0, 2.0])
+    step = torch.compile(lambda x: torch.tensor(5.0)[x[0] > 0], fullgraph=True)
+    assert step(x).tolist() == [5]
+    step = torch.compile(lambda x: torch.bernoulli(torch.full((), 1.0)) + x, fullgraph=True)
+    assert step(x).tolist() == [2, 3]
+    step = torch.compile(lambda i: torch.arange(3.0)[i], fullgraph=True)
+    for i in ([0, 2], [1, 1]):
+        assert step(torch.tensor(i)).tolist() == i

@@ -2,6 +2,9 @@
 test_random_streams.py).
 """
 
+import subprocess
+import sys
+
 import pytest
 
 import chainrule as torch
@@ -30,6 +33,13 @@ def test_state_and_generators():
     assert torch.equal(torch.randperm(7, generator=g), torch.randperm(7, generator=h))
     with pytest.raises(TypeError, match="ByteTensor"):
         torch.set_rng_state([1, 2])
+
+
+@pytest.mark.parametrize("call", ["rand(2", "randperm(3"])
+def test_the_first_bfloat16_of_a_process_may_be_a_draw(call):
+    code = f"import chainrule as torch; print(torch.{call}, dtype=torch.bfloat16).dtype)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "torch.bfloat16\n"
 
 
 @pytest.mark.parametrize("make", [torch.rand, torch.randn])

@@ -478,3 +478,16 @@ def test_the_jacobian_of_one_number_has_its_shape_in_front(shape):
     torch.testing.assert_close(found.reshape(2, 2), 2 * x)
     twice = func.jacrev(func.jacrev(lambda x: (x**3).sum().reshape(shape)))(x)
     torch.testing.assert_close(twice.reshape(4, 4), torch.diag(6 * x.reshape(4)))
+
+
+def test_examples_pick_from_what_they_share():
+    """x[i] and its kin, where `i` differs by example and x does not."""
+    x, i = torch.arange(6.0, dtype=torch.float64).reshape(3, 2), torch.tensor([0, 2])
+    assert vmap(lambda i: x[i])(i).tolist() == [[0, 1], [4, 5]]
+    assert vmap(lambda i: x[i])(i[:, None]).tolist() == [[[0, 1]], [[4, 5]]]
+    assert vmap(lambda i: x[:, i % 2])(i[:, None]).tolist() == [[[0], [2], [4]]] * 2
+    assert vmap(lambda i: x.index_select(0, i))(i[:, None]).tolist() == [[[0, 1]], [[4, 5]]]
+    assert vmap(lambda i: x.gather(0, i))(i[:, None, None]).tolist() == [[[0]], [[4]]]
+    slopes = vmap(lambda i: grad(lambda w: w[i].sum())(x))(i[:, None])
+    assert slopes.tolist() == [[[1, 1], [0, 0], [0, 0]], [[0, 0], [0, 0], [1, 1]]]
+    assert vmap(lambda i: jvp(lambda w: w[i] * 2, (x,), (x,))[1])(i).tolist() == [[0, 2], [8, 10]]

@@ -396,6 +396,17 @@ def highest(args: Iterable) -> Any:
     return top
 
 
+def is_ground(a: Any) -> bool:
+    """Whether it is an array of numbers, one that is traced included."""
+    return type(a) is np.ndarray or (isinstance(a, Duck) and a.ground)
+
+
+def pick(data: Any, index: Any) -> Any:
+    """`data[index]`, also of a plain array at places that transformations know."""
+    top = highest((index,)) if type(data) is np.ndarray or isinstance(data, np.generic) else None
+    return data[index] if top is None else top.call("getitem", (np.asarray(data), index), {})
+
+
 def _operator(ufunc: Any) -> tuple:
     """The operator of a ufunc with one of our arrays on its left, and on its right."""
     name = ufunc.__name__

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.linalg import _umath_linalg
 
 from ..ops import define
-from .duck import Duck
+from .duck import Duck, pick
 
 
 def _setitem(x: Any, index: Any, value: Any) -> None:
@@ -40,7 +40,7 @@ def diagonal_of(x: np.ndarray, offset: int, axis1: int, axis2: int) -> np.ndarra
 
 
 METHODS: dict[str, Callable] = {
-    "getitem": lambda x, index: x[index],
+    "getitem": pick,
     "setitem": _setitem,
     "reshape": lambda x, shape: x.reshape(shape),
     "transpose": lambda x, axes: x.transpose(axes),

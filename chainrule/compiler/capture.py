@@ -478,14 +478,29 @@ class Capture:
                 raise Picked
 
     def lay(self, x: Any) -> None:
-        """Let a tensor made of constants, and those that share its memory, be traced."""
+        """Let a tensor made of constants be traced, and all that shares its memory: tensors, and
+        what nodes have saved.
+        """
         owner = owner_of(x._data)
         cell = Cell(self.trace, self.trace.constant(owner))
         memory = Memory(owner, cell, owner)
-        for ref in self.made:
-            t = ref()
-            if t is not None and isinstance(t._data, np.ndarray) and owner_of(t._data) is owner:
-                t._data = look(memory, t._data)
+
+        def laid(a: Any) -> Any:
+            if type(a) is tuple or type(a) is list:
+                return type(a)(map(laid, a))
+            shares = isinstance(a, np.ndarray) and owner_of(a) is owner
+            return look(memory, a) if shares else a
+
+        tensors = [t for t in [ref() for ref in self.made] if t is not None]
+        for t in tensors:
+            t._data = laid(t._data)
+        nodes, met = [t._node for t in tensors], {None}
+        while nodes:
+            node = nodes.pop()
+            if node not in met:
+                met.add(node)
+                node.args = laid(node.args)
+                nodes += node.edges
 
     def setting(self, group: dict, key: Any) -> TraceArray:
         """A number of an optimizer's group as an input of the program (float64)."""
@@ -541,6 +556,7 @@ class Capture:
         """Random numbers, drawn anew whenever the program runs: f(*given), which is `what`, (a
         draw, a shape), where that is known.
         """
+        given = tuple([np.asarray(a) if isinstance(a, np.generic) else a for a in given])
         return self.trace.python(Drawing(f, what, self.backward), given)
 
     def draws_from(self, g: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import is_ground
 from ..dtypes import FROM_NUMPY
 from .conv import CPP_NAMES
 from .define import Tensor, broadcast_error, function, not_a_tensor, op
@@ -52,7 +53,7 @@ def attended(q: Any, k: Any, v: Any, bias: Any, /, keep: Any, scale: float, caus
 
 def attended_back(g, q, k, v, bias, extra, needs, keep, scale, causal):  # type: ignore[no-untyped-def]
     """The cotangents of queries, keys, values and mask."""
-    plain = all(type(a) is np.ndarray for a in (q, k)) and not needs[3]
+    plain = is_ground(q) and is_ground(k) and not needs[3]
     shares = extra if plain else weights(q, k, bias, keep, scale, causal)
     h = np.matmul(g, v.swapaxes(-1, -2))
     h = shares * (h - np.add.reduce(h * shares, axis=-1, keepdims=True))
@@ -83,7 +84,7 @@ def attention_weights(q: Any, k: Any, bias: Any, /, keep: Any, scale: float, cau
 
 @attention_weights.vjp_all
 def _(g, q, k, bias, extra, needs, keep, scale, causal):
-    plain = all(type(a) is np.ndarray for a in (q, k)) and not needs[2]
+    plain = is_ground(q) and is_ground(k) and not needs[2]
     shares = extra if plain else weights(q, k, bias, keep, scale, causal)
     h = shares * (g - np.add.reduce(g * shares, axis=-1, keepdims=True))
     return (

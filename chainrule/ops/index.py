@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..arrays.duck import Duck, inward
+from ..arrays.duck import Duck, inward, pick
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64, uint8
 from ..errors import bad_dim, not_a_tensor
 from ..tape import record, state
@@ -64,7 +64,7 @@ def reader(name: str, node: str, view: bool = False, keeps: bool = False, rows: 
     """`x[index]` for a NumPy index, under a name of its own."""
 
     def kernel(x: Any, /, index: Any) -> Any:
-        return x[index]
+        return pick(x, index)
 
     entry = op(
         kernel,
@@ -123,7 +123,7 @@ def look(o: Op, x: Any, index: Any) -> Any:
 def read(o: Op, x: Any, index: Any) -> Any:
     """The copy `x[index]`, for an index with arrays or masks."""
     data = x._data
-    y = data[index]
+    y = data[index] if type(index) is ndarray else pick(data, index)
     if o.rows:
         y = row_by_row(y, True)
     elif type(index) is tuple:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..arrays.duck import Duck, NoRule, holds, memory, seen, wider
+from ..arrays.duck import Duck, NoRule, holds, is_ground, memory, seen, wider
 from ..arrays.levels import RUNNING
 from ..captures import refuse_captured
 from ..dtypes import F32, F64
@@ -361,11 +361,6 @@ class CopySlices(Node):
 
 
 SLICES = CopySlices
-
-
-def is_ground(g: Any) -> bool:
-    """Whether a cotangent is an array of numbers, one that is traced included."""
-    return type(g) is ndarray or (isinstance(g, Duck) and g.ground)
 
 
 def contiguous_strides(shape: tuple) -> tuple:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import is_ground
 from ..dtypes import F32, FROM_NUMPY
 from .conv import Kind, kind_of
 from .define import HALF, IMAGES, constant_result, function, op, scalar_name, state, wrap
@@ -89,7 +90,7 @@ def restored(x: Any, view: tuple, axes: tuple, eps: float, extra: tuple) -> tupl
     unless `x` is to be differentiated.
     """
     y = x.reshape(view)
-    if type(y) is np.ndarray:
+    if is_ground(y):
         return reuse(np.multiply, y - extra[0], extra[1]), extra[1]
     y, _, variance = centered(y, axes)
     scale = 1 / np.sqrt(variance + eps)
@@ -628,7 +629,7 @@ def _mean_square_scale(x: Any, axes: tuple, eps: float) -> Any:
 
 @scaled_by_mean_square.vjp_all
 def _(g, x, weight, extra, needs, axes, eps):
-    scale = extra if type(x) is np.ndarray else _mean_square_scale(x, axes, eps)
+    scale = extra if is_ground(x) else _mean_square_scale(x, axes, eps)
     z = x * scale
     of_weight = g * z if needs[1] else None
     if not needs[0]:

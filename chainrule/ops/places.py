@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..arrays.duck import pick
 from .define import primitive
 
 
@@ -26,7 +27,7 @@ def put_add(x: Any, /, index: Any, shape: tuple) -> Any:
 
 @put_add.vjp
 def _(g, index):
-    return g[index]
+    return pick(g, index)
 
 
 def _unique_places(index: Any) -> bool:
@@ -91,4 +92,4 @@ def _(g, index):
 
 @put.vjp
 def _(g, index):
-    return g[index]
+    return pick(g, index)

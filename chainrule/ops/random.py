@@ -186,7 +186,7 @@ def _new(
         raise TypeError(f"got an unexpected keyword argument '{next(iter(options))}'")
     if out is not None:
         dtype = out.dtype if dtype is None else dtype
-    name = (dtype or dtypes.get_default_dtype()).name
+    name = (dtype or dtypes.get_default_dtype()).numpy.name  # which makes bfloat16 known to NumPy
     how = Draw(draw, generator, name, *parameters)
     array = drawn(how, shape, singly=singly) if order is None else _drawn_inward(how, shape, order)
     result = wrap(array if array.ndim else array[()])
