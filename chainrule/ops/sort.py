@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import return_types
-from ..arrays.duck import inward
+from ..arrays.duck import Duck, inward
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64
 from .define import (
     MOVE,
@@ -86,7 +86,7 @@ def selected(x: Any, places: Any, dim: int, keepdim: bool) -> tuple:
 
 def itself(x: Any) -> tuple:
     """What any selection from a 0-d array returns."""
-    return (x[()], ZERO), ZERO
+    return (x.copy() if isinstance(x, Duck) else x[()], ZERO), ZERO
 
 
 def share_all(g: Any, x: Any, out: Any) -> Any:
