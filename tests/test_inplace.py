@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import chainrule
+import chainrule as torch
 
 GOLDEN = Path(__file__).parent / "golden" / "inplace.json"
 LEADING = 50  # how much of an error's text is compared
