@@ -21,6 +21,7 @@ import contextlib
 import copy
 import faulthandler
 import functools
+import importlib.util
 import re
 import signal
 import sys
@@ -489,8 +490,8 @@ def array_of(v: Any, torch: Any) -> Any:
 class Builder:
     """Makes a case line by line: what runs, with numbers of a sensible size, stays."""
 
-    def __init__(self, seed: int, size: int = 12) -> None:
-        self.rng = np.random.default_rng(seed)
+    def __init__(self, seed: int, size: int = 12, rng: Any = None) -> None:
+        self.rng = rng or np.random.default_rng(seed)
         r = self.rng
         big = r.random() < 0.12
         sizes = [1, 2, 3, 4, 5, 7, 8, 16, 17, 33] + [0] * (r.random() < 0.1)
@@ -943,12 +944,17 @@ def outcome(case: Case, others: tuple) -> Exception | None:
     return None
 
 
-def one(seed: int, size: int = 12) -> None:
-    """Build the program of a seed and compare; raises if its runs do not agree."""
-    case = Builder(seed, size).case
-    with contextlib.suppress(Refused):
-        if runs(case):
-            compare(case)
+def one(case: Case) -> None:
+    """Compare the runs of a case, with torch's too if it is installed; raises if they do not agree,
+    and that is not torch's fault.
+    """
+    others = ("compiled", "torch") if importlib.util.find_spec("torch") else ("compiled",)
+    error = outcome(case, others) if runs(case) else None
+    if error is None or isinstance(error, Refused):
+        return
+    small = shrunk(case, others, error)
+    if not known(small, outcome(small, others)):
+        raise AssertionError(f"{error}, or with less in it:\n{small}") from error
 
 
 def known(case: Case, error: Exception | None) -> bool:
