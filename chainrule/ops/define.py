@@ -1535,17 +1535,22 @@ def with_numpy_names(f: Callable) -> Callable:
 
 
 def primitive(
-    kernel: Callable | None = None, *, define: Callable | None = None, **facets: Any
+    kernel: Callable | None = None,
+    *,
+    define: Callable | None = None,
+    laid: Callable | None = None,
+    **facets: Any,
 ) -> Any:
     """Decorator for array code of our own that NumPy cannot dispatch: a function of arrays, with
     rules, for kernels and rules.
 
     On ndarrays it is the kernel. On other array types it asks the highest one. Its operator serves
     double backward; it is private, unless `define` (`elementwise` or `op`) and facets say which
-    public operator it is.
+    public operator it is. What the operator gives, not what rules ask for, is put through `laid`
+    (with the parameters): it lays numbers out in memory as torch does.
     """
     if kernel is None:
-        return lambda k: primitive(k, define=define, **facets)
+        return lambda k: primitive(k, define=define, laid=laid, **facets)
     name = kernel.__name__
     if define is None:
         facets = {"promote": MOVE, "namespace": "primitive", "method": False, **facets}
@@ -1558,10 +1563,21 @@ def primitive(
 
     call.__name__, call.__doc__ = name, kernel.__doc__
     call.kernel = kernel  # type: ignore[attr-defined]
-    entry = (define or op)(call, name=facets.pop("name", name), source=kernel, **facets)
+    public = call if laid is None else lying(call, laid, kernel.__code__.co_posonlyargcount)
+    entry = (define or op)(public, name=facets.pop("name", name), source=kernel, **facets)
     call.op = entry.op  # type: ignore[attr-defined]
     call.vjp, call.vjp_all = entry.vjp, entry.vjp_all  # type: ignore[attr-defined]
     PRIMITIVES[name] = call
+    return call
+
+
+def lying(kernel: Callable, laid: Callable, n: int) -> Callable:
+    """The kernel of n arrays, what it gives laid out in memory by `laid`."""
+
+    def call(*args: Any) -> Any:
+        return laid(kernel(*args), *args[n:])
+
+    call.__name__, call.__doc__ = kernel.__name__, kernel.__doc__
     return call
 
 
