@@ -382,6 +382,15 @@ def like_itself(x: np.ndarray) -> np.ndarray:
     return x.transpose(axes).copy().transpose([axes.index(axis) for axis in range(x.ndim)])
 
 
+def empty_like_itself(x: np.ndarray) -> np.ndarray:
+    """An array whose axes lie in memory in the order in which those of an array do."""
+    axes = inward(x)
+    if axes is None:
+        return np.empty(x.shape, x.dtype)
+    made = np.empty([x.shape[axis] for axis in axes], x.dtype)
+    return made.transpose([axes.index(axis) for axis in range(x.ndim)])
+
+
 def highest(args: Iterable) -> Any:
     """The array type with the highest level among the arguments (also inside lists and tuples)."""
     top, level = None, -1.0

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.duck import Duck, NoRule, vacant
+from ..arrays.duck import Duck, NoRule, empty_like_itself, vacant
 from ..arrays.trace import Cell, Trace, TraceArray
 from ..autograd.reverse import grad
 from ..captures import (
@@ -310,7 +310,7 @@ class Capture:
             if t is not None and isinstance(t._data, TraceArray):
                 traced = self.traced[id(t)] = t._data
                 if not hasattr(traced, "array"):  # other tensors may be the same array
-                    traced.array = np.empty(traced.shape, traced.dtype)
+                    traced.array = empty_like_itself(traced.value)
                 t._data = traced.array
 
     def compute(self, but: set[int]) -> None:
@@ -425,7 +425,7 @@ class Capture:
         def settled(leaf: Any) -> Any:
             if id(leaf) not in self.traced:
                 return leaf
-            return define.wrap(leaf._data.copy() if id(leaf) in kept else leaf._data)
+            return define.wrap(leaf._data.copy("K") if id(leaf) in kept else leaf._data)
 
         return mapped(settled, result)
 
