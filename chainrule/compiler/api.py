@@ -27,6 +27,7 @@ from ..tape import state, storage_of
 from ..tensor import Tensor
 from . import calls, guards, kept, machine
 from .capture import Capture, CaptureError, Picked, Transformed, Wrapper
+from .orders import arrange
 from .passes import has_effect, simplify
 from .plan import Interpreted, Output, Planner
 from .trial import Trial
@@ -155,7 +156,7 @@ class Entry:
         for leaf in self.out_leaves:
             value = c.value_of(leaf)
             if value is not None:
-                outputs.append(self.output(c, leaf, value))
+                outputs.append(self.output(leaf, value))
                 recipe.append((FRESH, len(outputs) - 1))
             elif id(leaf) in c.arguments:
                 recipe.append((GIVEN, c.arguments[id(leaf)]))
@@ -169,14 +170,15 @@ class Entry:
             value, position = c.value_of(grad), c.arguments.get(id(t))
             if position is None:
                 if value is not None:
-                    outputs.append(self.output(c, grad, value))
+                    outputs.append(self.output(grad, value))
                     outputs[-1].array = outputs[-1].rows(define.storage_array(grad))
                 self.grads.append((t, grad))
             else:
                 self.given_grads.append((position, grad))
                 if value is not None:
-                    outputs.append(self.output(c, grad, value))
+                    outputs.append(self.output(grad, value))
                     self.given_grads[-1] = position, outputs[-1]
+        arrange(c.program, outputs, [g for g in c.gradients if g is not None])
         self.written = [
             storage_of(t) for m in c.updates for t in m.tensors if id(t) not in c.arguments
         ]
@@ -188,15 +190,10 @@ class Entry:
         self.recipe = recipe
         return outputs
 
-    def output(self, c: Capture, t: Any, value: Any) -> Output:
-        """The output that a tensor is. Arrays are made row by row: one that does not lie so is made
-        with its axes in the order in which they do.
-        """
-        axes = inward(define.storage_array(t))
-        if axes is None:
-            return Output(value)
-        made = Output(c.trace.emit("transpose", (value, axes), {}))
-        made.axes = axes
+    def output(self, t: Any, value: Any) -> Output:
+        """The output that a tensor is, which lies in memory as that does."""
+        made = Output(value)
+        made.axes = inward(define.storage_array(t))
         return made
 
     def memory_of(self, c: Capture) -> None:

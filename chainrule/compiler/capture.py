@@ -16,7 +16,7 @@ import gc
 import sys
 import types
 import weakref
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from operator import attrgetter, getitem, is_
 from typing import Any
 
@@ -397,6 +397,7 @@ class Capture:
                 t._data = self.seen[id(t)] = look(memory, t._data)
 
     backward = False  # whether the backward pass for the caller is being written down
+    gradients: Sequence = ()  # what that makes
     shared_arguments = False  # whether an argument lies in memory that others look at
 
     def value_of(self, leaf: Any) -> Value | None:

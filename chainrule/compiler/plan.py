@@ -64,6 +64,14 @@ class Output:
     def __init__(self, value: Value, target: Value | None = None, array: Any = None) -> None:
         self.value, self.target, self.array = value, target, array
 
+    @property
+    def type(self) -> str:
+        """That of the result."""
+        shape = (
+            self.value.shape if self.axes is None else [self.value.shape[n] for n in self.back()]
+        )
+        return f"{self.value.dtype}[{', '.join(map(str, shape))}]"
+
     def rows(self, result: Any) -> Any:
         """An array of the result as one of the output."""
         return result if self.axes is None else result.transpose(self.axes)
