@@ -28,7 +28,7 @@ from numpy import float32, ndarray
 from numpy._core._exceptions import UFuncTypeError
 
 from .. import dtypes
-from ..arrays.duck import Duck, NoRule, has_tangent, highest, memory
+from ..arrays.duck import Duck, NoRule, has_tangent, highest, memory, tied
 from ..cuts import cut_by
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import bad_dim, not_a_tensor
@@ -298,7 +298,7 @@ class Op:
         if self.variadic:
             inputs = tuple(inputs[0])
         params = tuple([p._data if isinstance(p, Tensor) else p for p in params])
-        arrays = self.arrays(inputs)
+        given = arrays = self.arrays(inputs)
         result = None
         if self.promote is not MOVE:
             arrays, result = self.promoted(arrays)
@@ -310,6 +310,8 @@ class Op:
             out, extra = out
         if result is not None:
             out = quiet(_demote, out, result)
+        if self.plain and self.n == 2:
+            out = tied(out, *given)
         return self.finish(inputs, arrays, params, out, extra)
 
     def run(self, arrays: Sequence, params: tuple) -> Any:
