@@ -90,6 +90,15 @@ class Memory:
         return self.cell.version > 0
 
 
+def blank_for(owner: np.ndarray) -> np.ndarray:
+    """An array that lies in memory as another one does; read-only where elements repeat."""
+    repeated = [s == 0 and n > 1 for s, n in zip(owner.strides, owner.shape, strict=True)]
+    if not any(repeated) or not owner.size:
+        return vacant(owner, owner.dtype)
+    once = owner[tuple([slice(1) if r else slice(None) for r in repeated])]
+    return np.broadcast_to(vacant(once, owner.dtype), owner.shape)
+
+
 class Setting:
     """A number of an optimizer's settings, read anew at each call."""
 
@@ -386,7 +395,7 @@ class Capture:
                     )
             cell = Cell(self.trace, self.program.input(owner))
             self.trace.known[cell.current] = owner
-            memory = self.memories[key] = Memory(owner, cell, vacant(owner, owner.dtype))
+            memory = self.memories[key] = Memory(owner, cell, blank_for(owner))
             memory.tensors = group
             numbers = [self.arguments[id(t)] for t in group if id(t) in self.arguments]
             if numbers and len(group) == 1:
