@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 OPERATORS = {
     "add": np.add,
@@ -405,14 +406,14 @@ def in_order(made: Any, arrays: Iterable) -> Any:
     return laid_out(made, like.transpose([axes.index(axis) for axis in range(len(shape))]))
 
 
-def tied(made: Any, *arrays: Any) -> Any:
-    """`in_order`, looked into only where it may matter: the last array never decides against the
-    others.
+def tied(made: Any, x: Any, y: Any, z: Any = None) -> Any:
+    """`in_order` for two or three arrays, looked into only where it may matter: the last never
+    decides against the others.
     """
-    for a in arrays[:-1]:
-        if not a.flags.c_contiguous if type(a) is np.ndarray else isinstance(a, Duck):
-            return in_order(made, arrays)
-    return made
+    first = type(x) is ndarray and x.flags.c_contiguous
+    if first and (z is None or (type(y) is ndarray and y.flags.c_contiguous)):
+        return made
+    return made if made.ndim < 2 else in_order(made, (x, y, z))
 
 
 def broadcast_steps(x: np.ndarray, shape: tuple) -> Iterable:

@@ -585,7 +585,7 @@ def complex_of_parts(real: Any, imag: Any, /) -> Any:
         return real + 1j * imag
     out = np.empty(np.broadcast_shapes(real.shape, imag.shape), dtypes.of(real).to_complex().numpy)
     out.real, out.imag = real, imag
-    return tied(out, real, imag, None)
+    return tied(out, real, imag, imag)
 
 
 @complex_of_parts.vjp

@@ -310,7 +310,7 @@ class Op:
             out, extra = out
         if result is not None:
             out = quiet(_demote, out, result)
-        if self.plain and self.n == 2:
+        if self.plain and self.n == 2 and type(given[1]) not in PYTHON_TYPES:
             out = tied(out, *given)
         return self.finish(inputs, arrays, params, out, extra)
 
@@ -1565,7 +1565,7 @@ def primitive(
 
     call.__name__, call.__doc__ = name, kernel.__doc__
     call.kernel = kernel  # type: ignore[attr-defined]
-    public = call if laid is None else lying(call, laid, kernel.__code__.co_posonlyargcount)
+    public = call if laid is None else lying(call, laid)
     entry = (define or op)(public, name=facets.pop("name", name), source=kernel, **facets)
     call.op = entry.op  # type: ignore[attr-defined]
     call.vjp, call.vjp_all = entry.vjp, entry.vjp_all  # type: ignore[attr-defined]
@@ -1573,14 +1573,19 @@ def primitive(
     return call
 
 
-def lying(kernel: Callable, laid: Callable, n: int) -> Callable:
-    """The kernel of n arrays, what it gives laid out in memory by `laid`."""
+def lying(call: Any, laid: Callable) -> Callable:
+    """A primitive whose result is laid out in memory by `laid`."""
+    kernel = call.kernel
+    n = kernel.__code__.co_posonlyargcount
 
-    def call(*args: Any) -> Any:
+    def public(*args: Any) -> Any:
+        for a in args:
+            if isinstance(a, Duck):
+                return laid(call(*args), *args[n:])
         return laid(kernel(*args), *args[n:])
 
-    call.__name__, call.__doc__ = kernel.__name__, kernel.__doc__
-    return call
+    public.__name__, public.__doc__ = call.__name__, call.__doc__
+    return public
 
 
 PRIMITIVES: dict[str, Callable] = {}

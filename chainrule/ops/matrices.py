@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy import asfortranarray, ndarray
 
 from ..arrays.duck import Duck, laid_out
 from ..dtypes import FLOATING, FROM_NUMPY
@@ -29,13 +30,11 @@ def columns(x: Any) -> Any:
     """The matrices, copied where they do not lie column by column in memory, as LAPACK leaves what
     it computes, and torch with it.
     """
-    if type(x) is np.ndarray:
-        if x.ndim == 2:
-            return x if x.flags.f_contiguous else x.copy("F")
-        if x.ndim < 2:
-            return x
-        turned = x.swapaxes(-1, -2)
-        return x if turned.flags.c_contiguous else turned.copy().swapaxes(-1, -2)
+    if type(x) is ndarray:
+        if x.ndim < 3:
+            return asfortranarray(x)
+        turned = x.mT
+        return x if turned.flags.c_contiguous else turned.copy().mT
     if x.ndim < 2 or not isinstance(x, Duck) or not x.in_memory:
         return x
     lies = x.memory()
