@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import chainrule
+import chainrule as torch
 
 GOLDEN = Path(__file__).parent / "golden" / "inplace.json"
 LEADING = 50  # how much of an error's text is compared
@@ -115,3 +116,22 @@ def test_alpha_times_what_does_not_hold_it():
     small = chainrule.tensor([255, 3], dtype=chainrule.uint8)
     assert chainrule.sub(chainrule.zeros(2), small, alpha=2).tolist() == [-510, -6]
     assert chainrule.zeros(2).add_(small, alpha=3).tolist() == [765, 9]
+
+
+def test_comparisons_in_place_end_the_gradient_in_zeros():
+    for write, node in (
+        (lambda y: y.eq_(2), "EqBackward0"),
+        (lambda y: y.lt_(torch.ones(2)), "LtBackward1"),
+        (lambda y: y.random_(3), "RandomBackward1"),
+        (lambda y: y.bernoulli_(0.5), "BernoulliBackward2"),
+    ):
+        x = torch.ones(2, requires_grad=True)
+        y = x * 2
+        write(y)
+        assert y.requires_grad and type(y.grad_fn).__name__ == node
+        (y + x * 3).sum().backward()
+        assert x.grad.tolist() == [3, 3]
+    y = x * 2
+    y[:1].eq_(2)
+    y.sum().backward()
+    assert x.grad.tolist() == [3, 5]

@@ -222,3 +222,30 @@ def test_forward_mode_takes_the_same_values(row: list[str]):
 def test_page_has_every_kind_of_kink():
     assert len(list(rows())) > 240
     assert PAGE.read_text().count("\n## ") == 16
+
+
+SIGNED = [  # function, arguments, torch's results, the sign of zeros included
+    (F.relu, [-0.0, 0.0, -2.0], [-0.0, 0.0, 0.0]),
+    (F.relu6, [-0.0, 0.0, -2.0], [-0.0, 0.0, 0.0]),
+    (F.elu, [-0.0, 0.0, 2.0], [-0.0, 0.0, 2.0]),
+    (F.selu, [-0.0, 0.0], [-0.0, 0.0]),
+    (F.celu, [-0.0, 0.0], [-0.0, 0.0]),
+    (F.softshrink, [-0.0, -0.25, 0.25], [0.0, 0.0, 0.0]),
+    (torch.erfinv, [-0.0, 0.0], [-0.0, 0.0]),
+    (torch.lgamma, [-math.inf, math.inf, -1.0], [math.inf] * 3),
+    (lambda x: x % 3, [-3.0, -0.0, 3.0, -1.0], [-0.0, -0.0, 0.0, 2.0]),
+    (lambda x: torch.maximum(x, -x), [0.0, -0.0], [-0.0, 0.0]),
+    (lambda x: torch.minimum(x, -x), [0.0, -0.0], [-0.0, 0.0]),
+]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("function, given, wanted", SIGNED)
+def test_signs_of_zeros_and_infinities(function, given, wanted, dtype, compiled):
+    x = torch.tensor(given, dtype=dtype)
+    if compiled:
+        function = torch.compile(function)
+        function(x + 1)
+    found = function(x)
+    assert repr(found.tolist()) == repr(wanted)

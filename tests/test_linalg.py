@@ -5,6 +5,7 @@ not depend on signs, phases and the triangle that is not read.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -392,3 +393,31 @@ def test_a_weight_overwritten_before_backward_is_noticed():
         w.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()
+
+
+def test_reflections_of_negative_zeros_and_infinities():
+    """-0 is reflected as 0 is; what is not finite stays above the diagonal."""
+    A = chainrule.tensor([[-0.0, 1.0], [2.0, 3.0], [1.0, 5.0]])
+    compiled = chainrule.compile(lambda A: chainrule.linalg.qr(A).R)
+    for qr in (
+        lambda A: chainrule.linalg.qr(A, mode="r").R,
+        lambda A: chainrule.linalg.qr(A).R,
+        compiled,
+    ):
+        assert qr(A)[0, 0] < 0
+        R = qr(chainrule.tensor([[1.0, math.inf], [math.inf, 2.0], [3.0, 4.0]]))
+        assert R[0, 0] == -math.inf and R[1, 0] == 0
+
+
+def test_the_trace_of_an_infinite_slope():
+    A = chainrule.ones(2, 2, requires_grad=True)
+    (A.trace() * math.inf).backward()
+    assert A.grad.tolist() == [[math.inf, 0], [0, math.inf]]
+
+
+def test_places_of_what_is_not_a_number():
+    """Found as torch's halving finds them, which takes NaN to be larger than nothing."""
+    nan = math.nan
+    for row, wanted in (([1.0, 2.0], [2, 0]), ([1.0, nan], [2, 2]), ([nan, nan], [2, 2])):
+        found = chainrule.searchsorted(chainrule.tensor(row), chainrule.tensor([nan, 0.5]))
+        assert found.tolist() == wanted

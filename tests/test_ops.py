@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -507,3 +508,19 @@ def test_error(call: Callable, kind: type, pattern: str):
     """Bad input raises torch's class of error and its words."""
     with pytest.raises(kind, match=pattern):
         call(chainrule)
+
+
+@pytest.mark.parametrize("shape, dim", [((5000, 2), 0), ((3, 3000, 40), 1), ((3000, 4, 5), (0, 2))])
+def test_sums_of_many_rows_round_little(shape, dim):
+    x = (
+        chainrule.sin(chainrule.arange(math.prod(shape), dtype=chainrule.float64)).reshape(shape)
+        + 1
+    )
+    short = x.float()
+    slope = chainrule.zeros_like(short.sum(dim, keepdim=True), requires_grad=True)
+    (slope * short).sum().backward()
+    sums = (short.sum(dim), short.mean(dim) * (x.numel() / x.sum(dim).numel()), slope.grad)
+    for found in sums:
+        error = (found.reshape(-1) - x.sum(dim).reshape(-1)).abs().max() / x.sum(dim).max()
+        assert error < 6e-7
+    assert chainrule.allclose(short.var(dim).double(), x.var(dim), rtol=6e-7)

@@ -448,3 +448,36 @@ def test_draws_in_memory_order_under_transformations() -> None:
     assert torch.equal(tangent, expected)
     sort = torch.func.vmap(lambda x: x.sort(0)[0], in_dims=1, out_dims=1)
     assert torch.equal(sort(x), x.sort(0)[0])
+
+
+@pytest.mark.parametrize(
+    "name, of, stride",
+    [
+        ("cumsum", lambda u: u.cumsum(0), (3, 1)),
+        ("softmax", lambda u: u.softmax(0), (3, 1)),
+        ("cat", lambda u: torch.cat([u, u]), (6, 1)),
+        ("stack", lambda u: torch.stack([u, u]), (6, 3, 1)),
+        ("clone", lambda u: u.clone(), (1, 4)),
+        ("flip", lambda u: u.flip(0), (1, 4)),
+        ("mul", lambda u: u * u, (1, 4)),
+    ],
+)
+def test_batches_that_do_not_lie_example_by_example(name, of, stride):
+    assert torch.vmap(of)(filled(3, 4).t()).stride() == stride
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda u: u.cumsum(0),
+        lambda u: u.max(0)[0],
+        lambda u: u.sort(0)[0],
+        lambda u: u.gather(0, torch.tensor(0)),
+        lambda u: u.index_select(0, torch.tensor([0])),
+    ],
+)
+def test_single_numbers_of_a_batch_are_copied(of):
+    x = torch.tensor([1.0, 2.0])
+    torch.vmap(of)(x).zero_()
+    torch.func.jvp(lambda u: of(u).mul_(0), (x[0],), (x[1],))
+    assert x.tolist() == [1, 2]

@@ -19,7 +19,7 @@ import numpy as np
 from ..ops import define
 from ..ops.places import put, put_add
 from ..tape import state
-from .duck import Duck, NoRule, laid_out, memory, seen, vacant, wider
+from .duck import Duck, NoRule, laid_out, like_itself, memory, seen, vacant, wider
 from .levels import RUNNING
 from .waist import waist
 
@@ -81,6 +81,14 @@ class BatchArray(Duck):
 
     def memory(self) -> Any:
         return memory(self.array)[0, ...] if len(self.array) else memory(self.array).sum(axis=0)
+
+    def whole(self) -> Any:
+        return self.array.whole() if isinstance(self.array, Duck) else self.array
+
+    def kept(self) -> Any:
+        inside = self.array
+        kept = inside.kept() if isinstance(inside, Duck) else like_itself(inside)
+        return BatchArray(kept, self.level)
 
     def repr_with(self, show: Callable) -> str:
         inside = show(self.array).replace("\n", "\n    ")

@@ -117,6 +117,10 @@ class Duck:
         """An ndarray that lies in memory as one example, or value, of this array does."""
         raise NoRule(f"a {type(self).__name__} has no memory of its own")
 
+    def whole(self) -> Any:
+        """An ndarray that lies in memory as this array does with all its examples."""
+        return self.memory()
+
     def call(self, name: str, args: tuple, kwargs: dict) -> Any:
         """Do what NumPy's `name` does."""
         raise NoRule(f"{type(self).__name__} has no rule for {name!r}")
@@ -237,6 +241,10 @@ class Duck:
 
     def copy(self) -> Any:
         return self.call("copy", (self,), {})
+
+    def kept(self) -> Any:
+        """A copy that lies in memory as this does, where something does."""
+        return self.copy()
 
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> Any:
         return self.call("argmax", (self,), {"axis": axis, "keepdims": keepdims})

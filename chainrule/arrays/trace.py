@@ -143,7 +143,6 @@ class TraceArray(Duck):
         return self.cell.trace.noted("copy", (self,), {}, laid_out(self.value, like))
 
     def kept(self) -> Any:
-        """A copy that lies in memory as this does."""
         return self.cell.trace.noted("copy", (self,), {}, like_itself(self.value))
 
     def over(self, data: Any, private: bool) -> Any:

@@ -29,6 +29,7 @@ from ..arrays.boundary import combined, settled
 from ..arrays.duck import Duck, NoRule, inward, laid_out, memory
 from ..arrays.grad import GradArray
 from ..arrays.levels import EVER
+from ..arrays.sums import add_up
 from ..dtypes import F32, F64, HALVES
 from ..ops import define
 from ..ops.define import WATCHERS
@@ -48,7 +49,6 @@ from .saved import unpacked
 
 Targets = dict  # (node, output index) -> the cotangent found there, or None
 ndarray = np.ndarray
-add_up = np.add.reduce
 WALKING: Any = (operator.call, False), (operator.call, True)  # modes, without and with history
 
 
@@ -516,7 +516,7 @@ def fit(g: Any, shape: tuple, dtype: Any) -> Any:
         if given != shape and lead >= 0:
             axes = tuple([i for i, n in enumerate(given) if n != 1 and shape[i] == 1])
             if axes:
-                g = np.add.reduce(g, axis=axes, keepdims=True)
+                g = add_up(g, axes, True)
                 given = g.shape
     if g.dtype is not dtype:
         if g.dtype.kind == "c" and np.dtype(dtype).kind != "c":

@@ -353,7 +353,7 @@ def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
 
 
 def _extreme(test: str, unordered: bool) -> Emit:
-    """maximum and minimum (nan wins), fmax and fmin (nan loses)."""
+    """maximum and minimum (nan wins), fmax and fmin (nan loses); of two zeros the second."""
 
     def emit(w: Writer, dtype: np.dtype, x: Value, y: Value) -> Value:
         if not is_float(dtype):
@@ -373,10 +373,10 @@ def _extreme(test: str, unordered: bool) -> Emit:
     return emit
 
 
-ELEMENTWISE["maximum"] = _extreme("ge", True)
-ELEMENTWISE["minimum"] = _extreme("le", True)
-ELEMENTWISE["fmax"] = _extreme("ge", False)
-ELEMENTWISE["fmin"] = _extreme("le", False)
+ELEMENTWISE["maximum"] = _extreme("gt", True)
+ELEMENTWISE["minimum"] = _extreme("lt", True)
+ELEMENTWISE["fmax"] = _extreme("gt", False)
+ELEMENTWISE["fmin"] = _extreme("lt", False)
 
 
 @element("tanh_back")

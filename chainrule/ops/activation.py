@@ -174,7 +174,7 @@ def threshold(input: Any, threshold: float, value: float, inplace: bool = False)
 )
 def _hardtanh(x: Any, /, min_val: float, max_val: float) -> Any:
     low, high = (int(min_val), int(max_val)) if x.dtype.kind in "iu" else (min_val, max_val)
-    return np.minimum(np.maximum(x, low), high)
+    return np.minimum(np.maximum(low, x), high)
 
 
 @_hardtanh.vjp
@@ -219,7 +219,7 @@ def softshrink(x: Any, /, lambd: float = 0.5) -> Any:
             f"lambda must be in range [0, {np.finfo(x.dtype).max:g}] for input dtype "
             f"{scalar_name(FROM_NUMPY[x.dtype])}, but found {lambd:g}"
         )
-    return np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, x * 0))
+    return np.where(x > lambd, x - lambd, np.where(x < -lambd, x + lambd, x * 0 + 0))
 
 
 softshrink.vjp(lambda g, x, lambd: keep(g, ~((x >= -lambd) & (x <= lambd))))
@@ -262,7 +262,7 @@ def hardswish(input: Any, inplace: bool = False) -> Any:
 
 @op(name="elu", pointwise=True, takes="f", **PRIVATE)
 def _elu(x: Any, /, alpha: float, scale: float) -> Any:
-    return np.maximum(x, 0) * scale + np.expm1(np.minimum(x, 0)) * (alpha * scale)
+    return np.maximum(0, x) * scale + np.expm1(np.minimum(0, x)) * (alpha * scale)
 
 
 @_elu.vjp
@@ -286,7 +286,7 @@ def selu(input: Any, inplace: bool = False) -> Any:
 def _celu(x: Any, /, alpha: float) -> Any:
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return np.maximum(x, 0) + np.expm1(np.minimum(x, 0) / alpha) * alpha
+    return np.maximum(0, x) + np.expm1(np.minimum(0, x) / alpha) * alpha
 
 
 _celu.vjp(lambda g, x, alpha: g * np.exp(keep(x, x < 0) / alpha))

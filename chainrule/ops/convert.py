@@ -102,7 +102,7 @@ def arranged(x: Any, memory_format: Any) -> Any:
     """A copy of an array, in a memory format (None: in the order it has)."""
     if memory_format is None or memory_format is preserve_format:
         if isinstance(x, Duck):
-            return x.kept() if x.ground else x.copy()
+            return x.kept()
         return x.copy() if x.flags.c_contiguous else like_itself(x)
     axes = CHANNELS_LAST.get(memory_format)
     if axes is None:

@@ -539,10 +539,10 @@ def row_by_row(a: Any, rows: bool | str) -> Any:
         return a
     if type(a) is tuple:
         return tuple([row_by_row(e, rows) for e in a])
-    lies = a.memory() if isinstance(a, Duck) and a.in_memory else a
+    lies = a.whole() if isinstance(a, Duck) and a.in_memory else a
     if type(lies) is not ndarray or lies.flags.c_contiguous:
         return a
-    if rows is DROPPED and 1 in lies.shape:
+    if rows is DROPPED and 1 in a.shape:
         return a
     if rows is IMAGES and lies.ndim > 3:
         last = (0, *range(2, lies.ndim), 1)
@@ -1134,9 +1134,11 @@ def parametric(op: Op) -> Callable:
                 y = row_by_row(y, rows) if rows else y
                 return op.finish((input,), (x,), params, y, constants)
             rest, y = y[1:], y[0]
-            if rows and y.ndim > 1:
+            if rows:
                 rest = row_by_row(rest, rows)
-        if rows and y.ndim > 1 and (type(y) is not ndarray or not y.flags.c_contiguous):
+        if rows and (
+            y.ndim > 1 and not y.flags.c_contiguous if type(y) is ndarray else isinstance(y, Duck)
+        ):
             y = row_by_row(y, rows)
         t = blank()
         t._data, t._index = y, 0
@@ -1191,7 +1193,9 @@ def several(op: Op) -> Callable:
         constants = None
         if extra:
             y, constants = y
-        if rows and y.ndim > 1 and (type(y) is not ndarray or not y.flags.c_contiguous):
+        if rows and (
+            y.ndim > 1 and not y.flags.c_contiguous if type(y) is ndarray else isinstance(y, Duck)
+        ):
             y = row_by_row(y, rows)
         t = blank()
         t._data, t._index = y, 0

@@ -185,7 +185,13 @@ def _trunc_quotient(x: Any, y: Any, /) -> Any:
 
 def _remainder(x: Any, y: Any, /) -> Any:
     no_zero_divisor(x, y)
-    return np.remainder(x, y)
+    rest = np.remainder(x, y)
+    if rest.dtype.kind != "f":
+        return rest
+    zero = rest == 0
+    if type(zero) is np.bool and not zero:
+        return rest
+    return np.where(zero, np.copysign(rest, x), rest)[()]  # NumPy's zeros have the divisor's sign
 
 
 def _fmod(x: Any, y: Any, /) -> Any:
@@ -226,7 +232,6 @@ floor_divide = elementwise(
 )
 remainder = elementwise(
     _remainder,
-    ufunc=np.remainder,
     name="remainder",
     takes="if",
     vjp=(lambda g: g, lambda g, x, y: -g * np.floor(x / y)),

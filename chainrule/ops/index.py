@@ -124,6 +124,8 @@ def read(o: Op, x: Any, index: Any) -> Any:
     """The copy `x[index]`, for an index with arrays or masks."""
     data = x._data
     y = data[index] if type(index) is ndarray else pick(data, index)
+    if not y.ndim and isinstance(y, Duck):
+        y = y.copy()  # where NumPy has a number, these may look at their memory
     if o.rows:
         y = row_by_row(y, True)
     elif type(index) is tuple:

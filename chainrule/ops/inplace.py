@@ -21,7 +21,7 @@ from ..arrays.levels import RUNNING
 from ..captures import refuse_captured
 from ..dtypes import F32, F64
 from ..errors import LeafInPlaceError, not_a_tensor
-from ..storage import WRITTEN, tick
+from ..storage import LOCK, WRITTEN, tick
 from ..tape import PACKING, AccumulateGrad, Ending, Node, packed_in, record, state, storage_of
 from . import define
 from .define import (
@@ -126,7 +126,8 @@ def inplace(op: Op, function: Callable) -> Callable:
                 state.run(_into, ufunc, data, operands)
                 storage_of(self).bump()
                 return self
-        return assign(self, function(self, *args, **kwargs), op.name + "_")
+        by_tensor = any(isinstance(a, define.Tensor) for a in args)
+        return assign(self, function(self, *args, **kwargs), op.name + "_", by_tensor)
 
     return entry
 
@@ -159,9 +160,9 @@ def _writes_directly(data: Any, operands: list) -> bool:
     return True
 
 
-def assign(self: Any, result: Any, name: str) -> Any:
+def assign(self: Any, result: Any, name: str, by_tensor: bool = False) -> Any:
     """Write `result` (computed from `self` out of place) into `self`, and give `self` its
-    history.
+    history; `by_tensor`: whether another tensor has a part in it.
     """
     if result._data.shape != self._data.shape:
         raise RuntimeError(
@@ -177,8 +178,10 @@ def assign(self: Any, result: Any, name: str) -> Any:
     storage_of(self).bump()
     if node is not None:
         _save_output(node, result._data, data)
-    if state.grad and (node is not None or before[0][0] is not None):
+    if state.grad and node is not None:
         rebase(self, node, result._index, before)
+    elif before[0][0] is not None:
+        forget(self, f"{name[:-1].title().replace('_', '')}Backward{int(by_tensor)}")
     return self
 
 
@@ -263,6 +266,27 @@ def rebase(self: Any, node: Node | None, index: int, before: tuple) -> None:
             old.notes("hooks").setdefault(at, {}).pop(math.inf, None)
         )  # the hook of retain_grad() goes with the value
         owner._node.notes("hooks").setdefault(owner._index, {})[math.inf] = keep
+
+
+FORGETTING: dict[str, Op] = {}
+
+
+def forget(x: Any, node: str) -> None:
+    """Give `x`, all of which has been overwritten in place by what has no derivative, the history
+    that says so: its gradient ends in zeros.
+    """
+    if not state.mode[1] or not x.requires_grad:
+        return
+    with LOCK:
+        if node not in FORGETTING:
+            entry = define.op(
+                lambda x, /: x, name=node, node=node, promote=define.MOVE, namespace="primitive"
+            )
+            entry.vjp(lambda g: np.zeros((), g.dtype))
+            FORGETTING[node] = entry.op
+    before, t = edges_of((x,)), define.wrap(x._data)
+    FORGETTING[node].attach((x,), (x._data,), (), t, False, None)
+    rebase(x, t._node, t._index, before)
 
 
 class Sliced(Ending):

@@ -55,7 +55,7 @@ def in_rows(x: Any) -> Any:
     """The array in row-major order, which NumPy's joins do not give where all parts lie
     otherwise.
     """
-    lies = x.memory() if isinstance(x, Duck) and x.ground else x
+    lies = x.whole() if isinstance(x, Duck) and x.in_memory else x
     return x.copy() if type(lies) is np.ndarray and not lies.flags.c_contiguous else x
 
 

@@ -278,6 +278,7 @@ def qr(A: Any, mode: str) -> tuple:
     """Q and R; mode "reduced", "complete", or "r" (Q then is empty)."""
     m, n = A.shape[-2:]
     k = min(m, n)
+    A = A + A.dtype.type(0)  # -0 counts as 0: reflections look at the sign
     if is_traced(A) and A.size:
         return _qr_of_traced(A, mode)
     if mode != "r" and many_small(A):

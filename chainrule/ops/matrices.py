@@ -51,22 +51,23 @@ def rows(x: Any) -> Any:
 
 def lower(x: Any, k: int = 0) -> Any:
     """The matrices' part on and below diagonal k, zeros above."""
-    return x * np.tri(*x.shape[-2:], k, bool)
+    return np.where(np.tri(*x.shape[-2:], k, bool), x, x.dtype.type(0))
 
 
 def upper(x: Any, k: int = 0) -> Any:
     """The matrices' part on and above diagonal k, zeros below."""
-    return x * ~np.tri(*x.shape[-2:], k - 1, bool)
+    return np.where(np.tri(*x.shape[-2:], k - 1, bool), x.dtype.type(0), x)
 
 
 def diagonal(x: Any) -> Any:
     """The diagonals of square matrices."""
-    return np.add.reduce(x * np.eye(x.shape[-1], dtype=bool), axis=-1)
+    on = np.eye(x.shape[-1], dtype=bool)
+    return np.add.reduce(np.where(on, x, x.dtype.type(0)), axis=-1)
 
 
 def diagonal_matrix(v: Any) -> Any:
     """Matrices with the vectors `v` on the diagonal."""
-    return v[..., None] * np.eye(v.shape[-1], dtype=bool)
+    return np.where(np.eye(v.shape[-1], dtype=bool), v[..., None], v.dtype.type(0))
 
 
 def identity(n: int, like: Any, lead: tuple = ()) -> Any:

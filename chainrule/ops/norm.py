@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.duck import is_ground
+from ..arrays.sums import add_up
 from ..dtypes import F32, FROM_NUMPY
 from .conv import Kind, kind_of
 from .define import HALF, IMAGES, constant_result, function, op, scalar_name, state, wrap
@@ -38,8 +39,8 @@ def inner(a: Any, b: Any, axes: tuple) -> Any:
     ):
         total = np.vecdot(a, b)[..., None]
         rest = tuple([i for i in axes if i != last])
-        return np.add.reduce(total, axis=rest, keepdims=True) if rest else total
-    return np.add.reduce(a * b, axis=axes, keepdims=True)
+        return add_up(total, rest, True) if rest else total
+    return add_up(a * b, axes, True)
 
 
 def reuse(ufunc: np.ufunc, a: Any, *others: Any) -> Any:
@@ -53,7 +54,7 @@ def reuse(ufunc: np.ufunc, a: Any, *others: Any) -> Any:
 def centered(y: Any, axes: tuple) -> tuple[Any, Any, Any]:
     """y less its mean over `axes`, the mean, and the variance."""
     n = math.prod(y.shape[a] for a in axes)
-    mean = np.add.reduce(y, axis=axes, keepdims=True) / n
+    mean = add_up(y, axes, True) / n
     y = y - mean
     return y, mean, inner(y, y, axes) / n
 
@@ -110,7 +111,7 @@ def affine_back(
 
 def over_groups(g: Any, axes: tuple) -> Any:
     """The sum over axes, if there are any."""
-    return np.add.reduce(g, axis=axes) if axes else g
+    return add_up(g, axes) if axes else g
 
 
 def standardized_back(  # type: ignore[no-untyped-def]
@@ -129,7 +130,7 @@ def standardized_back(  # type: ignore[no-untyped-def]
 def _input_back(h: Any, z: Any, scale: Any, axes: tuple) -> Any:
     """(h - mean of h - z * mean of h z) * scale, in the memory of `z`."""
     n = math.prod(h.shape[a] for a in axes)
-    slope, mean = inner(h, z, axes) / -n, np.add.reduce(h, axis=axes, keepdims=True) / n
+    slope, mean = inner(h, z, axes) / -n, add_up(h, axes, True) / n
     z = reuse(np.add, reuse(np.multiply, z, slope), h)
     return reuse(np.multiply, reuse(np.subtract, z, mean), scale)
 

@@ -24,8 +24,7 @@ from .convert import CHANNELS_LAST
 from .define import MOVE, function, op, storage_array, wrap, write_out
 from .draws import Draw, check_target, drawn
 from .elementwise import keep
-from .inplace import check_inplace, store
-from .write import forget
+from .inplace import check_inplace, forget, store
 
 
 def get_state(self: Generator) -> Any:
@@ -380,8 +379,10 @@ def _filled_array(
     return array
 
 
-def _filled(self: Any, draw: Callable, generator: Any, *parameters: Any) -> Any:
-    """Fill `self` with draws, in torch's order; what it was computed from no longer matters."""
+def _filled(self: Any, draw: Callable, generator: Any, *parameters: Any, node: str = "") -> Any:
+    """Fill `self` with draws, in torch's order; what it was computed from no longer matters, as its
+    `node` says.
+    """
     check_inplace(self)
     data, g = storage_array(self), _generator(generator)
     if state.capture is not None and isinstance(data, np.ndarray):
@@ -398,7 +399,8 @@ def _filled(self: Any, draw: Callable, generator: Any, *parameters: Any) -> Any:
     else:
         rng.write(data, draw, g, *parameters)
     storage_of(self).bump()
-    forget(self, draw.__name__.removeprefix("draw_").title().replace("_", "") + "Backward0")
+    usual = draw.__name__.removeprefix("draw_").title().replace("_", "") + "Backward0"
+    forget(self, node or usual)
     return self
 
 
@@ -446,7 +448,8 @@ def geometric_(self: Any, p: float, *, generator: Any = None) -> Any:
 def bernoulli_(self: Any, p: Any = 0.5, *, generator: Any = None) -> Any:
     """Fill with 1 (with probability `p`, a number or a tensor) and 0."""
     chances = np.asarray(p._data) if isinstance(p, define.Tensor) else float(p)
-    return _filled(self, rng.draw_bernoulli, generator, chances)
+    node = "BernoulliBackward2" if isinstance(chances, float) else "BernoulliBackward1"
+    return _filled(self, rng.draw_bernoulli, generator, chances, node=node)
 
 
 @function(namespace="Tensor")
@@ -454,9 +457,10 @@ def random_(self: Any, *bounds: Any, generator: Any = None, **named: Any) -> Any
     """Fill with integers: random_() over the dtype's range, random_(to), random_(from, to)."""
     bounds = (*bounds, *(named[k] for k in ("from", "to") if k in named))
     if not bounds:
-        return _filled(self, rng.draw_any_integers, generator)
+        return _filled(self, rng.draw_any_integers, generator, node="RandomBackward2")
     low, high = (0, bounds[0]) if len(bounds) == 1 else bounds
-    return _filled(self, rng.draw_integers, generator, low, high)
+    node = f"RandomBackward{2 - len(bounds)}"
+    return _filled(self, rng.draw_integers, generator, low, high, node=node)
 
 
 # -- dropout ---------------------------------------------------------------------------------------

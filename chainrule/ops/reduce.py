@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import return_types
+from ..arrays.sums import add_up
 from ..dtypes import FLOATING, FROM_NUMPY, I64
 from .define import DROPPED, FLOAT, function, op, scalar_name, wrap, write_out
 from .index import along, dim_of, tensor_data
@@ -95,7 +96,7 @@ def wide(x: Any) -> Any:
 def total(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Sum of the elements, of all or along `dim`; integers and bools add up in int64."""
     axes = None if dim is None else axes_of(dim, x.ndim)
-    return np.add.reduce(x, axis=axes, dtype=wide(x), keepdims=keepdim)
+    return add_up(x, axes, keepdim, wide(x))
 
 
 @total.vjp
@@ -114,7 +115,7 @@ def average(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Mean of the elements, of all or along `dim`."""
     refuse_integers(MEAN_OF_INTEGERS, x)
     axes = axes_of(dim, x.ndim)
-    return np.add.reduce(x, axis=axes, keepdims=keepdim) / count(x.shape, axes)
+    return add_up(x, axes, keepdim) / count(x.shape, axes)
 
 
 @average.vjp
@@ -155,7 +156,7 @@ def nan_total(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     if x.dtype.kind == "c":
         raise RuntimeError("nansum on CPU does not support complex inputs")
     known = np.where(np.isnan(x), x.dtype.type(0), x)
-    return np.add.reduce(known, axis=axes_of(dim, x.ndim), dtype=wide(x), keepdims=keepdim)
+    return add_up(known, axes_of(dim, x.ndim), keepdim, wide(x))
 
 
 @nan_total.vjp
@@ -334,10 +335,10 @@ def spread_of_values(name: str, x: Any, dim: Dims, correction: float, keepdim: b
             "reduction factor (input numel divided by output numel).",
             stacklevel=2,
         )
-    middle = np.add.reduce(x, axis=axes, keepdims=True) / n
+    middle = add_up(x, axes, True) / n
     off = x - middle
     squares = off * off if x.dtype.kind != "c" else off.real * off.real + off.imag * off.imag
-    variance = np.add.reduce(squares, axis=axes, keepdims=keepdim)
+    variance = add_up(squares, axes, keepdim)
     variance = variance / max(n - correction, 0)
     return variance, middle if keepdim else middle.reshape(variance.shape)
 
@@ -346,7 +347,7 @@ def pull_variance(g: Any, x: Any, dim: Dims, correction: float, keepdim: bool) -
     """The cotangent of `x` from that of its variance along `dim`."""
     axes = axes_of(dim, x.ndim)
     n = count(x.shape, axes)
-    off = x - np.add.reduce(x, axis=axes, keepdims=True) / n
+    off = x - add_up(x, axes, True) / n
     g = spread(g, dim, keepdim, x.ndim)
     if n <= correction:
         return g * np.where(off == 0, np.nan, np.inf)
@@ -502,7 +503,7 @@ def logsumexp(x: Any, /, dim: Dims, keepdim: bool = False) -> Any:
     axes = axes_of(dim, x.ndim)
     top = np.maximum.reduce(x.real, axis=axes, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, top.dtype.type(0))
-    out = np.log(np.add.reduce(np.exp(x - top), axis=axes, keepdims=keepdim))
+    out = np.log(add_up(np.exp(x - top), axes, keepdim))
     return out + (top if keepdim else top.reshape(out.shape))
 
 

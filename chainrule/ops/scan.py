@@ -100,7 +100,7 @@ def accumulated(ufunc: np.ufunc, x: Any, axis: int) -> Any:
     """`ufunc.accumulate`; single precision runs in double as torch's does, and is rounded back."""
     dtype = wide(x)
     if not x.ndim:
-        return x.astype(dtype)
+        return x.astype(dtype) if x.dtype != dtype else x.copy()
     double = DOUBLE.get(dtype)
     if double is not None:
         return ufunc.accumulate(x.astype(double), axis=axis).astype(dtype)

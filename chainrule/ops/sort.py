@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import return_types
-from ..arrays.duck import inward
+from ..arrays.duck import Duck, inward
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64
 from .define import (
     MOVE,
@@ -86,7 +86,7 @@ def selected(x: Any, places: Any, dim: int, keepdim: bool) -> tuple:
 
 def itself(x: Any) -> tuple:
     """What any selection from a 0-d array returns."""
-    return (x[()], ZERO), ZERO
+    return (x.copy() if isinstance(x, Duck) else x[()], ZERO), ZERO
 
 
 def share_all(g: Any, x: Any, out: Any) -> Any:
@@ -590,6 +590,23 @@ def unique_consecutive(
 # -- searching -------------------------------------------------------------------------------------
 
 
+def place_in(row: np.ndarray, y: Any, side: str) -> Any:
+    """`np.searchsorted`, but NaN (in the row, too) leads where the halving of torch ends, for which
+    no element is as large.
+    """
+    places = np.searchsorted(row, y, side)
+    if not (row.dtype.kind == "f" and np.isnan(row).any()):
+        odd = np.asarray(y) != y
+        return np.where(odd, len(row), places) if odd.any() else places
+    first, last = np.zeros(np.shape(y), I64), np.full(np.shape(y), len(row), I64)
+    for _ in range(len(row).bit_length()):
+        middle = (first + last) // 2
+        found = row[np.minimum(middle, len(row) - 1)]
+        below = (first < last) & ~(found > y if side == "right" else found >= y)
+        first, last = np.where(below, middle + 1, first), np.where(below, last, middle)
+    return first
+
+
 @op(promote=MOVE, name="searchsorted", namespace="primitive", numbers=True)
 def places_among(
     x: Any, y: Any, /, right: bool = False, out_int32: bool = False, sorter: Any = None
@@ -600,11 +617,11 @@ def places_among(
     if sorter is not None:
         x = np.take_along_axis(x, sorter, -1)
     if x.ndim == 1:
-        out = np.searchsorted(x, y, side)
+        out = place_in(x, y, side)
     else:
         n = math.prod(x.shape[:-1])
         rows = zip(x.reshape(n, x.shape[-1]), y.reshape(n, y.shape[-1]), strict=True)
-        out = np.array([np.searchsorted(a, b, side) for a, b in rows], I64).reshape(y.shape)
+        out = np.array([place_in(a, b, side) for a, b in rows], I64).reshape(y.shape)
     return out.astype(np.int32 if out_int32 else I64)
 
 

@@ -29,12 +29,17 @@ def scipy_special() -> Any:
     return scipy.special
 
 
-def from_scipy(name: str, vjp: Any, scipy_name: str = "", **facets: Any) -> Callable:
-    """What SciPy calls `scipy_name`, a function of one array, as a primitive and an operator."""
+def from_scipy(
+    name: str, vjp: Any, scipy_name: str = "", mended: Callable | None = None, **facets: Any
+) -> Callable:
+    """What SciPy calls `scipy_name`, a function of one array, as a primitive and an operator.
+    `mended(x, y)`: y with the special values of x that SciPy has in another way.
+    """
     ufunc = scipy_name or name
 
     def kernel(x: Any, /) -> Any:
-        return getattr(scipy_special(), ufunc)(x)
+        y = getattr(scipy_special(), ufunc)(x)
+        return y if mended is None else mended(x, y)
 
     kernel.__name__, kernel.scipy = name, ufunc  # type: ignore[attr-defined]
     if facets.get("namespace") == "special":
@@ -94,6 +99,7 @@ erfcx = from_scipy(
 erfinv = from_scipy(
     "erfinv",
     lambda g, out: g * (SQRT_PI / 2 * np.exp(out * out)),
+    mended=lambda x, y: np.copysign(y, x),  # -0 stays
     alias="special.erfinv",
     doc="The inverse of erf.",
 )
@@ -123,6 +129,7 @@ lgamma = from_scipy(
     "lgamma",
     lambda g, x: g * digamma(x),
     "gammaln",
+    mended=lambda x, y: np.where(x == -np.inf, np.inf, y).astype(y.dtype)[()],
     alias="special.gammaln",
     doc="The logarithm of the absolute value of the gamma function.",
 )

@@ -23,7 +23,6 @@ import numpy as np
 from .. import dtypes
 from ..arrays.duck import NoRule, highest
 from ..dtypes import COMPLEX, F32, F64, FROM_NUMPY, HALVES
-from ..storage import LOCK
 from ..tape import state
 from .define import (
     MOVE,
@@ -231,23 +230,6 @@ def in_place(o: Op, x: Any, *rest: Any) -> Any:
 def recorded(x: Any) -> bool:
     """Whether `x`, or the tensor it is a view of, has a history or wants a gradient."""
     return x._node is not None or (x._base is not None and x._base._node is not None)
-
-
-FORGETTING: dict[str, Op] = {}
-
-
-def forget(x: Any, node: str) -> None:
-    """Give `x`, all of which has been overwritten in place, the history that says so: its gradient
-    ends in zeros.
-    """
-    if not state.mode[1] or not x.requires_grad:
-        return
-    with LOCK:
-        if node not in FORGETTING:
-            FORGETTING[node] = _whole_number(node, node)
-    before, t = edges_of((x,)), wrap(x._data)
-    FORGETTING[node].attach((x,), (x._data,), (0,), t, False, None)
-    rebase(x, t._node, t._index, before)
 
 
 def both(
