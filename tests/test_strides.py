@@ -341,6 +341,19 @@ def test_gradients_lie_as_their_leaves(compiled: bool) -> None:
             torch.testing.assert_close(x.grad, w.detach() * (x * w).detach().exp())
 
 
+def test_captured_functions_have_gradients_that_lie_as_those_of_the_function() -> None:
+    def f(x: Any, w: Any) -> Any:
+        return (x * w).exp() * 2
+
+    compiled = torch.compile(f)
+    x, w = filled(4, 5).t().requires_grad_(), filled(5, 4).requires_grad_()
+    for _ in range(2):
+        found = torch.autograd.grad(compiled(x, w).sum(), (x, w))
+        for g, expected in zip(found, torch.autograd.grad(f(x, w).sum(), (x, w)), strict=True):
+            torch.testing.assert_close(g, expected)
+            assert g.stride() == expected.stride()
+
+
 def test_captures_give_results_that_lie_as_those_of_the_function() -> None:
     def f(x: Any) -> Any:
         y = x.exp() * 2

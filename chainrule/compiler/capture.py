@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.duck import Duck, NoRule, empty_like_itself, vacant
+from ..arrays.duck import Duck, NoRule, empty_like_itself, inward, vacant
 from ..arrays.trace import Cell, Trace, TraceArray
 from ..autograd.reverse import grad
 from ..captures import (
@@ -271,6 +271,7 @@ class Capture:
             if isinstance(g._data, TraceArray) else self.trace.constant(np.asarray(g._data))
             for g in found
         ]  # fmt: skip
+        self.orders = [None if g is None else inward(g._data) for g in found]
 
     def undo(self, prepared: list) -> None:
         """Put everything back."""
