@@ -21,6 +21,7 @@ from ..ops.places import put, put_add
 from ..tape import state
 from .duck import Duck, NoRule, laid_out, like_itself, memory, seen, vacant, wider
 from .levels import RUNNING
+from .sums import add_up
 from .waist import waist
 
 FLOATS = (np.dtype("f4"), np.dtype("f8"))  # what BLAS multiplies
@@ -302,7 +303,7 @@ def _sum(
         if n == 1 and a.size > 1024 and a.shape[1] <= 64:
             total = a @ np.ones((a.shape[1], 1), a.dtype)
             return BatchArray(total if keepdims else total[:, 0], level)
-    return BatchArray(np.add.reduce(a, axis=shifted, dtype=dtype, keepdims=keepdims), level)
+    return BatchArray(add_up(a, shifted, keepdims, dtype), level)
 
 
 def _accumulate(ufunc: Any) -> Callable:

@@ -258,7 +258,7 @@ NOT_HOLOMORPHIC = ("sgn", "sign")
 METHODS = ("reshape", "transpose", "astype", "copy", "real", "imag", "getitem", "restride")
 LINEAR: dict[str, Callable] = {
     **{name: waist(name) for name in METHODS},
-    "add.reduce": np.add.reduce,
+    "add.reduce": waist("add.reduce"),
     "add.accumulate": np.add.accumulate,
     "broadcast_to": np.broadcast_to,
     "take_along_axis": np.take_along_axis,

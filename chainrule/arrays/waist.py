@@ -10,6 +10,7 @@ from numpy.linalg import _umath_linalg
 
 from ..ops import define
 from .duck import Duck, pick
+from .sums import add_up
 
 
 def _setitem(x: Any, index: Any, value: Any) -> None:
@@ -39,7 +40,12 @@ def diagonal_of(x: np.ndarray, offset: int, axis1: int, axis2: int) -> np.ndarra
     return out
 
 
+def _sum(x: Any, axis: Any = 0, dtype: Any = None, keepdims: bool = False) -> Any:
+    return add_up(x, axis, keepdims, dtype)
+
+
 METHODS: dict[str, Callable] = {
+    "add.reduce": _sum,
     "getitem": pick,
     "setitem": _setitem,
     "reshape": lambda x, shape: x.reshape(shape),
