@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import chainrule as torch
 from chainrule.arrays.blanks import blank
 from chainrule.arrays.waist import waist
 
@@ -63,3 +64,40 @@ def test_layouts_are_those_of_computed_results(seed):
         for b, w in pairs:
             assert (b.shape, b.dtype) == (w.shape, w.dtype), name
             assert not w.ndim or strides(b) == strides(w), (name, [a.strides for a in args[:1]])
+
+
+def operands(rng: np.random.Generator) -> list:
+    """Three tensors that broadcast to one shape, lying differently."""
+    shape = [int(n) for n in rng.choice([1, 2, 3, 5], rng.integers(2, 5))]
+    found = []
+    for _ in range(3):
+        own = [1 if rng.random() < 0.2 else n for n in shape[int(rng.random() < 0.2) :]]
+        order = rng.permutation(len(own))
+        x = torch.rand([own[axis] for axis in order]).permute(*np.argsort(order).tolist())
+        found.append(x.expand(own) if rng.random() < 0.8 else x[..., :1].expand(own))
+    return found
+
+
+def test_captures_lay_out_what_comes_of_several_operands_as_the_function_does():
+    def f(cases: list) -> list:
+        return [
+            made
+            for x, y, z in cases
+            for made in (
+                torch.where(x > 0.5, y, z),
+                torch.addcmul(x, y, z),
+                torch.lerp(x, y, z),
+                x.clamp(y, z),
+                x + y * z,
+                (x.double() - y).exp(),
+            )
+        ]
+
+    rng = np.random.default_rng(0)
+    cases = [operands(rng) for _ in range(25)]
+    compiled = torch.compile(f)
+    for _ in range(2):
+        for made, expected in zip(compiled(cases), f(cases), strict=True):
+            assert strides(made.numpy()) == strides(expected.numpy())
+            torch.testing.assert_close(made, expected)
+    assert compiled.hits == 1

@@ -258,7 +258,7 @@ def test_results_that_lie_the_other_way(dtype: torch.dtype, order: tuple):
     x = torch.arange(int(np.prod(shape))).reshape(shape).to(dtype)
 
     def f(x: torch.Tensor) -> torch.Tensor:
-        return (x * 2 + 1).permute(order)
+        return (x * 2 + 1).permute(order).contiguous()
 
     compiled = compile(f)
     for _ in range(2):

@@ -9,7 +9,7 @@ import pytest
 
 import chainrule as torch
 
-F = torch.nn.functional
+F, L = torch.nn.functional, torch.linalg
 
 Strides = tuple[int, ...]
 
@@ -150,6 +150,227 @@ def test_expanded() -> None:
 
 def test_what_an_index_takes_from_rows_lies_row_by_row() -> None:
     assert filled(3, 4, 5)[:, 1, torch.tensor([0, 1])].stride() == (2, 1)
+
+
+# -- linear algebra --------------------------------------------------------------------------------
+
+# name: (function of P (3 x 3) and B (3 x 2), strides of its results that are no vectors for one
+# matrix, and for a batch of two)
+LINALG: dict[str, tuple[Callable, list[Strides], list[Strides]]] = {
+    "inv": (lambda P, B: L.inv(P), [(1, 3)], [(9, 1, 3)]),
+    "inv_ex": (lambda P, B: L.inv_ex(P)[0], [(1, 3)], [(9, 1, 3)]),
+    "solve": (lambda P, B: L.solve(P, B), [(1, 3)], [(6, 1, 3)]),
+    "solve from the right": (lambda P, B: L.solve(P, B.mT, left=False), [(3, 1)], [(6, 3, 1)]),
+    "solve for vectors": (lambda P, B: L.solve(P, B[..., 0]), [], [(1, 2)]),
+    "solve_ex": (lambda P, B: L.solve_ex(P, B)[0], [(1, 3)], [(6, 1, 3)]),
+    "solve_triangular": (lambda P, B: L.solve_triangular(P, B, upper=True), [(1, 3)], [(6, 1, 3)]),
+    "solve_triangular from the right": (
+        lambda P, B: L.solve_triangular(P, B.mT, upper=True, left=False),
+        [(1, 2)],
+        [(6, 1, 2)],
+    ),
+    "triangular_solve": (
+        lambda P, B: torch.triangular_solve(B, P),
+        [(1, 3), (1, 3)],
+        [(6, 1, 3), (9, 1, 3)],
+    ),
+    "lu_factor": (lambda P, B: L.lu_factor(P), [(1, 3)], [(9, 1, 3), (3, 1)]),
+    "lu": (lambda P, B: L.lu(B), [(3, 1), (2, 1), (2, 1)], [(9, 3, 1), (6, 2, 1), (4, 2, 1)]),
+    "lu_unpack": (
+        lambda P, B: torch.lu_unpack(*L.lu_factor(B)),
+        [(3, 1), (2, 1), (2, 1)],
+        [(9, 3, 1), (6, 2, 1), (4, 2, 1)],
+    ),
+    "lu_solve": (lambda P, B: L.lu_solve(*L.lu_factor(P), B), [(1, 3)], [(6, 1, 3)]),
+    "lu_solve from the right": (
+        lambda P, B: L.lu_solve(*L.lu_factor(P), B.mT, left=False),
+        [(3, 1)],
+        [(6, 3, 1)],
+    ),
+    "ldl_factor": (lambda P, B: L.ldl_factor(P), [(1, 3)], [(9, 1, 3), (3, 1)]),
+    "ldl_solve": (lambda P, B: L.ldl_solve(*L.ldl_factor(P), B), [(1, 3)], [(6, 1, 3)]),
+    "cholesky": (lambda P, B: L.cholesky(P), [(1, 3)], [(9, 1, 3)]),
+    "upper cholesky": (lambda P, B: L.cholesky(P, upper=True), [(1, 3)], [(9, 1, 3)]),
+    "cholesky_ex": (lambda P, B: L.cholesky_ex(P)[0], [(1, 3)], [(9, 1, 3)]),
+    "cholesky_inverse": (lambda P, B: torch.cholesky_inverse(P), [(1, 3)], [(9, 1, 3)]),
+    "cholesky_solve": (lambda P, B: torch.cholesky_solve(B, P), [(1, 3)], [(6, 1, 3)]),
+    "eigh": (lambda P, B: L.eigh(P), [(1, 3)], [(3, 1), (9, 1, 3)]),
+    "eig": (lambda P, B: L.eig(P), [(1, 3)], [(3, 1), (9, 1, 3)]),
+    "qr": (lambda P, B: L.qr(B), [(1, 3), (1, 2)], [(6, 1, 3), (4, 1, 2)]),
+    "complete qr": (lambda P, B: L.qr(B, "complete"), [(1, 3), (1, 3)], [(9, 1, 3), (6, 1, 3)]),
+    "svd": (lambda P, B: L.svd(B), [(1, 3), (1, 2)], [(9, 1, 3), (2, 1), (4, 1, 2)]),
+    "reduced svd": (lambda P, B: L.svd(B, False), [(1, 3), (1, 2)], [(6, 1, 3), (2, 1), (4, 1, 2)]),
+    "torch.svd": (lambda P, B: torch.svd(B), [(1, 3), (2, 1)], [(6, 1, 3), (2, 1), (4, 2, 1)]),
+    "svd of values alone": (
+        lambda P, B: torch.svd(B, compute_uv=False),
+        [(3, 1), (1, 2)],
+        [(9, 3, 1), (2, 1), (4, 1, 2)],
+    ),
+    "lstsq": (lambda P, B: L.lstsq(B, B)[0], [(1, 3)], [(6, 1, 3)]),
+    "pinv": (lambda P, B: L.pinv(B), [(3, 1)], [(6, 3, 1)]),
+    "geqrf": (lambda P, B: torch.geqrf(B), [(1, 3)], [(6, 1, 3), (2, 1)]),
+    "householder_product": (
+        lambda P, B: L.householder_product(*torch.geqrf(B)),
+        [(1, 3)],
+        [(6, 1, 3)],
+    ),
+    "ormqr": (lambda P, B: torch.ormqr(*torch.geqrf(B), B), [(1, 3)], [(6, 1, 3)]),
+    "matrix_exp": (lambda P, B: L.matrix_exp(P), [(3, 1)], [(9, 3, 1)]),
+    "the power 1": (lambda P, B: L.matrix_power(P.mT, 1), [(3, 1)], [(9, 3, 1)]),
+    "the power -1": (lambda P, B: L.matrix_power(P, -1), [(1, 3)], [(9, 1, 3)]),
+    "the power 2": (lambda P, B: L.matrix_power(P, 2), [(3, 1)], [(9, 3, 1)]),
+}
+
+
+def matrices(*lead: int) -> tuple[Any, Any]:
+    """A positive-definite matrix and a tall one, or batches of them."""
+    P, B = torch.eye(3) * 4 + 1, torch.tensor([[2.0, 1.0], [1.0, 5.0], [0.0, 3.0]])
+    return P.expand(*lead, 3, 3).clone(), B.expand(*lead, 3, 2).clone()
+
+
+def strides_of(made: Any) -> list[Strides]:
+    """Those of one result or of several, but for vectors."""
+    return [x.stride() for x in (made if isinstance(made, tuple) else (made,)) if x.ndim > 1]
+
+
+@pytest.mark.parametrize("name", LINALG)
+def test_factors_and_solutions(name: str) -> None:
+    f, of_one, of_two = LINALG[name]
+    assert strides_of(f(*matrices())) == of_one
+    assert strides_of(f(*matrices(2))) == of_two
+    P, B = matrices(2)
+    assert strides_of(f(P.mT.clone(), B.mT.clone().mT)) == of_two
+    assert strides_of(f(P.requires_grad_(), B)) == of_two
+
+
+def test_captures_lay_factors_and_solutions_out_alike() -> None:
+    names = [name for name in LINALG if name not in ("eig", "lstsq")]  # of what only Python calls
+    compiled = torch.compile(lambda P, B: [LINALG[name][0](P, B) for name in names])
+    P, B = matrices(2)
+    for _ in range(2):
+        for name, made in zip(names, compiled(P, B), strict=True):
+            f, _, expected = LINALG[name]
+            assert strides_of(made) == expected, name
+            torch.testing.assert_close(made, f(P, B))
+    assert compiled.hits == 1
+
+
+def test_draws_into_factors_come_in_the_order_of_memory() -> None:
+    P, _ = matrices()
+    numbers = [[0.0043, 0.027, 0.7719], [0.1056, 0.4716, 0.7437], [0.2858, 0.0601, 0.5944]]
+    draws: list[tuple[Callable, list]] = [
+        (lambda P: torch.rand_like(L.inv(P)), numbers),
+        (lambda P: L.cholesky(P).random_(0, 5), [[1.0, 2, 0], [3, 0, 0], [2, 0, 1]]),
+    ]
+    for f, expected in draws:
+        for run in (f, torch.compile(f)):
+            for _ in range(2):
+                torch.manual_seed(3)
+                torch.testing.assert_close(run(P), torch.tensor(expected), atol=1e-4, rtol=0)
+
+
+def test_what_a_factor_looks_at() -> None:
+    P, _ = matrices()
+    inverse = L.inv(P)
+    inverse.mT.flatten().mul_(2)  # a view of the columns
+    torch.testing.assert_close(inverse, 2 * L.inv(P))
+    inverse.flatten().mul_(2)  # a copy
+    torch.testing.assert_close(inverse, 2 * L.inv(P))
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        inverse.view(-1)
+
+
+# -- operands that lie differently: the first that decides wins ------------------------------------
+
+DIFFERENT: dict[str, tuple[Callable, Strides]] = {
+    "where": (lambda x, c: torch.where(x > 0, c, c), (1, 5)),
+    "where, rows first": (lambda x, c: torch.where(c > 0, x, x), (4, 1)),
+    "where, a column first": (lambda x, c: torch.where(x[:, :1] > 0, x, c), (1, 5)),
+    "where, a row first": (lambda x, c: torch.where(x[:1] > 0, c, x), (4, 1)),
+    "addcmul": (lambda x, c: torch.addcmul(x, c, c), (1, 5)),
+    "addcmul, rows first": (lambda x, c: torch.addcmul(c, x, x), (4, 1)),
+    "addcdiv": (lambda x, c: torch.addcdiv(x, c, c + 1), (1, 5)),
+    "lerp": (lambda x, c: torch.lerp(x, c, c), (1, 5)),
+    "lerp, rows first": (lambda x, c: torch.lerp(c, x, x), (4, 1)),
+    "clamp": (lambda x, c: x.clamp(c, c + 1), (1, 5)),
+    "clamp, rows first": (lambda x, c: c.clamp(x, x + 1), (4, 1)),
+    "integers": (lambda x, c: x.int() + c.int(), (1, 5)),
+    "integers, rows first": (lambda x, c: c.int() + x.int(), (4, 1)),
+    "other dtypes": (lambda x, c: x.double() * c, (1, 5)),
+    "complex": (lambda x, c: torch.complex(x, x), (1, 5)),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_the_first_operand_decides(name: str) -> None:
+    f, expected = DIFFERENT[name]
+    x, c = filled(4, 5).t(), filled(5, 4)
+    assert f(x, c).stride() == expected
+    torch.testing.assert_close(f(x, c), f(x.contiguous(), c))
+
+
+def test_captures_let_the_first_operand_decide() -> None:
+    compiled = torch.compile(lambda x, c: [f(x, c) for f, _ in DIFFERENT.values()])
+    x, c = filled(4, 5).t(), filled(5, 4)
+    for _ in range(2):
+        for (f, expected), made in zip(DIFFERENT.values(), compiled(x, c), strict=True):
+            assert made.stride() == expected
+            torch.testing.assert_close(made, f(x, c))
+
+
+# -- gradients, and results of captures ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_gradients_lie_as_their_leaves(compiled: bool) -> None:
+    def step(x: Any, w: Any) -> None:
+        x.grad = w.grad = None
+        (x * w).exp().sum().backward()
+
+    run = torch.compile(step) if compiled else step
+    leaves = {
+        (1, 5): filled(4, 5).t().clone(),
+        (4, 1): filled(5, 8)[:, ::2],  # with gaps
+    }
+    for expected, x in leaves.items():
+        x, w = x.requires_grad_(), filled(5, 4).requires_grad_()
+        for _ in range(2):
+            run(x, w)
+            assert x.grad.stride() == expected
+            assert w.grad.stride() == (4, 1)
+            torch.testing.assert_close(x.grad, w.detach() * (x * w).detach().exp())
+
+
+def test_captured_functions_have_gradients_that_lie_as_those_of_the_function() -> None:
+    def f(x: Any, w: Any) -> Any:
+        return (x * w).exp() * 2
+
+    compiled = torch.compile(f)
+    x, w = filled(4, 5).t().requires_grad_(), filled(5, 4).requires_grad_()
+    for _ in range(2):
+        found = torch.autograd.grad(compiled(x, w).sum(), (x, w))
+        for g, expected in zip(found, torch.autograd.grad(f(x, w).sum(), (x, w)), strict=True):
+            torch.testing.assert_close(g, expected)
+            assert g.stride() == expected.stride()
+
+
+def test_captures_give_results_that_lie_as_those_of_the_function() -> None:
+    def f(x: Any) -> Any:
+        y = x.exp() * 2
+        return y, y + 1, y.sum(0), x.softmax(0), x.permute(1, 2, 0) - 1, (y + x[:1]).mT
+
+    compiled = torch.compile(f)
+    for x in (turned(), filled(40, 5, 20).permute(2, 0, 1)):
+        for _ in range(2):
+            for made, expected in zip(compiled(x), f(x), strict=True):
+                assert made.stride() == expected.stride()
+                torch.testing.assert_close(made, expected)
+
+
+def test_captures_compute_results_in_the_order_in_which_they_lie() -> None:
+    compiled = torch.compile(lambda x: (x.exp() * 2).tanh())
+    compiled(turned())
+    assert "positive" not in compiled.explain()  # nothing is moved afterwards
 
 
 # -- random numbers are drawn in the order in which they lie ---------------------------------------

@@ -10,10 +10,11 @@ the arguments, which looks the name up in its table. Names are the ufunc's (`exp
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 OPERATORS = {
     "add": np.add,
@@ -365,19 +366,67 @@ def inward(x: Any) -> tuple | None:
         x = x.memory()
     if x.flags.c_contiguous:
         return None
-    lies = list(zip(x.strides, x.shape, range(x.ndim), strict=True))
-    for i in range(x.ndim - 2, -1, -1):  # as torch sorts them, from the last on
-        moving = i
-        for j in range(i + 1, x.ndim):
-            (stride, n, _), (other, m, _) = lies[moving], lies[j]
-            if not stride or not other or (stride == other and n >= m):
-                continue
-            if stride > other:
-                break
-            lies[moving], lies[j] = lies[j], lies[moving]
-            moving = j
-    axes = tuple([axis for _, _, axis in lies])
+    axes = inward_of((x.strides,), x.shape)
     return None if axes == tuple(range(x.ndim)) else axes
+
+
+def inward_of(strides: Sequence[Sequence[int]], shape: Sequence[int]) -> tuple:
+    """The axes from the outermost in memory to the innermost, of what is computed element by
+    element from arrays with these strides (0 where they repeat) and the shape: of two axes, the
+    first array in which neither is repeated decides.
+    """
+    axes = list(range(len(shape)))
+    for i in range(len(shape) - 2, -1, -1):  # as torch sorts them, from the last on
+        moving = i
+        for j in range(i + 1, len(shape)):
+            p, q = axes[moving], axes[j]
+            for own in strides:
+                if own[p] and own[q] and (own[p] != own[q] or shape[q] > shape[p]):
+                    break
+            else:
+                continue
+            if own[p] > own[q]:
+                break
+            axes[moving], axes[j] = q, p
+            moving = j
+    return tuple(axes)
+
+
+def in_order(made: Any, arrays: Iterable) -> Any:
+    """What was computed element by element from arrays, copied if its axes do not lie in memory in
+    the order that follows from theirs: NumPy leaves them as they are wherever arrays disagree.
+    """
+    if not is_ground(made):
+        return made
+    shape = made.shape
+    strides = []
+    for a in arrays:
+        if is_ground(a):
+            lies = memory(a)
+            own = [0 if n == 1 != m else s for s, n, m in broadcast_steps(lies, shape)]
+            strides.append([0] * (len(shape) - len(own)) + own)
+        elif isinstance(a, Duck):
+            return made
+    axes = inward_of(strides, shape)
+    if memory(made).transpose(axes).flags.c_contiguous:
+        return made
+    like = np.empty([shape[axis] for axis in axes], made.dtype)
+    return laid_out(made, like.transpose([axes.index(axis) for axis in range(len(shape))]))
+
+
+def tied(made: Any, x: Any, y: Any, z: Any = None) -> Any:
+    """`in_order` for two or three arrays, looked into only where it may matter: the last never
+    decides against the others.
+    """
+    first = type(x) is ndarray and x.flags.c_contiguous
+    if first and (z is None or (type(y) is ndarray and y.flags.c_contiguous)):
+        return made
+    return made if made.ndim < 2 else in_order(made, (x, y, z))
+
+
+def broadcast_steps(x: np.ndarray, shape: tuple) -> Iterable:
+    """For each axis of an array: its stride and length, and the length that it is broadcast to."""
+    return zip(x.strides, x.shape, shape[len(shape) - x.ndim :], strict=True)
 
 
 def like_itself(x: np.ndarray) -> np.ndarray:
@@ -388,6 +437,15 @@ def like_itself(x: np.ndarray) -> np.ndarray:
     if axes is None:
         return x.copy()
     return x.transpose(axes).copy().transpose([axes.index(axis) for axis in range(x.ndim)])
+
+
+def empty_like_itself(x: np.ndarray) -> np.ndarray:
+    """An array whose axes lie in memory in the order in which those of an array do."""
+    axes = inward(x)
+    if axes is None:
+        return np.empty(x.shape, x.dtype)
+    made = np.empty([x.shape[axis] for axis in axes], x.dtype)
+    return made.transpose([axes.index(axis) for axis in range(x.ndim)])
 
 
 def highest(args: Iterable) -> Any:

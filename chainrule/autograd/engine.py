@@ -26,7 +26,7 @@ import numpy as np
 from numpy import float32
 
 from ..arrays.boundary import combined, settled
-from ..arrays.duck import Duck, NoRule
+from ..arrays.duck import Duck, NoRule, inward, laid_out, memory
 from ..arrays.grad import GradArray
 from ..arrays.levels import EVER
 from ..arrays.sums import add_up
@@ -420,7 +420,10 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad, holders: int = 3) -
     if node.dtype is not F32 and g.dtype.kind == "c":
         g = g.conj()
     if old is None:
-        if kind is ndarray:
+        data = leaf._data
+        if not (data.flags.c_contiguous if type(data) is ndarray else in_rows(data)):
+            g = laid_as(data, expand(g, node.shape))
+        elif kind is ndarray:
             if (
                 g.shape != node.shape
                 or g.base is not None
@@ -439,6 +442,22 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad, holders: int = 3) -
         leaf._grad = define.OPS["add"].entry(old, define.wrap(expand(g, node.shape)))
     else:
         add_to(old, g)
+
+
+def in_rows(data: Any) -> bool:
+    """Whether the numbers of a leaf lie row by row, or nothing is known about that."""
+    lies = data.memory() if isinstance(data, Duck) and data.in_memory else data
+    return type(lies) is not ndarray or lies.flags.c_contiguous
+
+
+def laid_as(data: Any, g: Any) -> Any:
+    """A copy of a gradient that lies in memory as its leaf does: row by row if that has gaps."""
+    if isinstance(g, Duck) and not g.ground:
+        return g
+    lies = memory(data)
+    axes = inward(lies)
+    gaps = axes is None or not lies.transpose(axes).flags.c_contiguous
+    return g.copy() if gaps else laid_out(g, lies)
 
 
 accumulate_alone = accumulate_grad

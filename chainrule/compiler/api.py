@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..arrays.duck import NoRule
+from ..arrays.duck import NoRule, inward
 from ..func.trees import leaves, rebuild, shape_of
 from ..ops import define
 from ..storage import owner_of
@@ -27,6 +27,7 @@ from ..tape import state, storage_of
 from ..tensor import Tensor
 from . import calls, guards, kept, machine
 from .capture import Capture, CaptureError, Picked, Transformed, Wrapper
+from .orders import arrange
 from .passes import has_effect, simplify
 from .plan import Interpreted, Output, Planner
 from .trial import Trial
@@ -155,7 +156,7 @@ class Entry:
         for leaf in self.out_leaves:
             value = c.value_of(leaf)
             if value is not None:
-                outputs.append(Output(value))
+                outputs.append(self.output(leaf, value))
                 recipe.append((FRESH, len(outputs) - 1))
             elif id(leaf) in c.arguments:
                 recipe.append((GIVEN, c.arguments[id(leaf)]))
@@ -169,13 +170,15 @@ class Entry:
             value, position = c.value_of(grad), c.arguments.get(id(t))
             if position is None:
                 if value is not None:
-                    outputs.append(Output(value, None, define.storage_array(grad)))
+                    outputs.append(self.output(grad, value))
+                    outputs[-1].array = outputs[-1].rows(define.storage_array(grad))
                 self.grads.append((t, grad))
             else:
                 self.given_grads.append((position, grad))
                 if value is not None:
-                    outputs.append(Output(value))
+                    outputs.append(self.output(grad, value))
                     self.given_grads[-1] = position, outputs[-1]
+        arrange(c.program, outputs, [g for g in c.gradients if g is not None])
         self.written = [
             storage_of(t) for m in c.updates for t in m.tensors if id(t) not in c.arguments
         ]
@@ -186,6 +189,12 @@ class Entry:
         self.given_written = [m.argument for m in c.updates if m.argument is not None]
         self.recipe = recipe
         return outputs
+
+    def output(self, t: Any, value: Any) -> Output:
+        """The output that a tensor is, which lies in memory as that does."""
+        made = Output(value)
+        made.axes = inward(define.storage_array(t))
+        return made
 
     def memory_of(self, c: Capture) -> None:
         """The inputs whose memory stays, and how inputs lie that are not row-major."""
@@ -235,6 +244,7 @@ class Entry:
         self.positions: list[Any] = [place_of_input[self.ready.inputs[n]] for n in given]
         made = [n for kind, n in self.ready.arguments if kind == kept.OUTPUT]
         self.made = [(outputs[n].value.shape, outputs[n].value.dtype) for n in made]
+        self.turns = {k: outputs[n].back() for k, n in enumerate(made) if outputs[n].axes}
         place = self.place_of = {n: k for k, n in enumerate(made)}
         self.recipe = [(how, place[x] if how == FRESH else x) for how, x in self.recipe]
         number = {id(o): n for n, o in enumerate(outputs)}

@@ -48,6 +48,9 @@ def written(entry: Any) -> tuple[Callable, Callable | None]:
         lines.append(f"made{n} = empty(shape{n}, dtype{n})")
     made = [f"made{n}" for n in range(len(entry.made))]
     lines.append(f"go({', '.join([f'given[{i}]._data' for i in entry.positions] + made)})")
+    for n, axes in entry.turns.items():
+        names[f"axes{n}"] = axes
+        lines.append(f"made{n} = made{n}.transpose(axes{n})")
     if entry.grads:
         lines.append(f"if {gradients(entry, names)}:")
         lines += [f"    tensor{n}._grad = grad{n}" for n in range(len(entry.grads))]

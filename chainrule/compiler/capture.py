@@ -16,13 +16,13 @@ import gc
 import sys
 import types
 import weakref
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from operator import attrgetter, getitem, is_
 from typing import Any
 
 import numpy as np
 
-from ..arrays.duck import Duck, NoRule, vacant
+from ..arrays.duck import Duck, NoRule, empty_like_itself, inward, vacant
 from ..arrays.trace import Cell, Trace, TraceArray
 from ..autograd.reverse import grad
 from ..captures import (
@@ -88,6 +88,15 @@ class Memory:
     def written(self) -> bool:
         """Whether the function wrote it."""
         return self.cell.version > 0
+
+
+def blank_for(owner: np.ndarray) -> np.ndarray:
+    """An array that lies in memory as another one does; read-only where elements repeat."""
+    repeated = [s == 0 and n > 1 for s, n in zip(owner.strides, owner.shape, strict=True)]
+    if not any(repeated) or not owner.size:
+        return vacant(owner, owner.dtype)
+    once = owner[tuple([slice(1) if r else slice(None) for r in repeated])]
+    return np.broadcast_to(vacant(once, owner.dtype), owner.shape)
 
 
 class Setting:
@@ -262,6 +271,7 @@ class Capture:
             if isinstance(g._data, TraceArray) else self.trace.constant(np.asarray(g._data))
             for g in found
         ]  # fmt: skip
+        self.orders = [None if g is None else inward(g._data) for g in found]
 
     def undo(self, prepared: list) -> None:
         """Put everything back."""
@@ -310,7 +320,7 @@ class Capture:
             if t is not None and isinstance(t._data, TraceArray):
                 traced = self.traced[id(t)] = t._data
                 if not hasattr(traced, "array"):  # other tensors may be the same array
-                    traced.array = np.empty(traced.shape, traced.dtype)
+                    traced.array = empty_like_itself(traced.value)
                 t._data = traced.array
 
     def compute(self, but: set[int]) -> None:
@@ -386,7 +396,7 @@ class Capture:
                     )
             cell = Cell(self.trace, self.program.input(owner))
             self.trace.known[cell.current] = owner
-            memory = self.memories[key] = Memory(owner, cell, vacant(owner, owner.dtype))
+            memory = self.memories[key] = Memory(owner, cell, blank_for(owner))
             memory.tensors = group
             numbers = [self.arguments[id(t)] for t in group if id(t) in self.arguments]
             if numbers and len(group) == 1:
@@ -397,6 +407,7 @@ class Capture:
                 t._data = self.seen[id(t)] = look(memory, t._data)
 
     backward = False  # whether the backward pass for the caller is being written down
+    gradients: Sequence = ()  # what that makes
     shared_arguments = False  # whether an argument lies in memory that others look at
 
     def value_of(self, leaf: Any) -> Value | None:
@@ -425,7 +436,7 @@ class Capture:
         def settled(leaf: Any) -> Any:
             if id(leaf) not in self.traced:
                 return leaf
-            return define.wrap(leaf._data.copy() if id(leaf) in kept else leaf._data)
+            return define.wrap(leaf._data.copy("K") if id(leaf) in kept else leaf._data)
 
         return mapped(settled, result)
 

@@ -55,11 +55,31 @@ TYPES = {"<f4": "f32", "<f8": "f64"}  # in names of kernels for products
 
 class Output:
     """Where an output of the program goes: to a fresh array of each call (`target` None), or to the
-    memory of an input, or to memory of its own that stays (`array`).
+    memory of an input, or to memory of its own that stays (`array`). `axes`: those of the result in
+    the order in which the output has them, where that is not their own.
     """
+
+    axes: tuple | None = None
 
     def __init__(self, value: Value, target: Value | None = None, array: Any = None) -> None:
         self.value, self.target, self.array = value, target, array
+
+    @property
+    def type(self) -> str:
+        """That of the result."""
+        shape = (
+            self.value.shape if self.axes is None else [self.value.shape[n] for n in self.back()]
+        )
+        return f"{self.value.dtype}[{', '.join(map(str, shape))}]"
+
+    def rows(self, result: Any) -> Any:
+        """An array of the result as one of the output."""
+        return result if self.axes is None else result.transpose(self.axes)
+
+    def back(self) -> tuple:
+        """The order of the output's axes in the result."""
+        assert self.axes is not None
+        return tuple([self.axes.index(n) for n in range(len(self.axes))])
 
 
 class Planner:

@@ -25,7 +25,7 @@ def described(entry: Any) -> list[str]:
     planner, program = entry.planner, entry.program
     given = ", ".join(v.type for v in program.inputs if v in planner.arguments)
     state = sum(1 for o in planner.outputs if o.target is not None)
-    made = [o.value.type for o in planner.outputs if o.target is None and o.array is None]
+    made = [o.type for o in planner.outputs if o.target is None and o.array is None]
     lines = [
         f"  takes     {given or 'nothing'}",
         f"  returns   {', '.join(made) or 'nothing'}",

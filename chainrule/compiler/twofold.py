@@ -24,6 +24,7 @@ from ..tape import state
 from . import kept
 from .api import FRESH, Entry, planner
 from .capture import Capture, Differentiable
+from .orders import arrange
 from .passes import CHECKS, Builder, has_effect, simplify
 from .plan import Output
 from .program import Program, Value
@@ -106,7 +107,7 @@ class Twofold(Entry):
         self.kept = [self.place_of[n] for n in range(first, len(outputs))]
         number = {m.given: m for m in c.memories.values()}
         self.kept_inputs = [number[v] for v in self.inputs_for_later]
-        results = [Output(v) for v in self.backward.outputs]
+        results = self.gradients_of(c)
         layouts = {}
         before = len(c.cotangents) + len(self.kept) + len(self.kept_numbers)
         after = self.backward.inputs[before:]
@@ -134,6 +135,21 @@ class Twofold(Entry):
             for (how, x), leaf in zip(self.recipe, self.out_leaves, strict=True)
             if how == FRESH and id(leaf) in tape
         ]
+
+    def gradients_of(self, c: Capture) -> list[Output]:
+        """The outputs of the backward program, which lie as the tape's gradients do."""
+        results = [Output(v) for v in self.backward.outputs]
+        orders = [x for x, g in zip(c.orders, c.gradients, strict=True) if g is not None]
+        for o, axes in zip(results, orders, strict=True):
+            o.axes = axes
+        self.turns_back = [(n, o.back()) for n, o in enumerate(results) if o.axes]
+        if self.turns_back:
+            arrange(self.backward, results, ())
+            self.backward.outputs = [o.value for o in results]
+            self.backward = simplify(self.backward)
+            for o, v in zip(results, self.backward.outputs, strict=True):
+                o.value = v
+        return results
 
     def hold(self, c: Capture) -> None:
         """Gradients are none of its business, unless it reads them."""
@@ -164,6 +180,8 @@ class Twofold(Entry):
         out: list[Any] = [np.empty(shape, dtype) for shape, dtype in self.gradient_types]
         given = [inputs[n] if kind == kept.INPUT else out[n] for kind, n in self.back.arguments]
         self.back.plan.run(*given)
+        for n, axes in self.turns_back:
+            out[n] = out[n].transpose(axes)
         found = iter(out)
         return [define.wrap(next(found)) if has else None for _, _, has in self.sources]
 

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..arrays.duck import tied
 from ..dtypes import BOOL_NP, FLOATING, FROM_NUMPY
 from . import define
 from .define import BOOLEAN, FUNCTIONS, MOVE, SAME, elementwise, function, op, scalar_name, wrap
 from .elementwise import blend, is_tensor, keep
+
+NUMBERS = (float, int, bool, type(None))
 
 # -- larger, smaller, between ----------------------------------------------------------------------
 
@@ -119,7 +122,8 @@ def clamp(x: Any, min: Any = None, max: Any = None, /) -> Any:
     raised = (
         x if min is None else np.maximum(min, x)
     )  # in this order -0.0 stays where the bound is 0
-    return raised if max is None else np.minimum(max, raised)
+    made = raised if max is None else np.minimum(max, raised)
+    return made if type(min) in NUMBERS and type(max) in NUMBERS else tied(made, x, min, max)
 
 
 @clamp.vjp
@@ -306,7 +310,7 @@ bitwise_right_shift = elementwise(
 @op(promote=SAME, name="where", method=False)
 def choose(x: Any, y: Any, /, condition: Any) -> Any:
     """x where the condition holds, else y."""
-    return blend(condition, x, y)
+    return tied(blend(condition, x, y), condition, x, y)
 
 
 choose.vjp(lambda g, condition: keep(g, condition))

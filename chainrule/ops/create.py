@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import devices, dtypes
-from ..arrays.duck import Duck, like_itself
+from ..arrays.duck import Duck, like_itself, tied
 from ..dtypes import FLOATING, FROM_NUMPY
 from ..errors import OutOfMemoryError, not_a_tensor
 from ..namespace import layout as layout_type
@@ -585,7 +585,7 @@ def complex_of_parts(real: Any, imag: Any, /) -> Any:
         return real + 1j * imag
     out = np.empty(np.broadcast_shapes(real.shape, imag.shape), dtypes.of(real).to_complex().numpy)
     out.real, out.imag = real, imag
-    return out
+    return tied(out, real, imag, imag)
 
 
 @complex_of_parts.vjp

@@ -28,7 +28,7 @@ from numpy import float32, ndarray
 from numpy._core._exceptions import UFuncTypeError
 
 from .. import dtypes
-from ..arrays.duck import Duck, NoRule, has_tangent, highest, memory
+from ..arrays.duck import Duck, NoRule, has_tangent, highest, memory, tied
 from ..cuts import cut_by
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY, HALVES, PYTHON_TYPES
 from ..errors import bad_dim, not_a_tensor
@@ -298,7 +298,7 @@ class Op:
         if self.variadic:
             inputs = tuple(inputs[0])
         params = tuple([p._data if isinstance(p, Tensor) else p for p in params])
-        arrays = self.arrays(inputs)
+        given = arrays = self.arrays(inputs)
         result = None
         if self.promote is not MOVE:
             arrays, result = self.promoted(arrays)
@@ -310,6 +310,8 @@ class Op:
             out, extra = out
         if result is not None:
             out = quiet(_demote, out, result)
+        if self.plain and self.n == 2 and type(given[1]) not in PYTHON_TYPES:
+            out = tied(out, *given)
         return self.finish(inputs, arrays, params, out, extra)
 
     def run(self, arrays: Sequence, params: tuple) -> Any:
@@ -1539,17 +1541,22 @@ def with_numpy_names(f: Callable) -> Callable:
 
 
 def primitive(
-    kernel: Callable | None = None, *, define: Callable | None = None, **facets: Any
+    kernel: Callable | None = None,
+    *,
+    define: Callable | None = None,
+    laid: Callable | None = None,
+    **facets: Any,
 ) -> Any:
     """Decorator for array code of our own that NumPy cannot dispatch: a function of arrays, with
     rules, for kernels and rules.
 
     On ndarrays it is the kernel. On other array types it asks the highest one. Its operator serves
     double backward; it is private, unless `define` (`elementwise` or `op`) and facets say which
-    public operator it is.
+    public operator it is. What the operator gives, not what rules ask for, is put through `laid`
+    (with the parameters): it lays numbers out in memory as torch does.
     """
     if kernel is None:
-        return lambda k: primitive(k, define=define, **facets)
+        return lambda k: primitive(k, define=define, laid=laid, **facets)
     name = kernel.__name__
     if define is None:
         facets = {"promote": MOVE, "namespace": "primitive", "method": False, **facets}
@@ -1562,11 +1569,27 @@ def primitive(
 
     call.__name__, call.__doc__ = name, kernel.__doc__
     call.kernel = kernel  # type: ignore[attr-defined]
-    entry = (define or op)(call, name=facets.pop("name", name), source=kernel, **facets)
+    public = call if laid is None else lying(call, laid)
+    entry = (define or op)(public, name=facets.pop("name", name), source=kernel, **facets)
     call.op = entry.op  # type: ignore[attr-defined]
     call.vjp, call.vjp_all = entry.vjp, entry.vjp_all  # type: ignore[attr-defined]
     PRIMITIVES[name] = call
     return call
+
+
+def lying(call: Any, laid: Callable) -> Callable:
+    """A primitive whose result is laid out in memory by `laid`."""
+    kernel = call.kernel
+    n = kernel.__code__.co_posonlyargcount
+
+    def public(*args: Any) -> Any:
+        for a in args:
+            if isinstance(a, Duck):
+                return laid(call(*args), *args[n:])
+        return laid(kernel(*args), *args[n:])
+
+    public.__name__, public.__doc__ = call.__name__, call.__doc__
+    return public
 
 
 PRIMITIVES: dict[str, Callable] = {}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..arrays.duck import Duck, NoRule
+from ..arrays.duck import Duck, NoRule, tied
 from ..dtypes import COMPLEX, FLOATING, FROM_NUMPY
 from ..errors import not_a_tensor
 from ..return_types import frexp as frexp_result
@@ -334,7 +334,8 @@ def true_divide(input: Any, other: Any, *, out: Any = None) -> Any:
 @op(promote=SAME, name="addcmul", method=False, wide=True, takes="ifc")
 def plus_product(x: Any, tensor1: Any, tensor2: Any, /, value: Any = 1) -> Any:
     """x + value * tensor1 * tensor2."""
-    return x + (int(value) if x.dtype.kind in "iu" else value) * tensor1 * tensor2
+    factor = int(value) if x.dtype.kind in "iu" else value
+    return tied(x + factor * tensor1 * tensor2, x, tensor1, tensor2)
 
 
 plus_product.vjp(lambda g: g)
@@ -345,7 +346,7 @@ plus_product.vjp(lambda g, tensor1, value: g * (tensor1 * value))
 @op(promote=SAME, name="addcdiv", method=False, wide=True, takes="fc")
 def plus_quotient(x: Any, tensor1: Any, tensor2: Any, /, value: Any = 1) -> Any:
     """x + value * tensor1 / tensor2."""
-    return x + value * tensor1 / tensor2
+    return tied(x + value * tensor1 / tensor2, x, tensor1, tensor2)
 
 
 plus_quotient.vjp(lambda g: g)
@@ -403,10 +404,12 @@ def interpolate(x: Any, end: Any, weight: Any, /) -> Any:
     """x + weight * (end - x), counted from the nearer of the two ends."""
     difference = end - x
     if not hasattr(weight, "dtype"):
-        return x + weight * difference if abs(weight) < 0.5 else end - difference * (1 - weight)
-    return blend(
+        near = abs(weight) < 0.5
+        return tied(x + weight * difference if near else end - difference * (1 - weight), x, end)
+    made = blend(
         np.absolute(weight) < 0.5, x + weight * difference, end - difference * (1 - weight)
     )
+    return tied(made, x, end, weight)
 
 
 interpolate.vjp(lambda g, weight: g * (1 - weight))

@@ -26,12 +26,14 @@ from .matrices import (
     check_matrix,
     check_sides,
     check_square,
+    columns,
     diagonal,
     diagonal_matrix,
     first_failure,
     lower,
     mH,
     mT,
+    rows,
     upper,
 )
 from .products import type_name
@@ -44,9 +46,10 @@ INPUT = {"A": "input"}
 
 def _cholesky(name: str, A: Any, is_upper: bool) -> Any:
     gufunc = gufuncs.cholesky_up if is_upper else gufuncs.cholesky_lo
-    return lapack.strict(
+    made = lapack.strict(
         gufunc, lambda A: lapack.cholesky_failure(name, mH(A) if is_upper else A), A
     )
+    return columns(made)
 
 
 def _cholesky_rule(g, out, upper):
@@ -93,7 +96,7 @@ def cholesky_ex(A: Any, /, upper: bool = False, check_errors: bool = False) -> A
     )
     if check_errors and somewhere(info):
         raise lapack.cholesky_failure("linalg.cholesky_ex", mH(A) if upper else A)
-    return mH(L) if upper else L, info
+    return columns(mH(L) if upper else L), info
 
 
 for _entry in (cholesky, old_cholesky, cholesky_ex):
@@ -151,7 +154,7 @@ def lower_and_upper(A: Any, /, pivot: bool) -> Any:
     LU, pivots, _ = lapack.lu(A)
     L, U = _unpacked(LU)
     P = lapack.permutation(pivots, A.shape[-2], A.dtype)
-    return (L, U, P), P
+    return (rows(L), rows(U), P), P
 
 
 @lower_and_upper.vjp
@@ -175,7 +178,7 @@ def lu_factor_ex(A: Any, /, pivot: bool = True, check_errors: bool = False) -> A
     LU, pivots, info = lapack.lu(A)
     if check_errors:
         _check_pivots("linalg.lu_factor_ex", info)
-    return (LU, pivots, info), pivots
+    return (columns(LU), pivots, info), pivots
 
 
 @lu_factor_ex.vjp
@@ -210,7 +213,7 @@ def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
 @op(namespace="primitive", name="unpack_lu", outputs=2, node="LuUnpackBackward0")
 def unpack_lu(x: Any, /) -> Any:
     """L and U from the array that holds both."""
-    return _unpacked(x)
+    return rows(_unpacked(x))
 
 
 @unpack_lu.vjp
@@ -257,7 +260,11 @@ def lu_unpack(
 
 
 @define.primitive(
-    define=op, name="solve_factored", namespace="primitive", node="LinalgLuSolveBackward0"
+    define=op,
+    name="solve_factored",
+    namespace="primitive",
+    node="LinalgLuSolveBackward0",
+    laid=lambda X, *_: columns(X),
 )
 def solve_factored(LU: Any, B: Any, /, pivots: Any, trans: int) -> Any:
     """X of A X = B (trans 0), A^T X = B (1) or A^H X = B (2), from the factors of A."""
@@ -336,7 +343,8 @@ def orthogonal_and_upper(A: Any, /, mode: str = "reduced") -> Any:
             f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', "
             "or 'complete'"
         )
-    return lapack.qr(A, mode)
+    Q, R = lapack.qr(A, mode)
+    return columns(Q), columns(R)
 
 
 @orthogonal_and_upper.vjp
@@ -402,7 +410,7 @@ def singular_vectors(A: Any, /, full_matrices: bool) -> Any:
     _check_svd(A)
     U, S, Vh, info = lapack.svd(A, full_matrices)
     _converged(info)
-    return U, S, Vh
+    return columns(U), S, columns(Vh)
 
 
 @singular_vectors.vjp
@@ -554,9 +562,10 @@ def hermitian_eigenvectors(A: Any, /, UPLO: str = "L") -> Any:
     """
     is_upper = _triangle_named(UPLO)
     _check_hermitian(A)
-    return lapack.strict(
+    L, V = lapack.strict(
         gufuncs.eigh_up if is_upper else gufuncs.eigh_lo, lambda _: _stubborn("linalg.eigh"), A
     )
+    return L, columns(V)
 
 
 @hermitian_eigenvectors.vjp
@@ -626,7 +635,7 @@ def eigenvectors(A: Any, /) -> Any:
     """Eigenvalues and eigenvectors (of length 1), complex, of square matrices (..., n, n)."""
     _check_eig(A)
     L, V = lapack.strict(gufuncs.eig, lambda _: _stubborn("linalg.eig"), A)
-    return L.astype(_complex_of(A)), V.astype(_complex_of(A))
+    return L.astype(_complex_of(A)), columns(V.astype(_complex_of(A)))
 
 
 @eigenvectors.vjp
@@ -676,14 +685,14 @@ def ldl_factor_ex(A: Any, /, hermitian: bool = False, check_errors: bool = False
     """
     check_matrix("torch.linalg.ldl_factor_ex", A)
     check_sides("torch.linalg.ldl_factor_ex", A)
-    made = lapack.ldl(A, hermitian)
-    failed = first_failure(made[2]) if check_errors else None
+    LD, pivots, info = lapack.ldl(A, hermitian)
+    failed = first_failure(info) if check_errors else None
     if failed:
         raise LinAlgError(
             f"linalg.ldl_factor_ex: {failed[0]}The diagonal element {failed[1]} is zero, using it "
             "for solving would divide by zero."
         )
-    return made
+    return columns(LD), pivots, info
 
 
 @ldl_factor_ex.vjp
@@ -705,7 +714,7 @@ def solve_ldl(LD: Any, B: Any, /, pivots: Any, hermitian: bool) -> Any:
     """X of A X = B, from the LDL factors of A."""
     if B.ndim < 2:
         raise define.bad_dim(-2, B.ndim)
-    return lapack.ldl_solution(LD, pivots, B, hermitian)
+    return columns(lapack.ldl_solution(LD, pivots, B, hermitian))
 
 
 @solve_ldl.vjp_all
@@ -728,7 +737,8 @@ def geqrf(x: Any, /) -> Any:
     if x.dtype.kind not in "fc":
         raise NotImplementedError(f"\"geqrf_cpu\" not implemented for '{type_name(x)}'")
     check_matrix("torch.geqrf", x, "input")
-    return lapack.reflectors(x)
+    made, tau = lapack.reflectors(x)
+    return columns(made), tau
 
 
 @geqrf.vjp
@@ -763,7 +773,7 @@ def householder_product(A: Any, tau: Any, /) -> Any:
             f"{name}: Expected batch dimensions of tau to be equal to input.shape[:-2], but got "
             f"{list(tau.shape[:-1])}"
         )
-    return lapack.reflected(A, tau)
+    return columns(lapack.reflected(A, tau))
 
 
 def _reflections_cotangent(g: Any, A: Any, tau: Any) -> tuple:
@@ -845,4 +855,5 @@ def ormqr(
         define.OPS["cat"].entry((input, pad), -1) if m > n else input[..., :m], input2
     )
     Q = Q.mH if transpose else Q
-    return define.write_out(out, Q @ input3 if left else input3 @ Q)
+    made = (input3.mT @ Q.mT).mT if left else (Q.mT @ input3.mT).mT  # lies column by column
+    return define.write_out(out, made)

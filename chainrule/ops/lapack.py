@@ -368,8 +368,8 @@ def ldl_solution(LD: Any, pivots: Any, B: Any, hermitian: bool) -> Any:
 
 
 def least_squares(A: Any, B: Any, rcond: float, driver: str) -> tuple:
-    """X that minimizes |A X - B|, sums of squares of the rest (rows beyond n of LAPACK's result),
-    rank, S.
+    """X that minimizes |A X - B| (a part of LAPACK's result, column by column), sums of squares of
+    the rest (its rows beyond n), rank, S.
     """
     A, B = together(A, B)
     m, n = A.shape[-2:]
@@ -378,18 +378,19 @@ def least_squares(A: Any, B: Any, rcond: float, driver: str) -> tuple:
         if m < n:
             b = np.concatenate([b, np.zeros((n - m, b.shape[1]), b.dtype)])
         x, rank, s = DRIVERS[driver](a, b, rcond)
-        return x[:n], (abs(x[n:]) ** 2).sum(0), np.int64(rank), s
+        return x.T, (abs(x[n:]) ** 2).sum(0), np.int64(rank), s
 
     if not (A.size and B.size):
         lead, k = A.shape[:-2], B.shape[-1]
         S = np.zeros((*lead, min(m, n)), A.real.dtype)
         return (
-            np.zeros((*lead, n, k), A.dtype),
+            np.zeros((*lead, k, n), A.dtype).swapaxes(-1, -2),
             np.zeros((*lead, k), S.dtype),
             np.zeros(lead, np.int64),
             S,
         )
-    return each(f, A, B)
+    turned, *others = each(f, A, B)
+    return turned.swapaxes(-1, -2)[..., :n, :], *others
 
 
 def _gelsy(a: Any, b: Any, rcond: float) -> tuple:

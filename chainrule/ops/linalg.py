@@ -13,6 +13,7 @@ from .. import return_types
 from ..arrays.duck import somewhere
 from ..errors import LinAlgError
 from . import define, einsum, factorizations, products, solvers  # noqa: F401
+from .convert import contiguous_format
 from .define import FUNCTIONS, SAME, function, op, primitive
 from .factorizations import eigvalsh, singular_vectors, svdvals
 from .matrices import check_floating, check_matrix, check_sides, check_square
@@ -110,8 +111,8 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True, *, out: Any = No
         return define.write_out(out, return_types.svd(U, S, Vh.mH))
     check_matrix("linalg.svd", input._data)
     m, n = input.shape[-2:]
-    zeros = [define.wrap(np.zeros((*input.shape[:-2], k, k), input._data.dtype)) for k in (m, n)]
-    return define.write_out(out, return_types.svd(zeros[0], svdvals(input), zeros[1]))
+    U, V = [define.wrap(np.zeros((*input.shape[:-2], k, k), input._data.dtype)) for k in (m, n)]
+    return define.write_out(out, return_types.svd(U, svdvals(input), V.mT))
 
 
 @function
@@ -276,7 +277,7 @@ def _power(A: Any, n: int) -> Any:
             "where", define.wrap(np.ones(A.shape, bool)), eye, A
         )  # A, of which nothing is taken
     if n == 1:
-        return A.clone()
+        return A.clone(memory_format=contiguous_format)
     result = None
     while n:
         if n & 1:

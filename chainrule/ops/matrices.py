@@ -8,9 +8,11 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy import asfortranarray, ndarray
 
-from ..arrays.duck import Duck
+from ..arrays.duck import Duck, laid_out
 from ..dtypes import FLOATING, FROM_NUMPY
+from .define import row_by_row
 from .products import type_name
 
 
@@ -22,6 +24,29 @@ def mT(x: Any) -> Any:
 def mH(x: Any) -> Any:
     """The matrices transposed and conjugated."""
     return x.swapaxes(-1, -2).conj()
+
+
+def columns(x: Any) -> Any:
+    """The matrices, copied where they do not lie column by column in memory, as LAPACK leaves what
+    it computes, and torch with it.
+    """
+    if type(x) is ndarray:
+        if x.ndim < 3:
+            return asfortranarray(x)
+        turned = x.mT
+        return x if turned.flags.c_contiguous else turned.copy().mT
+    if x.ndim < 2 or not isinstance(x, Duck) or not x.in_memory:
+        return x
+    lies = x.memory()
+    if type(lies) is not np.ndarray or lies.swapaxes(-1, -2).flags.c_contiguous:
+        return x
+    *lead, m, n = lies.shape
+    return laid_out(x, np.empty((*lead, n, m), lies.dtype).swapaxes(-1, -2))
+
+
+def rows(x: Any) -> Any:
+    """The matrices, copied where they do not lie row by row in memory."""
+    return row_by_row(x, True)
 
 
 def lower(x: Any, k: int = 0) -> Any:

@@ -24,12 +24,14 @@ from .matrices import (
     check_matrix,
     check_sides,
     check_square,
+    columns,
     eps_of,
     first_failure,
     identity,
     lower,
     mH,
     mT,
+    rows,
     upper,
 )
 from .products import type_name
@@ -39,7 +41,7 @@ INPUT = {"A": "input"}
 # -- inverse ---------------------------------------------------------------------------------------
 
 
-@primitive(define=op, namespace="linalg", node="LinalgInvExBackward0")
+@primitive(define=op, namespace="linalg", node="LinalgInvExBackward0", laid=columns)
 def inv(A: Any, /) -> Any:
     """Inverses of square matrices (..., n, n); raises LinAlgError for a singular one."""
     check_square("linalg.inv", A)
@@ -60,7 +62,7 @@ def inv_ex(A: Any, /, check_errors: bool = False) -> Any:
     out, info = lapack.inverse_with_info(A)
     if check_errors and somewhere(info):
         raise lapack.singular("linalg.inv_ex", A)
-    return out, info
+    return columns(out), info
 
 
 inv_ex.vjp(_inverse_rule)
@@ -206,7 +208,12 @@ def _check_system(A: Any, B: Any, left: bool) -> None:
     check_equation("linalg.solve", A, B, left)
 
 
-@primitive(define=op, name="solve", namespace="linalg", node="LinalgSolveExBackward0")
+def _sided(X: Any, left: bool) -> Any:
+    """A solution as it lies in memory: LAPACK computes that of X A = B transposed."""
+    return columns(X) if left else rows(X)
+
+
+@primitive(define=op, name="solve", namespace="linalg", node="LinalgSolveExBackward0", laid=_sided)
 def solve(A: Any, B: Any, /, left: bool = True) -> Any:
     """X of A X = B (X A = B with `left=False`) for square matrices A (..., n, n) and B (..., n, k)
     or (..., n).
@@ -245,7 +252,7 @@ def solve_ex(A: Any, B: Any, /, left: bool = True, check_errors: bool = False) -
     info = lapack.lu(A)[2]
     if check_errors and somewhere(info):
         raise lapack.unsolvable("linalg.solve_ex", A)
-    return _solution(A, B, left, gufuncs.solve), info
+    return _sided(_solution(A, B, left, gufuncs.solve), left), info
 
 
 solve_ex.vjp_all(_solve_rule)
@@ -257,6 +264,7 @@ solve_ex.vjp_all(_solve_rule)
     namespace="linalg",
     node="LinalgSolveTriangularBackward0",
     public=INPUT,
+    laid=lambda X, *_: columns(X),
 )
 def solve_triangular(
     A: Any, B: Any, /, upper: bool, left: bool = True, unitriangular: bool = False
@@ -321,7 +329,8 @@ def triangular_solve(
         )
     lead = np.broadcast_shapes(A.shape[:-2], b.shape[:-2])
     X = lapack.triangular(mT(A) if transpose else A, b, upper == transpose, unitriangular)
-    return X, np.broadcast_to(A, (*lead, *A.shape[-2:])).copy()
+    copied = mT(mT(np.broadcast_to(A, (*lead, *A.shape[-2:]))).copy())
+    return columns(X), copied
 
 
 @triangular_solve.vjp_all
@@ -512,7 +521,13 @@ def _cholesky_solution(B: Any, L: Any, is_upper: bool) -> Any:
     return lapack.triangular(mH(first), lapack.triangular(first, B, True, False), False, False)
 
 
-@primitive(define=op, name="cholesky_solve", node="CholeskySolveBackward0", public={"L": "input2"})
+@primitive(
+    define=op,
+    name="cholesky_solve",
+    node="CholeskySolveBackward0",
+    public={"L": "input2"},
+    laid=lambda X, _: columns(X),
+)
 def cholesky_solve(x: Any, L: Any, /, upper: bool = False) -> Any:
     """X of A X = input, given A's Cholesky factor: A = L L^H, or L^H L with `upper`."""
     for name, a in (("b", x), ("u", L)):
@@ -563,7 +578,7 @@ def cholesky_inverse(L: Any, /, upper: bool = False) -> Any:
             f"cholesky_inverse: {where}The diagonal element {k} is zero, the inversion could not "
             "be completed because the input matrix is singular."
         )
-    return _cholesky_solution(identity(L.shape[-1], L, L.shape[:-2]), L, upper)
+    return columns(_cholesky_solution(identity(L.shape[-1], L, L.shape[:-2]), L, upper))
 
 
 @cholesky_inverse.vjp
