@@ -670,3 +670,24 @@ def test_numbers_that_the_function_makes():
     step = torch.compile(lambda i: torch.arange(3.0)[i], fullgraph=True)
     for i in ([0, 2], [1, 1]):
         assert step(torch.tensor(i)).tolist() == i
+
+
+@pytest.mark.parametrize("through", ["base", "view"])
+def test_windows_of_memory_that_does_not_lie_row_by_row(through):
+    """Writes reach them, and through them what they look at."""
+
+    def f(x: torch.Tensor) -> tuple:
+        windows = x.unfold(0, 2, 2)
+        (x if through == "base" else windows).mul_(3)
+        return x + 0, windows + 0
+
+    def given() -> torch.Tensor:
+        return torch.arange(12.0).reshape(3, 4).t()
+
+    with pytest.warns(UserWarning, match="windows of memory"):
+        compiled = torch.compile(f)
+        for _ in range(2):
+            for found, wanted in zip(compiled(given()), f(given()), strict=True):
+                assert torch.equal(found, wanted)
+    read = torch.compile(lambda x: x.unfold(0, 2, 2) + 1, fullgraph=True)
+    assert torch.equal(read(given()), given().unfold(0, 2, 2) + 1)

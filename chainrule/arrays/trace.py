@@ -145,6 +145,10 @@ class TraceArray(Duck):
     def kept(self) -> Any:
         return self.cell.trace.noted("copy", (self,), {}, like_itself(self.value))
 
+    def pretends(self, copied: TraceArray) -> None:
+        """A copy stands for a view of this from now on, so that neither may be written."""
+        self.cell.trace.copied |= {self.cell, copied.cell}
+
     def over(self, data: Any, private: bool) -> Any:
         return self.cell.trace.lifted(data)
 
@@ -261,6 +265,7 @@ class Trace:
         self.sources: list[Any] = []  # what constants were made of
         self.watch: Callable | None = None  # told of each cell that is written
         self.guards: list[tuple[Value, Any]] = []  # what has to be as it is now
+        self.copied: set[Cell] = set()  # what copies stand for as views, and those
 
     def lifted(self, array: Any) -> TraceArray:
         """A plain array as one of the program: a constant."""
@@ -427,6 +432,8 @@ class Trace:
         if not x.value.flags.writeable:
             raise NoRule("a write into a traced array whose elements overlap")
         cell = x.cell
+        if cell in self.copied:
+            raise NoRule("a write where windows of memory that does not lie row by row look")
         if self.watch is not None:
             self.watch(cell)
         given = self.operand(value)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..arrays.duck import Duck, NoRule, has_tangent
+from ..arrays.duck import Duck, NoRule, has_tangent, is_ground
 from ..arrays.waist import has_strides, restride
 from ..errors import bad_dim, not_a_tensor
 from ..tape import state, storage_of
@@ -740,7 +740,10 @@ def unfold(x: Any, /, dimension: Any, size: Any, step: Any) -> Any:
     if not x.ndim:
         return x.reshape(1)[:size]
     if not has_strides(x):
-        return _windows_last(x[windows(full, i, size, step)], i)
+        copied = _windows_last(x[windows(full, i, size, step)], i)
+        if is_ground(x):
+            x.pretends(copied)
+        return copied
     shape = (*x.shape[:i], (full - size) // step + 1, *x.shape[i + 1 :], size)
     strides = (*x.strides[:i], x.strides[i] * step, *x.strides[i + 1 :], x.strides[i])
     return restride(x, shape, strides)
