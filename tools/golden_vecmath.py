@@ -47,7 +47,7 @@ VALUES = {
     "arccosh": mp.acosh,
     "arctanh": mp.atanh,
     "float_power": mp.power,
-    "gammaln": mp.loggamma,
+    "lgamma": mp.loggamma,
     "digamma": mp.digamma,
 }
 

@@ -761,10 +761,10 @@ def sin_cos_pi(b: Body, x: Value) -> tuple[Value, Value]:
 
 
 @function()
-def gammaln(b: Body, x: Value) -> Value:
+def lgamma(b: Body, x: Value) -> Value:
     """log |gamma(x)|; for x < 0, log(pi / |x sin(pi x)|) - log gamma(-x)."""
     size = b.abs(x)
-    result = gammaln_positive(b, size)
+    result = lgamma_positive(b, size)
     sine, _ = sin_cos_pi(b, size - b.intrinsic("rint", size))
     mirrored = -log(b, b.abs(size * sine) * (1 / PI)) - result
     mirrored = b.select(size < 2.0**-b.format.mantissa, result, mirrored)
@@ -772,7 +772,7 @@ def gammaln(b: Body, x: Value) -> Value:
     return b.select(x < 0, mirrored, result)
 
 
-def gammaln_positive(b: Body, x: Value) -> Value:
+def lgamma_positive(b: Body, x: Value) -> Value:
     """Around 2 by a polynomial, elsewhere below 8.5 moved there, above by Stirling's series."""
     big, low, tiny = x > 8.5, x < 1.25, x < 0.5
     whole = b.above(b.intrinsic("rint", b.below(x, 9.0)), 2.0)
