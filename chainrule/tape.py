@@ -291,7 +291,7 @@ class Ending:
 class AccumulateGrad(Node):
     """Where a gradient ends: the node of a leaf tensor that requires grad."""
 
-    __slots__ = ("_variable",)
+    __slots__ = ("_variable", "strided")
 
     def __init__(self, tensor: Any) -> None:
         self._variable = weakref.ref(tensor)
@@ -300,6 +300,7 @@ class AccumulateGrad(Node):
         self.args = ()
         data = tensor._data
         self.shape, self.dtype, self.seq = data.shape, data.dtype, tick()
+        self.strided = type(data) is not np.ndarray or not data.flags.c_contiguous
         self.code, self.lasti = None, 0
 
     @property

@@ -29,7 +29,7 @@ from ..arrays.boundary import combined, settled
 from ..arrays.duck import Duck, NoRule, inward, laid_out, memory
 from ..arrays.grad import GradArray
 from ..arrays.levels import EVER
-from ..arrays.sums import add_up
+from ..arrays.sums import MANY, add_up
 from ..dtypes import F32, F64, HALVES
 from ..ops import define
 from ..ops.define import WATCHERS
@@ -49,6 +49,7 @@ from .saved import unpacked
 
 Targets = dict  # (node, output index) -> the cotangent found there, or None
 ndarray = np.ndarray
+sum_rows = np.add.reduce
 WALKING: Any = (operator.call, False), (operator.call, True)  # modes, without and with history
 
 
@@ -420,9 +421,8 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad, holders: int = 3) -
     if node.dtype is not F32 and g.dtype.kind == "c":
         g = g.conj()
     if old is None:
-        data = leaf._data
-        if not (data.flags.c_contiguous if type(data) is ndarray else in_rows(data)):
-            g = laid_as(data, expand(g, node.shape))
+        if node.strided and not in_rows(leaf._data):
+            g = laid_as(leaf._data, expand(g, node.shape))
         elif kind is ndarray:
             if (
                 g.shape != node.shape
@@ -509,7 +509,7 @@ def fit(g: Any, shape: tuple, dtype: Any) -> Any:
         lead = len(given) - len(shape)
         if lead > 0:
             if lead == 1:
-                g = g[0] if given[0] == 1 else add_up(g, 0)
+                g = g[0] if given[0] == 1 else sum_rows(g) if given[0] < MANY else add_up(g, 0)
             else:
                 g = add_up(g, tuple(range(lead)))
             given = given[lead:]
