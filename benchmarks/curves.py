@@ -95,10 +95,8 @@ def farthest(found: list[np.ndarray], wanted: list[np.ndarray], by: Callable = d
 
 def equal(names: list[str]) -> bool:
     """The first table; whether all is within its limits."""
-    print(
-        "compiled against eager, in norm: float32  float64   largest: float32  float64", end="   "
-    )
-    print("from float64: compiled    eager")
+    print(f"{'compiled against eager:':23s} in norm: float32   float64   largest: float32", end="")
+    print("   float64   from float64: compiled     eager")
     good = True
     for name in names:
         mine = {kind: outcome(name, kind, chainrule.compile) for kind in LIMITS}
@@ -108,7 +106,7 @@ def equal(names: list[str]) -> bool:
         rounding = [farthest(x["float32"], eager["float64"]) for x in (mine, eager)]
         good &= all(apart[kind] <= limit for kind, limit in LIMITS.items())
         figures = (*apart.values(), *largest, *rounding)
-        shown = "{:20.1e}  {:8.1e}  {:17.1e}  {:8.1e}  {:23.1e}  {:8.1e}".format(*figures)
+        shown = "{:20.1e}  {:8.1e}  {:17.1e}  {:8.1e}  {:22.1e}  {:8.1e}".format(*figures)
         print(f"{name:20s}{shown}", flush=True)
     return good
 
