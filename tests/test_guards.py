@@ -1,5 +1,7 @@
 """The guards of compiled functions as native code: they say what the guards in Python say."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -200,3 +202,59 @@ def test_objects_stay_as_long_as_the_guards():
 
     tables = [make() for _ in range(20)]
     assert all(t.builtin()() for t in tables)
+
+
+TABLE = np.array([1.0, 2.0])
+
+
+def test_numpy_arrays_are_constants_that_are_watched():
+    """In closures, globals, defaults, attributes and arguments, whatever is done with them."""
+    local, held = np.array([1.0, 2.0]), types.SimpleNamespace(array=np.array([1.0, 2.0]))
+    large = np.ones((1000, 2))
+
+    def default(x, array=None):
+        return x * torch.tensor(array)
+
+    default.__defaults__ = (np.array([1.0, 2.0]),)
+
+    cases = [
+        (lambda x: x * torch.tensor(local), local),
+        (lambda x: x * torch.from_numpy(TABLE), TABLE),
+        (lambda x: x * float(held.array[0]), held.array),
+        (lambda x: x * torch.as_tensor(large[3]), large),
+        (default, default.__defaults__[0]),
+    ]
+    x = torch.ones(2, dtype=torch.float64)
+    for function, array in cases:
+        compiled = torch.compile(function)
+        for factor in (1, 1, 5, 5, 1):
+            array[...] = np.array([1.0, 2.0]) * factor
+            assert torch.equal(compiled(x), function(x))
+        assert compiled.eager is None and len(compiled.entries) == 2
+    compiled = torch.compile(lambda x, array: x * torch.tensor(array))
+    for numbers in ([1.0, 2.0], [1.0, 2.0], [3.0, 4.0]):
+        assert compiled(x, np.array(numbers)).tolist() == numbers
+    assert len(compiled.entries) == 2
+
+
+def test_what_a_function_writes_into_numpy_arrays_is_written():
+    array = np.zeros(2, np.float32)
+
+    def write(x):
+        return torch.from_numpy(array).add_(x) * 2
+
+    compiled = torch.compile(write)
+    with pytest.warns(UserWarning, match="memory of a NumPy array"):
+        for n in (1, 2, 3):
+            assert compiled(torch.ones(2)).tolist() == [2 * n, 2 * n]
+    assert array.tolist() == [3, 3]
+
+
+def test_other_defaults():
+    def scaled(x, by=2.0):
+        return x * by
+
+    compiled = torch.compile(scaled)
+    assert compiled(torch.ones(1)).item() == compiled(torch.ones(1)).item() == 2
+    scaled.__defaults__ = (3.0,)
+    assert compiled(torch.ones(1)).item() == 3

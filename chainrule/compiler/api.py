@@ -26,7 +26,7 @@ from ..storage import owner_of
 from ..tape import state, storage_of
 from ..tensor import Tensor
 from . import calls, guards, kept, machine
-from .capture import Capture, CaptureError, Picked, Transformed, Wrapper
+from .capture import Capture, CaptureError, Picked, Transformed, Wrapper, frozen
 from .orders import arrange
 from .passes import has_effect, simplify
 from .plan import Interpreted, Output, Planner
@@ -127,7 +127,7 @@ class Entry:
         found = guards.layout() if machine.available() else None
         if found is None or not self.plain or self.guard is not None or self.given_held:
             return
-        if self.edges.contained:
+        if self.edges.contained or any(type(kind) is Array for kind in self.kinds):
             return
         table = guards.Guards(self.natives, self.owners if self.writes() else None, self.recording)
         slots = [(t, found.data, a) for t, a in zip(self.state, self.arrays, strict=True)]
@@ -141,6 +141,9 @@ class Entry:
         rows = list(zip(edges.tables, edges.keys, edges.values, strict=True))
         table.watch(slots, rows, attributes, edges.lengths)
         self.table, self.check = table, table.builtin()
+        if edges.arrays:
+            same, unchanged = self.check, edges.unchanged
+            self.check = lambda *given: same(*given) and unchanged()
 
     def writes(self) -> bool:
         """Whether memory that was there before is written."""
@@ -374,8 +377,17 @@ class Constant:
         self.value = value
 
 
+class Array:
+    """A NumPy array among the arguments: a constant, its numbers have to be the same."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.held = frozen(array)
+
+
 def signature(a: Any) -> Any:
     """What a guard remembers of an argument."""
+    if isinstance(a, np.ndarray):
+        return Array(a)
     if not isinstance(a, Tensor):
         return Constant(a)
     data = define.storage_array(a)
@@ -400,6 +412,8 @@ def fits(a: Any, kind: Any) -> bool:
         return (data.shape, data.dtype, data.strides, a._node is None) == kind
     if kind is NUMBER:
         return type(a) is float
+    if type(kind) is Array:
+        return isinstance(a, np.ndarray) and frozen(a) == kind.held
     value = kind.value
     if type(a) is not type(value):
         return False

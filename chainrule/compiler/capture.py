@@ -493,6 +493,8 @@ class Capture:
         what nodes have saved.
         """
         owner = owner_of(x._data)
+        if any(owner_of(a) is owner for a, _ in self.edges.arrays):
+            raise NoRule("a write into the memory of a NumPy array")
         cell = Cell(self.trace, self.trace.constant(owner))
         memory = Memory(owner, cell, owner)
 
@@ -512,6 +514,10 @@ class Capture:
                 met.add(node)
                 node.args = laid(node.args)
                 nodes += node.edges
+
+    def freeze(self, array: np.ndarray) -> None:
+        """A NumPy array becomes a constant tensor: its numbers have to stay."""
+        self.edges.arrays.append((array, frozen(array)))
 
     def setting(self, group: dict, key: Any) -> TraceArray:
         """A number of an optimizer's group as an input of the program (float64)."""
@@ -713,6 +719,7 @@ class Edges:
         self.values: list[Any] = []
         self.attributes: list[tuple[Any, str, Any]] = []  # of objects with slots, and of classes
         self.contained: list[tuple[Any, list]] = []  # sets and deques, and what is in them
+        self.arrays: list[tuple[np.ndarray, Any]] = []  # NumPy arrays, and what they hold
         self.classes: set[Any] = set()  # whose attributes have been noted
         self.renewed = False  # whether equal values have taken the place of what was there
 
@@ -721,6 +728,10 @@ class Edges:
         return all(len(table) == n for table, n in self.lengths) and all(
             len(x) == len(held) and all(map(is_, x, held)) for x, held in self.contained
         )
+
+    def unchanged(self) -> bool:
+        """Whether NumPy arrays have the numbers that they had."""
+        return all(frozen(a) == held for a, held in self.arrays)
 
     def note(self, table: Any, key: Any, value: Any) -> None:
         """table[key] is value."""
@@ -750,6 +761,7 @@ class Edges:
         elif isinstance(x, functools.partial):
             self.note_dict(x.keywords)
         elif isinstance(x, types.FunctionType):
+            self.attributes.append((x, "__defaults__", x.__defaults__))
             self.note_dict(x.__dict__)
             self.note_dict(x.__kwdefaults__ or {})
         elif isinstance(x, type):
@@ -807,6 +819,8 @@ class Edges:
     def hold(self) -> bool:
         """Whether nothing has changed."""
         try:
+            if not self.unchanged():
+                return False
             if (
                 all(map(is_, map(getitem, self.tables, self.keys), self.values))
                 and all(map(is_, map(CONTENTS, self.cells), self.contents))
@@ -852,6 +866,14 @@ LEADING_NOWHERE = (
 )
 
 
+SMALL = 4096  # bytes of NumPy arrays that are watched wherever they are; larger ones where used
+
+
+def frozen(a: np.ndarray) -> tuple:
+    """What a NumPy array is and holds."""
+    return a.shape, a.dtype, a.strides, a.tobytes()
+
+
 def reachable(roots: tuple) -> tuple[list, list, Edges]:
     """The tensors and optimizers that a function and its arguments lead to, and the way to them."""
     tensors: list = []
@@ -861,6 +883,9 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
     waiting = [*roots]
     while waiting and len(seen) < REACH:
         x = waiting.pop()
+        if type(x) is np.ndarray and x.nbytes <= SMALL and id(x) not in seen:
+            edges.arrays.append((x, frozen(x)))
+            seen[id(x)] = x
         if id(x) in seen or isinstance(x, LEADING_NOWHERE):
             continue  # (a module of Python's is asked for nothing: it may look for what it lacks)
         seen[id(x)] = x

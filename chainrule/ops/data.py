@@ -311,6 +311,8 @@ def native(a: np.ndarray) -> np.ndarray:
             "array to "
             "reallocate the memory."
         )
+    if state.capture is not None:
+        state.capture.freeze(a)
     if type(a) is not np.ndarray:
         a = a.view(np.ndarray)
     return a if a.dtype is d.numpy else a.view(d.numpy)

@@ -109,6 +109,7 @@ class Op:
     keeps = False  # whether a parameter that the rules read is an index tensor or mask
     shapes = False  # whether a rule asks for the shape of an input
     rows: bool | str = False  # whether results lie row by row whatever operands do: `row_by_row`
+    alike = False  # whether operands have to be of one dtype, half types included
 
     def __init__(
         self,
@@ -377,6 +378,8 @@ class Op:
             if self.takes:
                 self.check_dtype(next(FROM_NUMPY[a.dtype] for a in arrays if a is not None))
             half = next((a.dtype for a in arrays if a is not None and a.dtype in HALVES), None)
+            if self.alike and half is not None and any(a.dtype is not half for a in arrays):
+                return arrays, None  # the kernel says that this cannot be
             if half is not None:
                 arrays = [
                     _cast(a, HALVES.get(a.dtype, a.dtype)) if a is not None else None

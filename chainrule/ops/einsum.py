@@ -21,7 +21,7 @@ import numpy as np
 from ..dtypes import FROM_NUMPY, promote_types
 from . import define
 from .define import HALF, SAME, function, op, primitive, with_dimensions
-from .products import check_tensors, matmul, type_name, unlike_batches
+from .products import CPP_NAMES, check_tensors, matmul, unlike_batches
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ELLIPSIS = len(
@@ -370,12 +370,25 @@ def einsum(*args: Any) -> Any:
                 f"expected Tensor as element {i} in argument 1, but got {type(x).__name__}"
             )
     for f, places, arguments in plan(equation, tuple([x._data.shape for x in operands])):
-        made = f(*[operands[i] for i in places], *arguments)
+        given = [operands[i] for i in places]
+        if len(given) == 2 and given[0].dtype is not given[1].dtype:
+            given = _alike(*given, *arguments)
+        made = f(*given, *arguments)
         if len(places) == 1:
             operands[places[0]] = made
         else:
             operands.append(made)
     return operands[-1]
+
+
+def _alike(x: Any, y: Any, xs: Labels, ys: Labels, outs: Labels) -> list:
+    """Two operands in the dtype that they promote to, where nothing is summed over both."""
+    sizes = dict(zip(xs, x.shape, strict=True))
+    for k, n in zip(ys, y.shape, strict=True):
+        if k not in outs and n != 1 != sizes.get(k, 1):
+            raise unlike_batches(x._data, y._data)
+    dtype = promote_types(x.dtype, y.dtype)
+    return [x.to(dtype), y.to(dtype)]
 
 
 # -- said with a contraction -----------------------------------------------------------------------
@@ -537,6 +550,13 @@ def _check_bilinear(x: Any, y: Any, weight: Any, bias: Any) -> None:
             f"bilinear(): bias size does not match weight size: got {bias.shape[0]} but expected "
             f"{weight.shape[0]}"
         )
+    if not x.dtype is y.dtype is weight.dtype:
+        names = [CPP_NAMES[t.dtype.name] for t in (x, y, weight)]
+        raise RuntimeError(
+            "All tensors must have the same dtype, got input1: {}, input2: {}, weight: {}".format(
+                *names
+            )
+        )
 
 
 # -- chains of products ----------------------------------------------------------------------------
@@ -618,7 +638,7 @@ def _check_chain(tensors: list) -> None:
         if t.dtype is not tensors[0].dtype:
             raise RuntimeError(
                 "multi_dot(): all tensors must have be the same dtype but tensor 0 is "
-                f"{type_name(tensors[0]._data).lower()} and tensor {i} {type_name(t._data).lower()}"
+                f"{CPP_NAMES[tensors[0].dtype.name]} and tensor {i} {CPP_NAMES[t.dtype.name]}"
             )
     for i, word in ((0, "first"), (-1, "last")):
         if tensors[i].ndim not in (1, 2):

@@ -118,7 +118,7 @@ def times_matrix(x: Any, y: Any) -> Any:
     return x.dot(y) if type(x) is type(y) is ndarray else np.dot(x, y)
 
 
-@op(takes="ifc", refusal=NO_BOOL.format("addmm_impl_cpu_"))
+@op(takes="ifc", alike=True, refusal=NO_BOOL.format("addmm_impl_cpu_"))
 def mm(x: Any, mat2: Any, /) -> Any:
     """Matrix product of (n, k) and (k, m)."""
     if x.ndim != 2 or mat2.ndim != 2:
@@ -141,7 +141,7 @@ def _(g, x):
     return times_matrix(x.T, g)
 
 
-@op(takes="ifc", refusal=NO_BOOL.format("addmv_impl_cpu"))
+@op(takes="ifc", alike=True, refusal=NO_BOOL.format("addmv_impl_cpu"))
 def mv(x: Any, vec: Any, /) -> Any:
     """Product of a matrix (n, k) and a vector (k)."""
     if x.ndim != 2 or vec.ndim != 1:
@@ -169,6 +169,7 @@ def _(g, x):
 
 @op(
     takes="ifc",
+    alike=True,
     refusal=NO_BOOL.format("addmm_impl_cpu_"),
     namespace="primitive",
     node="SqueezeBackward4",
@@ -209,7 +210,7 @@ def _check_vectors(x: Any, y: Any) -> None:
         )
 
 
-@op(takes="ifc", refusal=NO_BOOL.format("dot"))
+@op(takes="ifc", alike=True, refusal=NO_BOOL.format("dot"))
 def dot(x: Any, tensor: Any, /) -> Any:
     """Sum of the products of the elements of two vectors (nothing is conjugated)."""
     _check_vectors(x, tensor)
@@ -226,7 +227,7 @@ def _(g, x):
     return g * x
 
 
-@op(takes="ifc", refusal=NO_BOOL.format("dot"))
+@op(takes="ifc", alike=True, refusal=NO_BOOL.format("dot"))
 def vdot(x: Any, y: Any, /) -> Any:
     """Sum of conj(input) * other over two vectors."""
     _check_vectors(x, y)
@@ -265,7 +266,7 @@ def _(g, x):
 # -- batches ---------------------------------------------------------------------------------------
 
 
-@op(takes="ifc", refusal=NO_BOOL.format("bmm"))
+@op(takes="ifc", alike=True, refusal=NO_BOOL.format("bmm"))
 def bmm(x: Any, mat2: Any, /) -> Any:
     """Matrix products of (b, n, k) and (b, k, m), one for each of the batch."""
     for i, a in enumerate((x, mat2)):
@@ -291,7 +292,13 @@ def _(g, x):
     return np.matmul(x.swapaxes(1, 2), g)
 
 
-@op(takes="ifc", refusal=NO_BOOL.format("bmm"), namespace="primitive", node="UnsafeViewBackward0")
+@op(
+    takes="ifc",
+    alike=True,
+    refusal=NO_BOOL.format("bmm"),
+    namespace="primitive",
+    node="UnsafeViewBackward0",
+)
 def batches(x: Any, y: Any, /) -> Any:
     """Matrix products over broadcast batch dimensions."""
     if x.dtype is not y.dtype:
@@ -312,7 +319,13 @@ def _(g, x):
     return np.matmul(x.swapaxes(-1, -2), g)
 
 
-@op(takes="ifc", refusal=NO_BOOL.format("bmm"), namespace="primitive", node="UnsafeViewBackward0")
+@op(
+    takes="ifc",
+    alike=True,
+    refusal=NO_BOOL.format("bmm"),
+    namespace="primitive",
+    node="UnsafeViewBackward0",
+)
 def vector_batches(x: Any, y: Any, /) -> Any:
     """Products of one vector (k) with many matrices (..., k, m)."""
     if x.dtype is not y.dtype:
@@ -340,6 +353,7 @@ def flat(x: Any) -> Any:
 
 @op(
     takes="ifc",
+    alike=True,
     refusal=NO_BOOL.format("addmm_impl_cpu_"),
     namespace="primitive",
     node="UnsafeViewBackward0",
@@ -365,6 +379,7 @@ def _(g, x):
 
 @op(
     takes="ifc",
+    alike=True,
     refusal=NO_BOOL.format("addmv_impl_cpu"),
     namespace="primitive",
     node="UnsafeViewBackward0",
@@ -472,7 +487,7 @@ def _rule_for_summand(g, beta):
     return _scaled(g, beta)
 
 
-@op(inplace=True, takes="ifc", refusal=NO_BOOL.format("addmm_impl_cpu_"))
+@op(inplace=True, takes="ifc", alike=True, refusal=NO_BOOL.format("addmm_impl_cpu_"))
 def addmm(x: Any, mat1: Any, mat2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (mat1 @ mat2), for matrices (n, k) and (k, m)."""
     for name, m in (("mat1", mat1), ("mat2", mat2)):
@@ -502,7 +517,7 @@ def _(g, mat1, alpha):
     return _scaled(np.dot(mat1.T, g), alpha)
 
 
-@op(inplace=True, takes="ifc", refusal=NO_BOOL.format("addmv_impl_cpu"))
+@op(inplace=True, takes="ifc", alike=True, refusal=NO_BOOL.format("addmv_impl_cpu"))
 def addmv(x: Any, mat: Any, vec: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (mat @ vec), for a matrix (n, k) and a vector (k)."""
     if mat.ndim != 2 or vec.ndim != 1 or x.ndim > 1:
@@ -543,7 +558,7 @@ def _check_batches(x: Any, batch1: Any, batch2: Any) -> None:
         )
 
 
-@op(inplace=True, takes="ifc", refusal=NO_BOOL.format("baddbmm"))
+@op(inplace=True, takes="ifc", alike=True, refusal=NO_BOOL.format("baddbmm"))
 def baddbmm(x: Any, batch1: Any, batch2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (batch1 @ batch2), for batches (b, n, k) and (b, k, m)."""
     _check_batches(x, batch1, batch2)
@@ -570,7 +585,7 @@ def _(g, batch1, alpha):
     return _scaled(np.matmul(batch1.swapaxes(1, 2), g), alpha)
 
 
-@op(inplace=True, takes="ifc", refusal=NO_BOOL.format("addbmm"))
+@op(inplace=True, takes="ifc", alike=True, refusal=NO_BOOL.format("addbmm"))
 def addbmm(x: Any, batch1: Any, batch2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (the sum over the batch of batch1 @ batch2), for batches (b, n, k) and
     (b, k, m).
@@ -710,6 +725,7 @@ def _linear_op(kernel: Any, name: str, node: str, rules: tuple) -> define.Op:
         rules=rules,
         namespace="primitive",
         takes="ifc",
+        alike=True,
         refusal=NO_BOOL.format("addmm_impl_cpu_"),
     )
     return entry.op

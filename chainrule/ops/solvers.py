@@ -213,7 +213,14 @@ def _sided(X: Any, left: bool) -> Any:
     return columns(X) if left else rows(X)
 
 
-@primitive(define=op, name="solve", namespace="linalg", node="LinalgSolveExBackward0", laid=_sided)
+@primitive(
+    define=op,
+    name="solve",
+    namespace="linalg",
+    node="LinalgSolveExBackward0",
+    alike=True,
+    laid=_sided,
+)
 def solve(A: Any, B: Any, /, left: bool = True) -> Any:
     """X of A X = B (X A = B with `left=False`) for square matrices A (..., n, n) and B (..., n, k)
     or (..., n).
@@ -243,7 +250,12 @@ def _solve_rule(g, A, out, left, needs):
 solve.vjp_all(_solve_rule)
 
 
-@op(namespace="linalg", node="LinalgSolveExBackward0", result=return_types.linalg_solve_ex)
+@op(
+    namespace="linalg",
+    node="LinalgSolveExBackward0",
+    result=return_types.linalg_solve_ex,
+    alike=True,
+)
 def solve_ex(A: Any, B: Any, /, left: bool = True, check_errors: bool = False) -> Any:
     """X of A X = B for square matrices A, and for each 0 or the number of the pivot that
     is zero.
