@@ -501,3 +501,17 @@ def test_products_of_integers_and_of_stacks():
 def test_arrays_without_elements():
     x = torch.zeros(0, 3)
     same(lambda x: (x * 2, x.sum(0), x.sum(1), x @ torch.ones(3, 2), x.exp().mean(0)), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_factors_of_halves_are_differentiated_in_single_precision(dtype):
+    def step(x):
+        torch.linalg.qr(x).R.float().square().sum().backward()
+        return x.grad
+
+    x = torch.tensor([[3.0, 0.5], [0.25, 2.0], [1.0, -1.0]], dtype=dtype)
+    compiled = torch.compile(step)
+    for _ in range(2):
+        found, wanted = compiled(x.clone().requires_grad_()), step(x.clone().requires_grad_())
+        assert torch.allclose(found, wanted, rtol=2e-2, atol=2e-2)
+    assert compiled.entries

@@ -135,3 +135,8 @@ def test_comparisons_in_place_end_the_gradient_in_zeros():
     y[:1].eq_(2)
     y.sum().backward()
     assert x.grad.tolist() == [3, 5]
+    x = torch.ones(2, requires_grad=True)
+    y = x * 2
+    y.logical_not_()  # which torch makes no node of: the gradient of what was there passes
+    y.sum().backward()
+    assert y.tolist() == [0, 0] and x.grad.tolist() == [2, 2]

@@ -550,7 +550,7 @@ def widen(g: Any, args: tuple) -> tuple:
     """Half-precision cotangent and saved values in float32."""
 
     def up(v: Any) -> Any:
-        if isinstance(v, (tuple, list)) and any(isinstance(e, ndarray) for e in v):
+        if isinstance(v, (tuple, list)) and any(isinstance(e, (ndarray, Duck)) for e in v):
             return type(v)([up(e) for e in v])
         if isinstance(v, (ndarray, np.generic, Duck)) and v.dtype in HALVES:
             return v.astype(HALVES[v.dtype])

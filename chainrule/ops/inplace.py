@@ -180,7 +180,7 @@ def assign(self: Any, result: Any, name: str, by_tensor: bool = False) -> Any:
         _save_output(node, result._data, data)
     if state.grad and node is not None:
         rebase(self, node, result._index, before)
-    elif before[0][0] is not None:
+    elif before[0][0] is not None and not name.startswith("logical"):  # those are no node in torch
         forget(self, f"{name[:-1].title().replace('_', '')}Backward{int(by_tensor)}")
     return self
 

@@ -154,10 +154,10 @@ def unsolvable(name: str, A: Any) -> LinAlgError:
 
 def triangular(A: Any, B: Any, lower: bool, unit: bool) -> Any:
     """X of A X = B, A's other triangle left unread; zeros on the diagonal give infinities."""
+    A, B = together(A, B)
     top = highest((A, B))
     if top is not None and top.ground:
-        return top.call("triangular", (*together(A, B), lower, unit), {})
-    A, B = together(A, B)
+        return top.call("triangular", (A, B, lower, unit), {})
     if not B.size:
         return np.zeros(B.shape, B.dtype)
     if rows_of(A.shape) > A.shape[-1]:
