@@ -54,7 +54,7 @@ class Choices:
 
 
 @hypothesis.settings(
-    max_examples=50,
+    max_examples=24,
     deadline=None,
     derandomize=True,
     database=None,
