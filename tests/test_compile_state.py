@@ -691,3 +691,16 @@ def test_windows_of_memory_that_does_not_lie_row_by_row(through):
                 assert torch.equal(found, wanted)
     read = torch.compile(lambda x: x.unfold(0, 2, 2) + 1, fullgraph=True)
     assert torch.equal(read(given()), given().unfold(0, 2, 2) + 1)
+
+
+def test_a_constant_that_was_made_as_integers_is_written():
+    """sgn of floats looks at their bits."""
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        t = torch.zeros(3).sgn()
+        t[...] = x
+        return t * 2
+
+    compiled = torch.compile(f, fullgraph=True)
+    for number in (1.0, 2.0):
+        assert compiled(torch.full((3,), number)).tolist() == [2 * number] * 3

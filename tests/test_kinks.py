@@ -232,6 +232,7 @@ SIGNED = [  # function, arguments, torch's results, the sign of zeros included
     (F.celu, [-0.0, 0.0], [-0.0, 0.0]),
     (F.softshrink, [-0.0, -0.25, 0.25], [0.0, 0.0, 0.0]),
     (torch.erfinv, [-0.0, 0.0], [-0.0, 0.0]),
+    (lambda x: torch.remainder(x, -2), [2.0, -0.0, -4.0], [0.0, -0.0, -0.0]),
     (torch.lgamma, [-math.inf, math.inf, -1.0], [math.inf] * 3),
     (lambda x: x % 3, [-3.0, -0.0, 3.0, -1.0], [-0.0, -0.0, 0.0, 2.0]),
     (lambda x: torch.maximum(x, -x), [0.0, -0.0], [-0.0, 0.0]),

@@ -495,8 +495,10 @@ class Capture:
         owner = owner_of(x._data)
         if any(owner_of(a) is owner for a, _ in self.edges.arrays):
             raise NoRule("a write into the memory of a NumPy array")
-        cell = Cell(self.trace, self.trace.constant(owner))
-        memory = Memory(owner, cell, owner)
+        seen = owner
+        if owner.dtype is not x._data.dtype and owner.flags.c_contiguous:
+            seen = owner.view(x._data.dtype)
+        memory = Memory(seen, Cell(self.trace, self.trace.constant(seen)), seen)
 
         def laid(a: Any) -> Any:
             if type(a) is tuple or type(a) is list:

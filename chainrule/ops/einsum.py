@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import FROM_NUMPY, promote_types
+from ..dtypes import FLOATING, FROM_NUMPY, int64, promote_types
 from . import define
 from .define import HALF, SAME, function, op, primitive, with_dimensions
 from .products import CPP_NAMES, check_tensors, matmul, unlike_batches
@@ -371,7 +371,7 @@ def einsum(*args: Any) -> Any:
             )
     for f, places, arguments in plan(equation, tuple([x._data.shape for x in operands])):
         given = [operands[i] for i in places]
-        if len(given) == 2 and given[0].dtype is not given[1].dtype:
+        if len(given) == 2 and not _fast(*given):
             given = _alike(*given, *arguments)
         made = f(*given, *arguments)
         if len(places) == 1:
@@ -381,13 +381,24 @@ def einsum(*args: Any) -> Any:
     return operands[-1]
 
 
+def _fast(x: Any, y: Any) -> bool:
+    """Whether two operands are of one dtype, and no integers."""
+    return x.dtype is y.dtype and x.dtype.category >= FLOATING
+
+
 def _alike(x: Any, y: Any, xs: Labels, ys: Labels, outs: Labels) -> list:
-    """Two operands in the dtype that they promote to, where nothing is summed over both."""
-    sizes = dict(zip(xs, x.shape, strict=True))
+    """Two operands in the dtype that they promote to, where nothing is summed over both; integers
+    that are summed alone, where the other has size 1, are int64.
+    """
+    sizes, dtype = dict(zip(xs, x.shape, strict=True)), promote_types(x.dtype, y.dtype)
     for k, n in zip(ys, y.shape, strict=True):
-        if k not in outs and n != 1 != sizes.get(k, 1):
-            raise unlike_batches(x._data, y._data)
-    dtype = promote_types(x.dtype, y.dtype)
+        if k in outs or k not in sizes or n == sizes[k] == 1:
+            continue
+        if n != 1 != sizes[k]:
+            if x.dtype is not y.dtype:
+                raise unlike_batches(x._data, y._data)
+        elif dtype.category < FLOATING:
+            dtype = int64
     return [x.to(dtype), y.to(dtype)]
 
 

@@ -71,7 +71,7 @@ def logit(x: Any, /, eps: float | None = None) -> Any:
 @logit.vjp
 def _(g, x, eps):
     low = 0 if eps is None else eps
-    inside = (x >= low) & (x <= 1 - low)
+    inside = ~((x < low) | (x > 1 - low))
     slope = g / (x * (1 - x))
     return np.where(inside, slope, np.nan) if eps is None else keep(slope, inside)
 
