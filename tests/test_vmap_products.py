@@ -91,3 +91,8 @@ def test_products_of_examples_that_do_not_fit():
         torch.vmap(lambda u: u @ u)(x)
     with pytest.raises(RuntimeError, match="inconsistent tensor size"):
         torch.vmap(lambda u: u[:, 0] @ torch.ones(1))(x)
+
+
+def test_products_of_integer_vectors_stay_of_their_dtype():
+    x = torch.ones(2, 3, dtype=torch.int32)
+    assert torch.vmap(lambda u: u @ u)(x).dtype is torch.int32

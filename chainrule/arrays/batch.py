@@ -423,8 +423,8 @@ def _matmul(level: int, x: Any, y: Any) -> Any:
     multiplication where there is nothing to add up (an outer product).
     """
     if x.ndim == 1 and y.ndim == 1 and x.shape == y.shape:
-        product = elementwise(level, np.multiply, (x, y), {})
-        return BatchArray(np.add.reduce(product.array, axis=-1), level)
+        product = elementwise(level, np.multiply, (x, y), {}).array
+        return BatchArray(np.add.reduce(product, axis=-1, dtype=product.dtype), level)
     if y.ndim == 1:
         if x.ndim == 2 and not is_batched(x, level):
             return BatchArray(y.array @ x.transpose((1, 0)), level)
