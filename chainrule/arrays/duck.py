@@ -410,8 +410,7 @@ def in_order(made: Any, arrays: Iterable) -> Any:
     axes = inward_of(strides, shape)
     if memory(made).transpose(axes).flags.c_contiguous:
         return made
-    like = np.empty([shape[axis] for axis in axes], made.dtype)
-    return laid_out(made, like.transpose([axes.index(axis) for axis in range(len(shape))]))
+    return laid_out(made, empty_in(axes, shape, made.dtype))
 
 
 def tied(made: Any, x: Any, y: Any, z: Any = None) -> Any:
@@ -442,10 +441,13 @@ def like_itself(x: np.ndarray) -> np.ndarray:
 def empty_like_itself(x: np.ndarray) -> np.ndarray:
     """An array whose axes lie in memory in the order in which those of an array do."""
     axes = inward(x)
-    if axes is None:
-        return np.empty(x.shape, x.dtype)
-    made = np.empty([x.shape[axis] for axis in axes], x.dtype)
-    return made.transpose([axes.index(axis) for axis in range(x.ndim)])
+    return np.empty(x.shape, x.dtype) if axes is None else empty_in(axes, x.shape, x.dtype)
+
+
+def empty_in(axes: tuple, shape: tuple, dtype: np.dtype) -> np.ndarray:
+    """An array whose axes lie in memory in that order, from the outermost to the innermost."""
+    made = np.empty([shape[axis] for axis in axes], dtype)
+    return made.transpose([axes.index(axis) for axis in range(len(shape))])
 
 
 def highest(args: Iterable) -> Any:

@@ -10,6 +10,7 @@ arrays; both mean the same there. Nothing is promoted: operands must share their
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -37,6 +38,7 @@ CPP_NAMES = {
     "complex128": "c10::complex<double>",
 }
 NO_BOOL = "\"{}\" not implemented for 'Bool'"
+product = functools.partial(op, takes="ifc", alike=True)  # of operands of one dtype
 
 
 # -- what goes wrong -------------------------------------------------------------------------------
@@ -118,7 +120,7 @@ def times_matrix(x: Any, y: Any) -> Any:
     return x.dot(y) if type(x) is type(y) is ndarray else np.dot(x, y)
 
 
-@op(takes="ifc", alike=True, refusal=NO_BOOL.format("addmm_impl_cpu_"))
+@product(refusal=NO_BOOL.format("addmm_impl_cpu_"))
 def mm(x: Any, mat2: Any, /) -> Any:
     """Matrix product of (n, k) and (k, m)."""
     if x.ndim != 2 or mat2.ndim != 2:
@@ -141,7 +143,7 @@ def _(g, x):
     return times_matrix(x.T, g)
 
 
-@op(takes="ifc", alike=True, refusal=NO_BOOL.format("addmv_impl_cpu"))
+@product(refusal=NO_BOOL.format("addmv_impl_cpu"))
 def mv(x: Any, vec: Any, /) -> Any:
     """Product of a matrix (n, k) and a vector (k)."""
     if x.ndim != 2 or vec.ndim != 1:
@@ -167,9 +169,7 @@ def _(g, x):
     return np.dot(x.T, g)
 
 
-@op(
-    takes="ifc",
-    alike=True,
+@product(
     refusal=NO_BOOL.format("addmm_impl_cpu_"),
     namespace="primitive",
     node="SqueezeBackward4",
@@ -210,7 +210,7 @@ def _check_vectors(x: Any, y: Any) -> None:
         )
 
 
-@op(takes="ifc", alike=True, refusal=NO_BOOL.format("dot"))
+@product(refusal=NO_BOOL.format("dot"))
 def dot(x: Any, tensor: Any, /) -> Any:
     """Sum of the products of the elements of two vectors (nothing is conjugated)."""
     _check_vectors(x, tensor)
@@ -227,7 +227,7 @@ def _(g, x):
     return g * x
 
 
-@op(takes="ifc", alike=True, refusal=NO_BOOL.format("dot"))
+@product(refusal=NO_BOOL.format("dot"))
 def vdot(x: Any, y: Any, /) -> Any:
     """Sum of conj(input) * other over two vectors."""
     _check_vectors(x, y)
@@ -266,7 +266,7 @@ def _(g, x):
 # -- batches ---------------------------------------------------------------------------------------
 
 
-@op(takes="ifc", alike=True, refusal=NO_BOOL.format("bmm"))
+@product(refusal=NO_BOOL.format("bmm"))
 def bmm(x: Any, mat2: Any, /) -> Any:
     """Matrix products of (b, n, k) and (b, k, m), one for each of the batch."""
     for i, a in enumerate((x, mat2)):
@@ -292,9 +292,7 @@ def _(g, x):
     return np.matmul(x.swapaxes(1, 2), g)
 
 
-@op(
-    takes="ifc",
-    alike=True,
+@product(
     refusal=NO_BOOL.format("bmm"),
     namespace="primitive",
     node="UnsafeViewBackward0",
@@ -319,9 +317,7 @@ def _(g, x):
     return np.matmul(x.swapaxes(-1, -2), g)
 
 
-@op(
-    takes="ifc",
-    alike=True,
+@product(
     refusal=NO_BOOL.format("bmm"),
     namespace="primitive",
     node="UnsafeViewBackward0",
@@ -351,9 +347,7 @@ def flat(x: Any) -> Any:
     return x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
 
 
-@op(
-    takes="ifc",
-    alike=True,
+@product(
     refusal=NO_BOOL.format("addmm_impl_cpu_"),
     namespace="primitive",
     node="UnsafeViewBackward0",
@@ -377,9 +371,7 @@ def _(g, x):
     return np.dot(flat(x).T, flat(g))
 
 
-@op(
-    takes="ifc",
-    alike=True,
+@product(
     refusal=NO_BOOL.format("addmv_impl_cpu"),
     namespace="primitive",
     node="UnsafeViewBackward0",
@@ -487,7 +479,7 @@ def _rule_for_summand(g, beta):
     return _scaled(g, beta)
 
 
-@op(inplace=True, takes="ifc", alike=True, refusal=NO_BOOL.format("addmm_impl_cpu_"))
+@product(inplace=True, refusal=NO_BOOL.format("addmm_impl_cpu_"))
 def addmm(x: Any, mat1: Any, mat2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (mat1 @ mat2), for matrices (n, k) and (k, m)."""
     for name, m in (("mat1", mat1), ("mat2", mat2)):
@@ -517,7 +509,7 @@ def _(g, mat1, alpha):
     return _scaled(np.dot(mat1.T, g), alpha)
 
 
-@op(inplace=True, takes="ifc", alike=True, refusal=NO_BOOL.format("addmv_impl_cpu"))
+@product(inplace=True, refusal=NO_BOOL.format("addmv_impl_cpu"))
 def addmv(x: Any, mat: Any, vec: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (mat @ vec), for a matrix (n, k) and a vector (k)."""
     if mat.ndim != 2 or vec.ndim != 1 or x.ndim > 1:
@@ -558,7 +550,7 @@ def _check_batches(x: Any, batch1: Any, batch2: Any) -> None:
         )
 
 
-@op(inplace=True, takes="ifc", alike=True, refusal=NO_BOOL.format("baddbmm"))
+@product(inplace=True, refusal=NO_BOOL.format("baddbmm"))
 def baddbmm(x: Any, batch1: Any, batch2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (batch1 @ batch2), for batches (b, n, k) and (b, k, m)."""
     _check_batches(x, batch1, batch2)
@@ -585,7 +577,7 @@ def _(g, batch1, alpha):
     return _scaled(np.matmul(batch1.swapaxes(1, 2), g), alpha)
 
 
-@op(inplace=True, takes="ifc", alike=True, refusal=NO_BOOL.format("addbmm"))
+@product(inplace=True, refusal=NO_BOOL.format("addbmm"))
 def addbmm(x: Any, batch1: Any, batch2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta * input + alpha * (the sum over the batch of batch1 @ batch2), for batches (b, n, k) and
     (b, k, m).
@@ -718,14 +710,12 @@ STACK = (
 
 
 def _linear_op(kernel: Any, name: str, node: str, rules: tuple) -> define.Op:
-    entry = op(
+    entry = product(
         kernel,
         name=name,
         node=node,
         rules=rules,
         namespace="primitive",
-        takes="ifc",
-        alike=True,
         refusal=NO_BOOL.format("addmm_impl_cpu_"),
     )
     return entry.op
