@@ -524,3 +524,50 @@ def test_sums_of_many_rows_round_little(shape, dim):
         error = (found.reshape(-1) - x.sum(dim).reshape(-1)).abs().max() / x.sum(dim).max()
         assert error < 6e-7
     assert chainrule.allclose(short.var(dim).double(), x.var(dim), rtol=6e-7)
+
+
+@pytest.mark.parametrize("shape", [(70001, 2), (1, 2), (70001, 1), (1, 1)])
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_sums_of_broadcast_and_transposed_arrays_round_little(shape, dtype):
+    """The gradient of a number that was repeated is such a sum, of equal terms or of columns."""
+    numbers = 0.1 + chainrule.arange(math.prod(shape), dtype=chainrule.float64).sin() ** 2
+    x = numbers.reshape(shape).to(getattr(chainrule, dtype)).expand(70001, 2)
+    column = x[:, 0]
+    cases = (
+        (x, 0, column),
+        (x.t(), 1, column),
+        (x.flip(0), 0, column),
+        (x.expand(3, -1, -1), 1, column),
+        (x, (0, 1), x),
+    )
+    for y, dim, terms in cases:
+        found = y.sum(dim).reshape(-1)[0].item()
+        assert found.real == pytest.approx(math.fsum(terms.real.reshape(-1).tolist()), rel=1e-14)
+
+
+ONES = {"dot": ((1,), (1,)), "mv": ((1, 1), (1,)), "mm": ((1, 1), (1, 1)), "inner": ((1,), (1,))}
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes", "negative"),
+    [(name, shapes, False) for name, shapes in ONES.items()]
+    + [
+        ("matmul", ((1,), (1, 1)), False),
+        ("mv", ((3, 1), (1,)), False),
+        ("mm", ((3, 1), (1, 1)), False),
+        ("mm", ((1, 1), (1, 4)), False),
+        ("mm", ((3, 1), (1, 4)), True),
+        ("matmul", ((2, 3, 1), (1, 4)), True),
+        ("nn.functional.linear", ((3, 1), (4, 1)), True),
+        ("bmm", ((2, 3, 1), (2, 1, 4)), False),
+        ("mm", ((3, 2), (2, 4)), False),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_signs_of_products_that_are_zero(name: str, shapes: tuple, negative: bool, dtype: Any):
+    """0 * -1 is -0 in a product of matrices that has one term; other sums begin with 0."""
+    call = functools.reduce(getattr, name.split("."), chainrule)
+    dtype = getattr(chainrule, dtype)
+    x, y = chainrule.zeros(shapes[0], dtype=dtype), -chainrule.ones(shapes[1], dtype=dtype)
+    for f in (call, chainrule.compile(call)):
+        assert f(x, y).signbit().unique().tolist() == [negative]

@@ -24,16 +24,32 @@ def add_up(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) 
         or x.dtype.kind not in "fc"
     ):
         return np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
-    last = x.ndim - 1
     axes = [a % x.ndim for a in ((axis,) if type(axis) is int else axis)]
-    long = max(axes, key=x.shape.__getitem__, default=last)
+    long = max(axes, key=x.shape.__getitem__, default=0)
     n, others = x.shape[long], tuple([a for a in axes if a != long])
-    by_rows = len(axes) <= last and math.prod(x.shape[long:]) > n and x.flags.c_contiguous
-    if n < MANY or not by_rows:
-        return np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
+    if n < MANY or (len(axes) == x.ndim and x.flags.c_contiguous):
+        return np.add.reduce(x, axis=axis, keepdims=keepdims)
+    again = [a for a in axes if not x.strides[a]] if x.dtype.char in "fd" else []
+    times = math.prod([x.shape[a] for a in again])
+    if times > 1:  # the same numbers again and again
+        x = x[tuple([slice(1) if a in again else slice(None) for a in range(x.ndim)])]
+        return add_up(x, axis, keepdims) * x.dtype.type(times)
+    if not _by_rows(x, axes, long):
+        return np.add.reduce(x, axis=axis, keepdims=keepdims)
     if others:
         x = np.add.reduce(x, axis=others, keepdims=True)
     return np.add.reduce(_in_pieces(x, long), axis=axis, keepdims=keepdims)
+
+
+def _by_rows(x: np.ndarray, axes: list[int], long: int) -> bool:
+    """Whether NumPy adds rows one after the other to sum along an axis: where numbers of different
+    sums lie nearer to each other than those of one, or all of one are the same number.
+    """
+    step = abs(x.strides[long])
+    return not step or any(
+        n > 1 and a not in axes and abs(s) < step + (a > long)
+        for a, (n, s) in enumerate(zip(x.shape, x.strides, strict=True))
+    )
 
 
 def _in_pieces(x: np.ndarray, axis: int) -> np.ndarray:

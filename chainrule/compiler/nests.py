@@ -684,7 +684,7 @@ class NestWriter:
         """
         rows, self.pieces, self.pieced = len(self.row_sizes), {}, -1
         sums = [i.output for i in ends if i.name == "add.reduce"]
-        sums = [v for v in sums if self.ending[v] == WITHIN and v.dtype == np.float32]
+        sums = [v for v in sums if self.ending[v] == WITHIN and is_float(v.dtype)]
         over = {p - rows for v in sums for p in self.inner_over[v]} - {len(self.inner_sizes) - 1}
         longest = max(over, key=self.inner_sizes.__getitem__, default=-1)
         if math.prod(self.inner_sizes[d] for d in over) <= SHORT:

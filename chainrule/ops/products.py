@@ -3,9 +3,9 @@
 
 `matmul` looks at the dimensions and picks the operator: the dot product, matrix and vector, two
 matrices (the hot path: one operator of two tensors), a stack of matrices against one matrix (folded
-into a single product), or batches. Each has its own `grad_fn` name, as in torch. `np.dot` is used
-where both operands have at most two dimensions, since it costs half of what `@` does on small
-arrays; both mean the same there. Nothing is promoted: operands must share their dtype.
+into a single product), or batches. Each has its own `grad_fn` name, as in torch. `np.dot`, in
+`product_of`, takes operands of at most two dimensions, since it costs half of what `@` does on
+small arrays; both mean the same there. Nothing is promoted: operands must share their dtype.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from ..arrays.batch import BatchArray
 from ..dtypes import F32, F64, FLOATING, FROM_NUMPY
 from ..errors import not_a_tensor
 from ..tape import state
@@ -115,9 +116,26 @@ def check_tensors(name: str, **given: Any) -> None:
 # -- two operands ----------------------------------------------------------------------------------
 
 
-def times_matrix(x: Any, y: Any) -> Any:
-    """np.dot(x, y); on plain arrays by the method, which does not ask who else might answer."""
+def product_of(x: Any, y: Any) -> Any:
+    """np.dot(x, y) with torch's signs of zeros; on plain arrays by the method, which does not ask
+    who else might answer.
+    """
+    if x.shape[-1] == 1:
+        return _one_term(x, y)
     return x.dot(y) if type(x) is type(y) is ndarray else np.dot(x, y)
+
+
+def _one_term(x: Any, y: Any) -> Any:
+    """np.dot(x, y) where sums have a single term: a product of two matrices is that term, batches
+    and the others add it to 0, which makes 0 of -0.
+    """
+    if x.dtype is not y.dtype or (x.dtype is not F32 and x.dtype is not F64):
+        return np.dot(x, y)
+    matrices = x.ndim == y.ndim == 2 and x.shape[0] > y.shape[0] == 1 < y.shape[1]
+    if matrices and not (isinstance(x, BatchArray) or isinstance(y, BatchArray)):
+        return x * y
+    z = np.dot(x, y)
+    return z + 0.0 if z.size == 1 else z
 
 
 @product(refusal=NO_BOOL.format("addmm_impl_cpu_"))
@@ -128,19 +146,19 @@ def mm(x: Any, mat2: Any, /) -> Any:
     if x.dtype is not mat2.dtype:
         raise unlike_matrices(x, mat2)
     try:
-        return times_matrix(x, mat2)
+        return product_of(x, mat2)
     except ValueError:
         raise misfit(x.shape[0], x.shape[1], mat2.shape) from None
 
 
 @mm.vjp
 def _(g, mat2):
-    return times_matrix(g, mat2.T)
+    return product_of(g, mat2.T)
 
 
 @mm.vjp
 def _(g, x):
-    return times_matrix(x.T, g)
+    return product_of(x.T, g)
 
 
 @product(refusal=NO_BOOL.format("addmv_impl_cpu"))
@@ -154,7 +172,7 @@ def mv(x: Any, vec: Any, /) -> Any:
             f"{type_name(x)}, and {type_name(vec)}"
         )
     try:
-        return np.dot(x, vec)
+        return product_of(x, vec)
     except ValueError:
         raise misfit_vector(x.shape[0], x.shape, vec.shape[0]) from None
 
@@ -166,7 +184,7 @@ def _(g, vec):
 
 @mv.vjp
 def _(g, x):
-    return np.dot(x.T, g)
+    return product_of(x.T, g)
 
 
 @product(
@@ -179,14 +197,14 @@ def vector_matrix(x: Any, y: Any, /) -> Any:
     if x.dtype is not y.dtype:
         raise unlike_matrices(x, y)
     try:
-        return np.dot(x, y)
+        return product_of(x, y)
     except ValueError:
         raise misfit(1, x.shape[0], y.shape) from None
 
 
 @vector_matrix.vjp
 def _(g, y):
-    return np.dot(y, g)
+    return product_of(y, g)
 
 
 @vector_matrix.vjp
@@ -214,7 +232,7 @@ def _check_vectors(x: Any, y: Any) -> None:
 def dot(x: Any, tensor: Any, /) -> Any:
     """Sum of the products of the elements of two vectors (nothing is conjugated)."""
     _check_vectors(x, tensor)
-    return np.dot(x, tensor)
+    return product_of(x, tensor)
 
 
 @dot.vjp
@@ -231,7 +249,7 @@ def _(g, x):
 def vdot(x: Any, y: Any, /) -> Any:
     """Sum of conj(input) * other over two vectors."""
     _check_vectors(x, y)
-    return np.dot(x.conj(), y)
+    return product_of(x.conj(), y)
 
 
 @vdot.vjp
@@ -255,12 +273,12 @@ def outer(x: Any, vec2: Any, /) -> Any:
 
 @outer.vjp
 def _(g, vec2):
-    return np.dot(g, vec2)
+    return product_of(g, vec2)
 
 
 @outer.vjp
 def _(g, x):
-    return np.dot(x, g)
+    return product_of(x, g)
 
 
 # -- batches ---------------------------------------------------------------------------------------
@@ -358,17 +376,17 @@ def folded(x: Any, y: Any, /) -> Any:
         raise unlike_matrices(x, y)
     if x.shape[-1] != y.shape[0]:
         raise misfit(math.prod(x.shape[:-1]), x.shape[-1], y.shape)
-    return np.dot(flat(x), y).reshape((*x.shape[:-1], y.shape[1]))
+    return product_of(flat(x), y).reshape((*x.shape[:-1], y.shape[1]))
 
 
 @folded.vjp
 def _(g, y):
-    return np.dot(flat(g), y.T).reshape((*g.shape[:-1], y.shape[0]))
+    return product_of(flat(g), y.T).reshape((*g.shape[:-1], y.shape[0]))
 
 
 @folded.vjp
 def _(g, x):
-    return np.dot(flat(x).T, flat(g))
+    return product_of(flat(x).T, flat(g))
 
 
 @product(
@@ -386,7 +404,7 @@ def folded_vector(x: Any, y: Any, /) -> Any:
         )
     if x.shape[-1] != y.shape[0]:
         raise misfit_vector(rows, (rows, x.shape[-1]), y.shape[0])
-    return np.dot(flat(x), y).reshape(x.shape[:-1])
+    return product_of(flat(x), y).reshape(x.shape[:-1])
 
 
 @folded_vector.vjp
@@ -396,7 +414,7 @@ def _(g, y):
 
 @folded_vector.vjp
 def _(g, x):
-    return np.dot(flat(x).T, g.reshape(-1))
+    return product_of(flat(x).T, g.reshape(-1))
 
 
 # -- the product that fits -------------------------------------------------------------------------
@@ -493,7 +511,7 @@ def addmm(x: Any, mat1: Any, mat2: Any, /, beta: Any = 1, alpha: Any = 1) -> Any
         )
     if mat1.shape[1] != mat2.shape[0]:
         raise misfit(mat1.shape[0], mat1.shape[1], mat2.shape)
-    return _sum(x, np.dot(mat1, mat2), beta, alpha)
+    return _sum(x, product_of(mat1, mat2), beta, alpha)
 
 
 addmm.vjp(_rule_for_summand)
@@ -501,12 +519,12 @@ addmm.vjp(_rule_for_summand)
 
 @addmm.vjp
 def _(g, mat2, alpha):
-    return _scaled(np.dot(g, mat2.T), alpha)
+    return _scaled(product_of(g, mat2.T), alpha)
 
 
 @addmm.vjp
 def _(g, mat1, alpha):
-    return _scaled(np.dot(mat1.T, g), alpha)
+    return _scaled(product_of(mat1.T, g), alpha)
 
 
 @product(inplace=True, refusal=NO_BOOL.format("addmv_impl_cpu"))
@@ -523,7 +541,7 @@ def addmv(x: Any, mat: Any, vec: Any, /, beta: Any = 1, alpha: Any = 1) -> Any:
         )
     if mat.shape[1] != vec.shape[0] or x.size not in (1, mat.shape[0]):
         raise misfit_vector(x.size, mat.shape, vec.shape[0])
-    return _sum(x, np.dot(mat, vec), beta, alpha)
+    return _sum(x, product_of(mat, vec), beta, alpha)
 
 
 addmv.vjp(_rule_for_summand)
@@ -536,7 +554,7 @@ def _(g, vec, alpha):
 
 @addmv.vjp
 def _(g, mat, alpha):
-    return _scaled(np.dot(mat.T, g), alpha)
+    return _scaled(product_of(mat.T, g), alpha)
 
 
 def _check_batches(x: Any, batch1: Any, batch2: Any) -> None:
@@ -594,7 +612,7 @@ def addbmm(x: Any, batch1: Any, batch2: Any, /, beta: Any = 1, alpha: Any = 1) -
             f"Incompatible matrix sizes for bmm ({n}x{k} and {times(batch2.shape[1:])})"
         )
     wide = batch1.transpose((1, 0, 2)).reshape((n, b * k))
-    return _sum(x, np.dot(wide, batch2.reshape((b * k, m))), beta, alpha)
+    return _sum(x, product_of(wide, batch2.reshape((b * k, m))), beta, alpha)
 
 
 addbmm.vjp(_rule_for_summand)
@@ -634,12 +652,12 @@ addr.vjp(_rule_for_summand)
 
 @addr.vjp
 def _(g, vec2, alpha):
-    return _scaled(np.dot(g, vec2), alpha)
+    return _scaled(product_of(g, vec2), alpha)
 
 
 @addr.vjp
 def _(g, vec1, alpha):
-    return _scaled(np.dot(vec1, g), alpha)
+    return _scaled(product_of(vec1, g), alpha)
 
 
 # -- linear layers ---------------------------------------------------------------------------------
@@ -676,7 +694,7 @@ def _check_linear(x: Any, weight: Any, bias: Any = None) -> None:
 def _affine(x: Any, weight: Any, bias: Any, /) -> Any:
     """x @ weight.T + bias for x of (..., k), weight of (m, k): a single product."""
     try:
-        out = np.dot(x if x.ndim == 2 else flat(x), weight.T)
+        out = product_of(x if x.ndim == 2 else flat(x), weight.T)
         if x.dtype is not weight.dtype or bias.dtype is not x.dtype or weight.ndim != 2:
             raise ValueError
         if type(out) is np.ndarray is type(bias):
@@ -694,17 +712,17 @@ def _projection(x: Any, weight: Any, /) -> Any:
     if x.dtype is not weight.dtype or weight.ndim != 2 or not x.ndim:
         _check_linear(x, weight)
     try:
-        out = np.dot(x if x.ndim == 2 else flat(x), weight.T)
+        out = product_of(x if x.ndim == 2 else flat(x), weight.T)
     except ValueError:
         _check_linear(x, weight)
         raise
     return out if x.ndim == 2 else out.reshape((*x.shape[:-1], weight.shape[0]))
 
 
-MATRIX = (lambda g, weight: np.dot(g, weight), lambda g, x: np.dot(g.T, x), lambda g: g)
+MATRIX = (lambda g, weight: product_of(g, weight), lambda g, x: product_of(g.T, x), lambda g: g)
 STACK = (
-    lambda g, weight: np.dot(flat(g), weight).reshape((*g.shape[:-1], weight.shape[1])),
-    lambda g, x: np.dot(flat(g).T, flat(x)),
+    lambda g, weight: product_of(flat(g), weight).reshape((*g.shape[:-1], weight.shape[1])),
+    lambda g, x: product_of(flat(g).T, flat(x)),
     lambda g: g,
 )
 
