@@ -515,3 +515,35 @@ def test_factors_of_halves_are_differentiated_in_single_precision(dtype):
         found, wanted = compiled(x.clone().requires_grad_()), step(x.clone().requires_grad_())
         assert torch.allclose(found, wanted, rtol=2e-2, atol=2e-2)
     assert compiled.entries
+
+
+@native
+def test_products_are_rounded_alike_for_all_their_uses():
+    """A sum may take a product before it is rounded, but not if another sum sees it rounded."""
+
+    def f(x, y, z):
+        m = x * y
+        return m - m, m + -m, (m - z) - (m - z)
+
+    x, y, z = (torch.from_numpy(R.randn(3000)) for _ in range(3))
+    run = compile(f, fullgraph=True)
+    for _ in range(2):
+        assert not any(made.any() for made in run(x, y, z))
+
+    slope = compile(torch.func.grad(lambda x: torch.atan2(x, x).tile(2).mean()), fullgraph=True)
+    for _ in range(2):
+        assert not slope(x.float()).any()
+
+
+@native
+def test_constants_full_of_one_number_are_that_number():
+    def slope(x):
+        loss = (x * torch.full((300, 400), 2.5) + torch.ones(300, 1)).sum()
+        return torch.autograd.grad(loss, x)[0]
+
+    x = torch.from_numpy(R.randn(300, 400)).requires_grad_()
+    c = compile(slope, fullgraph=True)
+    assert torch.equal(c(x), torch.full((300, 400), 2.5, dtype=torch.float64))
+    assert c(x).stride() == (400, 1)
+    (entry,) = c.entries
+    assert max(v.data.nbytes for v in entry.planner.program.constants) <= 8

@@ -571,3 +571,27 @@ def test_signs_of_products_that_are_zero(name: str, shapes: tuple, negative: boo
     x, y = chainrule.zeros(shapes[0], dtype=dtype), -chainrule.ones(shapes[1], dtype=dtype)
     for f in (call, chainrule.compile(call)):
         assert f(x, y).signbit().unique().tolist() == [negative]
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_a_single_target_has_a_single_loss(shape: tuple, reduction: str):
+    F, scores, target = (
+        chainrule.nn.functional,
+        chainrule.ones(16),
+        chainrule.full(shape, 3, dtype=chainrule.int64),
+    )
+    assert F.nll_loss(scores, target, reduction=reduction).tolist() == -1
+    loss = F.cross_entropy(scores, target, reduction=reduction)
+    assert loss.item() == pytest.approx(math.log(16)) and loss.shape == ()
+    with pytest.raises(RuntimeError, match="0D or 1D target tensor expected"):
+        F.nll_loss(scores, target.reshape(1, 1), reduction=reduction)
+
+
+def test_the_integral_over_one_point_is_zero_by_taking_its_ends_away():
+    y = chainrule.ones(3, 1, requires_grad=True)
+    assert chainrule.trapezoid(y).tolist() == [0, 0, 0]
+    chainrule.trapezoid(y).sum().backward()
+    assert y.grad.tolist() == [[0], [0], [0]]
+    chainrule.trapezoid(y).sqrt().sum().backward()  # inf - inf
+    assert y.grad.isnan().all()

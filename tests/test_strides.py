@@ -294,6 +294,10 @@ DIFFERENT: dict[str, tuple[Callable, Strides]] = {
     "lerp, rows first": (lambda x, c: torch.lerp(c, x, x), (4, 1)),
     "clamp": (lambda x, c: x.clamp(c, c + 1), (1, 5)),
     "clamp, rows first": (lambda x, c: c.clamp(x, x + 1), (4, 1)),
+    "floats": (lambda x, c: x - c, (1, 5)),
+    "floats, rows first": (lambda x, c: c / x, (4, 1)),
+    "floats, a row first": (lambda x, c: c[:1] * x, (1, 5)),
+    "a function of floats": (lambda x, c: torch.atan2(x, c), (1, 5)),
     "integers": (lambda x, c: x.int() + c.int(), (1, 5)),
     "integers, rows first": (lambda x, c: c.int() + x.int(), (4, 1)),
     "other dtypes": (lambda x, c: x.double() * c, (1, 5)),
@@ -307,6 +311,12 @@ def test_the_first_operand_decides(name: str) -> None:
     x, c = filled(4, 5).t(), filled(5, 4)
     assert f(x, c).stride() == expected
     torch.testing.assert_close(f(x, c), f(x.contiguous(), c))
+
+
+def test_axes_of_one_element_have_strides_as_well() -> None:
+    x = torch.zeros(99).as_strided((1, 3, 3, 1), (9, 1, 3, 9))
+    y = torch.zeros(99).as_strided((5, 3, 3, 1), (3, 1, 15, 3))
+    assert (x + y).stride() == (3, 1, 15, 15)
 
 
 def test_captures_let_the_first_operand_decide() -> None:
@@ -339,6 +349,31 @@ def test_gradients_lie_as_their_leaves(compiled: bool) -> None:
             assert x.grad.stride() == expected
             assert w.grad.stride() == (4, 1)
             torch.testing.assert_close(x.grad, w.detach() * (x * w).detach().exp())
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (lambda x: x.square().mean(), (4, 1)),
+        (lambda x: x.square().sum(), (1, 5)),
+        (lambda x: (x * 2).exp().mean(0).sum(), (4, 1)),
+        (lambda x: x.exp().mean(1, keepdim=True).sum(), (4, 1)),
+    ],
+)
+def test_gradients_of_means_lie_row_by_row(
+    loss: Callable, expected: Strides, compiled: bool
+) -> None:
+    def slope(x: Any) -> Any:
+        x = x.t()
+        return torch.autograd.grad(loss(x), x)[0]
+
+    run = torch.compile(slope) if compiled else slope
+    x = filled(4, 5).requires_grad_()
+    for _ in range(2):
+        assert run(x).stride() == expected
+    rows = x.detach().t().contiguous().requires_grad_()
+    torch.testing.assert_close(run(x), torch.autograd.grad(loss(rows), rows)[0])
 
 
 def test_captured_functions_have_gradients_that_lie_as_those_of_the_function() -> None:

@@ -408,19 +408,31 @@ def in_order(made: Any, arrays: Iterable) -> Any:
         elif isinstance(a, Duck):
             return made
     axes = inward_of(strides, shape)
-    if memory(made).transpose(axes).flags.c_contiguous:
+    lies = memory(made)
+    ordered = lies.transpose(axes).flags.c_contiguous
+    if ordered and 1 not in shape:
         return made
-    return laid_out(made, empty_in(axes, shape, made.dtype))
+    wanted = empty_in(axes, shape, made.dtype)  # whose axes of one element have strides as well
+    return made if ordered and lies.strides == wanted.strides else laid_out(made, wanted)
 
 
 def tied(made: Any, x: Any, y: Any, z: Any = None) -> Any:
-    """`in_order` for two or three arrays, looked into only where it may matter: the last never
-    decides against the others.
+    """`in_order` for two or three arrays, looked into only where it may matter: where not all lie
+    row by row, and the first does not decide for all axes.
     """
-    first = type(x) is ndarray and x.flags.c_contiguous
-    if first and (z is None or (type(y) is ndarray and y.flags.c_contiguous)):
+    if made.ndim < 2:
         return made
-    return made if made.ndim < 2 else in_order(made, (x, y, z))
+    whole = getattr(x, "shape", None) == made.shape  # numbers have no shape
+    return (
+        made if in_rows(x) and (whole or (in_rows(y) and in_rows(z))) else in_order(made, (x, y, z))
+    )
+
+
+def in_rows(x: Any) -> bool:
+    """Whether the numbers of an array lie row by row, or nothing is known about that."""
+    if type(x) is ndarray:
+        return x.flags.c_contiguous
+    return not isinstance(x, Duck) or not x.in_memory or x.memory().flags.c_contiguous
 
 
 def broadcast_steps(x: np.ndarray, shape: tuple) -> Iterable:

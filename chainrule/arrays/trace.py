@@ -49,6 +49,7 @@ OPENED = (
 )  # primitives that are traced through
 PLAIN = (int, float, bool, str, type(None))
 SIZED = ("flatnonzero", "nonzero", "bincount")  # what the shape of the result depends on: numbers
+SHARED = 4096  # bytes of constants that are looked up where they are equal
 DEFAULTS = {"where": True, "dtype": None, "keepdims": False}  # said or not, it is the same
 
 
@@ -285,7 +286,10 @@ class Trace:
         """The value of the program that a plain array is, as it is now."""
         self.sources.append(array)
         array = np.asarray(array)
-        key = (array.dtype, array.shape, array.tobytes()) if array.nbytes <= 4096 else None
+        once = one_of(array)
+        if once.size < array.size:
+            return self.emit("broadcast_to", (self.constant(once), array.shape), {})
+        key = (array.dtype, array.shape, array.tobytes()) if array.nbytes <= SHARED else None
         if key in self.constants:
             return self.constants[key]
         value = self.program.constant(array.copy())
@@ -604,6 +608,21 @@ def fits(memory: np.ndarray, index: Any, value: Any) -> None:
     if shape == () or shape == part.shape:
         return
     np.empty_like(part)[...] = value
+
+
+def one_of(array: np.ndarray) -> np.ndarray:
+    """An array without its repetitions: one element of each axis along which strides are 0; of a
+    large array full of one number, that.
+    """
+    again = [n > 1 and not s for n, s in zip(array.shape, array.strides, strict=True)]
+    if any(again) and array.size:
+        return array[tuple([slice(1) if a else slice(None) for a in again])]
+    if array.nbytes <= SHARED or array.itemsize > 8 or not array.flags.c_contiguous:
+        return array
+    flat = array.reshape(-1)
+    bits = flat.view(f"u{array.itemsize}")
+    full = bits[0] == bits[-1] and (bits == bits[0]).all()
+    return flat[:1].reshape(()) if full else array
 
 
 def _like(value: Any) -> np.ndarray:

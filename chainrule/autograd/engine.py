@@ -26,7 +26,7 @@ import numpy as np
 from numpy import float32
 
 from ..arrays.boundary import combined, settled
-from ..arrays.duck import Duck, NoRule, inward, laid_out, memory
+from ..arrays.duck import Duck, NoRule, in_rows, inward, laid_out, memory
 from ..arrays.grad import GradArray
 from ..arrays.levels import EVER
 from ..arrays.sums import MANY, add_up
@@ -442,12 +442,6 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad, holders: int = 3) -
         leaf._grad = define.OPS["add"].entry(old, define.wrap(expand(g, node.shape)))
     else:
         add_to(old, g)
-
-
-def in_rows(data: Any) -> bool:
-    """Whether the numbers of a leaf lie row by row, or nothing is known about that."""
-    lies = data.memory() if isinstance(data, Duck) and data.in_memory else data
-    return type(lies) is not ndarray or lies.flags.c_contiguous
 
 
 def laid_as(data: Any, g: Any) -> Any:

@@ -263,7 +263,8 @@ class Capture:
             t for t in self.tensors if t._node is not None and id(t) not in self.grad_ids
         ]
         self.backward = True
-        self.cotangents = [self.trace.input(np.ones_like(t._data.value)) for t in self.outside]
+        ones = [np.ones(t._data.shape, t._data.dtype) for t in self.outside]
+        self.cotangents = [self.trace.input(x) for x in ones]  # row by row, as those of sums lie
         given = [define.wrap(g) for g in self.cotangents]
         found = grad(self.outside, self.sources, given, allow_unused=True)
         self.gradients = [

@@ -4,6 +4,8 @@ element, and for each reduction how two partial results become one.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -90,6 +92,17 @@ class Writer(Body):
     def put(self, line: str) -> None:
         """A line that makes no value."""
         self.lines.append(f"  {line}")
+
+    def body(self) -> str:
+        """All lines. Products that are used twice are rounded for all their uses: if one of two
+        sums took one as it is before rounding, m - m would not be 0.
+        """
+        uses = Counter(re.findall(r"%v\d+\b", "\n".join(self.lines)))
+        for n, line in enumerate(self.lines):
+            name, _, rest = line.partition(" = fmul contract ")
+            if rest and uses[name.strip()] > 2:
+                self.lines[n] = f"{name} = fmul {rest}"
+        return "\n".join(self.lines)
 
     def block(self, label: str) -> None:
         """Begin a block."""

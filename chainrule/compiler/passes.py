@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.trace import one_of
 from ..arrays.waist import GUFUNCS, waist
 from ..tape import quiet
 from . import indexing
@@ -94,9 +95,11 @@ def live(program: Program) -> Program:
 
 
 def shared(program: Program) -> Program:
-    """Common subexpressions computed once."""
+    """Common subexpressions computed once; of constants, what repeats is kept once."""
     b = Builder(program)
     seen: dict[Any, list] = {}
+    for v in tuple(program.constants):
+        b.known[v] = known_once(b, v, seen)
     for i in program.instructions:
         if i.name == "python":
             b.keep(i)
@@ -109,6 +112,23 @@ def shared(program: Program) -> Program:
         else:
             b.known.update(zip(i.outputs, found, strict=True))
     return b.done(program)
+
+
+def known_once(b: Builder, v: Value, seen: dict[Any, list]) -> Value:
+    """A constant, or what stands for it: an equal one, or one element of it again and again."""
+    once = one_of(v.data)
+    if once.size == v.size > FOLDED:
+        return v
+    key = v.dtype, once.shape, once.tobytes()
+    whole = key, v.shape
+    if key not in seen:
+        seen[key] = [v if once.size == v.size else b.program.constant(once)]
+    if whole not in seen:
+        (found,) = seen[key]
+        spread = once.size < v.size
+        args = found, v.shape
+        seen[whole] = [b.emit("broadcast_to", args, v.shape, v.dtype) if spread else found]
+    return seen[whole][0]
 
 
 def frozen(a: Any) -> Any:

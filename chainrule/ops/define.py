@@ -964,7 +964,7 @@ def binary(op: Op, dunder: bool = False) -> Callable:
     """
     kernel = FAST.get(op.kernel, op.kernel)
     fast, by_rule = op.promote in (SAME, FLOAT, HALF), op.by_rule
-    numbers = op.numbers
+    numbers, plain = op.numbers, op.plain
     constants = isinstance(op.kernel, np.ufunc)
 
     def entry(input: Any, other: Any, *, out: Any = None) -> Any:
@@ -974,8 +974,7 @@ def binary(op: Op, dunder: bool = False) -> Callable:
             dtype = F32 if type(x) is float32 else x.dtype
             floats = dtype is F32 or dtype is F64
             if kind is float or kind is int:
-                y, tensor = other, False
-                ok = numbers and floats
+                y, tensor, ok = other, False, numbers and floats
                 if constants and ok and type(x) is ndarray:
                     known = SINGLES if dtype is F32 else DOUBLES
                     y = known[other] if other in known else constant(other, dtype, known)
@@ -993,6 +992,8 @@ def binary(op: Op, dunder: bool = False) -> Callable:
             z = run(kernel, x, y)  # type: ignore[arg-type]
         except (RuntimeError, ValueError, OverflowError, TypeError):
             return op.call((input, other), ())
+        if tensor and z.ndim > 1 and plain and not (type(x) is ndarray and x.flags.c_contiguous):
+            z = tied(z, x, y)
         t = blank()
         t._data, t._index = z, 0
         t._node = t._storage = t._base = None

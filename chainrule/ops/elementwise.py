@@ -500,7 +500,7 @@ def _power_by_base(g: Any, x: Any, y: Any) -> Any:
             x, define.Duck
         ):  # powers down to x**0: constants that know where they came from, as torch's
             return g * (y * np.power(x, y - 1))
-        return (g + g) * x if y == 2 else g if y == 1 else g * (y * _power(x, y - 1))
+        return g * (x + x) if y == 2 else g if y == 1 else g * (y * _power(x, y - 1))
     return g * np.where(y == 0, 0, y * np.power(x, y - 1))
 
 

@@ -531,6 +531,8 @@ def _check_classes(x: Kind, target: Kind, weight: Kind | None) -> int:
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {scalar_name(t)}")
     if len(x[0]) > 1:
         _check_batch(list(x[0]), list(target[0]))
+    elif len(target[0]) > 1:
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     elif math.prod(target[0]) != 1:
         raise ValueError(
             "For 1D input, 1D target must have size 1, but got target size: "
@@ -615,6 +617,8 @@ def nll_loss(
         raise ValueError("Expected 1 or more dimensions (got 0)")
     constant("nll_loss_forward", "weight", weight)
     classes = _check_classes(*kinds_of("nll_loss", input=input, target=target, weight=weight))
+    if input.ndim == 1:
+        target = target.reshape(())
     care = _needs_care(target._data, classes, ignore_index)
     entry = LIKELIHOOD if input.ndim <= 2 else LIKELIHOOD_2D
     return entry(input, target, weight, reduction, ignore_index if care else None)
@@ -626,6 +630,7 @@ def _smoothed(
     """The loss of class indices, part of each target's probability shared by all classes."""
     exact = nll_loss(log_p, target, weight, None, ignore_index, None, reduction)
     axis = 0 if log_p.ndim == 1 else 1
+    target = target if axis else target.reshape(())
     classes = log_p.shape[axis]
     shape = [1] * log_p.ndim
     shape[axis] = classes

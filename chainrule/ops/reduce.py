@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from .. import return_types
+from ..arrays.duck import in_rows
 from ..arrays.sums import add_up
 from ..dtypes import FLOATING, FROM_NUMPY, I64
-from .define import DROPPED, FLOAT, function, op, scalar_name, wrap, write_out
+from .define import DROPPED, FLOAT, Tensor, function, op, scalar_name, wrap, write_out
 from .index import along, dim_of, tensor_data
 
 Dims = int | Sequence[int] | None
@@ -150,6 +151,43 @@ def _(g, x_shape):
     return g / math.prod(x_shape)
 
 
+# Means of what does not lie row by row: their gradients do, as in torch. Those of the others are a
+# number for each mean, which is repeated, and lies as whatever it meets.
+average_in_rows = op(
+    average.op.kernel,
+    name="mean_in_rows",
+    linear=True,
+    rows=DROPPED,
+    namespace="primitive",
+    node="MeanBackward1",
+)
+average_all_in_rows = op(
+    average_all.op.kernel,
+    name="mean_all_in_rows",
+    linear=True,
+    namespace="primitive",
+    node="MeanBackward0",
+)
+
+
+@average_in_rows.vjp
+def _(g, x_shape, dim, keepdim):
+    axes = axes_of(dim, len(x_shape))
+    return np.broadcast_to(spread(g, dim, keepdim, len(x_shape)), x_shape) / count(x_shape, axes)
+
+
+@average_all_in_rows.vjp
+def _(g, x_shape):
+    return np.broadcast_to(g, x_shape) / math.prod(x_shape)
+
+
+def _mean(input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
+    rows = not isinstance(input, Tensor) or in_rows(input._data)
+    if dim is None and not keepdim:
+        return average_all(input) if rows else average_all_in_rows(input)
+    return (average if rows else average_in_rows)(input, dim, keepdim)
+
+
 @op(name="nansum", method=False, rows=DROPPED)
 def nan_total(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Sum of the elements that are not NaN, of all or along `dim`."""
@@ -198,7 +236,7 @@ def mean(
 ) -> Any:
     """Mean of the elements, of all or along `dim`, computed in `dtype` if one is given."""
     if dim is None and not keepdim and dtype is None and out is None and not names:
-        return average_all(input)
+        return _mean(input)
     if dtype is not None and dtype.category < FLOATING:
         raise RuntimeError(
             "mean(): could not infer output dtype. Optional dtype must be either a floating point "
@@ -207,8 +245,7 @@ def mean(
     if names:
         dim, keepdim = by_numpy_names("mean", names, dim, keepdim)
     x = input if dtype is None else input.to(dtype)
-    whole = dim is None and not keepdim
-    return write_out(out, average_all(x) if whole else average(x, dim, keepdim), input)
+    return write_out(out, _mean(x, dim, keepdim), input)
 
 
 @function

@@ -208,40 +208,47 @@ def diff(
     return differences(joined, n, dim, **({} if out is None else {"out": out}))
 
 
-def panels(name: str, y: Any, x: Any, dx: float, dim: int) -> tuple:
-    """Twice the areas between neighbours along `dim`, and the axis."""
+def axis_of(name: str, y: Any, x: Any, dim: int) -> int:
+    """The axis to integrate along; raises torch's error for what cannot be integrated."""
     for argument, t in (("y", y),) if x is None else (("y", y), ("x", x)):
         if tensor_data(name, t, argument).dtype == bool:
             text = f"received a bool input for `{argument}`, but bool is not supported"
             raise RuntimeError(f"{name}: {text}")
-    ndim = y._data.ndim
-    if not ndim:
+    if not y._data.ndim:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
-    axis = dim_of(dim, ndim)
+    return dim_of(dim, y._data.ndim)
+
+
+def panels(name: str, y: Any, x: Any, dx: Any, axis: int) -> Any:
+    """Twice the areas between neighbours along an axis."""
     left, right = along(axis, slice(None, -1)), along(axis, slice(1, None))
     sums = y[left] + y[right]
     if x is None:
-        return sums * (1 if dx is None else dx), axis
+        return sums * (1 if dx is None else dx)
+    ndim = y._data.ndim
     if x._data.ndim == 1:
         if x._data.shape[0] != y._data.shape[axis]:
             raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
         x = x.reshape((-1,) + (1,) * (ndim - 1 - axis))
-    return sums * differences(x, 1, axis - ndim), axis
+    return sums * differences(x, 1, axis - ndim)
 
 
 @function(method=False, alias="trapz")
 def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
     """Integral along `dim` by the trapezoidal rule, at points `x` or at distances `dx`."""
-    areas, axis = panels("trapezoid", y, x, dx, dim)
-    total = areas.sum(axis) / 2
+    axis = axis_of("trapezoid", y, x, dim)
+    if x is None and y.shape[axis]:
+        ends = y.select(axis, 0) + y.select(axis, -1)
+        return (y.sum(axis) - ends * 0.5) * (1 if dx is None else dx)
+    total = panels("trapezoid", y, x, dx, axis).sum(axis) / 2
     return total if y.shape[axis] else total.detach()  # torch gives zeros of its own there
 
 
 @function(method=False)
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
     """Integral along `dim` up to each point but the first, by the trapezoidal rule."""
-    areas, axis = panels("cumulative_trapezoid", y, x, dx, dim)
-    return running_sum(areas / 2, axis)
+    axis = axis_of("cumulative_trapezoid", y, x, dim)
+    return running_sum(panels("cumulative_trapezoid", y, x, dx, axis) / 2, axis)
 
 
 @function(method=False)
