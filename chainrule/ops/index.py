@@ -129,7 +129,7 @@ def read(o: Op, x: Any, index: Any) -> Any:
     if o.rows:
         y = row_by_row(y, True)
     elif type(index) is tuple:
-        y = in_rows(y, data)
+        y = as_taken(y, data)
     t = wrap(y)
     if state.mode[1]:
         base = x._base
@@ -141,10 +141,10 @@ def read(o: Op, x: Any, index: Any) -> Any:
     return t
 
 
-def in_rows(y: Any, x: Any) -> Any:
+def as_taken(y: Any, x: Any) -> Any:
     """What an index took from an array, row by row in memory if the array lies so."""
     if isinstance(x, Duck):
-        return y.copy() if x.ground and in_rows(y.value, x.value) is not y.value else y
+        return y.copy() if x.ground and as_taken(y.value, x.value) is not y.value else y
     rows = not isinstance(y, ndarray) or y.flags.c_contiguous or inward(x) is not None
     return y if rows else y.copy()
 

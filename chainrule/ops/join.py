@@ -46,12 +46,12 @@ def cat(tensors: Any, /, dim: Any = 0) -> Any:
         raise NothingGivenError("torch.cat(): expected a non-empty list of Tensors")
     tensors = alike(tensors)
     try:
-        return in_rows(np.concatenate(tensors, dim))
+        return row_major(np.concatenate(tensors, dim))
     except ValueError:
         return _cat_uneven(tensors, dim)
 
 
-def in_rows(x: Any) -> Any:
+def row_major(x: Any) -> Any:
     """The array in row-major order, which NumPy's joins do not give where all parts lie
     otherwise.
     """
@@ -83,7 +83,7 @@ def _cat_uneven(tensors: Sequence, dim: int) -> Any:
                 f"{first[wrong]} but got size "
                 f"{x.shape[wrong]} for tensor number {i} in the list."
             )
-    return in_rows(np.concatenate(part, dim))
+    return row_major(np.concatenate(part, dim))
 
 
 @cat.vjp_all
@@ -115,7 +115,7 @@ def stack(tensors: Any, /, dim: Any = 0) -> Any:
             )
     i = place(dim, len(shape) + 1)
     shape = (*shape[:i], 1, *shape[i:])
-    return in_rows(np.concatenate([x.reshape(shape) for x in alike(tensors)], i))
+    return row_major(np.concatenate([x.reshape(shape) for x in alike(tensors)], i))
 
 
 @stack.vjp_all

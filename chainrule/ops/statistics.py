@@ -27,7 +27,7 @@ def quantiles(x: Any, q: Any, dim: int | None, keepdim: bool, how: str, skip_nan
     """The quantiles `q` along `dim`; as extra, the places each lies between, how many steps it is
     from the first place to the last, and the part of a step it lies beyond q times that.
     """
-    rows = in_rows(x, dim)
+    rows = rows_along(x, dim)
     q, n = np.asarray(q, x.dtype), rows.shape[-1]
     known = np.add.reduce(rows == rows, axis=-1, keepdims=True)
     steps = np.maximum(known - 1, 0) if skip_nan else np.where(known == n, n - 1, 0)
@@ -47,7 +47,7 @@ def quantiles(x: Any, q: Any, dim: int | None, keepdim: bool, how: str, skip_nan
     return out, (low, high, steps, part - q.reshape(-1) * steps)
 
 
-def in_rows(x: Any, dim: int | None) -> Any:
+def rows_along(x: Any, dim: int | None) -> Any:
     """`x` with `dim` last, or flat if there is none."""
     if dim is None or not x.ndim:
         return x.reshape(-1)
@@ -56,7 +56,7 @@ def in_rows(x: Any, dim: int | None) -> Any:
 
 
 def out_of_rows(rows: Any, shape: tuple, dim: int | None) -> Any:
-    """What `in_rows` was made from."""
+    """What `rows_along` was made from."""
     if dim is None or not shape:
         return rows.reshape(shape)
     axis, last = dim_of(dim, len(shape)), len(shape) - 1
@@ -97,7 +97,7 @@ def pull_q(g: Any, x: Any, extra: tuple, dim: int | None, interpolation: str) ->
     if interpolation != "linear":
         return None
     low, high, steps, _ = extra
-    rows = in_rows(x, dim)
+    rows = rows_along(x, dim)
     gap = np.take_along_axis(rows, high, -1) - np.take_along_axis(rows, low, -1)
     return np.add.reduce((pull_to_rows(g, low) * gap * steps).reshape(-1, low.shape[-1]), axis=0)
 
