@@ -27,8 +27,8 @@ def compiled(f, *args):
     c = Compiled(f)
     c(*args)
     (entry,) = c.entries
-    assert entry.check is not None
-    assert entry.check(*args)
+    assert entry.holds is not None
+    assert entry.holds(*args)
     assert entry.matches(args, {})
     return c, entry
 
@@ -60,16 +60,16 @@ X, Y = torch.ones(3, 4), torch.ones(4)
 def test_arguments_as_in_python(args):
     _, entry = compiled(lambda x, y: x * 2 + y, X, Y)
     if len(args) == 2 and isinstance(args[1], nn.Parameter):
-        assert not entry.check(*args)  # the type has to be the same: Python is asked then
+        assert not entry.holds(*args)  # the type has to be the same: Python is asked then
     else:
-        assert entry.check(*args) == entry.matches(args, {})
+        assert entry.holds(*args) == entry.matches(args, {})
 
 
 def test_constants():
     flag, name = object(), "a name"
     _, entry = compiled(lambda x, y, z: x + 1, X, flag, name)
-    assert entry.check(X, flag, name)
-    assert not entry.check(X, object(), name)
+    assert entry.holds(X, flag, name)
+    assert not entry.holds(X, object(), name)
 
 
 def test_surroundings():
@@ -78,8 +78,8 @@ def test_surroundings():
     x = torch.ones(4)
 
     def changed():
-        assert entry.check(x) == entry.matches((x,), {})
-        return not entry.check(x)
+        assert entry.holds(x) == entry.matches((x,), {})
+        return not entry.holds(x)
 
     assert not changed()
     before = holder.weight
@@ -109,11 +109,11 @@ def test_numbers_that_are_equal_do_not_matter():
     x = torch.ones(4)
     c, entry = compiled(lambda x: x * table["scale"], x)
     table["scale"] = int("1000")
-    assert not entry.check(x)
+    assert not entry.holds(x)
     assert entry.matches((x,), {})
-    assert entry.check(x)
+    assert entry.holds(x)
     table["scale"] = 1001
-    assert not entry.check(x)
+    assert not entry.holds(x)
     assert float(c(x)[0]) == 1001
 
 
@@ -122,17 +122,17 @@ def test_modes():
     layer = nn.Dropout(0.0)
     _, entry = compiled(lambda x: layer(x) * 2, x)
     with torch.no_grad():
-        assert not entry.check(x)
+        assert not entry.holds(x)
     layer.eval()
-    assert not entry.check(x)
+    assert not entry.holds(x)
     layer.train()
-    assert entry.check(x)
+    assert entry.holds(x)
     torch.set_default_dtype(torch.float64)
     try:
-        assert not entry.check(x)
+        assert not entry.holds(x)
     finally:
         torch.set_default_dtype(torch.float32)
-    assert entry.check(x)
+    assert entry.holds(x)
 
 
 def test_arguments_in_shared_memory():
@@ -144,14 +144,14 @@ def test_arguments_in_shared_memory():
 
     x, y = torch.ones(4), torch.ones(4)
     _, entry = compiled(step, x, y)
-    assert not entry.check(x, x)
-    assert not entry.check(state, y)
-    assert not entry.check(x, state.view(4))
+    assert not entry.holds(x, x)
+    assert not entry.holds(state, y)
+    assert not entry.holds(x, state.view(4))
     both = torch.ones(8)
-    assert not entry.check(both[:4], both[4:])
+    assert not entry.holds(both[:4], both[4:])
     memory = bytearray(32)
-    assert not entry.check(x, torch.frombuffer(memory, dtype=torch.float32, count=4))  # not known
-    assert entry.check(y, x)
+    assert not entry.holds(x, torch.frombuffer(memory, dtype=torch.float32, count=4))  # not known
+    assert entry.holds(y, x)
 
 
 def test_versions_count_up():

@@ -120,10 +120,10 @@ class Entry:
         return held
 
     def watch(self) -> None:
-        """Make `check`, which says in one native call that all is as it was; None where arguments
+        """Make `holds`, which says in one native call that all is as it was; None where arguments
         are containers, or more than references has to be looked at.
         """
-        self.check, self.edges.renewed = None, False
+        self.holds, self.edges.renewed = None, False
         found = guards.layout() if machine.available() else None
         if found is None or not self.plain or self.guard is not None or self.given_held:
             return
@@ -140,10 +140,10 @@ class Entry:
         attributes += [(dtypes.default, "real", self.default), *edges.attributes]
         rows = list(zip(edges.tables, edges.keys, edges.values, strict=True))
         table.watch(slots, rows, attributes, edges.lengths)
-        self.table, self.check = table, table.builtin()
+        self.table, self.holds = table, table.builtin()
         if edges.arrays:
-            same, unchanged = self.check, edges.unchanged
-            self.check = lambda *given: same(*given) and unchanged()
+            same, unchanged = self.holds, edges.unchanged
+            self.holds = lambda *given: same(*given) and unchanged()
 
     def writes(self) -> bool:
         """Whether memory that was there before is written."""
@@ -441,7 +441,7 @@ class Compiled(Wrapper):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs and not self.check:
             for entry in self.entries:
-                if entry.check is not None and entry.check(*args):
+                if entry.holds is not None and entry.holds(*args):
                     self.hits += 1
                     return entry.run(args, kwargs)
         for entry in self.entries:
@@ -488,9 +488,8 @@ class Compiled(Wrapper):
             )
             return self.function(*args, **kwargs)
         self.captures += 1
-        c = Capture(self.function, args, kwargs, self.numbers(leaves((args, kwargs))))
         try:
-            result = self.run(c)
+            c, result = self.run(args, kwargs)
         except Transformed:
             self.captures -= 1
             return self.function(*args, **kwargs)
@@ -542,21 +541,23 @@ class Compiled(Wrapper):
             if not fits(given[n], entry.kinds[n]) or entry.kinds[n] is NUMBER
         }
 
-    def run(self, c: Capture) -> Any:
-        """Run a capture; one that wants to know its floats is done again with them as they are, and
-        one that takes views by indices it computes with these as guards.
+    def run(self, args: tuple, kwargs: dict) -> tuple[Capture, Any]:
+        """A capture that has run, and the result. Where the function wants to know its floats, and
+        raises whatever it does, there is another one with them as they are; where it takes views by
+        indices it computes, one with these as guards.
         """
+        given = self.numbers(leaves((args, kwargs)))
+        c = Capture(self.function, args, kwargs, given)
         try:
-            return c.run()
+            return c, c.run()
         except Picked:
-            c.__init__(self.function, c.args, c.kwargs, tuple(c.numbers), True)
-            return c.run()
+            again = Capture(self.function, args, kwargs, given, True)
         except Exception:
             if not c.numbers:
                 raise
             self.constants |= set(c.numbers)
-            c.__init__(self.function, c.args, c.kwargs)
-            return c.run()
+            again = Capture(self.function, args, kwargs)
+        return again, again.run()
 
     def keep_both(self, c: Capture, result: Any, args: tuple, kwargs: dict) -> Any:
         """Make an entry of a capture whose result is differentiated outside, and run it."""
