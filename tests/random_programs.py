@@ -342,7 +342,8 @@ class Spec:
             t = torch.stack([t, t], -1)[..., 0]
         elif self.layout == "offset":
             t = torch.cat([t.flatten()[:1], t.flatten()])[1:].reshape(self.shape)
-        return t.requires_grad_() if self.grad else t
+        # a leaf that is a view gets no gradient in torch once a view of it is written in no_grad
+        return t.detach().requires_grad_() if self.grad else t
 
     def widened(self, halves: bool = False) -> Spec:
         """The same in double precision; half types, if at all, in single precision."""

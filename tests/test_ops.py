@@ -545,7 +545,7 @@ def test_sums_of_broadcast_and_transposed_arrays_round_little(shape, dtype):
         assert found.real == pytest.approx(math.fsum(terms.real.reshape(-1).tolist()), rel=1e-14)
 
 
-ONES = {"dot": ((1,), (1,)), "mv": ((1, 1), (1,)), "mm": ((1, 1), (1, 1)), "inner": ((1,), (1,))}
+ONES = {"dot": ((1,), (1,)), "mv": ((1, 1), (1,)), "mm": ((1, 1), (1, 1))}
 
 
 @pytest.mark.parametrize(
@@ -607,3 +607,26 @@ def test_logcumsumexp_leaves_gradients_that_are_nan_out(compiled: bool):
     for _ in range(2):
         found = run(x, chainrule.tensor([1.0, math.nan, 2.0])).tolist()
         assert found == pytest.approx([1.6324821, 0.9435524, 0.4239655], rel=1e-6)
+
+
+def test_gradients_through_nan_to_num_are_multiplied():
+    x = chainrule.tensor([1.0, math.inf, math.nan], requires_grad=True)
+    (x.nan_to_num() * chainrule.tensor([2.0, 3.0, math.inf])).sum().backward()
+    assert x.grad[:2].tolist() == [2, 0] and x.grad[2].isnan()
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes", "negative"),
+    [
+        ("i,i->", ((1,), (1,)), True),
+        ("ij,j->i", ((3, 1), (1,)), True),
+        ("bij,bjk->bik", ((2, 3, 1), (2, 1, 4)), True),
+        ("bij,bjk->bik", ((2, 3, 1), (2, 3, 1)), True),
+        ("ij,jk->ik", ((3, 2), (2, 4)), False),
+    ],
+)
+def test_signs_of_einsums_that_are_zero(equation: str, shapes: tuple, negative: bool):
+    """Where nothing is added up they are products, -0 included."""
+    x, y = chainrule.zeros(shapes[0]), -chainrule.ones(shapes[1])
+    for f in (chainrule.einsum, chainrule.compile(chainrule.einsum)):
+        assert f(equation, x, y).signbit().unique().tolist() == [negative]

@@ -21,7 +21,7 @@ import numpy as np
 from ..dtypes import FLOATING, FROM_NUMPY, int64, promote_types
 from . import define
 from .define import HALF, SAME, function, op, primitive, with_dimensions
-from .products import CPP_NAMES, check_tensors, matmul, product_of, unlike_batches
+from .products import CPP_NAMES, check_tensors, matmul, unlike_batches
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ELLIPSIS = len(
@@ -113,7 +113,10 @@ def _matrix_product(x: Any, y: Any, batch: int, left: int, sums: int) -> Any:
     rows, columns = x.shape[batch:inner], y.shape[n:]
     matrix = x.reshape((*x.shape[:batch], math.prod(rows), size))
     other = y.reshape((*y.shape[:batch], size, math.prod(columns)))
-    z = np.matmul(matrix, other) if batch else product_of(matrix, other)
+    if size == 1:
+        z = matrix * other  # as torch: products, which are not added to 0
+    else:
+        z = np.matmul(matrix, other) if batch else np.dot(matrix, other)
     return z.reshape((*z.shape[:batch], *rows, *columns))
 
 
