@@ -153,8 +153,7 @@ def _(g, x, out, dim):
     before = previous(out, axis)
     fading = np.exp(np.where(before == out, 0, before - out))
     own = np.exp(x - out)
-    known = g if g.dtype.kind == "c" else np.where(g == g, g, 0)  # torch leaves NaN out
-    return own * backward_recurrence(known, fading, axis)
+    return own * backward_recurrence(g, fading, axis)
 
 
 def previous(x: Any, axis: int) -> Any:
