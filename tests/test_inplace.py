@@ -6,6 +6,7 @@ and returns all that it showed.
 """
 
 import json
+import math
 import warnings
 from pathlib import Path
 
@@ -140,3 +141,19 @@ def test_comparisons_in_place_end_the_gradient_in_zeros():
     y.logical_not_()  # which torch makes no node of: the gradient of what was there passes
     y.sum().backward()
     assert y.tolist() == [0, 0] and x.grad.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_is_written_through_data_reaches_what_backward_keeps_of_a_number(compiled):
+    """tanh keeps its result, whose memory `.data` shows, of an array and of a single number."""
+
+    def slope(x, whole):
+        y = (x.sum() if whole else x).tanh()
+        y.data.mul_(0.5)
+        return torch.autograd.grad(y.sum(), x)[0]
+
+    run = torch.compile(slope) if compiled else slope
+    x = torch.tensor([0.25], requires_grad=True)
+    expected = pytest.approx(1 - (math.tanh(0.25) / 2) ** 2)
+    for _ in range(2):
+        assert run(x, True).item() == expected == run(x, False).item()

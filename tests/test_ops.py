@@ -545,6 +545,22 @@ def test_sums_of_broadcast_and_transposed_arrays_round_little(shape, dtype):
         assert found.real == pytest.approx(math.fsum(terms.real.reshape(-1).tolist()), rel=1e-14)
 
 
+def test_softmax_norms_and_similarities_over_many_rows_round_little():
+    F = chainrule.nn.functional
+    x = (chainrule.arange(140002, dtype=chainrule.float64).sin() + 1.5).reshape(70001, 2)
+    rows = x.t().contiguous()
+    for f in (
+        lambda x, dim: x.softmax(dim),
+        lambda x, dim: x.log_softmax(dim),
+        lambda x, dim: x.norm(dim=dim),
+        lambda x, dim: x.norm(3, dim=dim),
+        lambda x, dim: F.cosine_similarity(x, x * x, dim=dim),
+    ):
+        found, expected = f(x, 0), f(rows, 1)
+        expected = expected.t() if expected.ndim == 2 else expected
+        assert ((found - expected) / expected).abs().max() < 5e-15
+
+
 ONES = {"dot": ((1,), (1,)), "mv": ((1, 1), (1,)), "mm": ((1, 1), (1, 1))}
 
 

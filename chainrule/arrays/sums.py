@@ -15,6 +15,8 @@ NARROW = 16  # numbers in a row, from which on NumPy adds rows quicker than piec
 
 def add_up(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
     """`np.add.reduce`, in pieces where that adds rows of floats."""
+    if type(axis) is tuple and len(axis) == 1:
+        (axis,) = axis
     if (
         type(x) is not np.ndarray
         or x.size < MANY

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.sums import MANY, add_up
 from ..dtypes import F32, FROM_NUMPY
 from ..rng import default_generator, draw_uniform
 from .define import HALF, elementwise, function, op, primitive, scalar_name, wrap
@@ -471,14 +472,15 @@ def normalized_exp(x: Any, /, dim: int) -> Any:
     """exp(x) divided by its sum along `dim`."""
     axes = axes_of(dim, x.ndim)  # less its peak, so that nothing overflows
     e = np.exp(x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=LOWEST))
-    e *= 1 / np.add.reduce(e, axis=axes, keepdims=True)  # a sum of at least 1
+    long = e.ndim and e.shape[axes[0]] >= MANY
+    e *= 1 / (add_up if long else np.add.reduce)(e, axis=axes, keepdims=True)  # at least 1
     return e
 
 
 @normalized_exp.vjp
 def _(g, out, dim):
     weighted = g * out
-    return weighted - out * np.add.reduce(weighted, axis=axes_of(dim, out.ndim), keepdims=True)
+    return weighted - out * add_up(weighted, axes_of(dim, out.ndim), True)
 
 
 @op(name="log_softmax", method=False, takes="f", rows=True)
@@ -486,12 +488,12 @@ def normalized(x: Any, /, dim: int) -> Any:
     """x less the logarithm of the sum of exp(x) along `dim`."""
     axes = axes_of(dim, x.ndim)
     z = x - np.maximum.reduce(x, axis=axes, keepdims=True, initial=LOWEST)
-    return z - np.log(np.add.reduce(np.exp(z), axis=axes, keepdims=True))
+    return z - np.log(add_up(np.exp(z), axes, True))
 
 
 @normalized.vjp
 def _(g, out, dim):
-    return g - np.exp(out) * np.add.reduce(g, axis=axes_of(dim, out.ndim), keepdims=True)
+    return g - np.exp(out) * add_up(g, axes_of(dim, out.ndim), True)
 
 
 def _in_dtype(x: Any, dtype: Any) -> Any:

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.sums import add_up
 from ..dtypes import FROM_NUMPY
 from .define import HALF, function, not_a_tensor, primitive, scalar_name
 from .padding import pad
@@ -258,7 +259,7 @@ def convolve_kernel(
 
 def over_channels(g: Any) -> Any:
     """The transpose of adding a bias."""
-    return np.add.reduce(g, axis=(0, *range(2, g.ndim)))
+    return add_up(g, (0, *range(2, g.ndim)))
 
 
 @convolve.vjp

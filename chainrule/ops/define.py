@@ -791,11 +791,20 @@ def storage_array(x: Any) -> Any:
                 s.scalar = data
                 x._data = np.array(data)
                 s.owned_by(x._data)
+                if x._node is not None:  # what it keeps of its own result is that memory, too
+                    x._node.args = _instead(x._node.args, data, x._data)
     elif x._storage is None:
         if isinstance(x._data, Duck):
             x._data.settle()
         storage_of(x)
     return x._data
+
+
+def _instead(args: Any, number: Any, array: Any) -> Any:
+    """Nested tuples with an array in place of a number, that very one."""
+    if type(args) is tuple:
+        return tuple([_instead(a, number, array) for a in args])
+    return array if args is number else args
 
 
 def make_view(t: Any, x: Any, many: bool = False) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.duck import Duck
+from ..arrays.sums import add_up
 from ..dtypes import COMPLEX, F32, F64, FLOATING, FROM_NUMPY, default, promote_types
 from .define import (
     DROPPED,
@@ -46,21 +47,20 @@ def norm_of(x: Any, p: float, axes: tuple, keepdim: bool) -> Any:
 
 
 def _norm_of(x: Any, p: float, axes: tuple, keepdim: bool) -> Any:
-    given = {"axis": axes, "keepdims": keepdim}
     if p == 0:
-        return np.add.reduce(x != 0, dtype=x.real.dtype, **given)
+        return np.add.reduce(x != 0, axis=axes, dtype=x.real.dtype, keepdims=keepdim)
     if p == 2 and x.dtype.kind == "f":
-        return np.sqrt(np.add.reduce(x * x, **given))
+        return np.sqrt(add_up(x * x, axes, keepdim))
     size = np.abs(x)
     if p in (INF, -INF):
-        return (np.maximum if p > 0 else np.minimum).reduce(size, **given)
+        return (np.maximum if p > 0 else np.minimum).reduce(size, axis=axes, keepdims=keepdim)
     if p == 1:
-        return np.add.reduce(size, **given)
+        return add_up(size, axes, keepdim)
     powers = size**p
     if p < 1 and isinstance(size, Duck):  # steep at zero; the derivative there is to be zero
         zero = size == 0
         powers = np.where(zero, 0 if p > 0 else INF, np.where(zero, 1, size) ** p)
-    return np.add.reduce(powers, **given) ** (1 / p)
+    return add_up(powers, axes, keepdim) ** (1 / p)
 
 
 def pull_norm(g: Any, x: Any, out: Any, p: float, axes: tuple | None) -> Any:
@@ -211,7 +211,7 @@ def renorm(x: Any, /, p: float, dim: int, maxnorm: float) -> Any:
 def _(g, x, p, dim, maxnorm):
     axes = others(dim_of(dim, x.ndim), x.ndim)
     size = size_of(x, p, axes)
-    pulled = np.add.reduce((g * x).real, axis=axes, keepdims=True)
+    pulled = add_up((g * x).real, axes, True)
     slope = np.where(size > maxnorm, -maxnorm / ((size + 1e-7) * (size + 1e-7)), 0)
     turned = np.where(size > maxnorm, pull_norm(pulled * slope, x, size, p, axes), 0)
     return g * shrink(size, maxnorm) + turned
@@ -391,7 +391,7 @@ def cosine(x1: Any, x2: Any, /, dim: int, eps: float) -> Any:
     axes = axes_of(dim, len(shape))
     x1, x2 = spread_to(shape, x1), spread_to(shape, x2)
     first = unit(x1, norm_of(x1, 2, axes, True), eps)
-    return np.add.reduce(first * unit(x2, norm_of(x2, 2, axes, True), eps), axis=axes)
+    return add_up(first * unit(x2, norm_of(x2, 2, axes, True), eps), axes)
 
 
 @function(method=False, alias="nn.functional.cosine_similarity")

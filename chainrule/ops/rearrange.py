@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..arrays.sums import add_up
 from .convert import arranged, contiguous_format, copied
 from .create import bad_allocation, is_size
 from .define import MOVE, Tensor, function, op, scalar_name, wrap
@@ -52,9 +53,7 @@ def repeat(x: Any, /, repeats: Any) -> Any:
 def _(g, repeats, x_shape):
     _, repeated = blocked(x_shape, sizes(repeats))
     summed = (
-        np.add.reduce(g.reshape(tuple(repeated)), axis=tuple(range(0, len(repeated), 2)))
-        if repeated
-        else g
+        add_up(g.reshape(tuple(repeated)), tuple(range(0, len(repeated), 2))) if repeated else g
     )
     return summed.reshape(x_shape)
 

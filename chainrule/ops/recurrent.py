@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.sums import add_up
 from .define import op
 
 
@@ -74,11 +75,7 @@ def weight_cotangents(
     g_input: Any, g_hidden: Any, x: Any, states: Any, w_ih: Any, biased: bool
 ) -> tuple:
     """Cotangents of x, w_ih, w_hh, b_ih and b_hh from those of the two affine maps."""
-    sums = (
-        (np.add.reduce(g_input, axis=0), np.add.reduce(g_hidden, axis=0))
-        if biased
-        else (None, None)
-    )
+    sums = (add_up(g_input, 0), add_up(g_hidden, 0)) if biased else (None, None)
     return (
         np.matmul(g_input, w_ih).reshape(x.shape),
         np.matmul(g_input.T, flat(x)),
