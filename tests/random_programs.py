@@ -415,7 +415,7 @@ class World:
         """The step in this world; `shaken`: each line's result is changed as rounding might."""
         source = self.case.source
         if shaken:
-            source = re.sub(r"( +(t\d+|loss) = .*\n)", r"\1    shaken(\2)\n", source)
+            source = re.sub(r"( +(t\d+|loss) = .*\n)", r"\1    \2 = shaken(\2)\n", source)
         exec(compile(source, "<random program>", "exec"), self.scope)
         return self.scope["step"]
 
@@ -460,20 +460,24 @@ def shake(x: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
     return x * (1 + rng.uniform(-4, 4, x.shape) * LAST_PLACE[kind])
 
 
-def shake_tensor(torch: Any, t: Any, rng: np.random.Generator) -> None:
+def shake_tensor(torch: Any, t: Any, rng: np.random.Generator) -> Any:
     """Change a tensor's numbers, where they lie, by a few units in the last place, and those of its
-    gradient when they come.
+    gradient when they come; the tensor, or a new one if its memory overlaps itself.
     """
     kind = str(t.dtype).partition(".")[2]
-    if kind in LAST_PLACE and t.numel():
+    if kind not in LAST_PLACE or not t.numel():
+        return t
 
-        def noise(like: Any) -> Any:
-            return torch.tensor(shake(np.ones(tuple(like.shape)), kind, rng))
+    def noise(like: Any) -> Any:
+        return torch.tensor(shake(np.ones(tuple(like.shape)), kind, rng))
 
-        with contextlib.suppress(RuntimeError):  # of memory that overlaps itself
-            t.data.copy_(t.data.to(noise(t).dtype) * noise(t))
-        if t.requires_grad:
-            t.register_hook(lambda g: (g * noise(g)).to(g.dtype))
+    try:
+        t.data.copy_(t.data.to(noise(t).dtype) * noise(t))
+    except RuntimeError:
+        t = (t * noise(t)).to(t.dtype)
+    if t.requires_grad:
+        t.register_hook(lambda g: (g * noise(g)).to(g.dtype))
+    return t
 
 
 def array_of(v: Any, torch: Any) -> Any:

@@ -545,6 +545,15 @@ def test_sums_of_broadcast_and_transposed_arrays_round_little(shape, dtype):
         assert found.real == pytest.approx(math.fsum(terms.real.reshape(-1).tolist()), rel=1e-14)
 
 
+@pytest.mark.parametrize("shape, dim", [((), 0), ((1,), 0), ((1, 3), 0), ((3, 1), 1), ((4,), 0)])
+@pytest.mark.parametrize("name", ["sum", "mean", "nansum"])
+def test_no_sum_is_negative_zero(name: str, shape: tuple, dim: int):
+    x = -chainrule.zeros(shape)
+    for f in (lambda x: getattr(x, name)(dim), chainrule.compile(lambda x: getattr(x, name)(dim))):
+        for _ in range(2):
+            assert not f(x).signbit().any()
+
+
 def test_softmax_norms_and_similarities_over_many_rows_round_little():
     F = chainrule.nn.functional
     x = (chainrule.arange(140002, dtype=chainrule.float64).sin() + 1.5).reshape(70001, 2)
@@ -561,7 +570,7 @@ def test_softmax_norms_and_similarities_over_many_rows_round_little():
         assert ((found - expected) / expected).abs().max() < 5e-15
 
 
-ONES = {"dot": ((1,), (1,)), "mv": ((1, 1), (1,)), "mm": ((1, 1), (1, 1))}
+ONES = {"dot": ((1,), (1,)), "inner": ((1,), (1,)), "mv": ((1, 1), (1,)), "mm": ((1, 1), (1, 1))}
 
 
 @pytest.mark.parametrize(
@@ -569,6 +578,8 @@ ONES = {"dot": ((1,), (1,)), "mv": ((1, 1), (1,)), "mm": ((1, 1), (1, 1))}
     [(name, shapes, False) for name, shapes in ONES.items()]
     + [
         ("matmul", ((1,), (1, 1)), False),
+        ("inner", ((1, 1), (3, 1)), False),
+        ("inner", ((2, 1), (3, 1)), True),
         ("mv", ((3, 1), (1,)), False),
         ("mm", ((3, 1), (1, 1)), False),
         ("mm", ((1, 1), (1, 4)), False),

@@ -375,6 +375,10 @@ def _(b: Builder, i: Instruction) -> Value | None:
         return None
     if x.dtype != out.dtype:
         x = b.emit("astype", (x, out.dtype), x.shape, out.dtype)
+    if i.name == "add.reduce" and out.dtype.kind in "fc":
+        start = np.zeros((), out.dtype)  # sums begin with it: none is -0
+        start = b.program.constant(start) if out.dtype.kind == "c" else start[()]
+        x = b.emit("add", (x, start), x.shape, out.dtype)
     return x if x.shape == out.shape else b.emit("reshape", (x, out.shape), out.shape, out.dtype)
 
 

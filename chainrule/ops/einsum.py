@@ -462,8 +462,25 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
                 f"contracted dimensions need to match, but first has size {x[p]} in dim "
                 f"{list(given[0])[i]} and second has size {y[q]} in dim {list(given[1])[i]}"
             )
+    if first and all(1 in (x[p], y[q]) for p, q in zip(first, second, strict=True)):
+        return define.write_out(out, _one_term(a, b, first, second))
     labels = _labels_of_pairs(len(x), len(y), tuple(first), tuple(second))
     return define.write_out(out, contract.op.entry(a, b, *labels))
+
+
+def _one_term(a: Any, b: Any, first: list[int], second: list[int]) -> Any:
+    """`tensordot` where each sum has a single term: a product of matrices (which says what becomes
+    of -0), after sums over the dimensions that the other tensor has but one of.
+    """
+    x, y = a.shape, b.shape
+    for p, q in zip(first, second, strict=True):
+        a = a.sum(p, keepdim=True, dtype=a.dtype) if x[p] != 1 else a
+        b = b.sum(q, keepdim=True, dtype=b.dtype) if y[q] != 1 else b
+    rows, columns = (
+        [n for i, n in enumerate(t) if i not in d] for t, d in ((x, first), (y, second))
+    )
+    left, right = a.reshape(math.prod(rows), 1), b.reshape(1, math.prod(columns))
+    return _op("mm")(left, right).reshape((*rows, *columns))
 
 
 @function
@@ -482,6 +499,8 @@ def inner(input: Any, other: Any, *, out: Any = None) -> Any:
             "inner() the last dimension must match on both input tensors but got shapes "
             f"{list(input.shape)} and {list(other.shape)}"
         )
+    if input.shape[-1] == 1:
+        return define.write_out(out, _one_term(input, other, [m - 1], [n - 1]))
     xs, ys = tuple(range(m)), (*range(m, m + n - 1), m - 1)
     return contract.op.entry(input, other, xs, ys, (*xs[:-1], *ys[:-1]), out=out)
 
