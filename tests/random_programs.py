@@ -943,7 +943,8 @@ def roundings(case: Case, call: int, library: Any) -> Iterator[tuple[dict, dict]
         world.shake(rng)
         world.scope["shaken"] = functools.partial(shake_tensor, library, rng=rng)
         step = world.function(True)
-        yield [run(world, step, c, rng) for c in range(call + 1)][-1], wanted
+        with contextlib.suppress(Exception):  # shapes, too, may depend on rounding
+            yield [run(world, step, c, rng) for c in range(call + 1)][-1], wanted
 
 
 def take_in(out: dict[str, float], seen: dict, wanted: dict) -> None:
