@@ -213,8 +213,9 @@ def test_long_sums_over_middle_axes_round_little(shape, dim):
     x = torch.rand(shape, dtype=torch.float64)
     found = torch.compile(lambda x: x.sum(dim))
     wanted = x.sum(dim)
-    assert ((found(x) - wanted).abs() / wanted).max() < 3e-15
-    assert ((found(x.float()) - wanted).abs() / wanted).max() < 1.5e-6
+    for given, bound in ((x, 3e-15), (x.float(), 1.5e-6)):
+        for _ in range(2):
+            assert ((found(given) - wanted).abs() / wanted).max() < bound
 
 
 # -- what depends on numbers -----------------------------------------------------------------------
