@@ -59,7 +59,6 @@ TORCH_NOT_FINITE = [
     r"\.prod\(",  # whose derivatives divide by the factors: NaN where one is zero or infinite
     r"linalg\.",  # where infinities take the way of another library
     r"\.logcumsumexp\(",  # whose derivative leaves NaN out of what comes from above
-    r"(?s)(fft|complex).*\*\*",  # which is NaN for 0 to the complex power 0
 ]
 
 # -- the parts that lines are made of --------------------------------------------------------------
@@ -880,7 +879,7 @@ def agree(case: Case, kind: str, found: dict, wanted: dict, call: int) -> None:
     told = [(k, d) for k, d in told if d]
     if not told:
         return
-    noise: dict[str, float] = {}
+    noise: dict[str, Moved] = {}
     for shaken in roundings(case, call, chainrule):
         take_in(noise, *shaken)
         if kind != "torch":
@@ -901,19 +900,44 @@ def agree(case: Case, kind: str, found: dict, wanted: dict, call: int) -> None:
             if not told:
                 return
     k, d = told[0]
-    raise Difference(kind, f"call {call}, {k}: {d} (rounding: {noise.get(k, 0):.2g})")
+    moved = noise[k].by if k in noise else 0
+    raise Difference(kind, f"call {call}, {k}: {d} (rounding: {moved:.2g})")
 
 
-def explained(x: Any, y: Any, noise: dict[str, float], k: str, reach: float = REACH) -> bool:
-    """Whether rounding moves a value as far as two runs differ, or by half of its size."""
-    moved = noise.get(k, 0)
+class Moved:
+    """What rounding does to a value: how far numbers go, and which have no digit that is sure."""
+
+    def __init__(self) -> None:
+        self.by, self.unsure = 0.0, np.False_
+
+    def take_in(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Note a run beside a plain one."""
+        if x.shape != y.shape:
+            self.by = float("inf")
+        elif x.dtype.kind in "iub":
+            self.by = max(self.by, float(not np.array_equal(x, y)))
+        else:
+            self.by = max(self.by, distance(x, y))
+            self.unsure = self.unsure | ~np.isclose(x, y, rtol=0.5, atol=0, equal_nan=True)
+
+
+def explained(x: Any, y: Any, noise: dict[str, Moved], k: str, reach: float = REACH) -> bool:
+    """Whether rounding moves a value as far as two runs differ; numbers that it moves by half of
+    their size may be any.
+    """
+    if k not in noise:
+        return False
+    moved = noise[k]
     if not isinstance(x, tuple) or not isinstance(y, tuple) or x[0] != y[0]:
         return False
     if x[1].shape != y[1].shape:
-        return moved == float("inf")
+        return moved.by == float("inf")
     if x[1].dtype.kind in "iub":
-        return moved > 0
-    return moved > 0.5 or distance(x[1], y[1]) <= reach * moved  # without a digit that is sure
+        return moved.by > 0
+    if distance(x[1], y[1]) <= reach * moved.by:
+        return True
+    sure = ~(moved.unsure & (moved.by > 0.5))
+    return distance(x[1][sure], y[1][sure]) <= reach * moved.by
 
 
 def roundings(case: Case, call: int, library: Any) -> Iterator[tuple[dict, dict]]:
@@ -948,19 +972,12 @@ def roundings(case: Case, call: int, library: Any) -> Iterator[tuple[dict, dict]
             yield [run(world, step, c, rng) for c in range(call + 1)][-1], wanted
 
 
-def take_in(out: dict[str, float], seen: dict, wanted: dict) -> None:
-    """Note how far numbers have moved, if it is farther than before."""
+def take_in(out: dict[str, Moved], seen: dict, wanted: dict) -> None:
+    """Note how far numbers have moved."""
     for k, v in wanted.items():
         w = seen.get(k)
         if isinstance(v, tuple) and isinstance(w, tuple):
-            x, y = w[1], v[1]
-            if x.shape != y.shape:
-                moved = float("inf")
-            elif x.dtype.kind in "iub":
-                moved = float(not np.array_equal(x, y))
-            else:
-                moved = distance(x, y)
-            out[k] = max(out.get(k, 0), moved)
+            out.setdefault(k, Moved()).take_in(w[1], v[1])
 
 
 def outcome(case: Case, others: tuple) -> Exception | None:

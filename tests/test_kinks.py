@@ -147,6 +147,25 @@ def test_large_arrays_take_the_same_values(size: int):
 # -- docs/kinks.md ---------------------------------------------------------------------------------
 
 PAGE = Path(__file__).parent.parent / "docs" / "kinks.md"
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("copies", [1, 60])  # long scans run by doubling
+def test_nothing_comes_from_behind_a_zero_of_a_running_product(compiled: bool, copies: int):
+    def slopes(x, g):
+        return torch.autograd.grad(x.cumprod(0), x, g)[0]
+
+    call = torch.compile(slopes) if compiled else slopes
+    for values, cotangents, expected in (
+        ([2, 0, 3, 0, 1], [1, inf, nan, inf, nan], [1, nan, 0, 0, 0]),
+        ([2, 0, 3, 0, 1], [1, 1, 1, inf, -inf], [1, 8, 0, 0, 0]),
+        ([0, 2, 3, 1, 1], [inf, 1, 1, 1, 1], [inf, 0, 0, 0, 0]),
+    ):
+        x, g = to(values + [1] * 2 * copies), to(cotangents + [0] * 2 * copies)
+        found = call(x.requires_grad_(), g)
+        assert found[:5].tolist() == pytest.approx(expected, nan_ok=True)
+
+
 NAMES = {"torch": torch, "F": F, "inf": inf, "nan": nan}
 
 

@@ -123,8 +123,8 @@ class Join(Routine):
 
 
 def recurring(kind: str, n: int, behind: int) -> str:
-    """The kernel of s[i] = y[i] s[i - 1] + x[i]; a unit is all that is behind one place before the
-    axis.
+    """The kernel of s[i] = y[i] s[i - 1] + x[i], where a factor of 0 ends what came before; a unit
+    is all that lies behind one place before the axis.
     """
     f = Text(kind)
     out, x, y = f.buffer(0), f.array(1, 0), f.array(2, 1)
@@ -134,9 +134,10 @@ def recurring(kind: str, n: int, behind: int) -> str:
             def one(j: Number) -> None:
                 here = [(u, n * behind), (i, behind), j]
                 before = f.place(out, (u, n * behind), (f.total(i, -1), behind), j)
-                product = f(
-                    f"fmul {kind} {f.load(f.place(y, *here), True)}, {f.load(before, True)}"
-                )
+                factor = f.load(f.place(y, *here), True)
+                ends = f(f"fcmp oeq {kind} {factor}, 0.0")
+                earlier = f(f"select i1 {ends}, {kind} 0.0, {kind} {f.load(before, True)}")
+                product = f(f"fmul {kind} {factor}, {earlier}")
                 total = f(f"fadd {kind} {f.load(f.place(x, *here), True)}, {product}")
                 f.store(total, f.place(out, *here), True)
 

@@ -475,6 +475,8 @@ def _power(x: Any, y: Any, /) -> Any:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
         by_product = SMALL_POWERS.get(y)
         return np.power(x, y) if by_product is None else by_product(x)
+    if getattr(x, "dtype", y.dtype).kind == "c" or y.dtype.kind == "c":
+        return _complex_power(x, y)
     if _is_bool(x) and _is_bool(y):
         if type(y) is not bool:
             raise NotImplementedError("\"pow\" not implemented for 'Bool'")
@@ -484,6 +486,13 @@ def _power(x: Any, y: Any, /) -> Any:
     if y.dtype.kind == "i" and isinstance(y, (np.ndarray, np.generic)) and (y < 0).any():
         return _negative_power(x, y)
     return np.power(x, y)
+
+
+def _complex_power(x: Any, y: Any) -> Any:
+    """e to the power of y log x: NaN where both are 0, as in torch."""
+    if type(x) not in NUMBERS:
+        return np.exp(y * np.log(x))
+    return np.ones_like(y) if x == 1 else np.exp(y * np.log(complex(x)).item())
 
 
 def _negative_power(x: Any, y: Any) -> Any:
@@ -501,15 +510,20 @@ def _power_by_base(g: Any, x: Any, y: Any) -> Any:
         ):  # powers down to x**0: constants that know where they came from, as torch's
             return g * (y * np.power(x, y - 1))
         return g * (x + x) if y == 2 else g if y == 1 else g * (y * _power(x, y - 1))
-    return g * np.where(y == 0, 0, y * np.power(x, y - 1))
+    return np.where(y == 0, 0, g * (y * _power(x, y - 1)))
+
+
+def _not_negative(x: Any) -> Any:
+    """Whether x is real and not below 0."""
+    return (x.imag == 0) & (x.real >= 0) if x.dtype.kind == "c" else x >= 0
 
 
 def _power_by_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
     if type(x) in NUMBERS:
         if x == 0:
-            return g * np.where(y.real >= 0, 0, out * -np.inf)
+            return g * np.where(_not_negative(y), 0, out * -np.inf)
         return g * (out * np.log(x).item())
-    return g * np.where((x == 0) & (y.real >= 0), 0, out * np.log(x))
+    return g * np.where((x == 0) & _not_negative(y), 0, out * np.log(x))
 
 
 power = elementwise(

@@ -22,7 +22,10 @@ DOUBLE = {F32: F64, C64: C128}
 
 @primitive
 def recurrence(x: Any, y: Any, /, axis: int) -> Any:
-    """s with s[i] = y[i] * s[i - 1] + x[i] along `axis`, from s[-1] = 0."""
+    """s with s[i] = y[i] * s[i - 1] + x[i] along `axis`, from s[-1] = 0.
+
+    A factor of 0 ends what came before it, even where that is infinite or NaN.
+    """
     x, y = np.moveaxis(x, axis, 0), np.moveaxis(y, axis, 0)
     by_steps = len(x) <= LONG or x.size > LONG * len(x)
     s = _step_by_step(x, y) if by_steps else _by_doubling(x, y)
@@ -32,7 +35,7 @@ def recurrence(x: Any, y: Any, /, axis: int) -> Any:
 def _step_by_step(x: Any, y: Any) -> Any:
     s = np.array(x)
     for i in range(1, len(s)):
-        s[i] += y[i] * s[i - 1]
+        s[i] += y[i] * np.where(y[i] == 0, 0, s[i - 1])
     return s
 
 
@@ -40,7 +43,7 @@ def _by_doubling(x: Any, y: Any) -> Any:
     """In log2(n) passes: after each, s[i] has what the last 2 * reach elements contribute."""
     s, factor, reach = np.array(x), np.array(y), 1
     while reach < len(s):
-        s[reach:] += factor[reach:] * s[:-reach]
+        s[reach:] += factor[reach:] * np.where(factor[reach:] == 0, 0, s[:-reach])
         factor[reach:] *= factor[:-reach].copy()
         reach *= 2
     return s
@@ -93,7 +96,9 @@ def _(g, x, dim):
     if not x.ndim:
         return g
     axis = dim_of(dim, x.ndim)
-    return product_before(x, axis) * backward_recurrence(g, x, axis)
+    before, after = product_before(x, axis), backward_recurrence(g, x, axis)
+    # nothing gets here from behind a factor of 0, not even NaN from infinite cotangents
+    return before * np.where((before == 0) & ~np.isfinite(after), 0, after)
 
 
 def accumulated(ufunc: np.ufunc, x: Any, axis: int) -> Any:
