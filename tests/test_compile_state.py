@@ -272,6 +272,28 @@ def test_a_call_whose_result_changes_its_shape_says_so():
         function(torch.tensor([1.0, 1.0]))
 
 
+def test_values_are_read_after_shapes_that_they_hang_on():
+    def function(x, y):
+        return y + int((torch.bincount(x) > 0).sum())
+
+    compiled = torch.compile(function)
+    for numbers in ([0, 0, 0], [5, 0, 7], [0, 0, 0], [0, 0, 9]):
+        given = torch.tensor(numbers), torch.ones(2)
+        assert torch.equal(compiled(*given), function(*given))
+
+
+def test_other_strides_of_memory_behind_an_element():
+    def function(x, n):
+        return x[n].as_strided((2, 2), (1, 1)) * 1, x.as_strided((2,), (1,)) + x[n]
+
+    compiled = torch.compile(function)
+    x = torch.arange(8.0)
+    for n in (1, 1, 4):
+        given = x, torch.tensor(n)
+        for found, wanted in zip(compiled(*given), function(*given), strict=True):
+            assert torch.equal(found, wanted)
+
+
 @pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "int32", "int64"])
 @pytest.mark.parametrize("source", ["float32", "float64"])
 def test_numbers_that_no_integer_holds(source, kind):

@@ -419,7 +419,7 @@ def accumulate_grad(leaf: Any, g: Any, node: AccumulateGrad, holders: int = 3) -
             return
         kind = type(g)
     if node.dtype is not F32 and g.dtype.kind == "c":
-        g = g.conj()
+        g = outward(g)
     if old is None:
         if node.strided and not in_rows(leaf._data):
             g = laid_as(leaf._data, expand(g, node.shape))
@@ -528,9 +528,17 @@ def expand(g: Any, shape: tuple) -> Any:
     return np.broadcast_to(g, shape)
 
 
+NOTHING = complex(-0.0, 0)  # added, it makes an imaginary part of -0 positive
+
+
 def outward(g: Any) -> Any:
-    """From the engine's convention for complex cotangents to torch's, and back."""
-    return g.conj() if g.dtype.kind == "c" else g
+    """From the engine's convention for complex cotangents to torch's, and back.
+
+    torch conjugates factors, not their products: its sums seldom end in an imaginary part of -0.
+    """
+    if g.dtype.kind != "c":
+        return g
+    return g.conj() if type(g) is GradArray else g.conj() + NOTHING
 
 
 def as_grad(g: Any) -> Any:

@@ -331,7 +331,7 @@ class Entry:
                     assert place is not None
                     arrays.append(given[place]._data)
             streams = [(g, g.state_bytes()) for g in generators]
-            same = all(map(np.array_equal, program.run(arrays), wanted))
+            same = program.gives(arrays, wanted)
             for g, was in streams:
                 g.set_state_bytes(was)
             return same

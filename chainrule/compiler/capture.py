@@ -489,6 +489,12 @@ class Capture:
             if found is not None and cell in (source, getattr(found._data, "cell", None)):
                 raise Picked
 
+    def strided(self, x: Any) -> None:
+        """Memory of `x` is looked at beyond it: not that of a view which was made as a copy."""
+        for found in [ref() for ref, _ in self.picks]:
+            if found is not None and getattr(found._data, "cell", None) is x.cell:
+                raise Picked
+
     def lay(self, x: Any) -> None:
         """Let a tensor made of constants be traced, and all that shares its memory: tensors, and
         what nodes have saved.

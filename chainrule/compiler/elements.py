@@ -4,8 +4,6 @@ element, and for each reduction how two partial results become one.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -92,17 +90,6 @@ class Writer(Body):
     def put(self, line: str) -> None:
         """A line that makes no value."""
         self.lines.append(f"  {line}")
-
-    def body(self) -> str:
-        """All lines. Products that are used twice are rounded for all their uses: if one of two
-        sums took one as it is before rounding, m - m would not be 0.
-        """
-        uses = Counter(re.findall(r"%v\d+\b", "\n".join(self.lines)))
-        for n, line in enumerate(self.lines):
-            name, _, rest = line.partition(" = fmul contract ")
-            if rest and uses[name.strip()] > 2:
-                self.lines[n] = f"{name} = fmul {rest}"
-        return "\n".join(self.lines)
 
     def block(self, label: str) -> None:
         """Begin a block."""
@@ -232,7 +219,7 @@ def element(*names: str) -> Callable:
 def _arithmetic(name: str) -> Emit:
     def emit(w: Writer, dtype: np.dtype, x: Value, y: Value) -> Value:
         if is_float(dtype):
-            return w.emit(f"f{name} contract {x.type} {x.name}, {y.name}", x.type)
+            return w.emit(f"f{name} {x.type} {x.name}, {y.name}", x.type)
         if code(dtype) == "b1":
             name_of_bool = {"add": "or", "mul": "and"}[name]
             return w.emit(f"{name_of_bool} i1 {x.name}, {y.name}", "i1")

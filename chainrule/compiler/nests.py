@@ -299,7 +299,7 @@ class NestWriter:
         w.put("ret void")
         w.lines.append("}")
         w.lines[at_allocas:at_allocas] = self.allocas
-        k.text, k.functions = "\n".join([*sorted(w.intrinsics), w.body()]), w.functions
+        k.text, k.functions = "\n".join([*sorted(w.intrinsics), *w.lines]), w.functions
         return k
 
     def collect(self) -> None:

@@ -33,7 +33,7 @@ from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
 from .passes import has_effect
-from .program import Instruction, Program, Value, execute
+from .program import Instruction, Program, Value, check_shape, execute
 from .routines import Routine
 from .runtime import Record, kernel
 from .views import Place, contiguous, dense, place
@@ -420,12 +420,7 @@ class Planner:
         results = quiet(execute, i, self.array)
         for v, r in zip(i.outputs, results, strict=True):
             if v is not None:
-                if np.shape(r) != v.shape:
-                    raise RuntimeError(
-                        f"compile: {describe(i)} gave an array of shape {list(np.shape(r))}, and"
-                        f" {list(v.shape)} when it was captured: its shape depends on numbers. What"
-                        " the step wrote before stays written. Take it out of what is compiled."
-                    )
+                check_shape(i, v, r)
                 self.root_array(v)[...] = r
 
     def array(self, v: Value) -> Any:
@@ -555,12 +550,6 @@ class Planner:
 
                 self.calls[len(self.records)] = copy
                 self.records.append(Record(None))
-
-
-def describe(i: Instruction) -> str:
-    """What an instruction calls, for people."""
-    f = i.args[0] if i.name == "python" else None
-    return getattr(f, "__name__", i.name)
 
 
 def copy_grain(size: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import builtins
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -254,14 +254,50 @@ class Program:
 
     def run(self, arrays: Sequence) -> list:
         """The outputs for these inputs, by NumPy."""
-        values: dict[Value, Any] = dict(zip(self.inputs, arrays, strict=True))
-        values.update((v, v.data) for v in self.constants)
+        values = self.known(arrays)
         for i in self.instructions:
-            out = quiet(execute, i, values.__getitem__)
-            for v, r in zip(i.outputs, out, strict=True):
-                if v is not None:
-                    values[v] = r
+            for v, found in results(i, values):
+                check_shape(i, v, found)
+                values[v] = found
         return [values[v] for v in self.outputs]
+
+    def gives(self, arrays: Sequence, wanted: Sequence) -> bool:
+        """Whether these are the outputs. They are compared one by one, as they come: what follows
+        may have shapes that hang on them.
+        """
+        values, expected = self.known(arrays), dict(zip(self.outputs, wanted, strict=True))
+        for i in self.instructions:
+            for v, found in results(i, values):
+                if v in expected and not np.array_equal(found, expected[v]):
+                    return False
+                values[v] = found
+        return all(np.array_equal(values[v], w) for v, w in expected.items())
+
+    def known(self, arrays: Sequence) -> dict[Value, Any]:
+        """The inputs' and the constants' arrays."""
+        return dict(zip(self.inputs, arrays, strict=True)) | {v: v.data for v in self.constants}
+
+
+def results(i: Instruction, values: dict[Value, Any]) -> Iterator[tuple[Value, Any]]:
+    """The values of one instruction, by NumPy."""
+    out = quiet(execute, i, values.__getitem__)
+    return ((v, r) for v, r in zip(i.outputs, out, strict=True) if v is not None)
+
+
+def describe(i: Instruction) -> str:
+    """What an instruction calls, for people."""
+    f = i.args[0] if i.name == "python" else None
+    return getattr(f, "__name__", i.name)
+
+
+def check_shape(i: Instruction, v: Value, found: Any) -> None:
+    """Raise RuntimeError unless an instruction gave for `v` what it gave when it was captured."""
+    if np.shape(found) != v.shape:
+        raise RuntimeError(
+            f"compile: {describe(i)} gave an array of shape {list(np.shape(found))}, and"
+            f" {list(v.shape)} when it was captured: its shape depends on numbers. What the step"
+            " wrote before stays written. Take it out of what is compiled."
+        )
 
 
 @functools.cache

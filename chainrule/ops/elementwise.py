@@ -470,17 +470,17 @@ def _is_bool(x: Any) -> bool:
 
 def _power(x: Any, y: Any, /) -> Any:
     """x ** y, by products and roots for the small exponents that have them."""
-    if type(y) in NUMBERS:
-        if type(y) is int and y < 0 and x.dtype.kind in "iu":
-            raise RuntimeError("Integers to negative integer powers are not allowed.")
-        by_product = SMALL_POWERS.get(y)
-        return np.power(x, y) if by_product is None else by_product(x)
-    if getattr(x, "dtype", y.dtype).kind == "c" or y.dtype.kind == "c":
-        return _complex_power(x, y)
     if _is_bool(x) and _is_bool(y):
         if type(y) is not bool:
             raise NotImplementedError("\"pow\" not implemented for 'Bool'")
         return x.copy() if y else np.equal(x, x)
+    if type(y) in NUMBERS or type(y) is bool:
+        if type(y) is int and y < 0 and x.dtype.kind in "iu":
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+        by_product = SMALL_POWERS.get(y)
+        return np.power(x, y) if by_product is None else by_product(x)
+    if y.dtype.kind == "c" or type(x) is complex or getattr(x, "dtype", y.dtype).kind == "c":
+        return _complex_power(x, y)
     if y.dtype.kind == "i" and isinstance(y, Duck) and x.dtype.kind in "iu":
         raise NoRule("negative exponents of integers are looked for one example at a time")
     if y.dtype.kind == "i" and isinstance(y, (np.ndarray, np.generic)) and (y < 0).any():
@@ -492,7 +492,7 @@ def _complex_power(x: Any, y: Any) -> Any:
     """e to the power of y log x: NaN where both are 0, as in torch."""
     if type(x) not in NUMBERS:
         return np.exp(y * np.log(x))
-    return np.ones_like(y) if x == 1 else np.exp(y * np.log(complex(x)).item())
+    return np.ones(y.shape, y.dtype) if x == 1 else np.exp(y * np.log(complex(x)).item())
 
 
 def _negative_power(x: Any, y: Any) -> Any:

@@ -832,6 +832,8 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     if isinstance(input._data, Duck) and input._data.ground:
         if isinstance(owner, np.ndarray) or not owner.memory().flags.c_contiguous:
             raise NoRule("other strides of memory that is not the function's own")
+        if state.capture is not None:
+            state.capture.strided(owner)
         item = owner.dtype.itemsize
         if storage_offset is None:
             offset = geometry(owner, input._data)[-1]
