@@ -52,6 +52,10 @@ UNDEFINED = {  # what comes out depends on the order in which elements are read 
     "elements of itself, in place": r"\b(\w+)\.masked_scatter_\(.*\b\1\)",
     "products in place of themselves": r"\b(\w+)\.b?addb?mm_\(.*\b\1\b",
 }
+INSIDE = {  # what is rounded within a line, and that with a place to shake it
+    r"(\w+)\.sum\((.*), dtype=torch\.float32\)": r"shaken(\1.to(torch.float32)).sum(\2)",
+    r"F\.gelu\((\w+)\)": r"(shaken(F.gelu(\1) + \1.clamp(-8, 8) / 2) - \1.clamp(-8, 8) / 2)",
+}
 TORCH_ALONE = [
     r"\.data(\.|\[)|\.detach\(\)\.\w+_\(",  # over what backward keeps, which others do otherwise
 ]
@@ -414,6 +418,8 @@ class World:
         """The step in this world; `shaken`: each line's result is changed as rounding might."""
         source = self.case.source
         if shaken:
+            for pattern, shaken_within in INSIDE.items():
+                source = re.sub(pattern, shaken_within, source)
             source = re.sub(r"( +(t\d+|loss) = .*\n)", r"\1    \2 = shaken(\2)\n", source)
         exec(compile(source, "<random program>", "exec"), self.scope)
         return self.scope["step"]
