@@ -1275,6 +1275,26 @@ def test_real_and_imaginary_parts():
     same(z.grad, 2 + 5j, 2 + 5j)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_complex_gradients_print_without_negative_zeros(compiled):
+    def slopes(x, y):
+        return torch.autograd.grad((x * y).sum(), x, torch.ones((), dtype=torch.complex64))[0]
+
+    x = torch.tensor([2 + 0j, 1 + 1j, 0j], requires_grad=True)
+    y = torch.tensor([3 + 0j, 0j, 1j])
+    call = torch.compile(slopes) if compiled else slopes
+    assert str(call(x, y)) == "tensor([3.+0.j, 0.+0.j, 0.-1.j])"
+    (x * y).sum().backward(torch.ones((), dtype=torch.complex64))
+    assert str(x.grad) == "tensor([3.+0.j, 0.+0.j, 0.-1.j])"
+
+
+@pytest.mark.parametrize("base", [torch.zeros(2), torch.zeros(2, dtype=torch.complex64), 0])
+def test_zero_to_a_complex_power(base):
+    found = base ** torch.tensor([0j, 2])
+    assert str(found) == "tensor([nan+nanj, 0.-0.j])"
+    assert str(1 ** torch.tensor([0j, complex("inf")])) == "tensor([1.+0.j, 1.+0.j])"
+
+
 def test_complex_from_real():
     x = leaf(1.0, 2.0)
     (x * (1 + 2j)).abs().sum().backward()
