@@ -43,7 +43,7 @@ golden: $(VENV)/parity       ## write the golden files anew from torch
 bench: $(VENV)/parity        ## peers side by side
 	$(BIN)/python benchmarks/eager.py --write docs/benchmarks.md
 	$(BIN)/python benchmarks/transforms.py --write docs/transforms_benchmarks.md
-	$(BIN)/python benchmarks/compiled.py --write docs/compiled_benchmarks.md
+	$(BIN)/python benchmarks/compiled.py --torch-compile --write docs/compiled_benchmarks.md
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

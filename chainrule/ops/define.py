@@ -46,7 +46,6 @@ from ..tape import (
 
 SAME, FLOAT, BOOLEAN, HALF, MOVE = "same", "float", "boolean", "half", "move"
 IMAGES = "images"  # row by row, but for images whose channels come last
-DROPPED = "dropped"  # row by row where axes are gone; those kept, of one element, change nothing
 PUBLIC = {"x": "input", "y": "other"}
 SYNONYMS = {
     "axis": "dim",
@@ -535,8 +534,7 @@ def row_by_row(a: Any, rows: bool | str) -> Any:
     """What a kernel gave, its arrays copied where they do not lie row by row in memory.
 
     NumPy lays results out as it finds the operands; torch allocates those of most operators that
-    are not elementwise row by row, or (IMAGES) as the images they were made of. Reductions that
-    keep their axes are left as they are (DROPPED): so `x - x.mean(1, keepdim=True)` lies as x does.
+    are not elementwise row by row, or (IMAGES) as the images they were made of.
     """
     if type(a) is ndarray and a.flags.c_contiguous:
         return a
@@ -544,8 +542,6 @@ def row_by_row(a: Any, rows: bool | str) -> Any:
         return tuple([row_by_row(e, rows) for e in a])
     lies = a.whole() if isinstance(a, Duck) and a.in_memory else a
     if type(lies) is not ndarray or lies.flags.c_contiguous:
-        return a
-    if rows is DROPPED and 1 in a.shape:
         return a
     if rows is IMAGES and lies.ndim > 3:
         last = (0, *range(2, lies.ndim), 1)

@@ -16,7 +16,6 @@ from ..arrays.duck import Duck
 from ..arrays.sums import add_up
 from ..dtypes import COMPLEX, F32, F64, FLOATING, FROM_NUMPY, default, promote_types
 from .define import (
-    DROPPED,
     FUNCTIONS,
     MOVE,
     SAME,
@@ -104,7 +103,7 @@ def direction(x: Any, size: Any) -> Any:
 # -- norms -----------------------------------------------------------------------------------------
 
 
-@op(name="linalg_vector_norm", namespace="primitive", by_rule=True, rows=DROPPED)
+@op(name="linalg_vector_norm", namespace="primitive", by_rule=True, rows=True)
 def length(x: Any, /, ord: float = 2, dim: Dims = None, keepdim: bool = False) -> Any:
     """The vector norm along `dim`."""
     axes = axes_of(dim, x.ndim)

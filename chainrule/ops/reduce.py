@@ -20,7 +20,7 @@ from .. import return_types
 from ..arrays.duck import in_rows
 from ..arrays.sums import add_up
 from ..dtypes import FLOATING, FROM_NUMPY, I64
-from .define import DROPPED, FLOAT, Tensor, function, op, scalar_name, wrap, write_out
+from .define import FLOAT, Tensor, function, op, scalar_name, wrap, write_out
 from .index import along, dim_of, tensor_data
 
 Dims = int | Sequence[int] | None
@@ -93,7 +93,7 @@ def wide(x: Any) -> Any:
 # -- sums and means --------------------------------------------------------------------------------
 
 
-@op(name="sum", linear=True, rows=DROPPED, node="SumBackward1", method=False)
+@op(name="sum", linear=True, rows=True, node="SumBackward1", method=False)
 def total(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Sum of the elements, of all or along `dim`; integers and bools add up in int64."""
     axes = None if dim is None else axes_of(dim, x.ndim)
@@ -111,7 +111,7 @@ MEAN_OF_INTEGERS = (
 )
 
 
-@op(name="mean", linear=True, rows=DROPPED, node="MeanBackward1", method=False)
+@op(name="mean", linear=True, rows=True, node="MeanBackward1", method=False)
 def average(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Mean of the elements, of all or along `dim`."""
     refuse_integers(MEAN_OF_INTEGERS, x)
@@ -157,7 +157,7 @@ average_in_rows = op(
     average.op.kernel,
     name="mean_in_rows",
     linear=True,
-    rows=DROPPED,
+    rows=True,
     namespace="primitive",
     node="MeanBackward1",
 )
@@ -188,7 +188,7 @@ def _mean(input: Any, dim: Dims = None, keepdim: bool = False) -> Any:
     return (average if rows else average_in_rows)(input, dim, keepdim)
 
 
-@op(name="nansum", method=False, rows=DROPPED)
+@op(name="nansum", method=False, rows=True)
 def nan_total(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Sum of the elements that are not NaN, of all or along `dim`."""
     if x.dtype.kind == "c":
@@ -306,7 +306,7 @@ def sum_to_size(input: Any, *size: Any) -> Any:
 # -- products --------------------------------------------------------------------------------------
 
 
-@op(name="prod", node="ProdBackward1", method=False, rows=DROPPED)
+@op(name="prod", node="ProdBackward1", method=False, rows=True)
 def product(x: Any, /, dim: int, keepdim: bool = False) -> Any:
     """Product of the elements along `dim`; integers and bools multiply in int64."""
     axis = dim_of(dim, x.ndim) if x.ndim else None
@@ -396,19 +396,19 @@ def pull_root(g: Any, out: Any) -> Any:
     return np.where(out == 0, 0, g / np.where(out == 0, 1, 2 * out))
 
 
-@op(name="var", method=False, rows=DROPPED)
+@op(name="var", method=False, rows=True)
 def variance(x: Any, /, dim: Dims = None, correction: float = 1, keepdim: bool = False) -> Any:
     """Sum of the squared distances from the mean over `n - correction`."""
     return spread_of_values("var", x, dim, correction, keepdim)[0]
 
 
-@op(name="std", method=False, by_rule=True, rows=DROPPED)
+@op(name="std", method=False, by_rule=True, rows=True)
 def deviation(x: Any, /, dim: Dims = None, correction: float = 1, keepdim: bool = False) -> Any:
     """Square root of the variance."""
     return np.sqrt(spread_of_values("std", x, dim, correction, keepdim)[0])
 
 
-@op(name="var_mean", method=False, outputs=0, rows=DROPPED)
+@op(name="var_mean", method=False, outputs=0, rows=True)
 def variance_and_mean(
     x: Any, /, dim: Dims = None, correction: float = 1, keepdim: bool = False
 ) -> Any:
@@ -416,7 +416,7 @@ def variance_and_mean(
     return spread_of_values("var_mean", x, dim, correction, keepdim)
 
 
-@op(name="std_mean", method=False, outputs=0, by_rule=True, rows=DROPPED)
+@op(name="std_mean", method=False, outputs=0, by_rule=True, rows=True)
 def deviation_and_mean(
     x: Any, /, dim: Dims = None, correction: float = 1, keepdim: bool = False
 ) -> Any:
@@ -494,7 +494,7 @@ def share(g: Any, x: Any, out: Any, dim: Dims, keepdim: bool) -> Any:
     return spread(g, dim, keepdim, x.ndim) * hit / ties
 
 
-@op(rows=DROPPED)
+@op(rows=True)
 def amax(x: Any, /, dim: Dims = (), keepdim: bool = False) -> Any:
     """Largest element, of all or along `dim`; ties share the gradient evenly."""
     refuse_complex("max_values_cpu", x)
@@ -502,7 +502,7 @@ def amax(x: Any, /, dim: Dims = (), keepdim: bool = False) -> Any:
     return np.maximum.reduce(x, axis=axes_of(dim, x.ndim), keepdims=keepdim)
 
 
-@op(rows=DROPPED)
+@op(rows=True)
 def amin(x: Any, /, dim: Dims = (), keepdim: bool = False) -> Any:
     """Smallest element, of all or along `dim`; ties share the gradient evenly."""
     refuse_complex("min_values_cpu", x)
@@ -514,7 +514,7 @@ amax.vjp(share)
 amin.vjp(share)
 
 
-@op(outputs=0, result=return_types.aminmax, rows=DROPPED)
+@op(outputs=0, result=return_types.aminmax, rows=True)
 def aminmax(x: Any, /, dim: int | None = None, keepdim: bool = False) -> Any:
     """Smallest and largest element, of all or along `dim`; ties share the gradient evenly."""
     refuse_complex("aminmax_cpu", x)
@@ -534,7 +534,7 @@ def _(g, x, out, dim, keepdim):
     return share(g[0], x, out[0], dim, keepdim) + share(g[1], x, out[1], dim, keepdim)
 
 
-@op(promote=FLOAT, rows=DROPPED)
+@op(promote=FLOAT, rows=True)
 def logsumexp(x: Any, /, dim: Dims, keepdim: bool = False) -> Any:
     """Logarithm of the sum of the exponentials along `dim`, without overflow."""
     axes = axes_of(dim, x.ndim)
@@ -560,19 +560,19 @@ def fold_truth(ufunc: np.ufunc, x: Any, dim: Dims, keepdim: bool) -> Any:
     return out.astype(np.uint8) if x.dtype == np.uint8 else out
 
 
-@op(name="any", rows=DROPPED)
+@op(name="any", rows=True)
 def some(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Whether some element is nonzero, of all or along `dim`."""
     return fold_truth(np.logical_or, x, dim, keepdim)
 
 
-@op(name="all", rows=DROPPED)
+@op(name="all", rows=True)
 def every(x: Any, /, dim: Dims = None, keepdim: bool = False) -> Any:
     """Whether every element is nonzero, of all or along `dim`."""
     return fold_truth(np.logical_and, x, dim, keepdim)
 
 
-@op(rows=DROPPED)
+@op(rows=True)
 def count_nonzero(x: Any, /, dim: Dims = None) -> Any:
     """How many elements are nonzero, of all or along `dim`."""
     return np.add.reduce(x != 0, axis=axes_of(dim, x.ndim), dtype=I64)
