@@ -720,14 +720,16 @@ def independent(t: Any) -> bool:
 
 
 def sensible(t: Any) -> bool:
-    """Whether a tensor's numbers are finite and of a size that later lines can live with."""
+    """Whether a tensor's numbers are finite and of a size that later lines can live with: very small
+    ones are 0, or not, by the order of products.
+    """
     if t.numel() > 3_000_000 or t.ndim > 5:
         return False
     if t.dtype == chainrule.bool or not t.numel():
         return True
     x = t.detach()
     x = np.abs(x.double().numpy() if x.is_floating_point() else x.numpy().astype(complex))
-    return bool(np.isfinite(x).all() and x.max() < 1e4)
+    return bool(np.isfinite(x).all() and x.max() < 1e4 and not 0 < x.max() < 1e-30)
 
 
 # -- comparing -------------------------------------------------------------------------------------

@@ -294,6 +294,34 @@ def test_other_strides_of_memory_behind_an_element():
             assert torch.equal(found, wanted)
 
 
+def written_there(t, n):
+    t[n].mul_(2)
+
+
+def written_beside(t, n):
+    row = t[n]
+    t.add_(1)
+    t[:, 0] = row[1] * 3
+
+
+def written_behind(t, n):
+    row, rest = t[n], t[1:]
+    rest.view(-1)[:2].add_(1)
+    t[0] = row
+
+
+@pytest.mark.parametrize("write", [written_there, written_beside, written_behind])
+def test_elements_of_constants_that_are_picked_are_views(write):
+    def function(n):
+        t = torch.ones(4, 2)
+        write(t, n)
+        return t * 1
+
+    compiled = torch.compile(function)
+    for n in (1, 1, -1, 2):
+        assert torch.equal(compiled(torch.tensor(n)), function(torch.tensor(n)))
+
+
 @pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "int32", "int64"])
 @pytest.mark.parametrize("source", ["float32", "float64"])
 def test_numbers_that_no_integer_holds(source, kind):

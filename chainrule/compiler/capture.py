@@ -127,7 +127,7 @@ class Capture:
         exact: bool = False,
     ) -> None:
         self.exact = exact  # whether an index that picks one element is a guard
-        self.picks: list[tuple[weakref.ref, Cell]] = []
+        self.picks: list[tuple[weakref.ref, Any]] = []
         self.trace = Trace(Program(), self.read, self.lay)
         self.program = self.trace.program
         self.memories: dict[int, Memory] = {}
@@ -478,22 +478,25 @@ class Capture:
         """
         parts = index if type(index) is tuple else (index,)
         views = all(type(p) is slice or not p.ndim for p in parts)
-        if views and isinstance(x._data, TraceArray) and isinstance(found._data, TraceArray):
-            self.picks.append((weakref.ref(found), x._data.cell))
+        if views and isinstance(found._data, TraceArray):
+            source = x._data.cell if isinstance(x._data, TraceArray) else owner_of(x._data)
+            self.picks.append((weakref.ref(found), source))
             self.trace.watch = self.watch
 
-    def watch(self, cell: Cell) -> None:
-        """Memory is written: not that of a view which was made as a copy, nor what it looks at."""
+    def watch(self, written: Any) -> None:
+        """Memory (a cell, or an array of constants) is written: not that of a view which was made
+        as a copy, nor what it looks at.
+        """
         for ref, source in self.picks:
             found = ref()
-            if found is not None and cell in (source, getattr(found._data, "cell", None)):
+            if found is not None and (written is source or written is cell_of(found)):
                 raise Picked
 
     def strided(self, x: Any) -> None:
         """Memory of `x` is looked at beyond it: not that of a view which was made as a copy."""
-        for found in [ref() for ref, _ in self.picks]:
-            if found is not None and getattr(found._data, "cell", None) is x.cell:
-                raise Picked
+        alive = [found for found in [ref() for ref, _ in self.picks] if found is not None]
+        if any(cell_of(found) is x.cell for found in alive):
+            raise Picked
 
     def lay(self, x: Any) -> None:
         """Let a tensor made of constants be traced, and all that shares its memory: tensors, and
@@ -502,6 +505,7 @@ class Capture:
         owner = owner_of(x._data)
         if any(owner_of(a) is owner for a, _ in self.edges.arrays):
             raise NoRule("a write into the memory of a NumPy array")
+        self.watch(owner)
         seen = owner
         if owner.dtype is not x._data.dtype and owner.flags.c_contiguous:
             seen = owner.view(x._data.dtype)
@@ -663,6 +667,11 @@ class Drawing:
             return object.__repr__(self)
         draw, shape = self.what
         return f"<{self.__name__} {draw.name} {draw.parameters} {shape}>"
+
+
+def cell_of(t: Any) -> Cell | None:
+    """The memory that a tensor looks at, if it is traced."""
+    return getattr(t._data, "cell", None)
 
 
 def consumed(node: Any) -> bool:
