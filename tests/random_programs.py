@@ -720,7 +720,7 @@ def independent(t: Any) -> bool:
 
 
 def sensible(t: Any) -> bool:
-    """Whether a tensor's numbers are finite and of a size that later lines can live with: very small
+    """Whether a tensor's numbers are finite and of a size to live with: very small
     ones are 0, or not, by the order of products.
     """
     if t.numel() > 3_000_000 or t.ndim > 5:
