@@ -146,7 +146,7 @@ SHAPES = """
     F.pad({x}, (1, 1)) | F.pad({x}, (0, -1)) | {x}.real | {x}.view_as({y})
     torch.broadcast_to({x}, {y}.shape) | {x}.scatter_add({d}, {i}, {y}) | {x}[[0, -1]]
     {x}.masked_fill({c}, 0.5) | {x}.swapaxes(0, -1).contiguous() | {x}.t().reshape(-1)
-    {x}.as_strided((2, 2), (1, 1))
+    {x}.as_strided((2, 2), (1, 1)) if {x}.numel() else {x} + 1
 """
 PRODUCTS = """
     {x} @ {y} | {x} @ {y}.mT | {x}.mT @ {y} | {x} @ {x}.mT | torch.matmul({x}, {y})
@@ -268,7 +268,7 @@ WRITES = """
     {w}.index_copy_({d}, {i}, {y}) | {w}[0], {w}[-1] = {w}[-1].clone(), {w}[0].clone()
     {w}.unbind({d})[0].add_(1) | {w}.chunk(2, {d})[0].zero_()
     {w}.expand(2, *{w}.shape).sum().add_(1) | {w}.data[...] = {y} | {w}.logical_not_()
-    {w}.bitwise_and_(1) | {w} //= 2 | {w} %= 2 | {w}.as_strided((2,), (1,)).add_(1)
+    {w}.bitwise_and_(1) | {w} //= 2 | {w} %= 2 | {w}.as_strided((2,), (1,)).add_({w}.numel() > 0)
     {w}.flatten().mul_(2) | {w}.clamp_(min=0) | {w}.addmm_({x}, {y}) | {w}.baddbmm_({x}, {y})
 """
 
