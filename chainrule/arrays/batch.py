@@ -19,7 +19,7 @@ import numpy as np
 from ..ops import define
 from ..ops.places import put, put_add
 from ..tape import state
-from .duck import Duck, NoRule, laid_out, like_itself, memory, seen, vacant, wider
+from .duck import Duck, NoRule, laid_out, like_itself, memory, seen, tied, vacant, wider
 from .levels import RUNNING
 from .sums import add_up
 from .waist import waist
@@ -223,7 +223,7 @@ def elementwise(level: int, f: Callable, args: tuple, kwargs: dict) -> Any:
     out = f(*arrays, **kwargs)
     if type(out) is tuple:
         return tuple(BatchArray(o, level) for o in out)
-    return BatchArray(out, level)
+    return BatchArray(tied(out, *arrays) if len(arrays) == 2 else out, level)
 
 
 def aligned(a: Any, rank: int, level: int) -> Any:

@@ -24,7 +24,7 @@ from ..ops.define import MOVE, op
 from . import batch, dual
 from .batch import BatchArray, physical
 from .dual import DualArray
-from .duck import Duck, NoRule, highest, levels_in
+from .duck import Duck, NoRule, highest, in_axes, in_rows, inward, is_ground, levels_in
 from .grad import BY_EXAMPLE, GradArray
 from .levels import RUNNING
 
@@ -79,7 +79,14 @@ def enter_dual(x: Any, y: Any, /, level: int, adjoint: bool = False) -> Any:
     top = highest((x, y))
     if _above(top, level):
         return top.call("enter_dual", (x, y, level, adjoint), {})
-    return DualArray(x, y, level, adjoint)
+    return DualArray(x, like(y, x), level, adjoint)
+
+
+def like(y: Any, x: Any) -> Any:
+    """`y`, its axes in memory in the order in which those of `x` lie."""
+    if not is_ground(x) or not is_ground(y) or (in_rows(x) and in_rows(y)):
+        return y
+    return in_axes(y, inward(x) or tuple(range(y.ndim)))
 
 
 @enter_dual.vjp

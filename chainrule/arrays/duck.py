@@ -407,12 +407,18 @@ def in_order(made: Any, arrays: Iterable) -> Any:
             strides.append([0] * (len(shape) - len(own)) + own)
         elif isinstance(a, Duck):
             return made
-    axes = inward_of(strides, shape)
+    return in_axes(made, inward_of(strides, shape))
+
+
+def in_axes(made: Any, axes: tuple) -> Any:
+    """An array, copied unless its axes lie in memory in that order, the outermost first."""
     lies = memory(made)
     ordered = lies.transpose(axes).flags.c_contiguous
-    if ordered and 1 not in shape:
+    if ordered and 1 not in made.shape:
         return made
-    wanted = empty_in(axes, shape, made.dtype)  # whose axes of one element have strides as well
+    wanted = empty_in(
+        axes, made.shape, made.dtype
+    )  # whose axes of one element have strides as well
     return made if ordered and lies.strides == wanted.strides else laid_out(made, wanted)
 
 

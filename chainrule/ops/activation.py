@@ -17,7 +17,7 @@ import numpy as np
 from ..arrays.sums import MANY, add_up
 from ..dtypes import F32, FROM_NUMPY
 from ..rng import default_generator, draw_uniform
-from .define import HALF, elementwise, function, op, primitive, scalar_name, wrap
+from .define import HALF, elementwise, function, op, primitive, row_by_row, scalar_name, wrap
 from .draws import drawn
 from .elementwise import absolute, blend, in_blocks, keep, sigmoid, tanh
 from .inplace import assign, check_inplace
@@ -367,7 +367,7 @@ def _(g, x, beta, threshold):
 )
 def logsigmoid(x: Any, /) -> Any:
     """log(1 / (1 + exp(-input))), elementwise, without overflow."""
-    return np.minimum(x, 0) - np.log1p(np.exp(-np.absolute(x)))
+    return row_by_row(np.minimum(x, 0) - np.log1p(np.exp(-np.absolute(x))), True)
 
 
 @primitive(define=elementwise, vjp=lambda g, x: g * (SQRT_2_PI * np.exp(x * x * -0.5)), **UNARY)

@@ -221,10 +221,10 @@ def close(x: Any, y: Any, /, rtol: float, atol: float, equal_nan: bool) -> Any:
     if equal_nan:
         equal = equal | (np.isnan(x) & np.isnan(y))
     if rtol == 0 and atol == 0:
-        return equal
-    x, y = (x, y) if x.dtype.kind in "fc" else (x.astype(np.float64), y.astype(np.float64))
-    apart = np.absolute(x - y)
-    return equal | (np.isfinite(apart) & (apart <= atol + np.absolute(rtol * y)))
+        return tied(equal, x, y)
+    a, b = (x, y) if x.dtype.kind in "fc" else (x.astype(np.float64), y.astype(np.float64))
+    apart = np.absolute(a - b)
+    return tied(equal | (np.isfinite(apart) & (apart <= atol + np.absolute(rtol * b))), x, y)
 
 
 @function

@@ -602,7 +602,7 @@ def _(g):
 def polar(abs: Any, angle: Any, /) -> Any:
     """abs * exp(1j * angle)."""
     check_parts(abs, angle)
-    return abs * np.cos(angle) + 1j * (abs * np.sin(angle))
+    return tied(abs * np.cos(angle) + 1j * (abs * np.sin(angle)), abs, angle)
 
 
 @polar.vjp

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.duck import tied
 from ..dtypes import FLOATING, FROM_NUMPY, int64, promote_types
 from . import define
 from .define import HALF, SAME, function, op, primitive, with_dimensions
@@ -517,7 +518,8 @@ def kronecker(x: Any, y: Any, /) -> Any:
     """Every element of `x` times the whole of `y`, as one array."""
     p, q = _interleaved(x.shape, y.shape)
     shape = tuple(m * n for m, n in zip(p[::2], q[1::2], strict=True))
-    return (x.reshape(p) * y.reshape(q)).reshape(shape)
+    x, y = x.reshape(p), y.reshape(q)
+    return tied(x * y, x, y).reshape(shape)
 
 
 @kronecker.vjp

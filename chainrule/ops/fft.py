@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.duck import highest
+from ..arrays.duck import highest, in_axes, is_ground, memory
 from ..dtypes import FLOATING, HALVES, default
 from . import define
 from .define import FUNCTIONS, PRIMITIVES, bad_dim, function, op, primitive, scalar_name
@@ -106,10 +106,22 @@ def _transform_rule(g, x_shape, dims, forward, norm):
     )
 
 
+def _laid(out: Any, x: Any, dims: Sizes) -> Any:
+    """A transform with its axes in memory as torch's: those that stay, then those transformed, each
+    in the order in which they lay.
+    """
+    if not is_ground(out):
+        return out
+    steps = memory(x).strides
+    stay = [axis for axis in range(out.ndim) if axis not in dims]
+    parts = [sorted(part, key=lambda axis: -steps[axis]) for part in (stay, dims)]
+    return in_axes(out, tuple(parts[0] + parts[1]))
+
+
 @primitive(define=op, name="fft_c2c", namespace="primitive", node="FftC2CBackward0", linear=True)
 def c2c(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
     """Transform of complex arrays along `dims`."""
-    return _transform(x, dims, sizes, forward, norm)
+    return _laid(_transform(x, dims, sizes, forward, norm), x, dims)
 
 
 c2c.vjp(_transform_rule)
@@ -118,7 +130,7 @@ c2c.vjp(_transform_rule)
 @op(name="fft_r2c_whole", namespace="primitive", node="FftR2CBackward0", linear=True)
 def whole(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
     """Transform of real arrays along `dims`, with the redundant half of the spectrum."""
-    return _transform(x, dims, sizes, forward, norm)
+    return _laid(_transform(x, dims, sizes, forward, norm), x, dims)
 
 
 whole.vjp(_transform_rule)
@@ -139,7 +151,7 @@ def r2c(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
         out = fft.rfft(x, sizes[0], dims[0], norm)
     else:
         out = fft.rfftn(x, sizes, dims, norm)
-    return out if forward else out.conj()
+    return _laid(out if forward else out.conj(), x, dims)
 
 
 @r2c.vjp
@@ -160,10 +172,12 @@ def c2r(x: Any, /, dims: Sizes, sizes: Sizes, forward: bool, norm: str) -> Any:
     x, norm = (x.conj(), SWAPPED[norm]) if forward else (x, norm)
     if is_traced(x) and x.size:
         x = _one_by_one(x, "ifft", dims[:-1], sizes[:-1], norm)
-        return _one_by_one(x, "irfft", dims[-1:], sizes[-1:], norm)
-    if len(dims) == 1:
-        return fft.irfft(x, sizes[0], dims[0], norm)
-    return fft.irfftn(x, sizes, dims, norm)
+        out = _one_by_one(x, "irfft", dims[-1:], sizes[-1:], norm)
+    elif len(dims) == 1:
+        out = fft.irfft(x, sizes[0], dims[0], norm)
+    else:
+        out = fft.irfftn(x, sizes, dims, norm)
+    return _laid(out, x, dims)
 
 
 @c2r.vjp

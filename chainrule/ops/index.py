@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ..arrays.duck import Duck, inward, pick
+from ..arrays.duck import Duck, in_axes, in_rows, inward_of, is_ground, memory, pick
 from ..dtypes import BOOL_NP, FROM_NUMPY, I64, uint8
 from ..errors import bad_dim, not_a_tensor
 from ..tape import record, state
@@ -129,7 +129,7 @@ def read(o: Op, x: Any, index: Any) -> Any:
     if o.rows:
         y = row_by_row(y, True)
     elif type(index) is tuple:
-        y = as_taken(y, data)
+        y = as_taken(y, data, index)
     t = wrap(y)
     if state.mode[1]:
         base = x._base
@@ -141,12 +141,29 @@ def read(o: Op, x: Any, index: Any) -> Any:
     return t
 
 
-def as_taken(y: Any, x: Any) -> Any:
-    """What an index took from an array, row by row in memory if the array lies so."""
-    if isinstance(x, Duck):
-        return y.copy() if x.ground and as_taken(y.value, x.value) is not y.value else y
-    rows = not isinstance(y, ndarray) or y.flags.c_contiguous or inward(x) is not None
-    return y if rows else y.copy()
+def as_taken(y: Any, x: Any, index: tuple) -> Any:
+    """What a tuple of index arrays took from an array. In memory the axes that stay lie as they
+    did, those of the index where they come in the result.
+    """
+    lies = memory(x)
+    if not is_ground(y) or not y.ndim or (in_rows(y) and lies.flags.c_contiguous):
+        return y
+    stay, places, axis = [], [], 0  # strides, and how many stay before each index array
+    for part in index:
+        if part is FULL:
+            stay.append(lies.strides[axis])
+        else:
+            places.append(len(stay))
+        axis += part.ndim if part is not FULL and part.dtype.kind == "b" else 1
+    stay += lies.strides[axis:]
+    taken = y.ndim - len(stay)
+    at = places[0] if places[0] == places[-1] else 0
+    strides = [stay[:at] + [0] * taken + stay[at:]]
+    for part in [p for p in index if p is not FULL]:
+        own = [s * (n > 1) for s, n in zip(memory(part).strides, part.shape, strict=True)]
+        own = [part.dtype.itemsize] if part.dtype.kind == "b" else own
+        strides.append([0] * (at + taken - len(own)) + own + [0] * (len(stay) - at))
+    return in_axes(y, inward_of(strides, y.shape))
 
 
 # -- x[index] --------------------------------------------------------------------------------------

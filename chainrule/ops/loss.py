@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.duck import Duck
+from ..arrays.duck import Duck, tied
 from ..dtypes import FROM_NUMPY
 from .conv import Kind
 from .define import (
@@ -126,7 +126,8 @@ def _difference_loss(name: str, value: Callable, slope: Callable) -> Callable:
     """An operator for the loss value(x - y, width) with the derivative slope(x - y, width)."""
 
     def kernel(x: Any, y: Any, /, reduction: str, width: float) -> Any:
-        return reduced(value(x - y, width), reduction)
+        values = value(x - y, width)
+        return tied(values, x, y) if reduction == "none" else reduced(values, reduction)
 
     def toward_x(g, x, y, reduction, width):  # type: ignore[no-untyped-def]
         d = x - y

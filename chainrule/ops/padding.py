@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import FROM_NUMPY
+from .convert import arranged
 from .define import IMAGES, MOVE, function, op, scalar_name
 from .places import put, put_add
 
@@ -66,7 +67,8 @@ def constant_pad_nd(x: Any, /, pad: Any, value: Any = 0) -> Any:
                 f"The input size {n}, plus negative padding {b} and {a}, resulted in a negative "
                 f"output size, which is invalid. Check dimension {i} of your input."
             )
-    return surrounded(x, pad, value) if any(p > 0 for p in pad) else surrounded(x, pad).copy()
+    added = any(p > 0 for p in pad)
+    return surrounded(x, pad, value) if added else arranged(surrounded(x, pad), None)
 
 
 @constant_pad_nd.vjp
