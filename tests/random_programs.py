@@ -372,6 +372,7 @@ class Case:
         self.lines: list[str] = []
         self.returned: list[str] = []
         self.outside = False  # whether its first result is differentiated by the caller
+        self.tangled = False  # whether a line writes what it also reads, in another order
         self.mixed = True  # whether numbers less precise than float64 may have a part in it
         self.coarse = 0.0  # how far numbers may be apart because half types have
 
@@ -665,6 +666,7 @@ class Builder:
             if not target and len(text) < 300
             else {}
         )
+        tangled = (not target or "out=" in text) and tangles(text, self.scope)
         try:
             exec(text, self.scope)
             made = self.scope.get(target)
@@ -680,6 +682,7 @@ class Builder:
             self.scope.clear()
             self.scope.update(before)
             return False
+        self.case.tangled |= tangled
         self.case.lines.append(text)
         if target and target not in self.names and target != "loss":
             self.names.append(target)
@@ -717,6 +720,15 @@ def independent(t: Any) -> bool:
     t = t.detach()
     x = np.asarray((t.double() if t.is_floating_point() else t).numpy())
     return bool(x.size) and bool(np.all(np.linalg.cond(x) < 1e3))
+
+
+def tangles(text: str, scope: dict) -> bool:
+    """Whether tensors of a line look at the same memory, but not at the same places in order."""
+    arrays = [
+        scope[n].detach().numpy() for n in set(re.findall(r"\b[abpt]\d+\b", text)) if n in scope
+    ]
+    looks = [(x, (x.ctypes.data, x.shape, x.strides)) for x in arrays]
+    return any(np.may_share_memory(x, y) and i != j for x, i in looks for y, j in looks)
 
 
 def sensible(t: Any) -> bool:
@@ -829,6 +841,8 @@ def compare(case: Case, others: tuple = ("compiled",)) -> None:
                 raise Difference(
                     e.kind, f"{e}; {notes or 'native code does as the program'}"
                 ) from None
+    if "torch" in others and case.tangled:
+        raise Refused("undefined", "reading what the same line writes, in another order")
     if "torch" in others:
         import torch
         import torch.utils.checkpoint
