@@ -724,9 +724,8 @@ def independent(t: Any) -> bool:
 
 def tangles(text: str, scope: dict) -> bool:
     """Whether tensors of a line look at the same memory, but not at the same places in order."""
-    arrays = [
-        scope[n].detach().numpy() for n in set(re.findall(r"\b[abpt]\d+\b", text)) if n in scope
-    ]
+    names = set(re.findall(r"\b[abpt]\d+\b", text)) & scope.keys()
+    arrays = [scope[n]._data for n in names]
     looks = [(x, (x.ctypes.data, x.shape, x.strides)) for x in arrays]
     return any(np.may_share_memory(x, y) and i != j for x, i in looks for y, j in looks)
 
