@@ -187,6 +187,12 @@ def report(rows: list) -> str:
             " time over torch's, round by round."
         ),
         "",
+        (
+            "Whole steps, compiled, beside torch.compile and jax.jit: [compiled_benchmarks.md]"
+            "(compiled_benchmarks.md). Transformations: [transforms_benchmarks.md]"
+            "(transforms_benchmarks.md)."
+        ),
+        "",
         "| program | chainrule, us | torch, us | HIPS autograd, us | chainrule / torch | target |",
         "|---|---|---|---|---|---|",
         *(
