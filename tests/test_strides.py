@@ -34,6 +34,14 @@ def places(x: Any) -> Any:
     return torch.zeros(x.shape, dtype=torch.int64)
 
 
+def rows(x: Any) -> Any:
+    """Other numbers of the shape, row by row."""
+    return filled(*x.shape)
+
+
+LIKE = (1, 20, 5), (60, 1, 15, 3)  # the strides of `turned` and `images`
+PICKED = torch.tensor([0, 1, 1])
+
 # name: (function, strides of the result for `turned`, for `images`)
 ROWS: dict[str, tuple[Callable, Strides, Strides]] = {
     "sum": (lambda x: x.sum(0), (4, 1), (20, 5, 1)),
@@ -90,6 +98,10 @@ ROWS: dict[str, tuple[Callable, Strides, Strides]] = {
     "rms_norm": (lambda x: F.rms_norm(x, x.shape[-1:]), (12, 4, 1), (60, 1, 15, 3)),
     "max_pool2d": (lambda x: F.max_pool2d(x, 2, 1), (6, 3, 1), (36, 1, 12, 3)),
     "avg_pool2d": (lambda x: F.avg_pool2d(x, 2, 1), (6, 3, 1), (36, 1, 12, 3)),
+    "mean that keeps its axis": (lambda x: x.mean(0, keepdim=True), (12, 4, 1), (60, 20, 5, 1)),
+    "norm that keeps its axis": (lambda x: x.norm(dim=1, keepdim=True), (4, 4, 1), (20, 20, 5, 1)),
+    "max that keeps its axis": (lambda x: x.max(1, keepdim=True)[0], (4, 4, 1), (20, 20, 5, 1)),
+    "logsigmoid": (F.logsigmoid, (12, 4, 1), (60, 20, 5, 1)),
 }
 
 KEEPING: dict[str, tuple[Callable, Strides, Strides]] = {
@@ -111,6 +123,32 @@ KEEPING: dict[str, tuple[Callable, Strides, Strides]] = {
         (12, 4, 1),
         (60, 20, 5, 1),
     ),
+    "cut": (lambda x: F.pad(x, (0, -1)), (1, 15, 5), (48, 1, 12, 3)),
+    "squared error": (lambda x: F.mse_loss(x, rows(x), reduction="none"), *LIKE),
+    "isclose": (lambda x: torch.isclose(x, rows(x)), *LIKE),
+    "polar": (lambda x: torch.polar(x, rows(x)), *LIKE),
+    "vmap": (lambda x: torch.vmap(lambda u, v: u * v)(x, rows(x)), *LIKE),
+    "tangents": (lambda x: torch.func.jvp(torch.sin, (x,), (rows(x),))[1], *LIKE),
+    "tangents turned": (
+        lambda x: torch.func.jvp(torch.sin, (rows(x),), (x,))[1],
+        (12, 4, 1),
+        (60, 20, 5, 1),
+    ),
+    "kron": (lambda x: torch.kron(x, x), (1, 400, 25), (3600, 1, 225, 9)),
+    "second axis picked": (lambda x: x[:, PICKED], (1, 5, 15), (60, 20, 5, 1)),
+    "last axis picked": (lambda x: x[..., PICKED], (3, 15, 1), (36, 3, 9, 1)),
+    "picked apart": (lambda x: x[PICKED, :, PICKED], (3, 1), (15, 1, 3)),
+    "two axes picked": (lambda x: x[:, PICKED, PICKED], (3, 1), (15, 5, 1)),
+    "picked by a matrix": (
+        lambda x: x[:, PICKED[None].expand(2, 3)],
+        (1, 15, 5, 30),
+        (120, 60, 20, 5, 1),
+    ),
+    "fft": (torch.fft.fft, (4, 20, 1), (60, 5, 15, 1)),
+    "fft of complex": (lambda x: torch.fft.fft(x + 0j, dim=1), (3, 1, 15), (60, 1, 15, 3)),
+    "rfft": (lambda x: torch.fft.rfft(x, dim=0), (1, 12, 3), (1, 2, 30, 6)),
+    "irfft": (lambda x: torch.fft.irfft(x + 0j, dim=1), (4, 1, 20), (80, 1, 20, 4)),
+    "fftn": (torch.fft.fftn, *LIKE),
 }
 
 
