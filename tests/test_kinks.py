@@ -166,6 +166,38 @@ def test_nothing_comes_from_behind_a_zero_of_a_running_product(compiled: bool, c
         assert found[:5].tolist() == pytest.approx(expected, nan_ok=True)
 
 
+# name: (function, points, cotangents, the gradient); NaN and infinities stay where they belong
+COTANGENTS: dict[str, tuple[Callable, list, list, list]] = {
+    "max": (lambda x: x.max().reshape(1), [1, 3, 2], [nan], [0, nan, 0]),
+    "median": (lambda x: x.median().reshape(1), [1, 3, 2], [inf], [0, 0, inf]),
+    "tanh": (torch.tanh, [0, 1000, 1], [inf, inf, 0], [inf, nan, 0]),
+    "complex": (lambda x: torch.complex(x, to([1, 1])).real, [1, 2], [nan, 1], [nan, 1]),
+    "imaginary part": (lambda x: torch.complex(to([1, 1]), x).real, [1, 2], [nan, 1], [0, 0]),
+    "power 0": (lambda x: x ** to([0, 2]), [3, 4], [nan, 1], [0, 8]),
+    "distance 0": (lambda x: torch.cdist(x[:, None], to([[1]]))[:, 0], [1, 3], [nan, 1], [0, 1]),
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", COTANGENTS)
+def test_cotangents_that_are_not_finite(name: str, compiled: bool):
+    f, points, cotangents, expected = COTANGENTS[name]
+
+    def slopes(x, g):
+        return torch.autograd.grad(f(x), x, g)[0]
+
+    call = torch.compile(slopes) if compiled else slopes
+    for _ in range(1 + compiled):
+        found = call(to(points).requires_grad_(), to(cotangents))
+        assert found.tolist() == pytest.approx(expected, nan_ok=True)
+
+
+def test_remainders_go_down_by_whole_divisors():
+    y = to([0.1]).requires_grad_()
+    torch.remainder(to([1.0]), y).sum().backward()
+    assert y.grad.tolist() == [-9]  # 1 / 0.1 is 10, but 0.1 is more than a tenth
+
+
 NAMES = {"torch": torch, "F": F, "inf": inf, "nan": nan}
 
 

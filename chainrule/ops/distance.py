@@ -319,8 +319,16 @@ def _(g, x1, x2, out, p, by_products):
     if p == 0:
         return np.zeros(x1.shape, x1.dtype), np.zeros(x2.shape, x2.dtype)
     gaps = x1[..., :, None, :] - x2[..., None, :, :]
-    pulled = pull_norm(g[..., None], gaps, out[..., None], p, None)
+    pulled = pull_distance(g, gaps, out, p)
     return np.add.reduce(pulled, axis=-2), -np.add.reduce(pulled, axis=-3)
+
+
+def pull_distance(g: Any, gaps: Any, out: Any, p: float) -> Any:
+    """The cotangent of gaps from that of their p-norms `out` over the last axis; nothing comes from
+    a distance of 0, not even NaN, but where the rule does not divide by it.
+    """
+    g = g if p in (1, INF) else np.where(out == 0, 0, g)
+    return pull_norm(g[..., None], gaps, out[..., None], p, None)
 
 
 @function(method=False)
@@ -371,7 +379,7 @@ def _(g, x, out, p):
     if p == 0:
         return np.zeros(x.shape, x.dtype)
     i, j = np.triu_indices(x.shape[0], 1)
-    pulled = pull_norm(g[..., None], x[i] - x[j], out[..., None], p, None)
+    pulled = pull_distance(g, x[i] - x[j], out, p)
     return put_add(pulled, i, x.shape) - put_add(pulled, j, x.shape)
 
 

@@ -8,6 +8,7 @@ mask fails, whatever was there.
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable
@@ -234,7 +235,7 @@ remainder = elementwise(
     _remainder,
     name="remainder",
     takes="if",
-    vjp=(lambda g: g, lambda g, x, y: -g * np.floor(x / y)),
+    vjp=(lambda g: g, lambda g, x, y: -g * np.floor_divide(x, y)),
     node="RemainderBackward1",
     scalar_nodes="RemainderBackward0",
     doc="input - other * floor(input / other): the remainder with the sign of the divisor.",
@@ -783,7 +784,13 @@ def _(g, x, y):
 def _of_tanh(g: Any, out: Any) -> Any:
     if isinstance(g, Duck) or isinstance(out, Duck):
         return tanh_back(g, out)
-    return g - g * out * out
+    return g * (one(out.dtype) - out * out)
+
+
+@functools.cache
+def one(dtype: np.dtype) -> np.ndarray:
+    """1 as an array without dimensions, which ufuncs take at half the price of the number."""
+    return np.ones((), dtype)
 
 
 tanh = elementwise(

@@ -91,8 +91,8 @@ def itself(x: Any) -> tuple:
 
 def share_all(g: Any, x: Any, out: Any) -> Any:
     """The cotangent of `x` from that of one of its elements, shared by all that equal it."""
-    hit = np.where(out == out, x == out, x != x).astype(x.dtype)
-    return g * (hit / np.add.reduce(hit, axis=None))
+    hit = np.where(out == out, x == out, x != x)
+    return np.where(hit, g / np.add.reduce(hit.astype(x.dtype), axis=None), 0)
 
 
 # -- maximum and minimum ---------------------------------------------------------------------------
