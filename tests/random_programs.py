@@ -58,6 +58,7 @@ INSIDE = {  # what is rounded within a line, and that with a place to shake it
 }
 TORCH_ALONE = [
     r"\.data(\.|\[)|\.detach\(\)\.\w+_\(",  # over what backward keeps, which others do otherwise
+    r"torch\.polar\(",  # whose derivative takes negative lengths for positive ones
 ]
 TORCH_NOT_FINITE = [
     r"\.prod\(",  # whose derivatives divide by the factors: NaN where one is zero or infinite

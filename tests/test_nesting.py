@@ -136,3 +136,18 @@ def test_a_gradient_through_examples_of_tangents(name):
         (tangents * tangents).sum().backward()
         found.append(x.grad)
     assert torch.allclose(found[0], found[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_what_a_pushforward_was_given_may_be_overwritten(shape, compiled):
+    def step(x, v):
+        out = torch.func.jvp(lambda u: u.sin() * u, (x,), (v,))[1]
+        v.tanh_()
+        return torch.autograd.grad(out.sum(), x)[0]
+
+    call = torch.compile(step) if compiled else step
+    for _ in range(1 + compiled):
+        x, v = torch.full(shape, 0.7, requires_grad=True), torch.full(shape, 1.5)
+        slope = 1.5 * (2 * x.cos() - x * x.sin())
+        assert torch.allclose(call(x, v), slope)
