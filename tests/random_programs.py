@@ -54,6 +54,8 @@ UNDEFINED = {  # what comes out depends on the order in which elements are read 
 }
 INSIDE = {  # what is rounded within a line, and that with a place to shake it
     r"(\w+)\.sum\((.*), dtype=torch\.float32\)": r"shaken(\1.to(torch.float32)).sum(\2)",
+    r"torch\.log_softmax\((\w+), (-?\d+)\)": r"log_shares(\1, \2)",
+    r"torch\.softmax\((\w+), (-?\d+)\)": r"log_shares(\1, \2).exp()",
     r"F\.gelu\((\w+)\)": r"(shaken(F.gelu(\1) + \1.clamp(-8, 8) / 2) - \1.clamp(-8, 8) / 2)",
 }
 TORCH_ALONE = [
@@ -987,11 +989,18 @@ def roundings(case: Case, call: int, library: Any) -> Iterator[tuple[dict, dict]
         rng = np.random.default_rng(n)
         world = World(case, library)
         world.shake(rng)
-        world.scope["shaken"] = functools.partial(shake_tensor, library, rng=rng)
+        shaken = functools.partial(shake_tensor, library, rng=rng)
+        world.scope |= {"shaken": shaken, "log_shares": functools.partial(log_shares, shaken)}
         step = world.function(True)
         # shapes, too, may depend on rounding
         with contextlib.suppress(IndexError, RuntimeError, ValueError):
             yield [run(world, step, c, rng) for c in range(call + 1)][-1], wanted
+
+
+def log_shares(shaken: Callable, x: Any, dim: int) -> Any:
+    """log_softmax in two steps, so that the sum, and what comes back to it, are shaken."""
+    below = x - x.amax(dim, keepdim=True).detach()
+    return below - shaken(below.logsumexp(dim, keepdim=True))
 
 
 def take_in(out: dict[str, Moved], seen: dict, wanted: dict) -> None:
