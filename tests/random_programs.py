@@ -728,14 +728,14 @@ def independent(t: Any) -> bool:
 def tangles(text: str, scope: dict) -> bool:
     """Whether tensors of a line look at the same memory, but not at the same places in order."""
     names = set(re.findall(r"\b[abpt]\d+\b", text)) & scope.keys()
-    arrays = [scope[n]._data for n in names]
+    arrays = [x for x in [scope[n]._data for n in names] if isinstance(x, np.ndarray)]
     looks = [(x, (x.ctypes.data, x.shape, x.strides)) for x in arrays]
     return any(np.may_share_memory(x, y) and i != j for x, i in looks for y, j in looks)
 
 
 def sensible(t: Any) -> bool:
-    """Whether a tensor's numbers are finite and of a size to live with: very small
-    ones are 0, or not, by the order of products.
+    """Whether a tensor's numbers are finite and of a size that later lines can live with: whether
+    very small ones are 0 hangs on the order of products.
     """
     if t.numel() > 3_000_000 or t.ndim > 5:
         return False

@@ -416,9 +416,8 @@ def in_axes(made: Any, axes: tuple) -> Any:
     ordered = lies.transpose(axes).flags.c_contiguous
     if ordered and 1 not in made.shape:
         return made
-    wanted = empty_in(
-        axes, made.shape, made.dtype
-    )  # whose axes of one element have strides as well
+    # axes of one element have strides as well
+    wanted = empty_in(axes, made.shape, made.dtype)
     return made if ordered and lies.strides == wanted.strides else laid_out(made, wanted)
 
 

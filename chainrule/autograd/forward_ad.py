@@ -96,7 +96,7 @@ def dual(primal: Any, tangent: Any, number: int) -> Any:
     tangent = tangent.to(primal.dtype)
     if state.inference:
         return primal
-    if state.mode[1] and (primal.requires_grad or tangent.requires_grad):
+    if state.grad and (primal.requires_grad or tangent.requires_grad):
         # what backward keeps of dual numbers does not see later writes into these
         primal, tangent = primal.clone(), tangent.clone()
     return enter_dual.op.entry(primal, tangent, number)

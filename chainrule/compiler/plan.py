@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ..tape import quiet
 from . import (
     blas,
     checks,
@@ -33,7 +32,7 @@ from .fuse import Call, Fusion, Group, Nest
 from .kernels import COPY, combining, scattering
 from .nests import Kernel, NestWriter, write
 from .passes import has_effect
-from .program import Instruction, Program, Value, check_shape, execute
+from .program import Instruction, Program, Value, check_shape, results
 from .routines import Routine
 from .runtime import Record, kernel
 from .views import Place, contiguous, dense, place
@@ -417,11 +416,9 @@ class Planner:
 
     def by_python(self, i: Instruction) -> None:
         """Run one instruction on the arrays of this call."""
-        results = quiet(execute, i, self.array)
-        for v, r in zip(i.outputs, results, strict=True):
-            if v is not None:
-                check_shape(i, v, r)
-                self.root_array(v)[...] = r
+        for v, found in results(i, self.array):
+            check_shape(i, v, found)
+            self.root_array(v)[...] = found
 
     def array(self, v: Value) -> Any:
         """A value as an array of this call."""

@@ -256,7 +256,7 @@ class Program:
         """The outputs for these inputs, by NumPy."""
         values = self.known(arrays)
         for i in self.instructions:
-            for v, found in results(i, values):
+            for v, found in results(i, values.__getitem__):
                 check_shape(i, v, found)
                 values[v] = found
         return [values[v] for v in self.outputs]
@@ -267,7 +267,7 @@ class Program:
         """
         values, expected = self.known(arrays), dict(zip(self.outputs, wanted, strict=True))
         for i in self.instructions:
-            for v, found in results(i, values):
+            for v, found in results(i, values.__getitem__):
                 if v in expected and not np.array_equal(found, expected[v]):
                     return False
                 values[v] = found
@@ -278,9 +278,9 @@ class Program:
         return dict(zip(self.inputs, arrays, strict=True)) | {v: v.data for v in self.constants}
 
 
-def results(i: Instruction, values: dict[Value, Any]) -> Iterator[tuple[Value, Any]]:
-    """The values of one instruction, by NumPy."""
-    out = quiet(execute, i, values.__getitem__)
+def results(i: Instruction, value: Callable) -> Iterator[tuple[Value, Any]]:
+    """The values of one instruction, by NumPy; `value` gives the arrays of its operands."""
+    out = quiet(execute, i, value)
     return ((v, r) for v, r in zip(i.outputs, out, strict=True) if v is not None)
 
 
