@@ -650,7 +650,8 @@ class Builder:
         pairs = self.scope[x].numel() * self.scope[near].numel()
         if pairs > 100_000 and re.search("kron|cartesian|cdist|meshgrid|isin", made):
             return "pass"  # every pair of two large tensors
-        if pairs > 300_000_000 and table == "products":
+        squared = f"{x} @ {x}.mT" in made and rank > 1 and shape[-2] > 10_000
+        if squared or (pairs > 300_000_000 and table == "products"):
             return "pass"  # perhaps gigabytes
         if "linalg.qr" in made and rank > 1 and not independent(self.scope[x]):
             return "pass"  # the derivative is not defined
