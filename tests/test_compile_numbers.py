@@ -193,3 +193,21 @@ def test_sizes_that_vary():
     for s in VALUES[:3]:
         torch.testing.assert_close(fixed(X, s), X * s)
     assert fixed.captures == 3
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (40, 5)])
+@pytest.mark.parametrize("f", [torch.atanh, torch.sin, lambda x: torch.copysign(x, -x)])
+def test_doubles_become_halves(f, shape):
+    x = torch.linspace(-0.9, 0.9, 200, dtype=torch.float64)[: math.prod(shape)].reshape(shape)
+    c = torch.compile(lambda x: f(x).half())
+    for _ in range(2):
+        agrees(c, lambda x: f(x).half(), x)
+    assert c.eager is None
+
+
+def test_halves_keep_signs_and_round_to_even():
+    inf = math.inf
+    values = [0.0, -0.0, inf, -inf, 65504, 65520, -65520, 1e-8, -1e-8, 6e-8, 2049, 2051, -2051]
+    x = torch.tensor(values)
+    found = torch.compile(lambda x: x.half())(x)
+    assert found.view(torch.int16).tolist() == x.half().view(torch.int16).tolist()

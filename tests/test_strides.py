@@ -293,6 +293,69 @@ def test_captures_lay_factors_and_solutions_out_alike() -> None:
     assert compiled.hits == 1
 
 
+@pytest.mark.parametrize(
+    "f, strides",
+    [
+        (lambda x: L.det(x), [(3, 1)]),
+        (lambda x: L.slogdet(x), [(3, 1), (3, 1)]),
+        (lambda x: L.svdvals(x), [(12, 4, 1)]),
+        (lambda x: L.svd(x), [(48, 16, 1, 4), (12, 4, 1), (48, 16, 1, 4)]),
+        (lambda x: L.eigh(x), [(12, 4, 1), (48, 16, 1, 4)]),
+        (lambda x: L.eigvalsh(x), [(12, 4, 1)]),
+        (lambda x: L.eig(x), [(12, 4, 1), (48, 16, 1, 4)]),
+        (lambda x: L.pinv(x), [(48, 16, 4, 1)]),
+        (lambda x: x @ x, [(48, 16, 4, 1)]),
+        (lambda x: x[0, 0, 0] @ x, [(12, 4, 1)]),
+        (lambda x: torch.einsum("...ij,...ij->...i", x, x), [(12, 4, 1)]),
+    ],
+)
+def test_batches_turned_in_memory_give_batches_in_order(f: Callable, strides: list) -> None:
+    x = filled(3, 2, 4, 4).transpose(0, 1) + 4 * torch.eye(4)
+    assert x.stride() == (16, 32, 4, 1)
+    assert strides_of(f(x)) == strides
+    assert strides_of(f(x.requires_grad_())) == strides
+
+
+@pytest.mark.parametrize(
+    "equation, strides",
+    [
+        ("a,c->ca", (2, 1)),
+        ("ab,c->cba", (6, 1, 3)),
+        ("ab,cb->bca", (1, 6, 3)),
+        ("bc,abc->ac", (1, 2)),
+        ("ca,ab->bc", (4, 1)),
+        ("ca,abc->bc", (1, 3)),
+        ("ac,b->cb", (3, 1)),
+    ],
+)
+def test_sums_and_products_of_named_dimensions(equation: str, strides: Strides) -> None:
+    sizes = {"a": 2, "b": 3, "c": 4}
+    terms = equation.partition("->")[0].split(",")
+    made = torch.einsum(equation, *[filled(*map(sizes.get, t)) for t in terms])
+    assert made.stride() == strides
+
+
+def test_attention_lies_as_its_queries() -> None:
+    def heads(x: Any) -> Any:
+        """2 x 6 x (3 x 15) numbers as queries, keys and values of 3 heads of 5 features."""
+        return [t.view(2, 6, 3, 5).transpose(1, 2) for t in x.split(15, 2)]
+
+    attend, x = F.scaled_dot_product_attention, filled(2, 6, 45)
+    q, k, v = heads(x)
+    compiled = torch.compile(lambda x: attend(*heads(x)))
+    for y in (attend(q, k, v), attend(q, k, v, is_causal=True), compiled(x), compiled(x)):
+        assert y.stride() == (90, 5, 15, 1)
+        assert y.transpose(1, 2).view(2, 6, 15).shape == (2, 6, 15)
+    batched = torch.vmap(lambda *t: attend(*[u[None] for u in t])[0])(q, k, v)
+    torch.testing.assert_close(batched, attend(q, k, v))
+    assert attend(q.contiguous(), k, v).stride() == (90, 30, 5, 1)
+    by_columns = [t.mT.contiguous().mT for t in (q, k, v)]
+    assert attend(*by_columns).stride() == (90, 30, 5, 1)
+    assert attend(q[0], k[0], v[0]).stride() == (30, 5, 1)
+    wide = v.repeat(1, 1, 1, 2)
+    assert attend(q, k, wide).stride() == (180, 60, 10, 1)
+
+
 def test_draws_into_factors_come_in_the_order_of_memory() -> None:
     P, _ = matrices()
     numbers = [[0.0043, 0.027, 0.7719], [0.1056, 0.4716, 0.7437], [0.2858, 0.0601, 0.5944]]

@@ -166,9 +166,13 @@ class Writer(Body):
 
     def shortened(self, x: Value, kind: str) -> Value:
         """The bits of a half near a float, an i16."""
-        if kind == "f2":
-            return self.convert(self.convert(x, "fptrunc", "half"), "bitcast", "i16")
         bits = self.bits(x)
+        if kind == "f2":  # the sign apart: LLVM calls a function to round a double's copied sign
+            near = self.convert(self.intrinsic("fabs", x), "fptrunc", "half")
+            sign = self.emit(f"and i32 {bits.name}, -2147483648", "i32")
+            sign = self.convert(self.emit(f"lshr i32 {sign.name}, 16", "i32"), "trunc", "i16")
+            size = self.convert(near, "bitcast", "i16")
+            return self.emit(f"or i16 {size.name}, {sign.name}", "i16")
         last = self.emit(f"and i32 {self.emit(f'lshr i32 {bits.name}, 16', 'i32').name}, 1", "i32")
         half = self.emit(f"add i32 {last.name}, 32767", "i32")
         near = self.emit(f"add i32 {bits.name}, {half.name}", "i32")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays.duck import is_ground
+from ..arrays.duck import in_axes, inward, is_ground, memory
 from ..dtypes import FROM_NUMPY
 from .conv import CPP_NAMES
 from .define import Tensor, broadcast_error, function, not_a_tensor, op
@@ -51,6 +51,16 @@ def attended(q: Any, k: Any, v: Any, bias: Any, /, keep: Any, scale: float, caus
     return np.matmul(shares, v), shares
 
 
+def attended_as_queries(
+    q: Any, k: Any, v: Any, bias: Any, /, keep: Any, scale: float, causal: bool
+) -> Any:
+    """`attended`, the mean with its axes in memory in the order of those of the queries: heads that
+    were taken apart from rows of features go together again without a copy.
+    """
+    out, shares = attended(q, k, v, bias, keep, scale, causal)
+    return in_axes(out, inward(q) or tuple(range(q.ndim))), shares
+
+
 def attended_back(g, q, k, v, bias, extra, needs, keep, scale, causal):  # type: ignore[no-untyped-def]
     """The cotangents of queries, keys, values and mask."""
     plain = is_ground(q) and is_ground(k) and not needs[3]
@@ -65,14 +75,18 @@ def attended_back(g, q, k, v, bias, extra, needs, keep, scale, causal):  # type:
     )
 
 
-def _attention_op(name: str, node: str) -> Callable:
-    entry = op(attended, name=name, namespace="primitive", method=False, extra=True, node=node)
+def _attention_op(kernel: Callable, name: str, node: str, **facets: Any) -> Callable:
+    entry = op(
+        kernel, name=name, namespace="primitive", method=False, extra=True, node=node, **facets
+    )
     entry.vjp_all(attended_back)
     return entry
 
 
-FLASH = _attention_op("flash_attention", "ScaledDotProductFlashAttentionForCpuBackward0")
-PLAIN = _attention_op("plain_attention", "UnsafeViewBackward0")
+FLASH = _attention_op(
+    attended_as_queries, "flash_attention", "ScaledDotProductFlashAttentionForCpuBackward0"
+)
+PLAIN = _attention_op(attended, "plain_attention", "UnsafeViewBackward0", rows=True)
 
 
 @op(namespace="primitive", method=False, extra=True, node="SafeSoftmaxBackward0")
@@ -188,8 +202,19 @@ def scaled_dot_product_attention(
     if dropout_p > 0:
         shares = attention_weights(query, key, bias, keep, scale, is_causal)
         return dropout(shares, dropout_p) @ value
-    flash = query.ndim == 4 and not (bias is not None and bias.requires_grad)
-    return (FLASH if flash else PLAIN)(query, key, value, bias, keep, scale, is_causal)
+    at_once = _flash(query, key, value) and not (bias is not None and bias.requires_grad)
+    return (FLASH if at_once else PLAIN)(query, key, value, bias, keep, scale, is_causal)
+
+
+def _flash(query: Any, key: Any, value: Any) -> bool:
+    """Whether torch computes the attention of these at once, and not as products and a softmax."""
+    q, k, v = memory(query._data), memory(key._data), memory(value._data)
+    return (
+        q.ndim == k.ndim == v.ndim == 4
+        and q.shape[:2] == k.shape[:2] == v.shape[:2]
+        and q.shape[3] == v.shape[3]
+        and q.strides[3] == k.strides[3] == v.strides[3] == q.itemsize
+    )
 
 
 def _check_mask(query: Any, key: Any, mask: Any) -> None:

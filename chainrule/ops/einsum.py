@@ -21,7 +21,7 @@ import numpy as np
 from ..arrays.duck import tied
 from ..dtypes import FLOATING, FROM_NUMPY, int64, promote_types
 from . import define
-from .define import HALF, SAME, function, op, primitive, with_dimensions
+from .define import HALF, SAME, function, op, primitive, row_by_row, with_dimensions
 from .products import CPP_NAMES, check_tensors, matmul, unlike_batches
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -38,11 +38,13 @@ Sizes = tuple[int, ...]
 @functools.lru_cache(maxsize=4096)
 def layout(xs: Labels, ys: Labels, outs: Labels) -> tuple:
     """How to turn a contraction into a matrix product: the operands' axes as (batch, left, sum) and
-    (batch, sum, right), the number of each, and the result's axes (None for axes that stand right
-    already).
+    (batch, sum, right), and the result's axes (None for axes that stand right already), the number
+    of each, and whether the operands change places for a result that lies in its own order.
     """
     batch = [k for k in outs if k in xs and k in ys]
     left, right = [k for k in outs if k not in ys], [k for k in outs if k not in xs]
+    if left and right and outs.index(right[-1]) < outs.index(left[0]):
+        return *layout(ys, xs, outs)[:-1], True
     sums = [k for k in xs if k in ys and k not in outs]
     made = batch + left + right
     axes = (
@@ -51,20 +53,19 @@ def layout(xs: Labels, ys: Labels, outs: Labels) -> tuple:
         [made.index(k) for k in outs],
     )
     moved = [None if a == sorted(a) else tuple(a) for a in axes]
-    return *moved, len(batch), len(left), len(sums), len(right)
+    return *moved, len(batch), len(left), len(sums), False
 
 
 @primitive(define=op, promote=HALF, namespace="primitive", method=False, node="ViewBackward0")
 def contract(x: Any, y: Any, /, xs: Labels, ys: Labels, outs: Labels) -> Any:
     """Sum of products of two arrays over the labels that `outs` lacks; sizes of 1 broadcast."""
-    x_axes, y_axes, out_axes, batch, left, sums, right = layout(xs, ys, outs)
+    x_axes, y_axes, out_axes, batch, left, sums, swapped = layout(xs, ys, outs)
+    if not sums:
+        return _outer_product(x, y, xs, ys, outs)
+    x, y = (y, x) if swapped else (x, y)
     x = x if x_axes is None else x.transpose(x_axes)
     y = y if y_axes is None else y.transpose(y_axes)
-    z = (
-        _matrix_product(x, y, batch, left, sums)
-        if sums
-        else _outer_product(x, y, batch, left, right)
-    )
+    z = _matrix_product(x, y, batch, left, sums)
     return z if out_axes is None else z.transpose(out_axes)
 
 
@@ -91,15 +92,19 @@ outer_product.__doc__ = (
 )
 
 
-def _outer_product(x: Any, y: Any, batch: int, left: int, right: int) -> Any:
+def _outer_product(x: Any, y: Any, xs: Labels, ys: Labels, outs: Labels) -> Any:
     if x.dtype is not y.dtype:
         dtype = promote_types(FROM_NUMPY[x.dtype], FROM_NUMPY[y.dtype]).numpy
         x, y = x.astype(dtype), y.astype(dtype)
-    if right:
-        x = x.reshape(x.shape + (1,) * right)
-    if left:
-        y = y.reshape(y.shape[:batch] + (1,) * left + y.shape[batch:])
-    return x * y
+    x, y = _among(x, xs, outs), _among(y, ys, outs)
+    return tied(x * y, x, y)
+
+
+def _among(x: Any, labels: Labels, outs: Labels) -> Any:
+    """x with its dimensions in the order of `outs`, of size 1 for labels that it lacks."""
+    x = x.transpose([labels.index(k) for k in outs if k in labels])
+    sizes = iter(x.shape)
+    return x.reshape([next(sizes) if k in labels else 1 for k in outs])
 
 
 def _matrix_product(x: Any, y: Any, batch: int, left: int, sums: int) -> Any:
@@ -117,7 +122,7 @@ def _matrix_product(x: Any, y: Any, batch: int, left: int, sums: int) -> Any:
     if size == 1:
         z = matrix * other  # as torch: products, which are not added to 0
     else:
-        z = np.matmul(matrix, other) if batch else np.dot(matrix, other)
+        z = row_by_row(np.matmul(matrix, other), True) if batch else np.dot(matrix, other)
     return z.reshape((*z.shape[:batch], *rows, *columns))
 
 
@@ -299,10 +304,14 @@ def _prepared(i: int, terms: list, output: list, steps: list) -> Labels:
             steps.append((_op("diagonal"), (i,), (0, first, second)))
             labels = [*labels[:first], *labels[first + 1 : second], *labels[second + 1 :], k]
     needed = {k for j, t in enumerate(terms) if j != i for k in t} | set(output)
-    alone = tuple(n for n, k in enumerate(labels) if k not in needed)
-    if alone:
-        steps.append((_op("sum"), (i,), (alone,)))
-    return tuple(k for k in labels if k in needed)
+    if needed.issuperset(labels):
+        return tuple(labels)
+    order = sorted(labels, key=[*output, *labels].index)  # what sums leave lies in this order
+    if order != labels:
+        steps.append((_op("permute"), (i,), ([labels.index(k) for k in order],)))
+    alone = tuple(n for n, k in enumerate(order) if k not in needed)
+    steps.append((_op("sum"), (i,), (alone,)))
+    return tuple(k for k in order if k in needed)
 
 
 def _kept(xs: Labels, ys: Labels, others: list) -> Labels:

@@ -410,7 +410,7 @@ def singular_vectors(A: Any, /, full_matrices: bool) -> Any:
     _check_svd(A)
     U, S, Vh, info = lapack.svd(A, full_matrices)
     _converged(info)
-    return columns(U), S, columns(Vh)
+    return columns(U), rows(S), columns(Vh)
 
 
 @singular_vectors.vjp
@@ -483,7 +483,7 @@ def svd(A: Any, full_matrices: bool = True, *, driver: Any = None, out: Any = No
     return define.write_out(out, singular_vectors(A, full_matrices))
 
 
-@op(namespace="primitive")
+@op(namespace="primitive", rows=True)
 def only_singular_values(A: Any, /) -> Any:
     """Singular values, in descending order."""
     _check_svd(A)
@@ -565,7 +565,7 @@ def hermitian_eigenvectors(A: Any, /, UPLO: str = "L") -> Any:
     L, V = lapack.strict(
         gufuncs.eigh_up if is_upper else gufuncs.eigh_lo, lambda _: _stubborn("linalg.eigh"), A
     )
-    return L, columns(V)
+    return rows(L), columns(V)
 
 
 @hermitian_eigenvectors.vjp
@@ -583,7 +583,7 @@ def _(g, out):
     return (gA + mH(gA)) * 0.5
 
 
-@op(namespace="primitive")
+@op(namespace="primitive", rows=True)
 def only_hermitian_eigenvalues(A: Any, /, UPLO: str) -> Any:
     """Eigenvalues of Hermitian matrices, ascending."""
     is_upper = _triangle_named(UPLO)
@@ -635,6 +635,7 @@ def eigenvectors(A: Any, /) -> Any:
     """Eigenvalues and eigenvectors (of length 1), complex, of square matrices (..., n, n)."""
     _check_eig(A)
     L, V = lapack.strict(gufuncs.eig, lambda _: _stubborn("linalg.eig"), A)
+    L = rows(L)
     return L.astype(_complex_of(A)), columns(V.astype(_complex_of(A)))
 
 
@@ -653,7 +654,7 @@ def _(g, out):
     return solve(VT, inner @ VT)
 
 
-@op(namespace="primitive")
+@op(namespace="primitive", rows=True)
 def only_eigenvalues(A: Any, /) -> Any:
     """Eigenvalues of square matrices, complex."""
     _check_eig(A)

@@ -314,6 +314,7 @@ def _(g, x):
     refusal=NO_BOOL.format("bmm"),
     namespace="primitive",
     node="UnsafeViewBackward0",
+    rows=True,
 )
 def batches(x: Any, y: Any, /) -> Any:
     """Matrix products over broadcast batch dimensions."""
@@ -339,6 +340,7 @@ def _(g, x):
     refusal=NO_BOOL.format("bmm"),
     namespace="primitive",
     node="UnsafeViewBackward0",
+    rows=True,
 )
 def vector_batches(x: Any, y: Any, /) -> Any:
     """Products of one vector (k) with many matrices (..., k, m)."""

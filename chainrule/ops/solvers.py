@@ -72,7 +72,7 @@ inv_ex.op.node = "LinalgInvExBackward0"
 # -- determinants ----------------------------------------------------------------------------------
 
 
-@op(name="det", namespace="linalg", node="LinalgDetBackward0")
+@op(name="det", namespace="linalg", node="LinalgDetBackward0", rows=True)
 def determinant(A: Any, /) -> Any:
     """Determinants of square matrices (..., n, n)."""
     check_square("linalg.det", A)
@@ -147,6 +147,7 @@ def _(g, x):
     name="slogdet",
     outputs=2,
     partial=True,
+    rows=True,
     node="LinalgSlogdetBackward0",
     result=return_types.linalg_slogdet,
 )
@@ -366,7 +367,13 @@ def counted(size: Any, atol: Any, rtol: Any, A: Any) -> Any:
     return size > np.maximum(0.0 if atol is None else atol, rtol * largest)
 
 
-@primitive(define=op, name="linalg_pinv", namespace="primitive", node="LinalgPinvBackward0")
+@primitive(
+    define=op,
+    name="linalg_pinv",
+    namespace="primitive",
+    node="LinalgPinvBackward0",
+    laid=lambda P, *_: rows(P),
+)
 def pseudoinverse(A: Any, /, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
     """Moore-Penrose inverses of matrices (..., m, n)."""
     if A.ndim < 2 or A.dtype.kind not in "fc":
