@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays.duck import in_axes, inward, is_ground, memory
 from ..dtypes import FROM_NUMPY
 from .conv import CPP_NAMES
-from .define import Tensor, broadcast_error, function, not_a_tensor, op
+from .define import Tensor, broadcast_error, function, not_a_tensor, op, row_by_row
 from .norm import reuse
 from .random import dropout
 
@@ -58,7 +58,8 @@ def attended_as_queries(
     were taken apart from rows of features go together again without a copy.
     """
     out, shares = attended(q, k, v, bias, keep, scale, causal)
-    return in_axes(out, inward(q) or tuple(range(q.ndim))), shares
+    axes = inward(q)
+    return row_by_row(out, True) if axes is None else in_axes(out, axes), shares
 
 
 def attended_back(g, q, k, v, bias, extra, needs, keep, scale, causal):  # type: ignore[no-untyped-def]

@@ -1473,17 +1473,14 @@ def template(o: Op) -> Callable:
     if (
         o.n == 1
         and not o.view
-        and (
-            o.promote is MOVE
-            or ((o.total > 1 or o.rows) and not o.variadic and o.promote is not BOOLEAN)
-        )
+        and (o.promote is MOVE or (o.total > 1 and not o.variadic and o.promote is not BOOLEAN))
     ):
         return lister if o.variadic else parametric
     if o.variadic or o.view or o.outputs != 1 or o.result is not None or o.star:
         return general
     if o.extra and o.n == 1:
         return general
-    if o.total == o.n and o.n in (1, 2) and not o.rows:
+    if o.total == o.n and o.n in (1, 2):
         return unary if o.n == 1 else binary
     return several if o.n > 1 else general
 

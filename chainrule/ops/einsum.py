@@ -102,9 +102,20 @@ def _outer_product(x: Any, y: Any, xs: Labels, ys: Labels, outs: Labels) -> Any:
 
 def _among(x: Any, labels: Labels, outs: Labels) -> Any:
     """x with its dimensions in the order of `outs`, of size 1 for labels that it lacks."""
-    x = x.transpose([labels.index(k) for k in outs if k in labels])
-    sizes = iter(x.shape)
-    return x.reshape([next(sizes) if k in labels else 1 for k in outs])
+    if labels == outs:
+        return x
+    axes, look = _look(labels, outs)
+    return (x if axes is None else x.transpose(axes))[look]
+
+
+@functools.lru_cache(maxsize=4096)
+def _look(labels: Labels, outs: Labels) -> tuple:
+    """The axes of `_among`, or None where they stand right already, and an index that makes room
+    for what is lacking.
+    """
+    axes = tuple(labels.index(k) for k in outs if k in labels)
+    look = tuple(slice(None) if k in labels else None for k in outs)
+    return None if axes == tuple(range(len(labels))) else axes, look
 
 
 def _matrix_product(x: Any, y: Any, batch: int, left: int, sums: int) -> Any:

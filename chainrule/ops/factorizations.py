@@ -483,13 +483,13 @@ def svd(A: Any, full_matrices: bool = True, *, driver: Any = None, out: Any = No
     return define.write_out(out, singular_vectors(A, full_matrices))
 
 
-@op(namespace="primitive", rows=True)
+@op(namespace="primitive")
 def only_singular_values(A: Any, /) -> Any:
     """Singular values, in descending order."""
     _check_svd(A)
     _, S, _, info = lapack.svd(A, False, vectors=False)
     _converged(info)
-    return S
+    return rows(S)
 
 
 def _differentiated(A: Any) -> bool:
@@ -583,16 +583,17 @@ def _(g, out):
     return (gA + mH(gA)) * 0.5
 
 
-@op(namespace="primitive", rows=True)
+@op(namespace="primitive")
 def only_hermitian_eigenvalues(A: Any, /, UPLO: str) -> Any:
     """Eigenvalues of Hermitian matrices, ascending."""
     is_upper = _triangle_named(UPLO)
     _check_hermitian(A)
-    return lapack.strict(
+    found = lapack.strict(
         gufuncs.eigvalsh_up if is_upper else gufuncs.eigvalsh_lo,
         lambda _: _stubborn("linalg.eigh"),
         A,
     )
+    return rows(found)
 
 
 @function(method=False, namespace="linalg")
@@ -654,12 +655,12 @@ def _(g, out):
     return solve(VT, inner @ VT)
 
 
-@op(namespace="primitive", rows=True)
+@op(namespace="primitive")
 def only_eigenvalues(A: Any, /) -> Any:
     """Eigenvalues of square matrices, complex."""
     _check_eig(A)
     found = lapack.strict(gufuncs.eigvals, lambda _: _stubborn("linalg.eig"), A)
-    return found.astype(_complex_of(A))
+    return rows(found).astype(_complex_of(A))
 
 
 @function(method=False, namespace="linalg")

@@ -22,7 +22,7 @@ from ..dtypes import F32, F64, FLOATING, FROM_NUMPY
 from ..errors import not_a_tensor
 from ..tape import state
 from . import define
-from .define import SAME, broadcast_error, function, op, scalar_name
+from .define import SAME, broadcast_error, function, op, row_by_row, scalar_name
 
 CPP_NAMES = {
     "bool": "bool",
@@ -314,14 +314,13 @@ def _(g, x):
     refusal=NO_BOOL.format("bmm"),
     namespace="primitive",
     node="UnsafeViewBackward0",
-    rows=True,
 )
 def batches(x: Any, y: Any, /) -> Any:
     """Matrix products over broadcast batch dimensions."""
     if x.dtype is not y.dtype:
         raise unlike_batches(x, y)
     try:
-        return np.matmul(x, y)
+        return row_by_row(np.matmul(x, y), True)
     except ValueError:
         raise misfit_batch(x, y) from None
 
@@ -340,14 +339,13 @@ def _(g, x):
     refusal=NO_BOOL.format("bmm"),
     namespace="primitive",
     node="UnsafeViewBackward0",
-    rows=True,
 )
 def vector_batches(x: Any, y: Any, /) -> Any:
     """Products of one vector (k) with many matrices (..., k, m)."""
     if x.dtype is not y.dtype:
         raise unlike_batches(x, y)
     try:
-        return np.matmul(x, y)
+        return row_by_row(np.matmul(x, y), True)
     except ValueError:
         raise misfit_batch(x[None], y) from None
 

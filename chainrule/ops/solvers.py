@@ -72,11 +72,11 @@ inv_ex.op.node = "LinalgInvExBackward0"
 # -- determinants ----------------------------------------------------------------------------------
 
 
-@op(name="det", namespace="linalg", node="LinalgDetBackward0", rows=True)
+@op(name="det", namespace="linalg", node="LinalgDetBackward0")
 def determinant(A: Any, /) -> Any:
     """Determinants of square matrices (..., n, n)."""
     check_square("linalg.det", A)
-    return gufuncs.det(A)
+    return rows(gufuncs.det(A))
 
 
 @determinant.vjp
