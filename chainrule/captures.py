@@ -58,7 +58,7 @@ def captured(function: Callable, given: Sequence) -> dict[int, Any]:
 def inside(x: Any) -> Iterator[Any]:
     """The objects that a function, method, container, class or object leads to."""
     if isinstance(x, types.FunctionType):
-        if x.__module__ is None or not x.__module__.startswith("chainrule."):
+        if not is_own(x):
             names = set(names_in(x.__code__))
             yield from (x.__globals__[n] for n in names if n in x.__globals__)
         for cell in x.__closure__ or ():
@@ -116,6 +116,11 @@ def own_attributes(kind: type) -> dict[str, Any]:
 
 
 @functools.cache
+def is_own(f: Any) -> bool:
+    """Whether a function is of this package."""
+    return f.__module__ is not None and f.__module__.partition(".")[0] == "chainrule"
+
+
 def foreign(module: str | None) -> bool:
     """Whether a module is the user's: neither of this package, nor of Python or what is installed
     with it.

@@ -62,6 +62,8 @@ INSIDE = {  # what is rounded within a line, and that with a place to shake it
     r"(\w+)\.sum\((.*), dtype=torch\.float32\)": r"shaken(\1.to(torch.float32)).sum(\2)",
     r"torch\.log_softmax\((\w+), (-?\d+)\)": r"log_shares(\1, \2)",
     r"torch\.softmax\((\w+), (-?\d+)\)": r"log_shares(\1, \2).exp()",
+    r"torch\.(tanh|sigmoid)\((\w+)\)": r"bent_\1(\2)",
+    r"\b(\w+)\.(tanh|sigmoid)\(\)": r"bent_\2(\1)",
     r"F\.gelu\((\w+)(, approximate='tanh')?\)": (
         r"(shaken(F.gelu(\1\2) + \1.clamp(-8, 8) / 2) - \1.clamp(-8, 8) / 2)"
     ),
@@ -1016,6 +1018,7 @@ def roundings(case: Case, call: int, library: Any) -> Iterator[tuple[dict, dict]
         world.shake(rng)
         shaken = functools.partial(shake_tensor, library, rng=rng)
         world.scope |= {"shaken": shaken, "log_shares": functools.partial(log_shares, shaken)}
+        world.scope |= {"bent_tanh": bent_tanh, "bent_sigmoid": bent_sigmoid}
         step = world.function(True)
         # shapes, too, may depend on rounding
         with contextlib.suppress(IndexError, RuntimeError, ValueError):
@@ -1026,6 +1029,22 @@ def log_shares(shaken: Callable, x: Any, dim: int) -> Any:
     """log_softmax in two steps, so that the sum, and what comes back to it, are shaken."""
     below = x - x.amax(dim, keepdim=True).detach()
     return below - shaken(below.logsumexp(dim, keepdim=True))
+
+
+def bent_tanh(x: Any) -> Any:
+    """tanh with another formula near 1, where what is left to 1 (and the derivative with it) is all
+    rounding.
+    """
+    if x.is_complex():
+        return x.tanh()
+    return (2 * (2 * x).sigmoid() - 1).where(x.abs() > 4, x.tanh())
+
+
+def bent_sigmoid(x: Any) -> Any:
+    """sigmoid with another formula near 1."""
+    if x.is_complex():
+        return x.sigmoid()
+    return (1 / (1 + (-x.clamp(min=4)).exp())).where(x > 4, x.sigmoid())
 
 
 def take_in(out: dict[str, Moved], seen: dict, wanted: dict) -> None:

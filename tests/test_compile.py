@@ -540,6 +540,18 @@ def test_closures_and_globals_are_looked_at():
         pair(torch.randn(3))
 
 
+def test_operators_in_closures():
+    def on(f):
+        return lambda x: f(x) * 2
+
+    x = torch.rand(3, 3) + 0.1
+    for f in (torch.tanh, torch.isfinite, F.relu, torch.Tensor.exp, torch.linalg.inv):
+        c = compile(on(f))
+        for _ in range(3):
+            torch.testing.assert_close(c(x), on(f)(x))
+        assert c.captures == len(c.entries) == 1
+
+
 OFFSET = [torch.zeros(3)]
 
 

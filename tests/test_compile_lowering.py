@@ -547,3 +547,73 @@ def test_constants_full_of_one_number_are_that_number():
     assert c(x).stride() == (400, 1)
     (entry,) = c.entries
     assert max(v.data.nbytes for v in entry.planner.program.constants) <= 8
+
+
+# -- every dtype -----------------------------------------------------------------------------------
+
+ONE = """abs neg sign sgn square positive floor ceil trunc bitwise_not logical_not exp sqrt isfinite
+    isnan signbit reciprocal relu sum prod amax amin argmax argmin any all cumsum cumprod sort real
+    imag conj angle"""
+TWO = """add sub mul true_divide floor_divide remainder fmod pow eq ne lt le maximum minimum fmax
+    bitwise_and bitwise_or bitwise_xor logical_and logical_or logical_xor gcd atan2 hypot copysign
+    xlogy"""
+NUMBERS = (2, 1, True, 3, -3, 200, 2.5)
+
+
+def functions() -> dict[str, Callable]:
+    """Elementwise functions, reductions and casts of two tensors, by name."""
+    made: dict[str, Callable] = {}
+
+    def on(f: Callable, *more: Any) -> Callable:
+        return lambda x, y: f(x, *more)
+
+    for name in ONE.split():
+        made[name] = on(getattr(torch, name))
+    for name in TWO.split():
+        made[f"{name} of two"] = getattr(torch, name)
+        made |= {f"{name} with {n}": on(getattr(torch, name), n) for n in NUMBERS}
+    for n in NUMBERS:
+        made[f"{n} to the power"] = on(lambda x, n: n**x, n)
+        made[f"{n} minus"] = on(lambda x, n: n - x, n)
+    for d in (torch.bool, torch.uint8, torch.int16):
+        made[f"as {d}"] = on(lambda x, d: x.to(d), d)
+    made["where"] = lambda x, y: torch.where(x.bool(), x, y)
+    return made
+
+
+def extremes(dtype: Any) -> list:
+    """Numbers of a dtype among which are those that go wrong."""
+    if dtype.is_complex:
+        inf, nan = float("inf"), float("nan")
+        parts = (0.0, -0.0, 1.0, -2.5, inf, -inf, nan)
+        return [complex(a, b) for a in parts for b in parts]
+    if dtype is torch.bool:
+        return [True, False, False, True, True]
+    lowest, highest = torch.iinfo(dtype).min, torch.iinfo(dtype).max
+    return [lowest, highest, 0, 1, 2, highest // 2 + (lowest == 0), lowest + 1, 7]
+
+
+DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "complex64", "complex128"]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:Casting complex:UserWarning")
+@pytest.mark.parametrize("name", DTYPES)
+def test_extreme_numbers_of_every_dtype(name):
+    x = torch.tensor(extremes(getattr(torch, name)), dtype=getattr(torch, name))
+    y = x.flip(0)
+    of, expected = functions(), {}
+    for what, f in of.items():
+        try:
+            expected[what] = f(x, y)
+        except (RuntimeError, TypeError):  # not for this dtype
+            continue
+    assert len(expected) > 60
+    kept = list(expected)
+    c = compile(lambda x, y: [flat(of[what](x, y)) for what in kept])
+    c(x, y)
+    vars(c.entries[0]).pop("run", None)  # it is not timed against eager code
+    for (what, made), found in zip(expected.items(), c(x, y), strict=True):
+        for a, b in zip(flat(made), found, strict=True):
+            assert a.dtype is b.dtype, what
+            torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6, equal_nan=True, msg=what)
+    assert c.eager is None

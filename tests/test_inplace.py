@@ -157,3 +157,21 @@ def test_what_is_written_through_data_reaches_what_backward_keeps_of_a_number(co
     expected = pytest.approx(1 - (math.tanh(0.25) / 2) ** 2)
     for _ in range(2):
         assert run(x, True).item() == expected == run(x, False).item()
+
+
+def test_single_integers_that_do_not_fit_wrap_around():
+    a, b = torch.tensor(-43, dtype=torch.int8), torch.tensor(25813, dtype=torch.int16)
+    assert a.clone().add_(b).item() == -86
+    assert a.clone().mul_(b).item() == 57
+    out = torch.tensor(0, dtype=torch.int8)
+    assert torch.sub(a, b, out=out) is out
+    assert out.item() == 0
+    assert torch.tensor([1, 2], dtype=torch.int8).add_(b).tolist() == [-42, -41]
+
+
+def test_nothing_is_divided_by_zero():
+    nothing, zero = torch.zeros(0, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+    for f in (torch.remainder, torch.floor_divide, torch.fmod):
+        assert f(nothing, zero).shape == (0,)
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            f(zero, zero)

@@ -491,3 +491,9 @@ def test_examples_pick_from_what_they_share():
     slopes = vmap(lambda i: grad(lambda w: w[i].sum())(x))(i[:, None])
     assert slopes.tolist() == [[[1, 1], [0, 0], [0, 0]], [[0, 0], [0, 0], [1, 1]]]
     assert vmap(lambda i: jvp(lambda w: w[i] * 2, (x,), (x,))[1])(i).tolist() == [[0, 2], [8, 10]]
+
+
+def test_numbers_to_integer_powers_in_batches():
+    x = torch.tensor([1, 2, 3, -1])
+    assert torch.vmap(lambda n: 2**n)(x).tolist() == (2**x).tolist() == [2, 4, 8, 0]
+    assert torch.vmap(lambda n: True**n)(x).tolist() == [1, 1, 1, 1]

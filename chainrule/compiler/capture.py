@@ -29,6 +29,7 @@ from ..captures import (
     attributes_in,
     foreign,
     inside,
+    is_own,
     methods_of,
     names_in,
     own_attributes,
@@ -915,7 +916,7 @@ def reachable(roots: tuple) -> tuple[list, list, Edges]:
             continue
         if hasattr(x, "prepare") and hasattr(x, "param_groups"):
             optimizers.append(x)
-        if isinstance(x, types.FunctionType) and not own(x):
+        if isinstance(x, types.FunctionType) and not is_own(x):
             for name in names_in(x.__code__):
                 if not isinstance(x.__globals__.get(name, type), (types.ModuleType, type)):
                     edges.note(x.__globals__, name, x.__globals__[name])
@@ -948,11 +949,6 @@ def hooks_of(module: Any) -> list:
     """The hooks of a module."""
     tables = [t for k, t in module.__dict__.items() if k.endswith("_hooks") and t]
     return [pair for t in tables for pair in t.items()]
-
-
-def own(f: Any) -> bool:
-    """Whether a function is of this package."""
-    return f.__module__ is not None and f.__module__.startswith("chainrule.")
 
 
 def same_memory(a: np.ndarray, b: np.ndarray) -> bool:

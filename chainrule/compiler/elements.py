@@ -350,6 +350,8 @@ def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
         return w.emit(
             f"select i1 {below.name}, {x.type} {literal(-1, x.type)}, {x.type} {high.name}", x.type
         )
+    if code(dtype) == "u1":
+        return w.convert(w.emit(f"icmp ne {x.type} {x.name}, 0", "i1"), "zext", x.type)
     above = w.emit(f"icmp sgt {x.type} {x.name}, 0", "i1")
     below = w.emit(f"icmp slt {x.type} {x.name}, 0", "i1")
     high, low = (w.convert(b, e, x.type) for b, e in ((above, "zext"), (below, "sext")))

@@ -504,6 +504,8 @@ def converted(b: Builder, x: Value, dtype: np.dtype) -> Value:
         v if v.dtype == wanted else b.emit("astype", (v, wanted), v.shape, wanted)
         for v in parts or [x]
     ]
+    if dtype.kind == "b":
+        return b.emit("logical_or", tuple(parts), x.shape, dtype)
     if dtype.kind != "c":
         return parts[0]
     return b.emit("join_complex", (parts[0], (*parts, None)[1], dtype), x.shape, dtype)
@@ -813,8 +815,12 @@ def _(b: Builder, i: Instruction) -> Value | None:
 
 
 def neutral(b: Builder, i: Instruction, number: float, right: bool = False) -> Value | None:
-    """The operand of an operation with a number that changes nothing."""
+    """The operand of an operation with a number that changes nothing. (Of complex numbers that is
+    none: the parts of a product are sums of products with the 0 that a number has besides.)
+    """
     x, y = i.args
+    if i.output.dtype.kind == "c":
+        return None
     for v, other in ((x, y),) if right else ((x, y), (y, x)):
         if isinstance(v, Value) and not isinstance(other, Value) and other == number:
             v = b.of(v)

@@ -1343,9 +1343,16 @@ def write_out(out: Any, result: Any, *inputs: Any) -> Any:
     check_distinct(out._data)
     if out.shape != result.shape:
         out.resize_(result.shape)
-    storage_array(out)[...] = result._data
+    storage_array(out)[...] = wrapped(result._data, out._data.dtype)
     out._storage.bump()
     return out
+
+
+def wrapped(array: Any, dtype: np.dtype) -> Any:
+    """What is to be written into an array of a dtype: integers wrap around, also as NumPy's single
+    numbers, which NumPy refuses to write where they do not fit.
+    """
+    return array.astype(dtype) if isinstance(array, np.integer) else array
 
 
 def check_castable(source: np.dtype, target: np.dtype) -> None:

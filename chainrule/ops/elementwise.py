@@ -168,7 +168,7 @@ def no_zero_divisor(x: Any, y: Any) -> None:
         bad = y == 0 and x.dtype.kind in "iu"
     else:
         bad = isinstance(y, (np.ndarray, np.integer)) and y.dtype.kind in "iu" and not y.all()
-    if bad:
+    if bad and np.size(x):
         raise RuntimeError("ZeroDivisionError")
 
 
@@ -452,7 +452,7 @@ def positive(input: Any) -> Any:
 # -- powers and roots ------------------------------------------------------------------------------
 
 SMALL_POWERS = {
-    1: lambda x: x * 1,
+    1: np.positive,
     2: lambda x: x * x,
     3: lambda x: x * x * x,
     4: lambda x: (x * x) * (x * x),
@@ -482,7 +482,7 @@ def _power(x: Any, y: Any, /) -> Any:
         return np.power(x, y) if by_product is None else by_product(x)
     if y.dtype.kind == "c" or type(x) is complex or getattr(x, "dtype", y.dtype).kind == "c":
         return _complex_power(x, y)
-    if y.dtype.kind == "i" and isinstance(y, Duck) and x.dtype.kind in "iu":
+    if y.dtype.kind == "i" and isinstance(y, Duck) and getattr(x, "dtype", y.dtype).kind in "iu":
         raise NoRule("negative exponents of integers are looked for one example at a time")
     if y.dtype.kind == "i" and isinstance(y, (np.ndarray, np.generic)) and (y < 0).any():
         return _negative_power(x, y)

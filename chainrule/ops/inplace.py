@@ -194,7 +194,7 @@ def store(x: Any, array: Any) -> Any:
     if isinstance(array, Duck) and not holds(data, array):
         widen(x, array)
         data = x._data
-    data[...] = array
+    data[...] = define.wrapped(array, data.dtype)
     return data
 
 
