@@ -175,3 +175,21 @@ def test_nothing_is_divided_by_zero():
         assert f(nothing, zero).shape == (0,)
         with pytest.raises(RuntimeError, match="ZeroDivisionError"):
             f(zero, zero)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_without_grad_parts_of_what_was_rewritten_are_written(dtype, compiled):
+    p = torch.ones(2, 2, dtype=dtype, requires_grad=True)
+
+    def step():
+        x = p * 2
+        part = x.unbind(1)[1]
+        x[0] = x[1].clone()
+        with torch.no_grad():
+            part.mul_(0.5)
+        return x.detach()
+
+    f = torch.compile(step) if compiled else step
+    for _ in range(2):
+        assert f().tolist() == [[2, 1], [2, 1]]

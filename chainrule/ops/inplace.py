@@ -170,7 +170,11 @@ def assign(self: Any, result: Any, name: str, by_tensor: bool = False) -> Any:
             f"{list(result._data.shape)}"
         )
     check_castable(result._data.dtype, self._data.dtype)
-    node = result._node if state.grad else None
+    if not state.grad:
+        store(self, result._data)
+        storage_of(self).bump()
+        return self
+    node = result._node
     if node is not None:
         _save_copy(node, self._data)
     before = edges_of((self,))
@@ -178,7 +182,6 @@ def assign(self: Any, result: Any, name: str, by_tensor: bool = False) -> Any:
     storage_of(self).bump()
     if node is not None:
         _save_output(node, result._data, data)
-    if state.grad and node is not None:
         rebase(self, node, result._index, before)
     elif before[0][0] is not None and not name.startswith("logical"):  # those are no node in torch
         forget(self, f"{name[:-1].title().replace('_', '')}Backward{int(by_tensor)}")
