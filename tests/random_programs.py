@@ -55,7 +55,7 @@ LAST_PLACE |= {"complex64": 6e-8, "complex128": 1.1e-16}
 HEAD = "def step({}):\n"
 UNDEFINED = {  # what comes out depends on the order in which elements are read and written
     "copies of memory to itself": r"\b(\w+)\[1:\] = \1\[:-1\]",
-    "elements of itself, in place": r"\b(\w+)\.masked_scatter_\(.*\b\1\)",
+    "elements of itself, in place": r"\b(\w+)\.masked_scatter_\(.*\b\1\b",
     "products in place of themselves": r"\b(\w+)\.b?addb?mm_\(.*\b\1\b",
 }
 INSIDE = {  # what is rounded within a line, and that with a place to shake it
