@@ -115,12 +115,12 @@ def own_attributes(kind: type) -> dict[str, Any]:
     return found
 
 
-@functools.cache
 def is_own(f: Any) -> bool:
     """Whether a function is of this package."""
     return f.__module__ is not None and f.__module__.partition(".")[0] == "chainrule"
 
 
+@functools.cache
 def foreign(module: str | None) -> bool:
     """Whether a module is the user's: neither of this package, nor of Python or what is installed
     with it.

@@ -195,7 +195,7 @@ def same_array(a: np.ndarray, b: np.ndarray, ulps: int) -> bool:
     eps = float(ml_dtypes.finfo(a.dtype).eps)
     tolerance = ulps * eps
     x, y = a.astype(wide), b.astype(wide)
-    if eps < 1e-6 and max(np.abs(x).max(), np.abs(y).max()) < 8 * eps:
+    if eps < 1e-12 and max(np.abs(x).max(), np.abs(y).max()) < 8 * eps:
         return True
     scale = np.max(np.abs(y), initial=0, where=np.isfinite(y))
     return np.allclose(x, y, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
