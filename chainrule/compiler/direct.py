@@ -275,16 +275,13 @@ class Direct(Routine):
             r = f.total(first, n)
             far = f(f"load i64, ptr {f(f'getelementptr i64, ptr {self.offsets}, i64 {r}')}")
             xs = [f(f"load {vector}, ptr {f.place(x, far)}, align {f.size}") for x in sees]
-            out = []
-            ws = [
-                self.spread(f.load(f.place(weights, (r, self.channels), j)))
-                for j in range(self.channels)
-            ]
-            for x in xs:
-                for w in ws:
-                    old = sums[len(out)]
-                    out.append(
-                        f(f"call {vector} {name}({vector} {x}, {vector} {w}, {vector} {old})")
+            out = list(sums)
+            for j in range(self.channels):  # one weight at a time, to leave registers to the sums
+                w = self.spread(f.load(f.place(weights, (r, self.channels), j)))
+                for n in range(j, len(sums), self.channels):
+                    x = xs[n // self.channels]
+                    out[n] = f(
+                        f"call {vector} {name}({vector} {x}, {vector} {w}, {vector} {sums[n]})"
                     )
             return out
 
@@ -433,12 +430,15 @@ class Weights(Routine):
             there = f.total(*at(steps[:-1], place[:-1]), (place[-1], self.lanes))
             inside = mask(f, place[-1], g.places[-1], self.lanes)
             ys = [load(f, vector, f.place(p, here), inside) for p in given]
-            xs = [load(f, vector, f.place(p, there), inside) for p in seen]
-            pairs = [(a, b) for a in ys for b in xs]
-            return [
-                f(f"call {vector} {name}({vector} {a}, {vector} {b}, {vector} {s})")
-                for (a, b), s in zip(pairs, sums, strict=True)
-            ]
+            out = list(sums)
+            for m, p in enumerate(seen):  # one at a time, to leave registers to the sums
+                x = load(f, vector, f.place(p, there), inside)
+                for j, y in enumerate(ys):
+                    n = j * len(seen) + m
+                    out[n] = f(
+                        f"call {vector} {name}({vector} {y}, {vector} {x}, {vector} {sums[n]})"
+                    )
+            return out
 
         begin = ["zeroinitializer"] * (self.channels * self.together)
         return f.fold(self.count, begin, vector, one)
