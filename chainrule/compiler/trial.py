@@ -19,6 +19,7 @@ from .program import Program
 
 FEW = 4  # operations
 ENOUGH = 4  # calls of either kind, at most
+SURE = 4  # calls of the program before its time alone puts it in doubt: others use the machine, too
 LONG = 0.05  # seconds: one call of either kind tells enough
 CLEARLY = 1.3  # times as quick: no further calls are compared
 OVERHEAD = 0.5e-6  # seconds for an operation by itself, at least
@@ -40,7 +41,7 @@ class Trial:
 
     def run(self, args: tuple, kwargs: dict) -> Any:
         """A call, one way or the other."""
-        as_it_is = len(self.theirs) < len(self.ours) - 1
+        as_it_is = len(self.theirs) <= len(self.ours) - self.enough
         begun = time.perf_counter()
         result = self.function(*args, **kwargs) if as_it_is else self.way(args, kwargs)
         taken = time.perf_counter() - begun
@@ -73,9 +74,19 @@ class Trial:
         """Less than the seconds that the function takes."""
         return least(self.program)
 
+    @functools.cached_property
+    def suspect(self) -> bool:
+        """Whether the program is in doubt whatever it takes."""
+        return self.entry.captured <= FEW or bool(self.entry.plan.calls)
+
+    @property
+    def enough(self) -> int:
+        """Calls of the program before the function is timed."""
+        return 2 if self.suspect else SURE
+
     def doubtful(self, ours: float) -> bool:
         """Whether the function might be as quick as the program."""
-        return self.entry.captured <= FEW or bool(self.entry.plan.calls) or ours > 3 * self.least
+        return self.suspect or ours > 3 * self.least
 
     def settle(self, verdict: str) -> None:
         """The program stays."""
