@@ -59,6 +59,7 @@ UNDEFINED = {  # what comes out depends on the order in which elements are read 
     "products in place of themselves": r"\b(\w+)\.b?addb?mm_\(.*\b\1\b",
 }
 INSIDE = {  # what is rounded within a line, and that with a place to shake it
+    r"\b(\w+)\.prod\((-?\d*)\)": r"mixed(\1, \2).prod(\2)",
     r"(\w+)\.sum\((.*), dtype=torch\.float32\)": r"shaken(\1.to(torch.float32)).sum(\2)",
     r"torch\.log_softmax\((\w+), (-?\d+)\)": r"log_shares(\1, \2)",
     r"torch\.softmax\((\w+), (-?\d+)\)": r"log_shares(\1, \2).exp()",
@@ -1023,6 +1024,7 @@ def roundings(case: Case, call: int, library: Any) -> Iterator[tuple[dict, dict]
         shaken = functools.partial(shake_tensor, library, rng=rng)
         world.scope |= {"shaken": shaken, "log_shares": functools.partial(log_shares, shaken)}
         world.scope |= {"bent_tanh": bent_tanh, "bent_sigmoid": bent_sigmoid}
+        world.scope["mixed"] = functools.partial(mixed, library, rng)
         step = world.function(True)
         # shapes, too, may depend on rounding
         with contextlib.suppress(IndexError, RuntimeError, ValueError):
@@ -1033,6 +1035,17 @@ def log_shares(shaken: Callable, x: Any, dim: int) -> Any:
     """log_softmax in two steps, so that the sum, and what comes back to it, are shaken."""
     below = x - x.amax(dim, keepdim=True).detach()
     return below - shaken(below.exp().sum(dim, keepdim=True)).log()
+
+
+def mixed(torch: Any, rng: np.random.Generator, x: Any, dim: int | None = None) -> Any:
+    """The same numbers in another order (along an axis, or all): a product of many may overflow on
+    its way, and then meet a zero, in one order and not in another.
+    """
+    if not x.ndim or not x.is_floating_point():
+        return x
+    if dim is None:
+        return mixed(torch, rng, x.flatten(), 0)
+    return x.index_select(dim, torch.tensor(rng.permutation(x.shape[dim])))
 
 
 def bent_tanh(x: Any) -> Any:

@@ -138,7 +138,7 @@ mul = elementwise(
 quotient = elementwise(
     np.divide,
     promote=FLOAT,
-    vjp=(lambda g, y: g / y, lambda g, y, out: -g * out / y),
+    vjp=(lambda g, y: g / y, lambda g, y, out: -g * (out / y)),
     name="div",
     method=False,
     inplace=False,
@@ -158,7 +158,7 @@ neg = elementwise(
     doc="-input, elementwise.",
 )
 reciprocal = elementwise(
-    np.reciprocal, promote=FLOAT, vjp=lambda g, out: -g * out * out, doc="1 / input, elementwise."
+    np.reciprocal, promote=FLOAT, vjp=lambda g, out: -g * (out * out), doc="1 / input, elementwise."
 )
 
 

@@ -336,7 +336,10 @@ def _softplus_of_minus(x: Any) -> Any:
 
 @cross_entropy_of_logits.vjp
 def _(g, x, y, weight, pos_weight, reduction):
-    slope = (1 - y) - _yes_weight(y, pos_weight) * sigmoid(-x)
+    if pos_weight is None:
+        slope = sigmoid(x) - y
+    else:
+        slope = sigmoid(x) * _yes_weight(y, pos_weight) - pos_weight.astype(y.dtype) * y
     return shared(g, x.size, reduction) * _times(slope, weight)
 
 

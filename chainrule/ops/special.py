@@ -253,6 +253,11 @@ def _xlog1py(x: Any, y: Any, /) -> Any:
     return np.where((x == 0) & ~np.isnan(y), 0, x * np.log1p(y))
 
 
+def _times_log(g: Any, log: Any, y: Any, none: Any) -> Any:
+    """g * log(y), and 0 where `none` holds or g is 0, whatever the logarithm."""
+    return keep(g * log, ~(none | ((g == 0) & (y == y) & ~np.isfinite(log))))
+
+
 xlogy = elementwise(
     _xlogy,
     promote=FLOAT,
@@ -260,7 +265,10 @@ xlogy = elementwise(
     alias="special.xlogy",
     takes="bif",
     scalar_nodes="XlogyBackward2 XlogyBackward1",
-    vjp=(lambda g, x, y: keep(g * np.log(y), ~((x == 0) & (y <= 0))), lambda g, x, y: g * x / y),
+    vjp=(
+        lambda g, x, y: _times_log(g, np.log(y), y, (x == 0) & (y <= 0)),
+        lambda g, x, y: g * x / y,
+    ),
     doc="input * log(other), elementwise, and 0 where input is 0.",
 )
 xlog1py = elementwise(
@@ -272,7 +280,7 @@ xlog1py = elementwise(
     **ONLY_SPECIAL,
     scalar_nodes="SpecialXlog1PyBackward2 SpecialXlog1PyBackward1",
     vjp=(
-        lambda g, x, y: keep(g * np.log1p(y), ~((x == 0) & (y <= -1))),
+        lambda g, x, y: _times_log(g, np.log1p(y), y, (x == 0) & (y <= -1)),
         lambda g, x, y: g * x / (y + 1),
     ),
     doc="input * log(1 + other), elementwise, and 0 where input is 0.",
