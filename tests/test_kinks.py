@@ -301,3 +301,40 @@ def test_signs_of_zeros_and_infinities(function, given, wanted, dtype, compiled)
         function(x + 1)
     found = function(x)
     assert repr(found.tolist()) == repr(wanted)
+
+
+def logits_loss(x: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of logits with target 0."""
+    return F.binary_cross_entropy_with_logits(x, torch.zeros_like(x), reduction="none")
+
+
+def weighted_logits_loss(x: torch.Tensor) -> torch.Tensor:
+    """The same with a weight for target 1."""
+    none, weight = torch.zeros_like(x), to([3])
+    return F.binary_cross_entropy_with_logits(x, none, reduction="none", pos_weight=weight)
+
+
+LIMITS = [  # function, argument, what comes from above, torch's gradient
+    (torch.reciprocal, 1e305, inf, nan),
+    (lambda x: 2 / x, 1e200, 1e200, 0.0),
+    (lambda x: to([1]) / x, 1e305, inf, nan),
+    (lambda x: to([1]) / x, 1e-305, 0.0, nan),
+    (logits_loss, -40.0, 1.0, 4.248354255291589e-18),
+    (weighted_logits_loss, -40.0, 1.0, 4.248354255291589e-18),
+    (lambda x: torch.xlogy(x, to([inf])), 0.0, 0.0, 0.0),
+    (lambda x: torch.xlogy(x, to([0])), 2.0, 0.0, 0.0),
+    (lambda x: torch.special.xlog1py(x, to([-1])), 2.0, 0.0, 0.0),
+]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("function, at, given, wanted", LIMITS)
+def test_gradients_at_the_limits_of_numbers(function, at, given, wanted, compiled):
+    def pull(x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(function(x), x, g)[0]
+
+    if compiled:
+        pull = torch.compile(pull)
+        pull(to([0.5]), to([1]))
+    assert pull(to([at]), to([given])).item() == pytest.approx(wanted, rel=1e-12, nan_ok=True)
