@@ -1058,10 +1058,11 @@ def bent_tanh(x: Any) -> Any:
 
 
 def bent_sigmoid(x: Any) -> Any:
-    """sigmoid with another formula near 1."""
+    """sigmoid with another formula near 1, and where e^-x may overflow: 0 or subnormal."""
     if x.is_complex():
         return x.sigmoid()
-    return (1 / (1 + (-x.clamp(min=4)).exp())).where(x > 4, x.sigmoid())
+    far = x.exp().where(x < -80, x.sigmoid())
+    return (1 / (1 + (-x.clamp(min=4)).exp())).where(x > 4, far)
 
 
 def take_in(out: dict[str, Moved], seen: dict, wanted: dict) -> None:

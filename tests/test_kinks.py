@@ -288,6 +288,13 @@ SIGNED = [  # function, arguments, torch's results, the sign of zeros included
     (lambda x: x % 3, [-3.0, -0.0, 3.0, -1.0], [-0.0, -0.0, 0.0, 2.0]),
     (lambda x: torch.maximum(x, -x), [0.0, -0.0], [-0.0, 0.0]),
     (lambda x: torch.minimum(x, -x), [0.0, -0.0], [-0.0, 0.0]),
+    (torch.sign, [0.0, -0.0, -math.inf], [0.0, 0.0, -1.0]),
+    (lambda x: x[:, None].gather(1, torch.zeros(2, 1).long()), [-0.0, 0.0], [[-0.0], [0.0]]),
+    (
+        lambda x: x.expand(3, 2)[torch.arange(3), torch.tensor([0, 1, 0])],
+        [-0.0, 0.0],
+        [-0.0, 0.0, -0.0],
+    ),
 ]
 
 
@@ -317,6 +324,11 @@ def weighted_logits_loss(x: torch.Tensor) -> torch.Tensor:
 LIMITS = [  # function, argument, what comes from above, torch's gradient
     (torch.reciprocal, 1e305, inf, nan),
     (lambda x: 2 / x, 1e200, 1e200, 0.0),
+    (lambda x: x**0.5, -inf, 1.0, nan),
+    (lambda x: x**1.5, -inf, 1.0, nan),
+    (lambda x: x**-0.5, inf, 1.0, 0.0),
+    (lambda x: x**-2, 1e-200, 1.0, -inf),
+    (lambda x: x**4, 2.0, 1.0, 32.0),
     (lambda x: to([1]) / x, 1e305, inf, nan),
     (lambda x: to([1]) / x, 1e-305, 0.0, nan),
     (logits_loss, -40.0, 1.0, 4.248354255291589e-18),

@@ -48,6 +48,7 @@ ROWS: dict[str, tuple[Callable, Strides, Strides]] = {
     "sum of integers": (lambda x: x.long().sum(1), (4, 1), (20, 5, 1)),
     "sum over two": (lambda x: x.sum((0, 1)), (1,), (5, 1)),
     "mean": (lambda x: x.mean(-1), (3, 1), (12, 4, 1)),
+    "power of a number": (lambda x: 2.0**x, (12, 4, 1), (60, 20, 5, 1)),
     "amax": (lambda x: x.amax(1), (4, 1), (20, 5, 1)),
     "max": (lambda x: x.max(1)[0], (4, 1), (20, 5, 1)),
     "prod": (lambda x: x.prod(-1), (3, 1), (12, 4, 1)),
@@ -430,6 +431,22 @@ def test_captures_let_the_first_operand_decide() -> None:
 
 
 # -- gradients, and results of captures ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.flip(1),
+        lambda x: x.cumsum(1),
+        lambda x: x.rot90(2, (0, 1)),
+        lambda x: x.sort(1, descending=True)[0],
+    ],
+)
+def test_gradients_of_reversed_axes_do_not_run_backwards(f: Callable) -> None:
+    x = filled(3, 4).requires_grad_()
+    (g,) = torch.autograd.grad(f(x), x, rows(x))
+    assert g.stride() == (4, 1)
+    assert g.view(-1).shape == (12,)
 
 
 @pytest.mark.parametrize("compiled", [False, True])

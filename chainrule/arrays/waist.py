@@ -40,7 +40,11 @@ def diagonal_of(x: np.ndarray, offset: int, axis1: int, axis2: int) -> np.ndarra
     return out
 
 
-def _sum(x: Any, axis: Any = 0, dtype: Any = None, keepdims: bool = False) -> Any:
+def _sum(
+    x: Any, axis: Any = 0, dtype: Any = None, keepdims: bool = False, initial: Any = None
+) -> Any:
+    if initial is not None:
+        return np.add.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims, initial=initial)
     return add_up(x, axis, keepdims, dtype)
 
 

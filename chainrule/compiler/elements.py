@@ -346,7 +346,8 @@ def _(w: Writer, dtype: np.dtype, x: Value) -> Value:
         zero, one = literal(0, x.type), literal(1, x.type)
         above = w.emit(f"fcmp ogt {x.type} {x.name}, {zero}", "i1")
         below = w.emit(f"fcmp olt {x.type} {x.name}, {zero}", "i1")
-        high = w.emit(f"select i1 {above.name}, {x.type} {one}, {x.type} {x.name}", x.type)
+        size = w.intrinsic("fabs", x)  # 0 of -0
+        high = w.emit(f"select i1 {above.name}, {x.type} {one}, {x.type} {size.name}", x.type)
         return w.emit(
             f"select i1 {below.name}, {x.type} {literal(-1, x.type)}, {x.type} {high.name}", x.type
         )
@@ -458,7 +459,8 @@ def identity(i: Instruction, dtype: np.dtype) -> Any:
     """What a reduction begins with."""
     name, start = REDUCTIONS[i.name]
     if start is not None:
-        return start
+        given = i.kwargs.get("initial")
+        return given if given == start else start  # a sum may begin with -0
     low = name == "maximum"
     if is_float(dtype):
         return -np.inf if low else np.inf

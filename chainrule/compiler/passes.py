@@ -376,7 +376,7 @@ def _(b: Builder, i: Instruction) -> Value | None:
     if x.dtype != out.dtype:
         x = b.emit("astype", (x, out.dtype), x.shape, out.dtype)
     if i.name == "add.reduce" and out.dtype.kind in "fc":
-        start = np.zeros((), out.dtype)  # sums begin with it: none is -0
+        start = np.full((), i.kwargs.get("initial", 0), out.dtype)  # which makes 0 of -0, if 0
         start = b.program.constant(start) if out.dtype.kind == "c" else start[()]
         x = b.emit("add", (x, start), x.shape, out.dtype)
     return x if x.shape == out.shape else b.emit("reshape", (x, out.shape), out.shape, out.dtype)
@@ -761,20 +761,25 @@ def picked(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None:
     column = index
     if index.shape == (n,):
         column = b.emit("getitem", (index, (slice(None), None)), (n, 1), index.dtype)
-    found = chosen(b, x, column, x, 1)
-    kept = {"keepdims": True} if i.output.shape == (n, 1) else {}
-    return b.emit("add.reduce", (found,), i.output.shape, x.dtype, axis=(1,), **kept)
+    return summed(b, chosen(b, x, column, x, 1, -0.0), i.output, 1)
 
 
-def chosen(b: Builder, x: Value, index: Value, like: Value, axis: int) -> Value:
-    """x where the place along an axis is `index` (counted from the end if negative), else 0."""
+def summed(b: Builder, found: Value, out: Value, axis: int) -> Value:
+    """What was chosen along an axis: the sum with as many -0, which changes nothing."""
+    shape = out.shape
+    kept = {"keepdims": True} if len(shape) == len(found.shape) else {}
+    return b.emit("add.reduce", (found,), shape, found.dtype, axis=(axis,), initial=-0.0, **kept)
+
+
+def chosen(b: Builder, x: Value, index: Value, like: Value, axis: int, other: float = 0.0) -> Value:
+    """x where the place along an axis is `index` (counted from the end if negative)."""
     n = like.shape[axis]
     place = b.emit("iota", (like.shape, axis), like.shape, np.dtype(np.int64))
     negative = b.emit("less", (index, 0), index.shape, np.dtype(bool))
     behind = b.emit("add", (index, n), index.shape, index.dtype)
     index = b.emit("where", (negative, behind, index), index.shape, index.dtype)
     here = b.emit("equal", (place, index), like.shape, np.dtype(bool))
-    return b.emit("where", (here, x, x.dtype.type(0)), like.shape, x.dtype)
+    return b.emit("where", (here, x, x.dtype.type(other)), like.shape, x.dtype)
 
 
 @rule("take_along_axis")
@@ -786,8 +791,7 @@ def _(b: Builder, i: Instruction) -> Value | None:
     )
     if not short or x.dtype.kind != "f" or x.shape[axis] > 4096:
         return indexing.take_along(b, i)
-    found = chosen(b, x, index, x, axis)
-    return b.emit("add.reduce", (found,), i.output.shape, x.dtype, axis=(axis,), keepdims=True)
+    return summed(b, chosen(b, x, index, x, axis, -0.0), i.output, axis)
 
 
 @rule("put_along")
@@ -838,11 +842,18 @@ def _(b: Builder, i: Instruction) -> Value | None:
     x = b.of(x)
     if x.dtype != out.dtype:
         return None
-    if y == 2:
-        return b.emit("multiply", (x, x), out.shape, out.dtype)
     if y == 1:
         return x
-    if y == 3:
-        square = b.emit("multiply", (x, x), out.shape, out.dtype)
-        return b.emit("multiply", (square, x), out.shape, out.dtype)
-    return None
+
+    def emit(name: str, *args: Any) -> Value:
+        return b.emit(name, args, out.shape, out.dtype)
+
+    if y in (2, 3, 4, -2):
+        square = emit("multiply", x, x)
+        if y == -2:
+            return emit("reciprocal", square)
+        return square if y == 2 else emit("multiply", square, x if y == 3 else square)
+    if y in (0.5, -0.5):
+        root = emit("sqrt", x)
+        return root if y == 0.5 else emit("reciprocal", root)
+    return emit("reciprocal", x) if y == -1 else None

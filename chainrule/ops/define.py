@@ -310,7 +310,7 @@ class Op:
             out, extra = out
         if result is not None:
             out = quiet(_demote, out, result)
-        if self.plain and self.n == 2 and type(given[1]) not in PYTHON_TYPES:
+        if self.plain and self.n == 2 and not any(type(a) in PYTHON_TYPES for a in given):
             out = tied(out, *given)
         return self.finish(inputs, arrays, params, out, extra)
 

@@ -480,6 +480,12 @@ def _power(x: Any, y: Any, /) -> Any:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
         by_product = SMALL_POWERS.get(y)
         return np.power(x, y) if by_product is None else by_product(x)
+    found = _power_of_array(x, y)
+    return define.row_by_row(found, True) if type(x) in NUMBERS else found
+
+
+def _power_of_array(x: Any, y: Any) -> Any:
+    """x ** y for an array y."""
     if y.dtype.kind == "c" or type(x) is complex or getattr(x, "dtype", y.dtype).kind == "c":
         return _complex_power(x, y)
     if y.dtype.kind == "i" and isinstance(y, Duck) and getattr(x, "dtype", y.dtype).kind in "iu":
@@ -506,9 +512,8 @@ def _power_by_base(g: Any, x: Any, y: Any) -> Any:
     if type(y) in NUMBERS:
         if y == 0:
             return zero(g)
-        if isinstance(
-            x, define.Duck
-        ):  # powers down to x**0: constants that know where they came from, as torch's
+        if isinstance(x, define.Duck):
+            # powers down to x**0: constants that know where they came from, as torch's
             return g * (y * np.power(x, y - 1))
         return g * (x + x) if y == 2 else g if y == 1 else g * (y * _power(x, y - 1))
     return np.where(y == 0, 0, g * (y * _power(x, y - 1)))

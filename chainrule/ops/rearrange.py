@@ -169,7 +169,7 @@ def flip(x: Any, /, dims: Any) -> Any:
 
 @flip.vjp
 def _(g, dims):
-    return backwards(g, [d % g.ndim for d in sizes(dims)]) if g.ndim else g
+    return arranged(backwards(g, [d % g.ndim for d in sizes(dims)]), None) if g.ndim else g
 
 
 @function
@@ -259,7 +259,7 @@ def rot90(x: Any, /, k: Any = 1, dims: Any = (0, 1)) -> Any:
 
 @rot90.vjp
 def _(g, k, dims):
-    return turned(g, -k, dims)
+    return arranged(turned(g, -k, dims), None)
 
 
 # -- grids and combinations ------------------------------------------------------------------------

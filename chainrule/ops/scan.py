@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import C64, C128, F32, F64, FROM_NUMPY
+from .convert import arranged
 from .define import MOVE, OPS, function, op, primitive, scalar_name
 from .index import along, dim_of, tensor_data
 from .reduce import axes_of, flip, in_dtype, product_before, wide
@@ -82,7 +83,7 @@ def _(g, dim):
     if not g.ndim:
         return g
     axis = dim_of(dim, g.ndim)
-    return flip(np.add.accumulate(flip(g, axis), axis=axis), axis)
+    return arranged(flip(accumulated(np.add, flip(g, axis), axis), axis), None)
 
 
 @op(method=False, name="cumprod", rows=True)
