@@ -433,20 +433,31 @@ def test_captures_let_the_first_operand_decide() -> None:
 # -- gradients, and results of captures ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "f",
-    [
-        lambda x: x.flip(1),
-        lambda x: x.cumsum(1),
-        lambda x: x.rot90(2, (0, 1)),
-        lambda x: x.sort(1, descending=True)[0],
-    ],
-)
-def test_gradients_of_reversed_axes_do_not_run_backwards(f: Callable) -> None:
-    x = filled(3, 4).requires_grad_()
-    (g,) = torch.autograd.grad(f(x), x, rows(x))
-    assert g.stride() == (4, 1)
-    assert g.view(-1).shape == (12,)
+DENSE: dict[str, Callable] = {  # functions whose rules reverse axes, or cut margins off
+    "flip": lambda x: x.flip(1),
+    "cumsum": lambda x: x.cumsum(1),
+    "rot90": lambda x: x.rot90(2, (0, 1)),
+    "sort": lambda x: x.sort(1, descending=True)[0],
+    "pad": lambda x: F.pad(x, (1, 2, 0, 1)),
+    "pad and cut": lambda x: F.pad(x, (1, -1)),
+    "avg_pool2d": lambda x: F.avg_pool2d(x, 3, 1, 1),
+    "avg_pool1d": lambda x: F.avg_pool1d(x[0], 3, 2, 1, ceil_mode=True),
+    "unfold": lambda x: F.unfold(x, 2, padding=1),
+    "cross": lambda x: torch.cross(x, x.flip(0), dim=1),
+}
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_gradients_are_dense(name: str) -> None:
+    x = filled(2, 3, 4, 5).requires_grad_()
+    y = DENSE[name](x)
+    (g,) = torch.autograd.grad(y, x, rows(y.detach()))
+    assert g.stride() == (60, 20, 5, 1)
+    assert g.view(-1).shape == (120,)
+
+
+def test_folded_images_are_dense() -> None:
+    assert F.fold(filled(2, 12, 25), (4, 4), 2, padding=1).view(-1).shape == (96,)
 
 
 @pytest.mark.parametrize("compiled", [False, True])

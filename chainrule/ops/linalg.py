@@ -179,12 +179,11 @@ NEXT, LAST = np.array([1, 2, 0]), np.array([2, 0, 1])
     numbers=False,
     namespace="primitive",
     node="LinalgCrossBackward0",
-    rows=True,
 )
 def cross_product(x: Any, y: Any, /, dim: int) -> Any:
     """Cross products of the vectors of length 3 along `dim`."""
     once, twice = ((*(slice(None),) * dim, order) for order in (NEXT, LAST))
-    return x[once] * y[twice] - x[twice] * y[once]
+    return define.row_by_row(x[once] * y[twice] - x[twice] * y[once], True)
 
 
 @cross_product.vjp

@@ -73,7 +73,8 @@ def constant_pad_nd(x: Any, /, pad: Any, value: Any = 0) -> Any:
 
 @constant_pad_nd.vjp
 def _(g, pad):
-    return surrounded(g, [-p for p in pad])
+    g = surrounded(g, [-p for p in pad])
+    return g if any(p < 0 for p in pad) else arranged(g, None)
 
 
 # -- edges taken from the elements -----------------------------------------------------------------

@@ -406,7 +406,8 @@ def spread_mean(
     g = g / np.asarray(divisor).astype(g.dtype)
     lead = g.shape[:-n]
     parts = np.broadcast_to(g.reshape((*lead, *(1,) * n, *size)), (*lead, *kernel, *size))
-    return framed(overlap(parts, framed_size, stride, dilation), [-p for p in pads])
+    whole = overlap(parts, framed_size, stride, dilation)
+    return framed(whole, [-p for p in pads]).copy() if any(pads) else whole
 
 
 def _mean_op(dims: int) -> Callable:
