@@ -30,7 +30,7 @@ WIDER = {F32: F64, F64: np.dtype(np.longdouble), dtypes.complex64.numpy: dtypes.
 def plain_number(function: str, name: str, position: int, x: Any) -> Any:
     """An argument that is a number, or a tensor of no dimensions, as a Python number."""
     if isinstance(x, Tensor) and not x._data.ndim:
-        x = x._data[()]
+        x = x.item()
     if not dtypes.is_number(x):
         raise TypeError(
             f"{function}(): argument '{name}' (position {position}) must be Number, not "
