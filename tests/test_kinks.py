@@ -350,3 +350,19 @@ def test_gradients_at_the_limits_of_numbers(function, at, given, wanted, compile
         pull = torch.compile(pull)
         pull(to([0.5]), to([1]))
     assert pull(to([at]), to([given])).item() == pytest.approx(wanted, rel=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64])
+def test_products_of_one_number_and_infinities(dtype, compiled):
+    """NumPy's dot takes an array of one element for a scale, and nothing times infinity for 0."""
+
+    def products(x, none):
+        return x @ none, none @ x.T, x @ none[:, None], none[None] @ x.T, x.mv(none)
+
+    x, none = torch.full((5, 1), inf).to(dtype), torch.zeros(1, dtype=dtype)
+    if compiled:
+        products = torch.compile(products)
+        products(x, none)
+    for found in products(x, none):
+        assert found.isnan().all()

@@ -129,6 +129,8 @@ def _one_term(x: Any, y: Any) -> Any:
     """np.dot(x, y) where sums have a single term: a product of two matrices is that term, batches
     and the others add it to 0, which makes 0 of -0.
     """
+    if type(x) is type(y) is ndarray and y.ndim < 3 and (x.size == 1 or y.size == 1):
+        return np.matmul(x, y) + x.dtype.type(0)  # np.dot would leave out infinity times 0
     if x.dtype is not y.dtype or (x.dtype is not F32 and x.dtype is not F64):
         return np.dot(x, y)
     matrices = x.ndim == y.ndim == 2 and x.shape[0] > y.shape[0] == 1 < y.shape[1]
