@@ -47,6 +47,8 @@ FIRST: dict[str, tuple[Callable, list[float], list[float]]] = {
     "clamp's bound": (lambda x: torch.clamp(to([0, 1, 2]), max=x), [1, 1, 1], [0, 0, 1]),
     "atan2": (lambda x: torch.atan2(x, to([0])), [0, 1], [0, 0]),
     "hypot": (lambda x: torch.hypot(x, to([0])), [0, 1], [nan, 1]),
+    "norm 1": (lambda x: x.norm(1), [nan, 0, -2], [0, 0, -1]),
+    "distance 1": (lambda x: torch.dist(x, to([1, 1, 1]), 1), [nan, 1, -2], [0, 0, -1]),
     "xlogy": (lambda x: torch.xlogy(x, to([0, 1, -1])), [0, 0, 0], [0, 0, 0]),
     "sign": (torch.sign, [0, -1, nan], [0, 0, 0]),
     "sinc": (torch.sinc, [0], [0]),

@@ -25,6 +25,7 @@ from .define import (
     with_dimensions,
     write_out,
 )
+from .elementwise import signs
 from .index import dim_of, tensor_data
 from .places import put_add
 from .reduce import Dims, axes_of, refuse_integers, spread
@@ -66,6 +67,7 @@ def pull_norm(g: Any, x: Any, out: Any, p: float, axes: tuple | None) -> Any:
     """The cotangent of `x` from that of its norm `out`, both spread to where they broadcast.
 
     Where p is inf, elements that tie along `axes` share it; without `axes` each gets all of it.
+    Where p is 1, NaN gets nothing; without `axes` NaN.
     """
     if p == 0:
         return None
@@ -73,7 +75,7 @@ def pull_norm(g: Any, x: Any, out: Any, p: float, axes: tuple | None) -> Any:
         return g * np.where(out == 0, 0, x.conj() / out)
     size = np.abs(x)
     if p == 1:
-        return g * direction(x, size)
+        return g * (np.sign(x) if axes is None else direction(x, size))
     if p in (INF, -INF):
         hit = size == out
         if axes is not None:
@@ -95,7 +97,7 @@ def size_of(x: Any, p: float, axes: tuple) -> Any:
 def direction(x: Any, size: Any) -> Any:
     """x / |x| as the rules need it (conjugated), 0 at 0."""
     if x.dtype.kind == "f":
-        return np.sign(x)
+        return signs(x)
     zero = size == 0
     return np.where(zero, 0, x.conj() / np.where(zero, 1, size))
 

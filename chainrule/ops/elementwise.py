@@ -886,7 +886,8 @@ def _sgn_rule(g: Any, x: Any, out: Any) -> Any:
     return keep(g - (g * out).real * out.conj(), x != 0) / np.where(x == 0, 1, np.absolute(x))
 
 
-def _sgn(x: Any, /) -> Any:
+def signs(x: Any, /) -> Any:
+    """x / |x|, and 0 for 0 and for real NaN."""
     if x.dtype.kind == "b":
         return x.copy()
     sign = np.sign(x)
@@ -903,14 +904,14 @@ def _rint(x: Any, /) -> Any:
 
 absolute = elementwise(
     np.absolute,
-    vjp=lambda g, x: g * _sgn(x).conj(),
+    vjp=lambda g, x: g * signs(x).conj(),
     name="abs",
     alias="absolute",
     takes="ifc",
     doc="|input|, elementwise.",
 )
 sign = elementwise(
-    _sgn,
+    signs,
     vjp=zero,
     name="sign",
     takes="bif",
@@ -921,7 +922,7 @@ sign = elementwise(
     doc="-1, 0 or 1 for each element: its sign.",
 )
 sgn = elementwise(
-    _sgn, ufunc=np.sign, vjp=_sgn_rule, name="sgn", doc="input / |input|, elementwise, and 0 at 0."
+    signs, ufunc=np.sign, vjp=_sgn_rule, name="sgn", doc="input / |input|, elementwise, and 0 at 0."
 )
 copysign = elementwise(
     np.copysign,
