@@ -761,14 +761,14 @@ def picked(b: Builder, x: Value, parts: tuple, i: Instruction) -> Value | None:
     column = index
     if index.shape == (n,):
         column = b.emit("getitem", (index, (slice(None), None)), (n, 1), index.dtype)
-    return summed(b, chosen(b, x, column, x, 1, -0.0), i.output, 1)
+    return taken(b, x, column, i.output, 1)
 
 
-def summed(b: Builder, found: Value, out: Value, axis: int) -> Value:
-    """What was chosen along an axis: the sum with as many -0, which changes nothing."""
-    shape = out.shape
-    kept = {"keepdims": True} if len(shape) == len(found.shape) else {}
-    return b.emit("add.reduce", (found,), shape, found.dtype, axis=(axis,), initial=-0.0, **kept)
+def taken(b: Builder, x: Value, index: Value, out: Value, axis: int) -> Value:
+    """One element of each line along an axis: the sum with as many -0, which changes nothing."""
+    found = chosen(b, x, index, x, axis, -0.0)
+    kept = {"keepdims": True} if len(out.shape) == len(x.shape) else {}
+    return b.emit("add.reduce", (found,), out.shape, x.dtype, axis=(axis,), initial=-0.0, **kept)
 
 
 def chosen(b: Builder, x: Value, index: Value, like: Value, axis: int, other: float = 0.0) -> Value:
@@ -791,7 +791,7 @@ def _(b: Builder, i: Instruction) -> Value | None:
     )
     if not short or x.dtype.kind != "f" or x.shape[axis] > 4096:
         return indexing.take_along(b, i)
-    return summed(b, chosen(b, x, index, x, axis, -0.0), i.output, axis)
+    return taken(b, x, index, i.output, axis)
 
 
 @rule("put_along")
